@@ -1,0 +1,1 @@
+"""Codecs: examples <-> tokens in raster order, on the host (numpy)."""

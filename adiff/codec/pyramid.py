@@ -1,0 +1,117 @@
+"""Images as a pyramid of average-pooled scales, coarse to fine: tokens for next-scale prediction.
+
+The sequence is the image at 1 x 1, then at 2 x 2, and so on to full size, as in VAR (Tian et al.
+2024, arXiv:2404.02905), but with plain pooled pixels in place of residual codes: the coarse scales
+are functions of the finest one. A likelihood of this sequence therefore counts more values than
+the image has: **bits/dim on the pyramid are not bits/dim of the image**.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from adiff.codec import patches
+
+
+@dataclasses.dataclass(frozen=True)
+class Pyramid:
+  """Square images [B, H, H, C] of integers 0..levels-1 <-> tokens of all scales, coarse to fine.
+
+  Each token is one pixel of one scale, raster order inside a scale. discrete=False: float32
+  [B, N, C] in [-1, 1]; discrete=True: pooled values rounded to a level, int32 [B, N], C must be 1.
+  `decode` returns the finest scale and ignores the others. Raises ValueError for sides that do
+  not divide the image or do not end with it.
+  """
+  shape: tuple[int, int, int]
+  sides: tuple[int, ...] = (1, 2, 4, 8)
+  levels: int = 256
+  discrete: bool = False
+
+  def __post_init__(self):
+    object.__setattr__(self, 'shape', tuple(int(n) for n in self.shape))
+    object.__setattr__(self, 'sides', tuple(int(n) for n in self.sides))
+    height, width, channels = self.shape
+    if height != width:
+      raise ValueError(
+          f'a pyramid needs square images, not {height} x {width}; crop them to one side length')
+    if not self.sides or self.sides[-1] != height:
+      raise ValueError(
+          f'the sides {self.sides} must end with the side of the image, {height}; '
+          f'append {height}')
+    if any(side < 1 or height % side for side in self.sides):
+      raise ValueError(
+          f'the sides {self.sides} must all divide the side of the image, {height}; '
+          'leave out those that do not')
+    if list(self.sides) != sorted(set(self.sides)):
+      raise ValueError(f'the sides {self.sides} must grow from coarse to fine; sort them')
+    if self.levels < 2:
+      raise ValueError(f'levels={self.levels} leaves nothing to model; give at least 2 levels')
+    if self.discrete and channels != 1:
+      raise ValueError(
+          f'a discrete token holds one value but a pixel has {channels} channels; '
+          'use grey images or discrete=False')
+
+  @property
+  def sizes(self):
+    """Tokens of each scale: the block sizes of next-scale prediction."""
+    return tuple(side * side for side in self.sides)
+
+  @property
+  def num_tokens(self):
+    """N, tokens of all scales."""
+    return sum(self.sizes)
+
+  @property
+  def grid(self):
+    """(N,): several scales form a sequence and no single grid."""
+    return (self.num_tokens,)
+
+  @property
+  def dim(self):
+    """D = C, the width of a float token; 0 for discrete tokens."""
+    return 0 if self.discrete else self.shape[2]
+
+  @property
+  def vocab(self):
+    """V, the symbols of a discrete token; 0 for float tokens."""
+    return self.levels if self.discrete else 0
+
+  @property
+  def dims(self):
+    """Values of all tokens, N * C: more than the image has, so bits/dim are the pyramid's own."""
+    return self.num_tokens * self.shape[2]
+
+  @property
+  def bin(self):
+    """Distance of two levels at the finest scale (pooled values lie closer); None if discrete."""
+    return None if self.discrete else 2 / (self.levels - 1)
+
+  @property
+  def coords(self):
+    """int32 [N, 3]: scale index, and the row and column of the pixel's centre at full size."""
+    parts = []
+    for scale, side in enumerate(self.sides):
+      cell = self.shape[0] // side
+      centres = np.indices((side, side)).reshape(2, -1).T * cell + (cell - 1) // 2
+      parts.append(np.concatenate([np.full((side * side, 1), scale), centres], 1))
+    return np.concatenate(parts).astype(np.int32)
+
+  def encode(self, examples):
+    """Images int [B, H, H, C] -> tokens [B, N, C] float32 or [B, N] int32, coarse to fine."""
+    examples = patches.check_examples(examples, shape=self.shape, levels=self.levels)
+    num, height, _, channels = examples.shape
+    parts = []
+    for side in self.sides:
+      cells = examples.reshape(num, side, height // side, side, height // side, channels)
+      parts.append(cells.mean((2, 4), dtype=np.float64).reshape(num, side * side, channels))
+    tokens = np.concatenate(parts, 1)
+    if self.discrete:
+      return np.rint(tokens[..., 0]).astype(np.int32)
+    return patches.to_unit(tokens, levels=self.levels)
+
+  def decode(self, tokens):
+    """Tokens of all scales -> images [B, H, H, C] of the finest scale; rounds and clips."""
+    finest = np.asarray(tokens)[:, -self.sizes[-1]:].reshape(-1, *self.shape)
+    if self.discrete:
+      return patches.as_levels(finest, levels=self.levels)
+    return patches.from_unit(finest, levels=self.levels)

@@ -1,0 +1,102 @@
+"""Batches as a pure function of (seed, step): restart and re-sharding are exact by construction.
+
+There is no iterator to save. Step n of a run reads positions n * batch_size onwards of an endless
+shuffled sequence (every epoch in a new order), whatever happened before, on however many processes.
+"""
+
+import collections
+import dataclasses
+import functools
+import itertools
+from concurrent import futures
+
+import grain
+import numpy as np
+
+from adiff.data import spec
+
+_PREFETCH = 4
+
+
+def _check(source, split, batch_size, order):
+  size = source.size(split)
+  if size < 1:
+    raise ValueError(f"split '{split}' is empty; choose another split or add examples to it")
+  if batch_size < 1:
+    raise ValueError(f'batch_size={batch_size}; a batch holds at least one example')
+  num_tokens = source.spec.num_tokens
+  if order is not None and sorted(np.asarray(order).tolist()) != list(range(num_tokens)):
+    raise ValueError(
+        f'order must list each of the {num_tokens} raster positions once; take it from Blocks')
+  return size
+
+
+def _gather(source, split, indices, order):
+  rows = dict(source.rows(split, np.asarray(indices, np.int64)))
+  if order is not None:
+    rows['tokens'] = rows['tokens'][:, np.asarray(order)]
+  return rows
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batches:
+  """Endless training batches of `source`; `batch_at(step)` is pure in (seed, step).
+
+  order: int [N], order[i] = raster index of the i-th token in block order (None = raster order).
+  rows: slice of the global batch that this process feeds (None = all of it). A batch larger than
+  the split wraps around into the next epoch. Raises ValueError for an unknown or empty split.
+  """
+  source: spec.Source
+  split: str
+  batch_size: int
+  _: dataclasses.KW_ONLY
+  seed: int
+  order: np.ndarray | tuple[int, ...] | None = None
+  rows: slice | None = None
+
+  def __post_init__(self):
+    _check(self.source, self.split, self.batch_size, self.order)
+
+  @functools.cached_property
+  def _shuffled(self):
+    size = self.source.size(self.split)
+    return grain.MapDataset.range(size).seed(self.seed).shuffle().repeat()
+
+  def indices_at(self, step):
+    """int64 [b]: the examples of step `step`, restricted to this process's rows."""
+    rows = range(self.batch_size)[self.rows or slice(None)]
+    start = step * self.batch_size
+    return np.array([self._shuffled[start + row] for row in rows], np.int64)
+
+  def batch_at(self, step):
+    """{'tokens': [b, N(, D)] in block order, 'label': int32 [b]} of step `step` (from 0)."""
+    return _gather(self.source, self.split, self.indices_at(step), self.order)
+
+  def iterate(self, start=0):
+    """Yields (step, batch) from `start` on, without end; a thread prepares the next batches."""
+    with futures.ThreadPoolExecutor(1, thread_name_prefix='batches') as pool:
+      pending = collections.deque()
+      steps = itertools.count(start)
+      try:
+        while True:
+          while len(pending) < _PREFETCH:
+            step = next(steps)
+            pending.append((step, pool.submit(self.batch_at, step)))
+          step, future = pending.popleft()
+          yield step, future.result()
+      finally:
+        for _, future in pending:
+          future.cancel()
+
+
+def once(source, split, batch_size, order=None, *, rows=None):
+  """Yields every example of a split once, in order, as batches of one size, for evaluation.
+
+  Each batch is {'tokens', 'label', 'mask'}; mask bool [b] is False on the copies that fill up the
+  last batch. order and rows as in `Batches`. Raises ValueError for an unknown or empty split.
+  """
+  size = _check(source, split, batch_size, order)
+  for start in range(0, size, batch_size):
+    indices = np.arange(start, start + batch_size)[rows or slice(None)]
+    batch = _gather(source, split, np.minimum(indices, size - 1), order)
+    yield {**batch, 'mask': indices < size}

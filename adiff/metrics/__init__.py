@@ -1,0 +1,1 @@
+"""Metrics of samples against real examples: pure functions of numpy arrays."""

@@ -1,0 +1,100 @@
+"""Batches are a pure function of (seed, step)."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from adiff.data import batches, toy
+
+
+@pytest.fixture(scope='module')
+def source():
+  return toy.Chain(num_tokens=4, vocab=3, size=24)
+
+
+def assert_same(a, b):
+  assert a.keys() == b.keys()
+  for name in a:
+    np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_a_batch_depends_on_seed_and_step_alone(source):
+  one = batches.Batches(source, 'train', 8, seed=3)
+  two = batches.Batches(source, 'train', 8, seed=3)
+  later = two.batch_at(17)
+  for step in (5, 0, 17):
+    one.batch_at(step)
+  assert_same(one.batch_at(17), later)
+  other = batches.Batches(source, 'train', 8, seed=4)
+  assert not np.array_equal(other.indices_at(17), one.indices_at(17))
+
+
+def test_every_epoch_shows_every_example_once_in_a_new_order(source):
+  stream = batches.Batches(source, 'train', 8, seed=0)
+  epochs = [np.concatenate([stream.indices_at(3 * e + i) for i in range(3)]) for e in range(3)]
+  for epoch in epochs:
+    np.testing.assert_array_equal(np.sort(epoch), np.arange(24))
+  assert not np.array_equal(epochs[0], epochs[1])
+
+
+def test_a_batch_larger_than_the_split_wraps_around(source):
+  stream = batches.Batches(source, 'train', 60, seed=0)
+  counts = np.bincount(stream.indices_at(0), minlength=24)
+  assert set(counts) == {2, 3}
+  np.testing.assert_array_equal(stream.indices_at(1), stream.indices_at(1))
+
+
+def test_tokens_come_in_block_order(source):
+  plain = batches.Batches(source, 'train', 6, seed=0).batch_at(2)
+  moved = batches.Batches(source, 'train', 6, seed=0, order=(2, 0, 3, 1)).batch_at(2)
+  np.testing.assert_array_equal(moved['tokens'], plain['tokens'][:, [2, 0, 3, 1]])
+  np.testing.assert_array_equal(moved['label'], plain['label'])
+
+
+def test_processes_share_out_the_global_batch(source):
+  whole = batches.Batches(source, 'train', 8, seed=1).batch_at(9)
+  parts = [batches.Batches(source, 'train', 8, seed=1, rows=slice(i, i + 4)).batch_at(9)
+           for i in (0, 4)]
+  assert_same(whole, {k: np.concatenate([p[k] for p in parts]) for k in whole})
+
+
+def test_iteration_yields_the_batches_from_its_start(source):
+  stream = batches.Batches(source, 'train', 8, seed=1)
+  for step, batch in itertools.islice(stream.iterate(5), 10):
+    assert_same(batch, stream.batch_at(step))
+  steps = [step for step, _ in itertools.islice(stream.iterate(5), 10)]
+  assert steps == list(range(5, 15))
+
+
+def test_an_error_in_the_background_reaches_the_reader(source):
+  class Broken(toy.Chain):
+    def rows(self, split, indices):
+      raise OSError('the disk is gone')
+  stream = batches.Batches(Broken(num_tokens=4, vocab=3, size=24), 'train', 8, seed=1)
+  with pytest.raises(OSError, match='disk is gone'):
+    next(stream.iterate())
+
+
+def test_evaluation_sees_every_example_once_and_in_order(source):
+  seen = list(batches.once(source, 'train', 10, (3, 2, 1, 0)))
+  assert [batch['mask'].sum() for batch in seen] == [10, 10, 4]
+  assert {batch['tokens'].shape for batch in seen} == {(10, 4)}
+  tokens = np.concatenate([batch['tokens'][batch['mask']] for batch in seen])
+  np.testing.assert_array_equal(tokens[:, ::-1], source.rows('train', np.arange(24))['tokens'])
+
+
+def test_evaluation_batches_are_shared_out_too(source):
+  whole = list(batches.once(source, 'train', 10))
+  parts = [list(batches.once(source, 'train', 10, rows=slice(i, i + 5))) for i in (0, 5)]
+  for a, b, c in zip(whole, *parts, strict=True):
+    assert_same(a, {k: np.concatenate([b[k], c[k]]) for k in a})
+
+
+def test_mistakes_are_answered_in_words(source):
+  with pytest.raises(ValueError, match='train, test'):
+    batches.Batches(source, 'valid', 8, seed=0)
+  with pytest.raises(ValueError, match='at least one'):
+    batches.Batches(source, 'train', 0, seed=0)
+  with pytest.raises(ValueError, match='each of the 4'):
+    batches.Batches(source, 'train', 8, seed=0, order=(0, 1, 2, 2))

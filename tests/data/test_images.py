@@ -1,0 +1,171 @@
+"""Image folders and TFDS folders, on tiny sets built here."""
+
+import functools
+import hashlib
+import pathlib
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from adiff.codec import patches
+from adiff.data import images
+
+
+def make_codec(shape, levels):
+  return patches.Patches(shape, levels=levels)
+
+
+def write_pictures(root, num, folder, side=(6, 4)):
+  path = pathlib.Path(root) / folder
+  path.mkdir(parents=True, exist_ok=True)
+  for i in range(num):
+    picture = np.full((side[1], side[0], 3), 10 * i + len(folder), np.uint8)
+    PIL.Image.fromarray(picture).save(path / f'{i}.png')
+
+
+@functools.cache
+def squares_builder():
+  import tensorflow_datasets as tfds
+
+  class Squares(tfds.core.GeneratorBasedBuilder):
+    """Grey squares; the class attribute `splits` names the splits to write and their sizes."""
+    VERSION = tfds.core.Version('1.2.0')
+    splits = {}
+    pkg_dir_path = pathlib.Path(__file__).parent
+
+    def _info(self):
+      return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict({
+          'image': tfds.features.Tensor(shape=(4, 4, 1), dtype=np.uint8),
+          'label': tfds.features.ClassLabel(num_classes=3)}))
+
+    def _split_generators(self, dl_manager):
+      return {name: self._generate_examples(num) for name, num in self.splits.items()}
+
+    def _generate_examples(self, num):
+      for i in range(num):
+        yield i, {'image': np.full((4, 4, 1), i, np.uint8), 'label': i % 3}
+
+  return Squares
+
+
+def write_tfds(folder, **splits):
+  builder = squares_builder()
+  builder.splits = splits
+  builder(data_dir=folder, file_format='array_record').download_and_prepare()
+
+
+@pytest.fixture(scope='module')
+def tfds_folder(tmp_path_factory):
+  folder = str(tmp_path_factory.mktemp('tfds'))
+  write_tfds(folder, train=20, validation=6)
+  return folder
+
+
+@pytest.fixture
+def classes(tmp_path):
+  write_pictures(tmp_path, 12, 'a')
+  write_pictures(tmp_path, 9, 'bb')
+  return tmp_path
+
+
+def test_a_folder_of_classes_is_read_cropped_and_labelled(classes):
+  source = images.ImageFolder(make_codec, classes, 4, test_every=7)
+  assert source.classes == ('a', 'bb')
+  assert source.spec.num_classes == 2
+  assert (source.size('train'), source.size('test')) == (18, 3)
+  pictures, labels = source.images('train')
+  assert pictures.shape == (18, 4, 4, 3) and pictures.dtype == np.uint8
+  np.testing.assert_array_equal(pictures[:, 0, 0, 0] % 10, labels + 1)
+  rows = source.rows('train', np.array([3, 1]))
+  np.testing.assert_array_equal(source.spec.decode(rows['tokens']), pictures[[3, 1]])
+  np.testing.assert_array_equal(rows['label'], labels[[3, 1]])
+
+
+def test_the_split_depends_on_names_alone_and_covers_every_file_once(classes):
+  one = images.ImageFolder(make_codec, classes, 4, test_every=5)
+  two = images.ImageFolder(make_codec, classes, 2, test_every=5, channels=1)
+  np.testing.assert_array_equal(one.images('test')[1], two.images('test')[1])
+  names = [f'{c}/{i}.png' for c, num in (('a', 12), ('bb', 9)) for i in range(num)]
+  names.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
+  assert one.size('test') == len(names[::5])
+  both = np.concatenate([one.images(split)[0][:, 0, 0, 0] for split in one.splits])
+  assert sorted(both) == sorted([10 * i + 1 for i in range(12)] + [10 * i + 2 for i in range(9)])
+
+
+def test_a_set_too_large_for_memory_gives_the_same_rows(classes):
+  resident = images.ImageFolder(make_codec, classes, 4)
+  streamed = images.ImageFolder(make_codec, classes, 4, ram_bytes=10)
+  indices = np.array([2, 0, 7])
+  np.testing.assert_array_equal(
+      resident.rows('train', indices)['tokens'], streamed.rows('train', indices)['tokens'])
+
+
+def test_the_short_side_is_kept_and_the_centre_cropped(tmp_path):
+  wide = np.zeros((4, 12, 3), np.uint8)
+  wide[:, 4:8] = 200
+  for i in range(2):
+    PIL.Image.fromarray(wide).save(tmp_path / f'{i}.png')
+  pictures, labels = images.ImageFolder(make_codec, tmp_path, 4).images('train')
+  np.testing.assert_array_equal(pictures, np.full((1, 4, 4, 3), 200))
+  assert labels.tolist() == [-1]
+
+
+def test_changed_files_change_the_fingerprint(classes):
+  before = images.ImageFolder(make_codec, classes, 4).fingerprint
+  assert images.ImageFolder(make_codec, classes, 4).fingerprint == before
+  write_pictures(classes, 10, 'bb')
+  assert images.ImageFolder(make_codec, classes, 4).fingerprint != before
+
+
+def test_mistakes_with_folders_are_answered_in_words(tmp_path):
+  folder = functools.partial(images.ImageFolder, make_codec)
+  with pytest.raises(FileNotFoundError, match='--config.data.data_dir=FOLDER'):
+    folder(tmp_path / 'nowhere', 4)
+  with pytest.raises(ValueError, match='at least two'):
+    folder(tmp_path, 4)
+  write_pictures(tmp_path, 2, 'a')
+  with pytest.raises(ValueError, match='2 or more'):
+    folder(tmp_path, 4, test_every=1)
+  write_pictures(tmp_path, 2, '.')
+  with pytest.raises(ValueError, match='mixes folder depths'):
+    folder(tmp_path, 4)
+
+
+def test_a_broken_picture_is_named(tmp_path):
+  write_pictures(tmp_path, 3, '.')
+  for path in tmp_path.glob('*.png'):
+    path.write_bytes(path.read_bytes()[:20])
+  source = images.ImageFolder(make_codec, tmp_path, 4)
+  with pytest.raises(OSError, match='png is no readable image'):
+    source.images('train')
+
+
+def test_a_tfds_folder_is_read_by_index_without_tensorflow(tfds_folder):
+  source = images.TfdsImages(make_codec, 'squares', tfds_folder)
+  streamed = images.TfdsImages(make_codec, 'squares', tfds_folder, ram_bytes=10)
+  assert source.splits == ('train', 'validation')
+  assert (source.size('train'), source.size('validation')) == (20, 6)
+  assert (source.spec.num_classes, source.spec.num_tokens) == (3, 16)
+  pictures, labels = source.images('train')
+  assert sorted(pictures[:, 0, 0, 0]) == list(range(20))
+  np.testing.assert_array_equal(pictures[:, 0, 0, 0] % 3, labels)
+  for reader in (source, streamed):
+    rows = reader.rows('train', np.array([7, 7, 2]))
+    np.testing.assert_array_equal(reader.spec.decode(rows['tokens']), pictures[[7, 7, 2]])
+    np.testing.assert_array_equal(rows['label'], labels[[7, 7, 2]])
+  assert source.fingerprint == streamed.fingerprint
+
+
+def test_mistakes_with_tfds_folders_are_answered_in_words(tfds_folder, tmp_path):
+  with pytest.raises(FileNotFoundError, match='must hold mnist/VERSION as TFDS lays it out'):
+    images.TfdsImages(make_codec, 'mnist', tfds_folder)
+  (tmp_path / 'empty').mkdir()
+  with pytest.raises(FileNotFoundError, match='no version folder'):
+    images.TfdsImages(make_codec, 'empty', tmp_path)
+  write_tfds(tmp_path, train=5)
+  with pytest.raises(ValueError, match="needs 'train'"):
+    images.TfdsImages(make_codec, 'squares', tmp_path)
+  source = images.TfdsImages(make_codec, 'squares', tfds_folder)
+  with pytest.raises(ValueError, match='train, validation'):
+    source.size('test')
