@@ -1,0 +1,219 @@
+"""What a run says while it runs: a progress bar, metrics.jsonl, TensorBoard and pictures.
+
+metrics.jsonl has one JSON object a line, {"step": 100, "loss": 3.2, "time/ms": 41.0, ...}. Only
+keys that begin with "time/" may differ between two runs of one config on one machine.
+"""
+
+import json
+import math
+import os
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tensorboardX
+import tqdm
+from PIL import Image
+
+FILE = 'metrics.jsonl'
+
+
+class Logs:
+  """Writes the metrics of one run to its workdir; for the first process only.
+
+  total_steps and start_step: the bar's length and where it starts. Lines of an earlier attempt
+  behind start_step are dropped, so a resumed run has every step once. tokens_per_step: of the whole
+  batch. flops_per_step and peak_flops: of the model and of all devices; None hides the utilisation.
+  Raises OSError when the workdir cannot be written.
+  """
+
+  def __init__(
+    self,
+    workdir,
+    *,
+    total_steps: int,
+    start_step: int = 0,
+    tokens_per_step: int,
+    flops_per_step: float | None = None,
+    peak_flops: float | None = None,
+    progress: bool = True,
+  ):
+    self._workdir = os.fspath(workdir)
+    self._tokens, self._flops, self._peak = tokens_per_step, flops_per_step, peak_flops
+    try:
+      os.makedirs(self._workdir, exist_ok=True)
+      _truncate(self._workdir, start_step)
+      self._file = open(os.path.join(self._workdir, FILE), 'a')
+      self._board = tensorboardX.SummaryWriter(
+        os.path.join(self._workdir, 'tensorboard'), purge_step=start_step + 1
+      )
+    except OSError as error:
+      raise OSError(
+        f'metrics cannot be written to {self._workdir} ({error.strerror or error}); choose another '
+        '--workdir.'
+      ) from error
+    self._bar = tqdm.tqdm(
+      total=total_steps,
+      initial=start_step,
+      disable=not progress,
+      dynamic_ncols=True,
+      unit='step',
+      bar_format='{desc} {percentage:3.0f}%|{bar}| {n}/{total} [{elapsed}<{remaining}]{postfix}',
+    )
+    self._step = self._last = start_step
+    self._clock = time.perf_counter()
+    self._ticked_step, self._ticked = start_step, self._clock
+
+  def tick(self, step: int, loss) -> None:
+    """Moves the bar; cheap, and waits for `loss` only when the bar is redrawn (ten times a second).
+
+    step: number of updates made so far.
+    """
+    self._last = step
+    now = time.perf_counter()
+    if self._bar.disable or now - self._ticked < 0.1:
+      return
+    loss = float(loss)  # Waits for the device, so the clock is read again.
+    now = time.perf_counter()
+    if step > self._ticked_step:
+      speed = self._speed(step - self._ticked_step, now - self._ticked)
+      text = f'loss {loss:.4g}, {speed["time/ms"]:.3g} ms, '
+      text += f'{_short(speed["time/tokens_per_s"])} tok/s'
+      if 'time/utilisation' in speed:
+        text += f', {100 * speed["time/utilisation"]:.1f}% MFU'
+      self._bar.set_postfix_str(text, refresh=False)
+    self._ticked_step, self._ticked = step, now
+    self._bar.update(step - self._bar.n)
+
+  def write(self, step: int, scalars: dict) -> None:
+    """Appends one line and the TensorBoard scalars; floats, ints or arrays of any shape.
+
+    Adds the mean speed since the last write: time/ms, time/tokens_per_s, time/utilisation, and
+    time/at in seconds since 1970. Arrays become lists in the file and 'name/index' scalars on the
+    board; numbers that are not finite become null in the file, as JSON has none.
+    """
+    now = time.perf_counter()
+    line = {name: np.asarray(value).tolist() for name, value in scalars.items()}
+    if step > self._step:
+      line.update(self._speed(step - self._step, now - self._clock))
+    line['time/at'] = time.time()
+    self._step, self._clock = step, now
+    self._file.write(json.dumps({'step': step} | _finite(line), allow_nan=False) + '\n')
+    self._file.flush()
+    for name, value in line.items():
+      if name == 'time/at':
+        continue
+      flat = np.ravel(np.asarray(value))
+      for index, scalar in enumerate(flat):
+        tag = name if flat.size == 1 else f'{name}/{index}'
+        self._board.add_scalar(tag, float(scalar), step)
+
+  def pause(self) -> None:
+    """Restarts the clock, so that an evaluation or a save is not counted as training time."""
+    self._clock = self._ticked = time.perf_counter()
+
+  def images(self, step: int, name: str, image) -> str:
+    """Writes one uint8 picture [H, W], [H, W, 1] or [H, W, 3]; returns the path of the PNG.
+
+    Raises ValueError for other shapes or types.
+    """
+    image = np.asarray(image)
+    if image.ndim == 3 and image.shape[-1] == 1:
+      image = image[..., 0]
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
+      raise ValueError(
+        f'picture {name!r} is {image.dtype} {list(image.shape)}; use uint8 [H, W] or [H, W, 3].'
+      )
+    folder = os.path.join(self._workdir, 'pictures')
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, f'{name}_{step:08d}.png')
+    Image.fromarray(image).save(path)
+    self._board.add_image(name, image, step, dataformats='HW' if image.ndim == 2 else 'HWC')
+    return path
+
+  def close(self) -> None:
+    """Flushes and closes everything."""
+    self._bar.update(self._last - self._bar.n)
+    self._bar.close()
+    self._file.close()
+    self._board.close()
+
+  def _speed(self, steps, seconds):
+    seconds = max(seconds, 1e-9) / steps
+    speed = {'time/ms': 1000 * seconds, 'time/tokens_per_s': self._tokens / seconds}
+    if self._flops is not None and self._peak is not None:
+      speed['time/utilisation'] = self._flops / seconds / self._peak
+    return speed
+
+
+def read(workdir) -> list[dict]:
+  """Returns the lines of metrics.jsonl in order; a torn last line, left by a kill, is dropped.
+
+  Raises FileNotFoundError where there is no file, ValueError for a damaged line in its middle.
+  """
+  path = os.path.join(os.fspath(workdir), FILE)
+  if not os.path.exists(path):
+    raise FileNotFoundError(f'there is no {path}; train first, or correct --workdir.')
+  with open(path) as file:
+    text = file.read()
+  lines = text.split('\n')[:-1]  # What follows the last line break was not written to its end.
+  rows = []
+  for number, line in enumerate(lines, 1):
+    try:
+      rows.append(json.loads(line))
+    except json.JSONDecodeError as error:
+      raise ValueError(f'line {number} of {path} is not JSON; delete that line.') from error
+  return rows
+
+
+def matmul_rate(seconds: float = 0.3, *, size: int = 1024) -> float:
+  """Measures float32 matrix products on the default device; returns FLOP/s.
+
+  A peak that was reached here and now, to set the model's FLOP/s against; on an accelerator with
+  faster low-precision units the utilisation may exceed 1.
+  """
+  x = jnp.full((size, size), 1 / size, jnp.float32)
+  multiply = jax.jit(lambda x: x @ x)
+  multiply(x).block_until_ready()
+  best, start = math.inf, time.perf_counter()
+  while time.perf_counter() - start < seconds:
+    begun = time.perf_counter()
+    y = x
+    for _ in range(4):
+      y = multiply(y)
+    y.block_until_ready()
+    best = min(best, (time.perf_counter() - begun) / 4)
+  if not math.isfinite(best):
+    raise ValueError(f'seconds is {seconds}; use a positive time.')
+  return 2 * size**3 / best
+
+
+def _truncate(workdir, start_step):
+  """Drops the lines behind start_step; a kill in the middle leaves the old file or the new one."""
+  path = os.path.join(workdir, FILE)
+  if not os.path.exists(path):
+    return
+  kept = [row for row in read(workdir) if row['step'] <= start_step]
+  temporary = f'{path}.tmp'
+  with open(temporary, 'w') as file:
+    file.writelines(json.dumps(row) + '\n' for row in kept)
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(temporary, path)
+
+
+def _finite(value):
+  if isinstance(value, dict):
+    return {name: _finite(item) for name, item in value.items()}
+  if isinstance(value, list):
+    return [_finite(item) for item in value]
+  return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _short(number):
+  for unit in ('', 'k', 'M', 'G'):
+    if number < 1000:
+      return f'{number:.3g}{unit}'
+    number /= 1000
+  return f'{number:.3g}T'

@@ -1,0 +1,101 @@
+"""Where the checkpoints of a workdir lie, and the digests that tell whether one is intact.
+
+The paths are absolute: orbax's writing threads fail with a relative one, and only at the end.
+"""
+
+import hashlib
+import json
+import os
+
+from absl import logging
+
+
+class Damaged(ValueError):
+  """A checkpoint whose files are not what was written."""
+
+
+def root(workdir) -> str:
+  """Returns the folder that holds the checkpoints of a workdir."""
+  return os.path.join(os.path.abspath(os.fspath(workdir)), 'checkpoints')
+
+
+def folder(workdir, step: int) -> str:
+  """Returns the folder of one checkpoint."""
+  return os.path.join(root(workdir), str(step))
+
+
+def path(workdir, step: int) -> str:
+  """Returns the file that holds the digests of one checkpoint."""
+  return os.path.join(root(workdir), 'digests', f'{step}.json')
+
+
+def steps(workdir) -> tuple[int, ...]:
+  """Returns the committed steps of a workdir, ascending; () where there are none."""
+  top = root(workdir)
+  names = os.listdir(top) if os.path.isdir(top) else ()
+  return tuple(sorted(int(name) for name in names if name.isdecimal()))
+
+
+def write(workdir, step: int) -> None:
+  """Writes the sha256 of every file of a step; after a power cut all are there, or none.
+
+  Raises OSError when the disk refuses.
+  """
+  target = path(workdir, step)
+  os.makedirs(os.path.dirname(target), exist_ok=True)
+  temporary = f'{target}.tmp'
+  with open(temporary, 'w') as file:
+    json.dump({'step': step, 'sha256': _digests(folder(workdir, step))}, file, indent=1)
+    file.flush()
+    os.fsync(file.fileno())
+  os.replace(temporary, target)
+
+
+def verify(workdir, step: int) -> bool:
+  """Returns True if a step equals its manifest, and False, with a warning, if it has none.
+
+  A step without a manifest is complete nevertheless, because orbax renames it into place at the
+  end. Raises Damaged, naming the file, when something is missing or different.
+  """
+  place, digests = folder(workdir, step), path(workdir, step)
+  if not os.path.exists(digests):
+    logging.warning(
+      'checkpoint %s was not verified: the run ended before its digests were written.', place
+    )
+    return False
+  try:
+    with open(digests) as file:
+      written = json.load(file)['sha256'].items()
+    found = _digests(place)
+  except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
+    raise Damaged(f'checkpoint {place} is damaged: {digests} cannot be used.') from error
+  for name, digest in written:
+    if found.get(name) != digest:
+      fault = 'is not what was written' if name in found else 'is missing'
+      raise Damaged(f'checkpoint {place} is damaged: its file {name} {fault}.')
+  return True
+
+
+def forget(workdir, step: int) -> None:
+  """Deletes the digests of a step if there are any."""
+  if os.path.exists(path(workdir, step)):
+    os.remove(path(workdir, step))
+
+
+def forget_all_but(workdir, kept) -> None:
+  """Deletes the digests of all steps that are not in `kept`, and halves left by a kill."""
+  top = os.path.dirname(path(workdir, 0))
+  names = {f'{step}.json' for step in kept}
+  for name in os.listdir(top) if os.path.isdir(top) else ():
+    if name not in names:
+      os.remove(os.path.join(top, name))
+
+
+def _digests(top):
+  digests = {}
+  for parent, _, names in os.walk(top):
+    for name in names:
+      place = os.path.join(parent, name)
+      with open(place, 'rb') as file:
+        digests[os.path.relpath(place, top)] = hashlib.file_digest(file, 'sha256').hexdigest()
+  return dict(sorted(digests.items()))

@@ -1,0 +1,127 @@
+"""The optimiser and its learning rate: warm-up, then cosine, trapezoid ("wsd") or constant.
+
+AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) after clipping by the global norm. The clip
+sees the gradient averaged over micro-batches, because averaging happens before the transformation.
+"""
+
+import difflib
+
+import jax
+import jax.numpy as jnp
+import optax
+
+NAMES = ('adamw',)
+SCHEDULES = ('cosine', 'wsd', 'constant')
+
+
+def make(
+  name: str = 'adamw',
+  learning_rate: float = 1e-3,
+  *,
+  schedule: str = 'cosine',
+  warmup: int = 0,
+  total_steps: int,
+  final: float = 0.0,
+  decay_fraction: float = 0.2,
+  b1: float = 0.9,
+  b2: float = 0.99,
+  eps: float = 1e-8,
+  weight_decay: float = 0.0,
+  clip: float | None = 1.0,
+):
+  """Returns (tx, lr_fn): an optax transformation and the function step -> learning rate.
+
+  warmup: steps of linear rise, the first one already above 0. final: the last learning rate as a
+  fraction of the peak. decay_fraction: share of total_steps in which 'wsd' falls linearly (Hu et
+  al. 2024, arXiv:2404.06395). weight_decay: applied to leaves named 'kernel' only, never to biases,
+  norms or embeddings. clip: largest global norm of the gradient, None for no clipping.
+
+  Raises ValueError for unknown names and for numbers that contradict each other.
+  """
+  _check_choice('optim.name', name, NAMES)
+  lr_fn = learning_rate_fn(
+    learning_rate,
+    schedule=schedule,
+    warmup=warmup,
+    total_steps=total_steps,
+    final=final,
+    decay_fraction=decay_fraction,
+  )
+  if weight_decay < 0:
+    raise ValueError(f'optim.weight_decay is {weight_decay}; use 0 or a positive number.')
+  if clip is not None and clip <= 0:
+    raise ValueError(f'optim.clip is {clip}; use a positive norm, or None for no clipping.')
+  parts = [] if clip is None else [optax.clip_by_global_norm(clip)]
+  parts.append(optax.scale_by_adam(b1=b1, b2=b2, eps=eps))
+  if weight_decay > 0:
+    parts.append(optax.add_decayed_weights(weight_decay, mask=decayed))
+  parts.append(optax.scale_by_learning_rate(lr_fn))
+  return _promoting(optax.chain(*parts)), lr_fn
+
+
+def learning_rate_fn(peak, *, schedule, warmup, total_steps, final, decay_fraction):
+  """Returns step -> learning rate, float32 [], for a step that may be traced.
+
+  Raises ValueError when the schedule is unknown or its lengths do not fit into total_steps.
+  """
+  _check_choice('optim.schedule', schedule, SCHEDULES)
+  if peak <= 0:
+    raise ValueError(f'optim.learning_rate is {peak}; use a positive number.')
+  if not 0 <= warmup <= total_steps:
+    raise ValueError(
+      f'optim.warmup is {warmup} but the run has {total_steps} steps; use 0..{total_steps}.'
+    )
+  if not 0 <= final <= 1:
+    raise ValueError(f'optim.final is {final}; it is a fraction of the peak, use 0..1.')
+  if schedule == 'wsd' and not 0 < decay_fraction <= 1:
+    raise ValueError(f'optim.decay_fraction is {decay_fraction}; use a share in (0, 1].')
+  decay = max(1, round(decay_fraction * total_steps))
+  if schedule == 'wsd' and warmup + decay > total_steps:
+    raise ValueError(
+      f'optim.warmup ({warmup}) and the decay ({decay} steps) exceed the {total_steps} steps of '
+      'the run; shorten optim.warmup or optim.decay_fraction.'
+    )
+
+  def lr_fn(step):
+    step = jnp.asarray(step, jnp.float32)
+    rise = jnp.minimum(1.0, (step + 1) / (warmup + 1))
+    if schedule == 'constant':
+      fall = jnp.float32(1)
+    elif schedule == 'cosine':
+      done = jnp.clip((step - warmup) / max(1, total_steps - warmup), 0, 1)
+      fall = final + (1 - final) * 0.5 * (1 + jnp.cos(jnp.pi * done))
+    else:
+      done = jnp.clip((step - (total_steps - decay)) / decay, 0, 1)
+      fall = 1 - (1 - final) * done
+    return peak * rise * fall
+
+  return lr_fn
+
+
+def decayed(params):
+  """Returns a tree of bools: True where weight decay applies, which is on leaves named 'kernel'.
+
+  The name decides, not the rank: a scan over layers gives every bias a second axis.
+  """
+
+  def is_kernel(path, _):
+    return jax.tree_util.keystr(path[-1:], simple=True) == 'kernel'
+
+  return jax.tree_util.tree_map_with_path(is_kernel, params)
+
+
+def _promoting(tx):
+  """Lets optax mix float32 with its int32 counter where strict dtype promotion is on."""
+
+  def update(updates, opt_state, params=None):
+    with jax.numpy_dtype_promotion('standard'):
+      return tx.update(updates, opt_state, params)
+
+  return optax.GradientTransformation(tx.init, update)
+
+
+def _check_choice(key, value, choices):
+  if value not in choices:
+    near = difflib.get_close_matches(str(value), choices, n=1)
+    hint = f'; did you mean {near[0]!r}?' if near else '.'
+    raise ValueError(f'{key} is {value!r} but must be one of {", ".join(choices)}{hint}')
