@@ -1,0 +1,196 @@
+"""Blocks: how a sequence is cut, what is denoised together, and in which order.
+
+N tokens are cut into K blocks. While a block is denoised it reads the blocks before it, its *history*. In training the
+network sees two streams at once,
+
+    slots    = [ working copy of blocks 1..K | history copy of blocks 1..K-1 ]
+    levels   = [ t_1 .. t_K, one a block     | history, the same everywhere  ]
+
+so that every block is trained in one pass. The history copy of the last block is never read and never made. With
+`history=None` there is one stream: a block reads its past exactly as noisy as that past itself is (diffusion forcing).
+
+A slot is one row of the network's input. All that attention must know about it stands in `Slots`: small integer arrays
+that are passed into jit (a host-made [S, S] mask would be baked into the program).
+"""
+
+import dataclasses
+import functools
+import math
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Slots(NamedTuple):
+  """Who a slot is. Leaves are [S], or [B, S] where examples differ; coords has one more axis [.., A]."""
+
+  block: jax.Array  # index of the slot's block
+  stream: jax.Array  # 0 working copy, 1 history copy
+  readable: jax.Array  # bool: may later blocks read it?
+  segment: jax.Array  # slots of other segments are invisible (another document, padding, an empty cache row)
+  coords: jax.Array  # int position of the token on A axes; both copies of a token share it
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+  """K blocks of `sizes` tokens; hashable, static under jit.
+
+  sizes: tokens per block, in the order in which blocks are made.
+  order: order[i] is the raster index of token i of the block order, a permutation of range(N).
+  history: level in [0, 1] at which a block reads its past (0.0 clean, 0.02 "stabilised"), or None: as noisy as it is.
+  """
+
+  sizes: tuple[int, ...]
+  order: tuple[int, ...]
+  history: float | None = 0.0
+
+  def __post_init__(self):
+    if not self.sizes or any(size < 1 for size in self.sizes):
+      raise ValueError(f'block sizes must be positive integers, not {self.sizes}')
+    if sum(self.sizes) != len(self.order):
+      raise ValueError(
+        f'blocks sum to {sum(self.sizes)} tokens but the sequence has {len(self.order)}; '
+        'choose sizes whose sum is the number of tokens'
+      )
+    if sorted(self.order) != list(range(len(self.order))):
+      raise ValueError('blocks.order must be a permutation of 0..N-1')
+    if self.history is not None and not 0 <= self.history < 1:
+      raise ValueError(f'blocks.history must be None or a level in [0, 1), not {self.history}')
+
+  @property
+  def num_tokens(self) -> int:
+    return len(self.order)
+
+  @property
+  def num_blocks(self) -> int:
+    return len(self.sizes)
+
+  @property
+  def num_slots(self) -> int:
+    return self.num_tokens + self._num_history
+
+  @property
+  def _num_history(self) -> int:
+    return 0 if self.history is None else self.num_tokens - self.sizes[-1]
+
+  @functools.cached_property
+  def block_of_token(self) -> np.ndarray:
+    """[N] index of each token's block."""
+    return np.repeat(np.arange(self.num_blocks, dtype=np.int32), self.sizes)
+
+  @functools.cached_property
+  def first_token(self) -> np.ndarray:
+    """[K + 1] first token of each block, and N."""
+    return np.cumsum([0, *self.sizes]).astype(np.int32)
+
+  def per_token(self, per_block):
+    """[..., K] -> [..., N]: each token gets its block's value."""
+    return jnp.asarray(per_block)[..., self.block_of_token]
+
+  def per_block(self, per_token):
+    """[..., N] -> [..., K]: sums over each block's tokens."""
+    one_hot = jnp.asarray(self.block_of_token[:, None] == np.arange(self.num_blocks), per_token.dtype)
+    return per_token @ one_hot
+
+  def pack(self, xt, xh, t):
+    """Working copy xt [B, N, ...], its history copy xh (None if history is None) and levels t [B, N] -> x [B, S, ...], t [B, S]."""
+    chex.assert_axis_dimension(xt, 1, self.num_tokens)
+    chex.assert_shape(t, xt.shape[:2])
+    if self.history is None:
+      return xt, t
+    past = jnp.full((t.shape[0], self._num_history), self.history, t.dtype)
+    return jnp.concatenate([xt, xh[:, :self._num_history]], axis=1), jnp.concatenate([t, past], axis=1)
+
+  def unpack(self, out):
+    """[B, S, ...] -> [B, N, ...]: the working copy's outputs."""
+    return out[:, :self.num_tokens]
+
+  def slots(self, coords) -> Slots:
+    """Slots of a training row, [S]; coords [N, A] are in raster order."""
+    one = self.token_slots(coords)
+    if self.history is None:
+      return one
+    past = jax.tree.map(lambda leaf: leaf[:self._num_history], one)
+    past = past._replace(stream=jnp.ones_like(past.stream))
+    work = one._replace(readable=jnp.zeros_like(one.readable))
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), work, past)
+
+  def token_slots(self, coords) -> Slots:
+    """Slots of a sampling row, [N]: one stream, in which finished blocks are the history."""
+    coords = jnp.asarray(coords, jnp.int32)
+    chex.assert_shape(coords, (self.num_tokens, None))
+    zeros = jnp.zeros(self.num_tokens, jnp.int32)
+    return Slots(
+      block=jnp.asarray(self.block_of_token),
+      stream=zeros,
+      readable=jnp.ones(self.num_tokens, bool),
+      segment=zeros,
+      coords=coords[np.asarray(self.order)],
+    )
+
+
+def spread(cond, slots: Slots, history_cond=False):
+  """Gives every slot its condition: {name: int [B] or [B, K]} -> {name: int [B, S]}.
+
+  -1 stands for "no condition". History slots get it unless history_cond: then the guided and the unguided branch read
+  the same history and can share one cache.
+  """
+
+  def per_slot(value):
+    batch = value.shape[0]
+    block = jnp.broadcast_to(slots.block, (batch, slots.block.shape[-1]))
+    if value.ndim == 1:
+      value = jnp.broadcast_to(value[:, None], block.shape)
+    else:
+      value = jnp.take_along_axis(value, block, axis=1)
+    hidden = jnp.broadcast_to((slots.stream == 1) & (not history_cond), block.shape)
+    return jnp.where(hidden, -1, value)
+
+  return {name: per_slot(value) for name, value in cond.items()}
+
+
+def _raster(num_tokens) -> tuple[int, ...]:
+  return tuple(range(num_tokens))
+
+
+def whole(num_tokens, *, history=0.0) -> Blocks:
+  """One block: full-sequence diffusion."""
+  return Blocks((num_tokens,), _raster(num_tokens), history)
+
+
+def tokens(num_tokens, *, history=0.0) -> Blocks:
+  """Blocks of one token: autoregression."""
+  return Blocks((1,) * num_tokens, _raster(num_tokens), history)
+
+
+def equal(num_tokens, size, *, history=0.0) -> Blocks:
+  """Blocks of `size` consecutive tokens."""
+  if size < 1 or num_tokens % size:
+    raise ValueError(f'blocks.size={size} does not divide {num_tokens} tokens; choose a divisor')
+  return Blocks((size,) * (num_tokens // size), _raster(num_tokens), history)
+
+
+def cells(grid, cell, *, history=0.0) -> Blocks:
+  """Boxes of `cell` tokens of a grid with as many axes, in raster order of boxes and raster order inside each."""
+  grid, cell = tuple(grid), tuple(cell)
+  if len(grid) != len(cell) or any(c < 1 or g % c for g, c in zip(grid, cell, strict=False)):
+    raise ValueError(f'blocks.cell={cell} does not tile the grid {grid}; choose divisors, one an axis')
+  axes = len(grid)
+  index = np.arange(math.prod(grid)).reshape([n for g, c in zip(grid, cell, strict=True) for n in (g // c, c)])
+  index = index.transpose([*range(0, 2 * axes, 2), *range(1, 2 * axes, 2)])
+  size = math.prod(cell)
+  return Blocks((size,) * (index.size // size), tuple(int(i) for i in index.reshape(-1)), history)
+
+
+def frames(grid, per_block=1, *, history=0.0) -> Blocks:
+  """Whole frames of a (frames, height, width, ...) grid, `per_block` at a time."""
+  return cells(grid, (per_block, *tuple(grid)[1:]), history=history)
+
+
+def scales(sides, *, history=0.0) -> Blocks:
+  """A pyramid of square images, coarse to fine: one block of side * side tokens a scale."""
+  sizes = tuple(side * side for side in sides)
+  return Blocks(sizes, _raster(sum(sizes)), history)

@@ -1,0 +1,70 @@
+"""Into the network's width: tokens, levels, positions, labels."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0):
+  """[..] -> [.., width] in float32: cos and sin of scale * value at geometric frequencies (bfloat16 would round levels)."""
+  half = width // 2
+  frequency = jnp.exp(-jnp.log(max_period) * jnp.arange(half, dtype=jnp.float32) / half)
+  angle = jnp.multiply.outer(scale * value.astype(jnp.float32), frequency)
+  return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+
+
+class Token(nn.Module):
+  """Symbols [B, S] are looked up among num_inputs; vectors [B, S, num_inputs] are projected."""
+
+  num_inputs: int
+  width: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    if jnp.issubdtype(x.dtype, jnp.integer):
+      init = nn.initializers.normal(self.width**-0.5)
+      return nn.Embed(self.num_inputs, self.width, dtype=self.dtype, embedding_init=init, name='symbol')(x)
+    return nn.Dense(self.width, dtype=self.dtype, name='vector')(x)
+
+
+class Level(nn.Module):
+  """Levels [B, S] in [0, 1] -> [B, S, width]: sinusoid and a two-layer MLP (DiT, arXiv:2212.09748)."""
+
+  width: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, t):
+    features = sinusoid(t, min(256, self.width)).astype(self.dtype)
+    hidden = nn.silu(nn.Dense(self.width, dtype=self.dtype, name='hidden')(features))
+    return nn.Dense(self.width, dtype=self.dtype, name='out')(hidden)
+
+
+class Position(nn.Module):
+  """Absolute positions: coords [.., S, A] -> [.., S, width], a projected sinusoid of each axis.
+
+  Rotary attention sees only differences of positions; a digit's place in its frame is absolute.
+  """
+
+  width: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, coords):
+    features = sinusoid(coords, 32, max_period=1000.0, scale=1.0)
+    features = features.reshape(*coords.shape[:-1], -1).astype(self.dtype)
+    return nn.Dense(self.width, dtype=self.dtype, name='out')(features)
+
+
+class Label(nn.Module):
+  """Labels [B, S] in -1..num_classes-1 -> [B, S, width]; -1, "no label", has the last row."""
+
+  num_classes: int
+  width: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, label):
+    row = jnp.where(label < 0, self.num_classes, label)
+    init = nn.initializers.normal(0.02)
+    return nn.Embed(self.num_classes + 1, self.width, dtype=self.dtype, embedding_init=init, name='row')(row)

@@ -1,0 +1,21 @@
+"""Rotary positions over any number of axes (RoFormer, arXiv:2104.09864; per axis as in ACDiT, arXiv:2412.07720)."""
+
+import jax.numpy as jnp
+
+
+def rotate(x, coords, *, base=100.0):
+  """Rotates x [B, S, H, D] by coords [S, A] or [B, S, A]; scores then depend on differences of coords alone.
+
+  The D / 2 pairs are dealt out to the axes in turn; pair j of an axis with n pairs turns by base^(-j / n) radians a step.
+  """
+  half = x.shape[-1] // 2
+  axes = coords.shape[-1]
+  pair = jnp.arange(half)
+  count = -(-half // axes)
+  frequency = base ** (-(pair // axes).astype(jnp.float32) / count)
+  angle = coords.astype(jnp.float32)[..., pair % axes]
+  angle = angle * jnp.broadcast_to(frequency, angle.shape)
+  angle = angle[..., :, None, :] if coords.ndim == 3 else angle[None, :, None, :]
+  cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
+  a, b = jnp.split(x, 2, axis=-1)
+  return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)

@@ -1,0 +1,191 @@
+r"""Gaussian noise: xt = alpha(t) x0 + sigma(t) eps.
+
+*Schedules* t -> (alpha, sigma), with log-SNR l = 2 log(alpha / sigma):
+  cosine  (cos, sin)(pi t / 2)                                Nichol & Dhariwal 2021 (arXiv:2102.09672), without offset
+  linear  alpha^2 = exp(-b0 t - (b1 - b0) t^2 / 2), b0 = 0.1, b1 = 20; variance preserving. Song et al. 2021 (arXiv:2011.13456), eq. 33
+  flow    (1 - t, t)                                          rectified flow, Liu et al. 2023 (arXiv:2209.03003)
+
+*Predictions* are two coefficients, x0_hat = skip(t) xt + scale(t) out:
+  x0    0                 1
+  eps   1 / alpha         -sigma / alpha                      needs alpha(1) > 0
+  v     alpha / (alpha^2 + sigma^2), -sigma / (alpha^2 + sigma^2)           Salimans & Ho 2022 (arXiv:2202.00512)
+  flow  1 / (alpha + sigma), -sigma / (alpha + sigma)         out = eps - x0
+
+so the target is (x0 - skip xt) / scale, and |x0_hat - x0|^2 = scale^2 |out - target|^2.
+
+*The step* t -> s is DDIM's (Song et al. 2021, arXiv:2010.02502, eq. 12 and 16) for any (alpha, sigma): eta = 0 is the
+deterministic step (Euler's for flow), eta = 1 the ancestral one.
+
+*The bound* is the diffusion loss of VDM (Kingma et al. 2021, arXiv:2107.00630, eq. 15) in the log-SNR, between two
+finite ends, plus its two remaining terms in closed form:
+  -log p(x0) <= KL(q(x | x0, l_min) || N(0, 1)) + 1/2 int_{l_min}^{l_max} e^l E|x0 - x0_hat|^2 dl + reconstruction(l_max)
+*Dequantisation*, stated: with `bin` None, x0 is continuous and p(x0 | x at l_max) = N(x / alpha, sigma^2 / alpha^2): a
+density. With `bin` the width of a quantisation step, x0 lies on that lattice and p is the same normal restricted to the
+lattice: a probability, comparable with discrete models; no noise is added to the data.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff.process import base
+
+
+def _log_snr_cosine(log_snr):
+  return 2 / math.pi * jnp.arctan(jnp.exp(-log_snr / 2))
+
+
+def _log_snr_flow(log_snr):
+  return jax.nn.sigmoid(-log_snr / 2)
+
+
+def _log_snr_linear(log_snr):
+  # log alpha^2 = log sigmoid(l), a quadratic in t.
+  return (jnp.sqrt(0.1**2 + 2 * 19.9 * jax.nn.softplus(-log_snr)) - 0.1) / 19.9
+
+
+def _linear(t):
+  log_alpha2 = -0.1 * t - 19.9 / 2 * t**2
+  return jnp.exp(log_alpha2 / 2), jnp.sqrt(-jnp.expm1(log_alpha2))
+
+
+# name: (t -> (alpha, sigma), log-SNR -> t, is alpha(1) zero?)
+SCHEDULES = {
+  'cosine': (lambda t: (jnp.cos(math.pi / 2 * t), jnp.sin(math.pi / 2 * t)), _log_snr_cosine, True),
+  'linear': (_linear, _log_snr_linear, False),
+  'flow': (lambda t: (1 - t, t), _log_snr_flow, True),
+}
+
+# name: (alpha, sigma) -> (skip, scale)
+PREDICTIONS = {
+  'x0': lambda a, s: (jnp.zeros_like(a), jnp.ones_like(a)),
+  'eps': lambda a, s: (1 / a, -s / a),
+  'v': lambda a, s: (a / (a**2 + s**2), -s / (a**2 + s**2)),
+  'flow': lambda a, s: (1 / (a + s), -s / (a + s)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian(base.Process):
+  """Gaussian noise on tokens of `dim` floats.
+
+  weight: 'plain' (mean squared error of the prediction) or 'min_snr' (Hang et al. 2023, arXiv:2303.09556: min(SNR, gamma)
+  on the error of x0). eta: 0 deterministic .. 1 ancestral steps. clip: bound on |x0_hat| in sampling, or None.
+  bin: width of a quantisation step of the data, or None. log_snr: (min, max) of the bound.
+  """
+
+  dim: int
+  schedule: str = 'cosine'
+  prediction: str = 'v'
+  weight: str = 'plain'
+  gamma: float = 5.0
+  eta: float = 0.0
+  clip: float | None = None
+  bin: float | None = None
+  log_snr: tuple[float, float] = (-10.0, 9.0)
+
+  discrete = False
+
+  def __post_init__(self):
+    for value, table, name in (
+      (self.schedule, SCHEDULES, 'schedule'),
+      (self.prediction, PREDICTIONS, 'prediction'),
+      (self.weight, ('plain', 'min_snr'), 'weight'),
+    ):
+      if value not in table:
+        raise ValueError(f'process.{name}={value!r} is unknown; choose one of {", ".join(table)}')
+    if self.prediction == 'eps' and SCHEDULES[self.schedule][2]:
+      raise ValueError(
+        f'process.prediction=eps divides by alpha(1) = 0 of schedule {self.schedule!r}; write prediction=v, or schedule=linear'
+      )
+    if not 0 <= self.eta <= 1:
+      raise ValueError(f'process.eta={self.eta} must lie in [0, 1]: 0 deterministic, 1 ancestral')
+
+  @property
+  def num_inputs(self) -> int:
+    return self.dim
+
+  @property
+  def num_outputs(self) -> int:
+    return self.dim
+
+  def scales(self, t):
+    """(alpha, sigma) at t [..] -> [.., 1]."""
+    alpha, sigma = SCHEDULES[self.schedule][0](t)
+    return alpha[..., None], sigma[..., None]
+
+  def prior(self, key, shape):
+    return base.draw(jax.random.normal, key, (*shape, self.dim))
+
+  def add_noise(self, key, x0, t):
+    alpha, sigma = self.scales(t)
+    return alpha * x0 + sigma * base.draw(jax.random.normal, key, x0.shape)
+
+  def x0_hat(self, out, xt, t):
+    skip, scale = PREDICTIONS[self.prediction](*self.scales(t))
+    return skip * xt + scale * out.astype(xt.dtype)
+
+  def loss(self, out, x0, xt, t):
+    alpha, sigma = self.scales(t)
+    skip, scale = PREDICTIONS[self.prediction](alpha, sigma)
+    known = t == 0
+    target = (x0 - skip * xt) / jnp.where(scale == 0, 1, scale)
+    error = jnp.mean((out.astype(x0.dtype) - target) ** 2, axis=-1)
+    if self.weight == 'min_snr':
+      snr = (alpha / jnp.where(sigma == 0, 1, sigma)) ** 2
+      error *= (jnp.minimum(snr, self.gamma) * scale**2)[..., 0]
+    return jnp.where(known, 0, error)
+
+  def move(self, xt, x0, t, s):
+    """The deterministic step with x0 as the estimate: exact where x0_hat is constant on the way."""
+    (a_t, s_t), (a_s, s_s) = self.scales(t), self.scales(s)
+    ratio = s_s / jnp.where(s_t == 0, 1, s_t)
+    return jnp.where((s == t)[..., None], xt, ratio * xt + (a_s - a_t * ratio) * x0)
+
+  def estimate(self, out, xt, t):
+    """x0_hat as sampling uses it: clipped where `clip` says so."""
+    x0 = self.x0_hat(out, xt, t)
+    return x0 if self.clip is None else jnp.clip(x0, -self.clip, self.clip)
+
+  def step(self, key, out, xt, t, s):
+    x0 = self.estimate(out, xt, t)
+    if self.eta == 0:
+      return self.move(xt, x0, t, s)
+    (a_t, s_t), (a_s, s_s) = self.scales(t), self.scales(s)
+    safe = jnp.where(s_t == 0, 1, s_t)
+    eps = (xt - a_t * x0) / safe
+    # ratio^2 = SNR(t) / SNR(s); written so that nothing cancels at alpha(t) = 0.
+    ratio = a_t * s_s / (jnp.where(a_s == 0, 1, a_s) * safe)
+    fresh = self.eta**2 * jnp.maximum(1 - ratio**2, 0)
+    noise = base.draw(jax.random.normal, key, xt.shape)
+    xs = a_s * x0 + s_s * (jnp.sqrt(jnp.maximum(1 - self.eta**2 + (self.eta * ratio)**2, 0)) * eps + jnp.sqrt(fresh) * noise)
+    return jnp.where((s == t)[..., None], xt, xs)
+
+  def bound_noise(self, key, x0, u, blocks):
+    low, high = self.log_snr
+    t = SCHEDULES[self.schedule][1](high - (high - low) * blocks.per_token(u))
+    return self.add_noise(key, x0, t), t
+
+  def bound(self, out, x0, xt, t):
+    low, high = self.log_snr
+    alpha, sigma = self.scales(t)
+    error = jnp.sum((alpha / sigma * (self.x0_hat(out, xt, t) - x0)) ** 2, axis=-1)
+    a2, s2 = 1 / (1 + math.exp(-low)), 1 / (1 + math.exp(low))
+    if self.schedule == 'flow':  # alpha + sigma = 1 instead of alpha^2 + sigma^2 = 1
+      norm = (math.sqrt(a2) + math.sqrt(s2)) ** 2
+      a2, s2 = a2 / norm, s2 / norm
+    prior = 0.5 * jnp.sum(a2 * x0**2 + s2 - 1 - math.log(s2), axis=-1)
+    return prior + 0.5 * (high - low) * error + self.dim * self._reconstruction(math.exp(-high / 2))
+
+  def _reconstruction(self, width) -> float:
+    """Nats per dimension of p(x0 | x at l_max), width = sigma / alpha there."""
+    if self.bin is None:
+      return 0.5 * math.log(2 * math.pi * math.e * width**2)
+    # E_z log sum_j exp(-((j r + z)^2 - z^2) / 2), r = bin / width: an interior lattice point, the dearest case.
+    z, weight = np.polynomial.hermite_e.hermegauss(64)
+    reach = max(1, math.ceil(12 * width / self.bin))
+    j = np.arange(-reach, reach + 1)[:, None] * self.bin / width
+    return float(np.sum(weight * np.log(np.sum(np.exp(-(j**2) / 2 - j * z), axis=0))) / math.sqrt(2 * math.pi))

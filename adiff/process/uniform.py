@@ -1,0 +1,84 @@
+r"""Uniform noise on symbols: with probability t a token is replaced by a uniformly random one.
+
+  q(xt | x0) = (1 - t) 1[xt = x0] + t / V                      D3PM (arXiv:2107.03006), UDLM (arXiv:2412.10193)
+
+The network's softmax is p_i = p(x0_i | the *other* noisy tokens); the token's own evidence is added in closed form,
+p(x0_i | xt) ~ p_i q(xt_i | x0_i), as UDLM's parameterisation does. Then with q_t = (1 - t) p + t / V,
+
+  bound  int_0^1 dt / (V (1 - t)) sum_{y != xt} [ q_t(y)/q_t(xt) - r(y) + r(y) log(r(y) q_t(xt) / q_t(y)) ],
+         r(y) = q(y | x0) / q(xt | x0): the path KL of two jump processes (UDLM eq. 16 is this sum), plus the
+         entropy of the channel at the smallest level; the prior's KL is zero.
+  step   p(xs = y | xt) ~ q(xt | xs = y) q_s(y), exact when p is.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from adiff.process import base
+
+FLOOR = 1e-5  # smallest level of the bound
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(base.Process):
+  """Replacement by one of `vocab` symbols."""
+
+  vocab: int
+
+  discrete = True
+
+  @property
+  def num_inputs(self) -> int:
+    return self.vocab
+
+  @property
+  def num_outputs(self) -> int:
+    return self.vocab
+
+  def prior(self, key, shape):
+    return base.draw(lambda k, s: jax.random.randint(k, s, 0, self.vocab), key, shape)
+
+  def add_noise(self, key, x0, t):
+    key_when, key_what = base.split(key)
+    noise = self.prior(key_what, x0.shape)
+    return jnp.where(base.draw(jax.random.uniform, key_when, x0.shape) < t, noise, x0)
+
+  def x0_hat(self, out, xt, t):
+    stay, jump = 1 - t + t / self.vocab, t / self.vocab
+    own = jax.nn.one_hot(xt, self.vocab, dtype=bool)
+    evidence = jnp.where(own, stay[..., None], jump[..., None])
+    weighted = jax.nn.softmax(out.astype(jnp.float32)) * evidence
+    return weighted / jnp.sum(weighted, axis=-1, keepdims=True)
+
+  def loss(self, out, x0, xt, t):
+    return jnp.where(t == 0, 0, self._path_kl(out, x0, xt, jnp.maximum(t, FLOOR)))
+
+  def step(self, key, out, xt, t, s):
+    keep = (1 - t) / jnp.where(s == 1, 1, 1 - s)  # of the noise between s and t
+    p_s = (1 - s)[..., None] * jax.nn.softmax(out.astype(jnp.float32)) + (s / self.vocab)[..., None]
+    own = jax.nn.one_hot(xt, self.vocab, dtype=jnp.float32)
+    likelihood = keep[..., None] * own + ((1 - keep) / self.vocab)[..., None]
+    xs = base.categorical(key, jnp.log(jnp.maximum(p_s * likelihood, 1e-37)))
+    return jnp.where(s == t, xt, xs)
+
+  def bound_noise(self, key, x0, u, blocks):
+    t = blocks.per_token(FLOOR + (1 - FLOOR) * u)
+    return self.add_noise(key, x0, t), t
+
+  def bound(self, out, x0, xt, t):
+    stay, jump = 1 - FLOOR + FLOOR / self.vocab, FLOOR / self.vocab
+    channel = -(stay * jnp.log(stay) + (self.vocab - 1) * jump * jnp.log(jump))
+    return (1 - FLOOR) * self._path_kl(out, x0, xt, t) + channel
+
+  def _path_kl(self, out, x0, xt, t):
+    """The bound's integrand at t > 0, [B, N]."""
+    alpha, jump = (1 - t)[..., None], (t / self.vocab)[..., None]
+    model = alpha * jax.nn.softmax(out.astype(jnp.float32)) + jump
+    truth = alpha * jax.nn.one_hot(x0, self.vocab, dtype=jnp.float32) + jump
+    at_xt = lambda q: jnp.take_along_axis(q, xt[..., None], axis=-1)
+    ratio, r = model / at_xt(model), truth / at_xt(truth)
+    # y = xt contributes 0. At t = 1 the terms vanish as (1 - t)^2 and the factor grows as 1 / (1 - t).
+    total = jnp.sum(ratio - r + r * (jnp.log(r) - jnp.log(ratio)), axis=-1)
+    return total / (self.vocab * jnp.maximum(1 - t, 1e-6))
