@@ -52,10 +52,11 @@ def _history(process, blocks, keys, x):
   return process.add_noise(_fold(keys, _HISTORY), x, level), level
 
 
-def sample(denoise, keys, plan, *, blocks, process, solver, coords, given=None, given_mask=None):
+def sample(denoise, keys, plan, *, blocks, process, solver, coords, given=None, given_mask=None, trace=False):
   """x0 [B, N, ..]: the walk as it is defined, every row on the whole sequence. keys [B], one an example.
 
   given [B, N, ..] and given_mask [B, N]: known tokens, anywhere (a prompt, all but a hole); they stay at level 0.
+  trace: return x after every row instead, [R, B, N, ..].
   """
   _check(plan, blocks, given)
   slots = blocks.token_slots(coords)
@@ -72,10 +73,11 @@ def sample(denoise, keys, plan, *, blocks, process, solver, coords, given=None, 
     as_seen = lambda x: jnp.where(past.reshape(1, -1, *(1,) * (x.ndim - 2)), xh, x)
     here = slots._replace(stream=past.astype(jnp.int32))
     call = lambda x, t, s: denoise(as_seen(x), jnp.where(past[None], level, t), s, here)[0]
-    return solver.step(call, call(x, t, s), process, _fold(keys, _STEP + index), x, t, s, carry), None
+    x, carry = solver.step(call, call(x, t, s), process, _fold(keys, _STEP + index), x, t, s, carry)
+    return (x, carry), x if trace else None
 
-  (x, _), _ = jax.lax.scan(row, (x, solver.init(x)), (matrix[:-1], matrix[1:], blocks.per_token(plan.index), past))
-  return x
+  (x, _), rows = jax.lax.scan(row, (x, solver.init(x)), (matrix[:-1], matrix[1:], blocks.per_token(plan.index), past))
+  return rows if trace else x
 
 
 class State(NamedTuple):

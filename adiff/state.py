@@ -4,6 +4,7 @@ Randomness is not part of it: every key is folded from (seed, name, step), so a 
 continues exactly.
 """
 
+import zlib
 from typing import Any
 
 import flax
@@ -24,6 +25,11 @@ class State:
   params: Any
   ema: Any
   opt_state: Any
+
+
+def stream(seed: int, name: str, step: int = 0):
+  """The PRNG key of a purpose at a step, folded from (seed, name, step); step may be traced."""
+  return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode())), step)
 
 
 def create(key, init_params, tx: optax.GradientTransformation) -> State:

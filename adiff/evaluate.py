@@ -1,0 +1,211 @@
+"""Evaluation: the bound on held-out data, the quality of samples, and the page that shows them."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+
+import jax
+import numpy as np
+import tqdm
+
+from adiff import build
+from adiff import generate
+from adiff import likelihood
+from adiff import logs
+from adiff import pictures
+from adiff import recipe
+from adiff import report
+from adiff import sharding
+from adiff import state
+from adiff.data import batches
+from adiff.metrics import baselines
+from adiff.metrics import classifier
+from adiff.metrics import coverage
+from adiff.metrics import frechet
+from adiff.metrics import memorisation
+from adiff.metrics import two_sample
+
+
+class Bound:
+  """The bound on a split, compiled once."""
+
+  def __init__(self, parts: build.Parts, mesh):
+    self._parts, self._mesh = parts, mesh
+    self._size = -(-parts.config.eval.batch_size // mesh.size) * mesh.size
+    one = lambda params, key, batch: likelihood.bound(
+      recipe.conditioned(
+        recipe.network(parts.model, params, history_cond=parts.recipe.history_cond), {'label': batch['label']}
+      ),
+      key, batch['tokens'], blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
+    )
+    self._one = jax.jit(one)
+
+  def __call__(self, params, *, samples, progress=False) -> dict:
+    """likelihood.summary over the config's split; equal noise at every call."""
+    parts, config = self._parts, self._parts.config
+    limit = config.eval.examples or parts.source.size(config.eval.split)
+    nats, level = [], []
+    rows = batches.once(parts.source, config.eval.split, self._size, parts.blocks.order)
+    total = -(-min(limit, parts.source.size(config.eval.split)) // self._size)
+    for index, batch in tqdm.tqdm(zip(range(total), rows), total=total, desc='bound', disable=not progress, leave=False):
+      keep = batch.pop('mask')
+      batch = sharding.put_batch(self._mesh, batch)
+      drawn = [
+        self._one(params, jax.random.fold_in(state.stream(config.seed, 'bound', index), sample), batch)
+        for sample in range(samples)
+      ]
+      nats.append(np.stack([np.asarray(n) for n, _ in drawn], 1)[keep])
+      level.append(np.stack([np.asarray(t) for _, t in drawn], 1)[keep])
+    nats, level = (np.concatenate(leaf)[:limit] for leaf in (nats, level))
+    found = likelihood.summary(nats, level, dims=parts.spec.dims)
+    return {**found, 'exact': likelihood.is_exact(parts.blocks, parts.process), 'dequantisation': dequantisation(parts)}
+
+
+def dequantisation(parts) -> str:
+  """What kind of number the bound is, in words."""
+  if parts.process.discrete:
+    return 'symbols: a probability'
+  if parts.spec.bin is None:
+    return 'continuous data: a density'
+  return f'values on a lattice of step {parts.spec.bin:.4g}, its end read through a normal restricted to it: a probability'
+
+
+def hardware() -> str:
+  """What the numbers were measured on."""
+  device = jax.devices()[0]
+  kind = f'{os.cpu_count()} cores' if device.platform == 'cpu' else f'{jax.device_count()} x {device.device_kind}'
+  return f'{platform.machine()} {device.platform}, {kind}, jax {jax.__version__}, Python {platform.python_version()}'
+
+
+def commit() -> str:
+  """The checkout's commit, marked where files differ from it; '' outside a checkout."""
+  here = os.path.dirname(os.path.abspath(__file__))
+  git = lambda *words: subprocess.run(['git', '-C', here, *words], capture_output=True, text=True, check=False).stdout.strip()
+  try:
+    found = git('rev-parse', '--short', 'HEAD')
+    return found + (' with changes' if found and git('status', '--porcelain', '--untracked-files=no') else '')
+  except FileNotFoundError:  # no git on this machine
+    return ''
+
+
+def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) -> dict:
+  """Measures, writes workdir/eval.json and workdir/report.html, returns the report."""
+  config = parts.config
+  bound = Bound(parts, mesh)(params, samples=config.eval.samples, progress=progress)
+  if 'nats' in parts.source.exact:
+    bound['true_nats'] = parts.source.exact['nats']
+  found = {
+    'title': config.name,
+    'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
+    'config': json.loads(config.to_json()),
+    'commit': commit(),
+    'hardware': hardware(),
+    'date': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC'),
+    'step': step,
+    'split': config.eval.split,
+    'bound': bound,
+    'generators': [],
+    'notes': [],
+  }
+  shown = {}
+  if parts.spec.image_levels:
+    _judge_images(parts, params, mesh, found, shown, progress)
+  else:
+    _judge_law(parts, params, mesh, found)
+  rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
+  shown.update(pictures.charts(found, rows, loss_keys=('loss', 'test/nats')))
+  with open(os.path.join(workdir, 'eval.json.tmp'), 'w') as file:
+    json.dump(found, file, indent=1)
+  os.replace(os.path.join(workdir, 'eval.json.tmp'), os.path.join(workdir, 'eval.json'))
+  found['report'] = str(report.write(workdir, found, shown))
+  return found
+
+
+def _draw(parts, params, mesh, steps, progress):
+  """(examples, labels, row of the table) of eval.num samples at `steps` a block."""
+  config = parts.config
+  plan = build.build_plan(config, parts.blocks, steps=steps)
+  draws = generate.Sampler(
+    parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512)
+  )
+  bar = tqdm.tqdm(total=config.eval.num, desc=f'samples, {steps} steps a block', disable=not progress, leave=False)
+  with bar:
+    tokens, labels, seconds = draws.draw(0, config.eval.num, progress=bar)
+  row = {'name': 'this model', 'num': config.eval.num, 'seed': config.seed, 'steps': steps,
+         'nfe': plan.num_rows * parts.solver.calls, 'seconds': seconds}
+  return parts.spec.decode(tokens), labels, row
+
+
+def _judge_law(parts, params, mesh, found):
+  """Sources with a known law: do samples follow it?"""
+  tokens, _, row = _draw(parts, params, mesh, parts.config.plan.steps, False)
+  found['law'] = {key: float(value) for key, value in parts.source.law_test(tokens).items()}
+  found['generators'].append(row)
+
+
+def _judge_images(parts, params, mesh, found, shown, progress):
+  """Image sets: pictures, and distances between samples and real images."""
+  config, levels = parts.config, parts.spec.image_levels
+  steps = sorted({*config.eval.steps, config.plan.steps})
+  drawn = {n: _draw(parts, params, mesh, n, progress) for n in steps}
+  images, labels, _ = drawn[config.plan.steps]
+  columns = 10
+  count = min(len(images), columns * 10)
+  by_class = np.argsort(np.arange(count) % columns, kind='stable') if parts.spec.num_classes != columns else np.arange(count)
+  names = [str(i) for i in range(columns)] if parts.spec.num_classes == columns else None
+  scale = max(1, 48 // images.shape[1])
+  shown['samples'] = pictures.png_bytes(
+    pictures.grid(images[:count][by_class], levels, columns=columns, scale=scale, labels=names)
+  )
+  shown['strip'] = pictures.strip(_frames(parts, params), levels, columns=columns, scale=scale)
+  if not config.eval.features:
+    found['generators'] = [row for _, _, row in drawn.values()]
+    return
+  train, train_labels = parts.source.images('train')
+  test, test_labels = parts.source.images(config.eval.split)
+  judge = classifier.fit(train, train_labels, test, test_labels, seed=0, levels=levels)
+  found['classifier'] = {'name': judge.name, 'accuracy': float(judge.accuracy)}
+  reference = judge.features(train)
+
+  def scores(images, labels=None):
+    features, probabilities = judge.features(images), judge.probabilities(images)
+    equal = min(len(images), len(test))
+    return {
+      'frechet': float(frechet.frechet(features, reference)),
+      'inception_score': float(frechet.inception_score(probabilities)),
+      **{name: float(value) for name, value in coverage.scores(reference, features).items()},
+      'nn_ratio': float(memorisation.nn_ratio(images, train, test)),
+      'accuracy': None if labels is None else float(np.mean(probabilities.argmax(1) == labels)),
+      'two_sample': float(two_sample.forest_accuracy(test[:equal], images[:equal])),
+    }
+
+  for images_n, labels_n, row in drawn.values():
+    found['generators'].append({**row, **scores(images_n, labels_n)})
+  seed, num = config.seed, config.eval.num
+  found['generators'].append({'name': f'real {config.eval.split} split', 'num': len(test), **scores(test, test_labels), 'two_sample': None})
+  mixture = baselines.gaussian_mixture(train, num, components=40, seed=seed, levels=levels)
+  found['generators'].append({'name': '40-component mixture', 'num': num, 'seed': seed, **scores(mixture)})
+  each = -(-num // parts.spec.num_classes)
+  normal, normal_labels = baselines.class_gaussians(train, train_labels, each, seed=seed, levels=levels)
+  order = np.random.default_rng(seed).permutation(len(normal))[:num]
+  found['generators'].append(
+    {'name': 'class-conditional Gaussians', 'num': num, 'seed': seed, **scores(normal[order], normal_labels[order])}
+  )
+  index, _ = memorisation.nearest(images[:columns * 2], train)
+  shown['neighbours'] = pictures.png_bytes(pictures.neighbours(images[:columns * 2], train[index], levels, scale=scale))
+
+
+def _frames(parts, params, num=10):
+  """[R, num, H, W, C]: what the walk looks like; masked tokens are -1."""
+  labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
+  rows = generate.make_sampler(parts, trace=True)(params, generate.example_keys(parts.config.seed, 0, num), labels)
+  rows = generate.to_raster(parts, np.asarray(rows))
+  flat = rows.reshape(-1, *rows.shape[2:])
+  if not parts.process.discrete:
+    images = parts.spec.decode(flat)
+  else:
+    images = parts.spec.decode(np.minimum(flat, parts.spec.vocab - 1)).astype(np.int32)
+    images = np.where(parts.spec.decode((flat == parts.spec.vocab).astype(flat.dtype)) > 0, -1, images)
+  return images.reshape(*rows.shape[:2], *images.shape[1:])

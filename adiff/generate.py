@@ -1,0 +1,138 @@
+"""Samples: one compiled program for a whole batch, and as many batches as are asked for."""
+
+import json
+import os
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from adiff import build
+from adiff import recipe
+from adiff import sampler
+from adiff import sharding
+from adiff import state
+
+
+def make_sampler(parts: build.Parts, plan=None, *, trace=False):
+  """(params, keys [B], labels [B]) -> x0 [B, N, ..] in block order, jitted; trace: after every row, uncached."""
+  plan = plan or parts.plan
+  model, blocks, guided = parts.model, parts.blocks, parts.config.guidance.scale != 1
+  how = dict(blocks=blocks, process=parts.process, solver=parts.solver, coords=parts.spec.coords)
+
+  def run(params, keys, labels):
+    cond = {'label': labels}
+    apply = recipe.network(model, params, history_cond=parts.recipe.history_cond)
+    share = not parts.recipe.history_cond
+    if guided:
+      interval = parts.config.guidance.interval
+      denoise = sampler.guide(apply, cond, scale=parts.guidance, interval=interval, share_cache=share)
+    else:
+      denoise = recipe.conditioned(apply, cond)
+    if trace:
+      return sampler.sample(denoise, keys, plan, trace=True, **how)
+    rows = sampler.cache_rows(plan, blocks)
+    branches = 2 if guided and not share else 1
+    cache = model.empty_cache(branches * len(labels), rows, parts.spec.coords.shape[-1])
+    return sampler.sample_cached(denoise, keys, plan, cache, **how)
+
+  return jax.jit(run)
+
+
+def example_keys(seed, start, num):
+  """[num] keys: example i of a seed has one key, whatever the batch it is drawn in."""
+  return jax.vmap(lambda i: state.stream(seed, 'sample', i))(jnp.arange(start, start + num))
+
+
+def balanced_labels(num_classes, start, num):
+  """int32 [num]: example i has class i mod num_classes; -1 where there are no classes."""
+  index = np.arange(start, start + num, dtype=np.int32)
+  return index % num_classes if num_classes else np.full(num, -1, np.int32)
+
+
+def to_raster(parts, tokens):
+  """Block order -> raster order, along axis -1 of symbols and -2 of vectors."""
+  axis = tokens.ndim - (1 if parts.process.discrete else 2)
+  return np.take(tokens, np.argsort(parts.blocks.order), axis=axis)
+
+
+class Sampler:
+  """Draws any number of examples in batches of one size, so that one program serves all."""
+
+  def __init__(self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256):
+    self._parts, self._seed = parts, seed
+    self._size = -(-batch_size // mesh.size) * mesh.size
+    self._put = lambda tree: jax.device_put(tree, sharding.batch_sharding(mesh))
+    self._params = params
+    first = self._inputs(0)
+    self._run = make_sampler(parts, plan).lower(params, *first).compile()
+
+  def _inputs(self, start):
+    labels = balanced_labels(self._parts.spec.num_classes, start, self._size)
+    return self._put((example_keys(self._seed, start, self._size), labels))
+
+  def draw(self, start, num, *, progress=None):
+    """(tokens [num, N, ..] in raster order, labels [num], seconds of sampling, compilation excluded)."""
+    found, seconds = [], 0.0
+    for first in range(start, start + num, self._size):
+      inputs = jax.block_until_ready(self._inputs(first))
+      begun = time.perf_counter()
+      found.append(np.asarray(self._run(self._params, *inputs)))
+      seconds += time.perf_counter() - begun
+      if progress is not None:
+        progress.update(min(self._size, start + num - first))
+    tokens = np.concatenate(found)[:num]
+    if not self._parts.process.discrete and not np.all(np.isfinite(tokens)):
+      raise ValueError('the samples are not finite; train longer, lower optim.learning_rate, or set process.clip=1.0')
+    return to_raster(self._parts, tokens), balanced_labels(self._parts.spec.num_classes, start, num), seconds
+
+
+def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096):
+  """Draws num examples into the npz `out` (examples, labels); a killed run continues at its last shard.
+
+  Shards lie in OUT.parts until all are there. Example i depends on (seed, i) alone.
+  """
+  folder = f'{out}.parts'
+  os.makedirs(folder, exist_ok=True)
+  made_by = {'num': num, 'seed': seed, 'contract': parts.contract, 'plan': str(parts.plan.budgets),
+             'params': _fingerprint(params)}
+  note = os.path.join(folder, 'made_by.json')
+  if os.path.exists(note):
+    with open(note) as file:
+      if json.load(file) != json.loads(json.dumps(made_by)):
+        raise ValueError(f'{folder} holds samples of another run or seed; delete it, or choose another --out')
+  else:
+    _replace(note, lambda file: file.write(json.dumps(made_by).encode()))
+  starts = range(0, num, shard)
+  path = lambda start: os.path.join(folder, f'{start:09d}.npz')
+  todo = [start for start in starts if not os.path.exists(path(start))]
+  if todo:
+    draws = Sampler(parts, params, mesh, seed=seed, batch_size=batch_size)
+    done = num - sum(min(shard, num - start) for start in todo)
+    with tqdm.tqdm(total=num, initial=done, unit='sample', dynamic_ncols=True) as progress:
+      for start in todo:
+        tokens, labels, _ = draws.draw(start, min(shard, num - start), progress=progress)
+        examples = parts.spec.decode(tokens)
+        _replace(path(start), lambda file, e=examples, n=labels: np.savez(file, examples=e, labels=n))
+  shards = [np.load(path(start), allow_pickle=False) for start in starts]
+  merged = {name: np.concatenate([part[name] for part in shards]) for name in ('examples', 'labels')}
+  _replace(out, lambda file: np.savez(file, **merged))
+  for start in starts:
+    os.remove(path(start))
+  os.remove(note)
+  os.rmdir(folder)
+  return out
+
+
+def _fingerprint(params):
+  """A number that changes with the parameters."""
+  return float(sum(np.abs(np.asarray(leaf, np.float64)).sum() for leaf in jax.tree.leaves(params)))
+
+
+def _replace(path, write):
+  """Writes a file whole or not at all."""
+  with open(f'{path}.tmp', 'wb') as file:
+    write(file)
+  os.replace(f'{path}.tmp', path)

@@ -1,0 +1,103 @@
+r"""The binary: trains, evaluates, samples.
+
+  python -m adiff.main --config=configs/digits.py --workdir=runs/digits
+  python -m adiff.main --mode=eval --workdir=runs/digits
+  python -m adiff.main --mode=sample --workdir=runs/digits --num=50000 --out=samples.npz
+
+Exit codes: 0 finished; 75 stopped by a signal with everything saved, run the same command again; 2 a mistake that one
+sentence names; 1 anything else.
+"""
+
+import os
+import sys
+import traceback
+
+from absl import app
+from absl import flags
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'Config of a training run, FILE.py or FILE.py:ARGUMENT; keys are overridden by --config.KEY=VALUE. '
+  'configs/base.py explains every key.', lock_config=True)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Folder of the run: checkpoints, metrics, pictures, report. The same workdir resumes.')
+_MODE = flags.DEFINE_enum(
+  'mode', 'train', ['train', 'eval', 'sample'],
+  'train needs --config and --workdir; eval and sample need --workdir alone, and read the config there.')
+_STEP = flags.DEFINE_integer('step', None, 'Checkpoint to evaluate or to sample from. Default: the newest.', lower_bound=0)
+_SET = flags.DEFINE_multi_string(
+  'set', [], 'eval and sample: KEY=VALUE, a sampling key of the config to change, for example plan.steps=4. Repeatable.')
+_NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
+_OUT = flags.DEFINE_string('out', None, 'sample: the .npz to write. Default: WORKDIR/samples.npz.')
+_SEED = flags.DEFINE_integer('seed', None, "sample: seed of the samples. Default: the config's.", lower_bound=0)
+_BATCH = flags.DEFINE_integer('batch', 256, 'sample: examples in one compiled call.', lower_bound=1)
+_PROFILE = flags.DEFINE_integer('profile', 0, 'train: write a trace of this many steps to WORKDIR/profile.', lower_bound=0)
+
+
+def run() -> int:
+  """One call of the binary, flags parsed; returns its exit code."""
+  from adiff import build, checkpoint, evaluate, generate, sharding, train, workdirs  # after --help
+
+  if not _WORKDIR.value:
+    raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
+  if _MODE.value == 'train':
+    if _CONFIG.value is None:
+      raise ValueError('--config is missing; write for example --config=configs/digits.py')
+    return train.train(_CONFIG.value, _WORKDIR.value, profile=_PROFILE.value)
+  config = workdirs.load(_WORKDIR.value, _SET.value)
+  parts = build.build(config)
+  workdirs.check_contract(_WORKDIR.value, parts.contract)
+  mesh = sharding.make_mesh(config.mesh.data, config.mesh.fsdp)
+  import jax
+
+  abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
+  placed = jax.tree.map(
+    lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, sharding.state_shardings(mesh, abstract)
+  )
+  step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
+  if _MODE.value == 'eval':
+    found = evaluate.evaluate(parts, params, _WORKDIR.value, step=step, mesh=mesh)
+    print(f'{config.eval.split} bound {found["bound"]["nats"]:.3f} +- {found["bound"]["ci95"]:.3f} nats; {found["report"]}')
+    return 0
+  seed = config.seed if _SEED.value is None else _SEED.value
+  out = _OUT.value or os.path.join(_WORKDIR.value, 'samples.npz')
+  print(generate.to_file(parts, params, mesh, num=_NUM.value, out=out, seed=seed, batch_size=_BATCH.value))
+  return 0
+
+
+def _parse(argv):
+  """absl's flags, with the config's own mistakes told in one sentence."""
+  try:
+    return app.parse_flags_with_usage(argv)
+  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    raise ValueError(f'{_sentence(error)} (configs/base.py lists the keys)') from error
+
+
+def _sentence(error) -> str:
+  """An exception's text on one line."""
+  text = error.args[0] if isinstance(error, KeyError) and error.args else error
+  return ' '.join(str(text).split())
+
+
+def _is_ours(error) -> bool:
+  """Was it raised by this package or by a config, on purpose, and not from the depth of a library?"""
+  if isinstance(error, OSError):
+    return True
+  last = traceback.extract_tb(error.__traceback__)[-1].filename
+  return os.sep + 'adiff' + os.sep in last or os.sep + 'configs' + os.sep in last
+
+
+def main():
+  """Entry point of `python -m adiff.main`."""
+  try:
+    _parse(sys.argv)
+    sys.exit(run())
+  except (ValueError, OSError, FloatingPointError) as error:
+    if not _is_ours(error):
+      raise
+    print(f'adiff: {_sentence(error)}', file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,212 @@
+"""Training, one readable story.
+
+Resuming, in this order: (1) the config and contract of the workdir must be ours; (2) the state is restored from the newest
+sound checkpoint, or initialised, or takes its parameters from config.init_from; (3) metric lines past that step are dropped;
+(4) batches and noise continue from the step number alone. So a run that was killed ends bit for bit where an
+uninterrupted one does.
+"""
+
+import contextlib
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff import build
+from adiff import checkpoint
+from adiff import evaluate
+from adiff import generate
+from adiff import logs
+from adiff import optim
+from adiff import pictures
+from adiff import sharding
+from adiff import state as state_lib
+from adiff import workdirs
+from adiff.data import batches
+
+UNFINISHED = 75  # exit code: "run me again"; 0 means finished
+
+
+def train(config, workdir, *, profile=0, progress=True) -> int:
+  """Trains to config.train.steps, evaluates, writes the report; returns the exit code.
+
+  profile: write a trace of this many steps to workdir/profile. Raises ValueError for a config that cannot work, OSError
+  when the workdir cannot be written, FloatingPointError when the loss is no longer finite.
+  """
+  # ---- Parts, workdir, mesh -------------------------------------------------------------------
+  parts = build.build(config)
+  mesh = sharding.make_mesh(config.mesh.data, config.mesh.fsdp)
+  workdirs.claim(workdir, config, parts.contract)
+  keeper = checkpoint.Checkpoints(workdir, keep=config.train.keep, best='nats')
+
+  # ---- State: restored, or born sharded ---------------------------------------------------------
+  key_init = state_lib.stream(config.seed, 'init')
+  abstract = jax.eval_shape(parts.recipe.init, key_init)
+  shardings = sharding.state_shardings(mesh, abstract)
+  placed = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
+  restored = keeper.restore(placed)
+  if restored is not None:
+    start, state = restored
+    print(f'resuming {workdir} at step {start} of {config.train.steps}')
+  else:
+    start, state = 0, sharding.born(parts.recipe.init, shardings, key_init)
+    if config.init_from:
+      state = init_from(config.init_from, state)
+
+  # ---- Data, update, logs -----------------------------------------------------------------------
+  source = batches.Batches(
+    parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order
+  )
+  key_train = state_lib.stream(config.seed, 'train')
+  update = jax.jit(
+    lambda state, batch: parts.recipe.update(state, batch, jax.random.fold_in(key_train, state.step)),
+    donate_argnums=0, out_shardings=(shardings, None),
+  )
+  learning_rate = optim.make(**dict(config.optim), total_steps=config.train.steps)[1]
+  log = logs.Logs(
+    workdir, total_steps=config.train.steps, start_step=start, progress=progress,
+    tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
+    flops_per_step=flops_per_step(parts, state.params),
+    peak_flops=logs.matmul_rate() * (mesh.size if jax.default_backend() != 'cpu' else 1),
+  )
+  measure = evaluate.Bound(parts, mesh)
+  preview = _preview(parts)
+
+  # ---- The loop ---------------------------------------------------------------------------------
+  unchecked = []  # (step, finite) since the loss was last looked at; checked before anything is saved
+  with _signals() as stop, contextlib.closing(log), contextlib.closing(keeper), _tracing(workdir, profile) as trace:
+    for step, batch in source.iterate(start):
+      if step == config.train.steps:
+        break
+      trace(step - start)
+      state, scalars = update(state, sharding.put_batch(mesh, batch))
+      unchecked.append((step, scalars.pop('finite')))
+      done = step + 1
+      last, saving = done == config.train.steps, done % config.train.checkpoint_every == 0
+      log.tick(done, scalars['loss'])
+      if done % config.train.log_every == 0 or last or saving or stop:
+        _check_finite(unchecked, workdir)
+      if done % config.train.log_every == 0 or last:
+        log.write(done, {**scalars, 'learning_rate': learning_rate(jnp.int32(step))})
+      found = None
+      if last or (config.train.eval_every and done % config.train.eval_every == 0):
+        found = measure(state.ema, samples=1)
+        log.write(done, {'test/nats': found['nats'], 'test/per_block': found['per_block']})
+        for name, image in preview(state.ema).items():
+          log.images(done, name, image)
+      if last or saving or stop:
+        keeper.save(done, state, found and {'nats': found['nats']})
+      if found or saving:
+        log.pause()
+      if stop and not last:
+        keeper.wait()
+        print(f'stopped by a signal; step {done} is saved, run the same command again')
+        return UNFINISHED
+
+  # ---- The report -------------------------------------------------------------------------------
+  report = evaluate.evaluate(parts, state.ema, workdir, step=config.train.steps, mesh=mesh, progress=progress)
+  bound = report['bound']
+  print(f'{config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats an example; report: {report["report"]}')
+  return 0
+
+
+def init_from(workdir, state):
+  """The state with the averaged parameters of another run where names and shapes agree; prints what differs."""
+  if checkpoint.latest_step(workdir) is None:
+    raise ValueError(f'config.init_from={workdir} holds no checkpoint; name the workdir of a run that has saved one')
+  step, loaded = checkpoint.restore_params(workdir)
+  flat = lambda tree: {jax.tree_util.keystr(path, simple=True, separator='/'): leaf
+                       for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+  old, taken, fresh = flat(loaded), 0, []
+
+  def pick(path, leaf):
+    nonlocal taken
+    name = jax.tree_util.keystr(path, simple=True, separator='/')
+    if name in old and old[name].shape == leaf.shape:
+      taken += 1
+      return jax.device_put(np.asarray(old[name], leaf.dtype), leaf.sharding)
+    fresh.append(f'{name} {list(leaf.shape)}, there {list(old[name].shape) if name in old else "absent"}')
+    return leaf
+
+  params = jax.tree_util.tree_map_with_path(pick, state.params)
+  unused = sorted(set(old) - set(flat(state.params)))
+  print(f'init_from {workdir} at step {step}: {taken} arrays taken')
+  for line in [f'new: {name}' for name in fresh] + [f'not used: {name}' for name in unused]:
+    print(f'  {line}')
+  if not taken:
+    raise ValueError(f'config.init_from={workdir}: no parameter has the name and shape of this model; use the same model sizes')
+  return state.replace(params=params, ema=jax.tree.map(jnp.array, params))
+
+
+def flops_per_step(parts, params) -> float:
+  """Model FLOPs of a step: 6 a weight and slot, and attention over all pairs of slots; recomputation not counted."""
+  weights = sum(
+    leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    if jax.tree_util.keystr(path[-1:], simple=True) == 'kernel'
+  )
+  slots, model = parts.blocks.num_slots, parts.config.model
+  return parts.config.train.batch_size * (6 * weights * slots + 12 * model.depth * model.width * slots**2)
+
+
+def _check_finite(unchecked, workdir):
+  """Raises FloatingPointError naming the first step whose loss or gradient is not finite."""
+  finite = jax.device_get([ok for _, ok in unchecked])
+  bad = [step for (step, _), ok in zip(unchecked, finite, strict=True) if not ok]
+  unchecked.clear()
+  if bad:
+    last = checkpoint.latest_step(workdir)
+    kept = f'the checkpoint of step {last} is kept' if last is not None else 'there is no checkpoint yet'
+    raise FloatingPointError(
+      f'loss or gradient is not finite at step {bad[0] + 1}; {kept}; lower optim.learning_rate or optim.clip and run again'
+    )
+
+
+def _preview(parts):
+  """params -> {name: picture}: a few samples on the way, of image sets."""
+  if not parts.spec.image_levels:
+    return lambda params: {}
+  num, run = 20, generate.make_sampler(parts)
+  labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
+  keys = generate.example_keys(parts.config.seed, 0, num)
+
+  def preview(params):
+    tokens = generate.to_raster(parts, np.asarray(run(params, keys, labels)))
+    if not np.all(np.isfinite(tokens)):
+      return {}
+    return {'samples': pictures.grid(parts.spec.decode(tokens), parts.spec.image_levels)}
+
+  return preview
+
+
+@contextlib.contextmanager
+def _signals():
+  """A list that is no longer empty once SIGTERM or SIGINT has arrived."""
+  stop = []
+  before = {name: signal.signal(name, lambda number, _: stop.append(number)) for name in (signal.SIGTERM, signal.SIGINT)}
+  try:
+    yield stop
+  finally:
+    for name, handler in before.items():
+      signal.signal(name, handler)
+
+
+@contextlib.contextmanager
+def _tracing(workdir, steps):
+  """A function of the steps made so far; it records `steps` of them, after ten that warm up."""
+  first, running = 10, []
+
+  def trace(made):
+    if steps and made == first:
+      jax.profiler.start_trace(os.path.join(workdir, 'profile'))
+      running.append(True)
+    elif running and made == first + steps:
+      jax.profiler.stop_trace()
+      running.clear()
+
+  try:
+    yield trace
+  finally:
+    if running:
+      jax.profiler.stop_trace()

@@ -1,0 +1,130 @@
+"""Every key of a config, with its default and its meaning. Code never supplies a default of its own.
+
+A choice is a dictionary with a `name` and its arguments; `choose` replaces one as a whole. What a name may be, and which
+arguments it takes, is the table CHOICES below. None is a value of its own ("history: as noisy as it is").
+"""
+
+import ml_collections
+
+CHOICES = dict(
+  data=dict(
+    chain=dict(num_tokens=6, vocab=3, size=65536, seed=0),  # a Markov chain, exact answers known (symbols)
+    mixture=dict(num_tokens=6, dim=1, components=3, size=65536, seed=0),  # a Gaussian mixture, likewise (floats)
+    digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
+    tfds=dict(dataset='mnist', data_dir=''),  # any image set of TFDS, read from data_dir/DATASET/VERSION
+    image_folder=dict(data_dir='', size=32, channels=3),  # data_dir/CLASS/*.png, cropped and scaled to size
+  ),
+  codec=dict(
+    none=dict(),  # examples are tokens already
+    patches=dict(patch=1, discrete=False),  # patch x patch pixels a token; discrete: symbols (patch must be 1)
+    pyramid=dict(sides=(1, 2, 4, 8), discrete=False),  # average-pooled images, coarse to fine
+  ),
+  blocks=dict(
+    whole=dict(),  # one block: full-sequence diffusion
+    tokens=dict(),  # one token a block: autoregression
+    equal=dict(size=2),  # `size` consecutive tokens a block
+    cells=dict(cell=(2, 2)),  # boxes of the token grid
+    frames=dict(grid=(3, 2), per_block=1),  # whole frames of a (frames, ...) grid
+    scales=dict(sides=(1, 2, 4)),  # side x side tokens a block, coarse to fine
+  ),
+  process=dict(
+    gaussian=dict(
+      schedule='cosine',  # cosine, linear (variance preserving), flow (rectified flow)
+      prediction='v',  # x0, eps, v, flow
+      weight='plain',  # plain, min_snr
+      gamma=5.0,  # of min_snr
+      eta=0.0,  # steps: 0 deterministic .. 1 ancestral
+      clip=1.0,  # bound on |x0_hat| in sampling; 0 for none
+      log_snr=(-10.0, 9.0),  # ends of the bound's integral
+    ),
+    masked=dict(),
+    uniform=dict(),
+  ),
+  draw=dict(
+    uniform=dict(low=0.0, high=1.0, shared=False),  # shared: one level an example instead of one a block
+    logit_normal=dict(mean=0.0, std=1.0, shared=False),
+    clipped=dict(low=0.3, high=0.8, shared=False),
+    ones=dict(),  # always all noise
+  ),
+  spacing=dict(linear=dict(), cosine=dict(), power=dict(exponent=2.0)),
+  solver=dict(first_order=dict(), heun=dict(), multistep=dict()),
+  model=dict(
+    denoiser=dict(
+      width=128,
+      depth=4,
+      heads=4,
+      mlp_ratio=4.0,
+      dropout=0.0,
+      rotary_base=100.0,  # 10,000 for long texts
+      remat=False,  # recompute activations in the backward pass: less memory, a third more work
+      dtype='float32',  # of the computation: float32, bfloat16; parameters and softmax stay float32
+    ),
+  ),
+)
+
+
+def choose(config, key, name, **arguments):
+  """Sets config[key] to the choice `name`, with the defaults of CHOICES for what is not given."""
+  with config.unlocked():
+    config[key] = ml_collections.ConfigDict(dict(name=name, **{**CHOICES[key][name], **arguments}))
+
+
+def get_config():
+  """The defaults."""
+  c = ml_collections.ConfigDict()
+  c.name = ''  # a word for reports
+  c.seed = 0  # of everything: parameters, order of examples, noise, samples
+  c.init_from = ''  # a workdir whose averaged parameters to start from; another block size or process is allowed
+  choose(c, 'data', 'chain')
+  choose(c, 'codec', 'none')
+  choose(c, 'blocks', 'equal')
+  # Level at which a block reads its past: 0.0 clean, 0.02 "stabilised", None as noisy as it is.
+  c.history = ml_collections.config_dict.placeholder(float)
+  c.history = 0.0
+  c.history_cond = False  # do history slots carry the condition? (True costs guidance a second cache)
+  choose(c, 'process', 'masked')
+  choose(c, 'draw', 'uniform')
+  c.atoms = ml_collections.ConfigDict(dict(zero=0.0, one=0.0))  # probabilities of the levels 0 and 1 on top of the draw
+  c.plan = ml_collections.ConfigDict()
+  c.plan.steps = 8  # per block
+  c.plan.first = 0  # steps of the first block, which has no history to lean on; 0: as the others
+  c.plan.delay = ml_collections.config_dict.placeholder(int)  # steps a block waits for its predecessor; None: all
+  choose(c, 'spacing', 'linear')
+  choose(c, 'solver', 'first_order')
+  choose(c, 'model', 'denoiser')
+  c.guidance = ml_collections.ConfigDict()
+  c.guidance.scale = 1.0  # 1: none
+  c.guidance.first = 1.0  # scale on the first block; it changes linearly to `scale` on the last (with scale 1: ignored)
+  c.guidance.interval = (0.0, 1.0)  # of levels inside which guidance acts
+  c.cond_dropout = 0.1  # share of examples that train without their label
+  c.optim = ml_collections.ConfigDict()
+  c.optim.name = 'adamw'
+  c.optim.learning_rate = 1e-3
+  c.optim.schedule = 'cosine'  # cosine, wsd, constant
+  c.optim.warmup = 100  # steps
+  c.optim.final = 0.0  # learning rate at the end, as a share of the peak
+  c.optim.decay_fraction = 0.2  # of wsd
+  c.optim.b1 = 0.9
+  c.optim.b2 = 0.99
+  c.optim.eps = 1e-8
+  c.optim.weight_decay = 0.01
+  c.optim.clip = 1.0  # of the gradient's global norm
+  c.train = ml_collections.ConfigDict()
+  c.train.steps = 1000
+  c.train.batch_size = 128  # of the whole job
+  c.train.microbatches = 1  # gradient accumulation: parts of a batch, each with its own noise
+  c.train.ema = 0.999  # decay of the parameters' average, warmed up; evaluation and sampling use the average
+  c.train.log_every = 20
+  c.train.eval_every = 500  # bound on the test split, and a picture; 0: only at the end
+  c.train.checkpoint_every = 500
+  c.train.keep = 2  # newest checkpoints kept, besides the one with the best bound
+  c.eval = ml_collections.ConfigDict()
+  c.eval.split = 'test'
+  c.eval.batch_size = 128
+  c.eval.examples = 0  # of the split, for the bound; 0: all
+  c.eval.samples = 4  # of noise for each example of the final bound
+  c.eval.num = 256  # samples drawn for the report
+  c.eval.steps = (2, 4, 8)  # steps a block for "quality against steps"
+  c.eval.features = False  # images: train the feature classifier and report distances (small images)
+  c.mesh = ml_collections.ConfigDict(dict(data=-1, fsdp=1))  # devices a axis; -1: what is left
+  return c.lock()
