@@ -1,16 +1,18 @@
 """Blocks: how a sequence is cut, what is denoised together, and in which order.
 
-N tokens are cut into K blocks. While a block is denoised it reads the blocks before it, its *history*. In training the
-network sees two streams at once,
+N tokens are cut into K blocks. While a block is denoised it reads the blocks before it, its
+*history*. In training the network sees two streams at once,
 
     slots    = [ working copy of blocks 1..K | history copy of blocks 1..K-1 ]
     levels   = [ t_1 .. t_K, one a block     | history, the same everywhere  ]
 
-so that every block is trained in one pass. The history copy of the last block is never read and never made. With
-`history=None` there is one stream: a block reads its past exactly as noisy as that past itself is (diffusion forcing).
+so that every block is trained in one pass. The history copy of the last block is never read and
+never made. With `history=None` there is one stream: a block reads its past exactly as noisy as that
+past itself is (diffusion forcing).
 
-A slot is one row of the network's input. All that attention must know about it stands in `Slots`: small integer arrays
-that are passed into jit (a host-made [S, S] mask would be baked into the program).
+A slot is one row of the network's input. All that attention must know about it stands in `Slots`:
+small integer arrays that are passed into jit (a host-made [S, S] mask would be baked into the
+program).
 """
 
 import dataclasses
@@ -25,12 +27,13 @@ import numpy as np
 
 
 class Slots(NamedTuple):
-  """Who a slot is. Leaves are [S], or [B, S] where examples differ; coords has one more axis [.., A]."""
+  """Who a slot is. Leaves are [S], or [B, S] where examples differ; coords has one more
+  axis, [.., A]."""
 
   block: jax.Array  # index of the slot's block
   stream: jax.Array  # 0 working copy, 1 history copy
   readable: jax.Array  # bool: may later blocks read it?
-  segment: jax.Array  # slots of other segments are invisible (another document, padding, an empty cache row)
+  segment: jax.Array  # other segments are invisible (a document, padding, an empty cache row)
   coords: jax.Array  # int position of the token on A axes; both copies of a token share it
 
 
@@ -40,7 +43,8 @@ class Blocks:
 
   sizes: tokens per block, in the order in which blocks are made.
   order: order[i] is the raster index of token i of the block order, a permutation of range(N).
-  history: level in [0, 1] at which a block reads its past (0.0 clean, 0.02 "stabilised"), or None: as noisy as it is.
+  history: level in [0, 1] at which a block reads its past (0.0 clean, 0.02 "stabilised"), or None:
+  as noisy as it is.
   """
 
   sizes: tuple[int, ...]
@@ -92,17 +96,23 @@ class Blocks:
 
   def per_block(self, per_token):
     """[..., N] -> [..., K]: sums over each block's tokens."""
-    one_hot = jnp.asarray(self.block_of_token[:, None] == np.arange(self.num_blocks), per_token.dtype)
+    one_hot = jnp.asarray(
+      self.block_of_token[:, None] == np.arange(self.num_blocks), per_token.dtype
+    )
     return per_token @ one_hot
 
   def pack(self, xt, xh, t):
-    """Working copy xt [B, N, ...], its history copy xh (None if history is None) and levels t [B, N] -> x [B, S, ...], t [B, S]."""
+    """Both streams as the network reads them: (x [B, S, ...], t [B, S]).
+
+    xt [B, N, ...] is the working copy at levels t [B, N], xh its history copy (None if history is).
+    """
     chex.assert_axis_dimension(xt, 1, self.num_tokens)
     chex.assert_shape(t, xt.shape[:2])
     if self.history is None:
       return xt, t
     past = jnp.full((t.shape[0], self._num_history), self.history, t.dtype)
-    return jnp.concatenate([xt, xh[:, :self._num_history]], axis=1), jnp.concatenate([t, past], axis=1)
+    x = jnp.concatenate([xt, xh[:, :self._num_history]], axis=1)
+    return x, jnp.concatenate([t, past], axis=1)
 
   def unpack(self, out):
     """[B, S, ...] -> [B, N, ...]: the working copy's outputs."""
@@ -135,8 +145,8 @@ class Blocks:
 def spread(cond, slots: Slots, history_cond=False):
   """Gives every slot its condition: {name: int [B] or [B, K]} -> {name: int [B, S]}.
 
-  -1 stands for "no condition". History slots get it unless history_cond: then the guided and the unguided branch read
-  the same history and can share one cache.
+  -1 stands for "no condition". History slots get it unless history_cond: then the guided and the
+  unguided branch read the same history and can share one cache.
   """
 
   def per_slot(value):
@@ -174,12 +184,17 @@ def equal(num_tokens, size, *, history=0.0) -> Blocks:
 
 
 def cells(grid, cell, *, history=0.0) -> Blocks:
-  """Boxes of `cell` tokens of a grid with as many axes, in raster order of boxes and raster order inside each."""
+  """Boxes of `cell` tokens of a grid with as many axes, in raster order of boxes and raster order
+  inside each."""
   grid, cell = tuple(grid), tuple(cell)
   if len(grid) != len(cell) or any(c < 1 or g % c for g, c in zip(grid, cell, strict=False)):
-    raise ValueError(f'blocks.cell={cell} does not tile the grid {grid}; choose divisors, one an axis')
+    raise ValueError(
+      f'blocks.cell={cell} does not tile the grid {grid}; choose divisors, one an axis'
+    )
   axes = len(grid)
-  index = np.arange(math.prod(grid)).reshape([n for g, c in zip(grid, cell, strict=True) for n in (g // c, c)])
+  index = np.arange(math.prod(grid)).reshape(
+    [n for g, c in zip(grid, cell, strict=True) for n in (g // c, c)]
+  )
   index = index.transpose([*range(0, 2 * axes, 2), *range(1, 2 * axes, 2)])
   size = math.prod(cell)
   return Blocks((size,) * (index.size // size), tuple(int(i) for i in index.reshape(-1)), history)

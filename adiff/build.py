@@ -1,6 +1,7 @@
 """Config -> parts. The only reader of the config's choices; it validates once, in words.
 
-A choice is dict(name=..., **arguments). An unknown name or argument raises with the list of what there is, and the nearest.
+A choice is dict(name=..., **arguments). An unknown name or argument raises with the list of what
+there is, and the nearest.
 """
 
 import dataclasses
@@ -15,24 +16,16 @@ import numpy as np
 import optax
 
 from adiff import blocks as blocks_lib
-from adiff import levels
-from adiff import optim
+from adiff import levels, optim
 from adiff import recipe as recipe_lib
-from adiff.codec import patches
-from adiff.codec import pyramid
-from adiff.data import digits
-from adiff.data import images
+from adiff.codec import patches, pyramid
+from adiff.data import digits, images, toy
 from adiff.data import spec as spec_lib
-from adiff.data import toy
 from adiff.nn import denoiser
 from adiff.process import base as process_base
-from adiff.process import gaussian
-from adiff.process import masked
-from adiff.process import uniform
+from adiff.process import gaussian, masked, uniform
 from adiff.solvers import base as solvers_base
-from adiff.solvers import first_order
-from adiff.solvers import heun
-from adiff.solvers import multistep
+from adiff.solvers import first_order, heun, multistep
 
 CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
 DATA = {
@@ -40,13 +33,22 @@ DATA = {
   'mixture': toy.Mixture,
   'digits': lambda codec: digits.Digits(codec(digits.SHAPE, digits.LEVELS)),
   'tfds': lambda codec, dataset, data_dir: images.TfdsImages(codec, dataset, data_dir),
-  'image_folder': lambda codec, data_dir, size, channels: images.ImageFolder(codec, data_dir, size, channels=channels),
+  'image_folder': lambda codec, data_dir, size, channels: images.ImageFolder(
+    codec, data_dir, size, channels=channels
+  ),
 }
-BLOCKS = {name: getattr(blocks_lib, name) for name in ('whole', 'tokens', 'equal', 'cells', 'frames', 'scales')}
+BLOCKS = {
+  name: getattr(blocks_lib, name)
+  for name in ('whole', 'tokens', 'equal', 'cells', 'frames', 'scales')
+}
 PROCESSES = {'gaussian': gaussian.Gaussian, 'masked': masked.Masked, 'uniform': uniform.Uniform}
 DRAWS = {name: getattr(levels, name) for name in ('uniform', 'logit_normal', 'clipped', 'ones')}
 SPACINGS = {name: getattr(levels, name) for name in ('linear', 'cosine', 'power')}
-SOLVERS = {'first_order': first_order.FirstOrder, 'heun': heun.Heun, 'multistep': multistep.Multistep}
+SOLVERS = {
+  'first_order': first_order.FirstOrder,
+  'heun': heun.Heun,
+  'multistep': multistep.Multistep,
+}
 MODELS = {'denoiser': denoiser.Denoiser}
 
 
@@ -83,7 +85,10 @@ class Parts:
     process = dataclasses.asdict(self.process)
     return {
       'levels': '0 clean, 1 noise',
-      'process': {'name': self.config.process.name, **{k: v for k, v in process.items() if k not in ('eta', 'clip')}},
+      'process': {
+        'name': self.config.process.name,
+        **{k: v for k, v in process.items() if k not in ('eta', 'clip')},
+      },
       'blocks': {'order': order, 'num_tokens': self.blocks.num_tokens},
       'history_cond': self.recipe.history_cond,
       'codec': dict(self.config.codec),
@@ -92,19 +97,24 @@ class Parts:
 
 
 def resolve(key, table, choice, **provided):
-  """table[choice.name](**arguments), with `provided` where it is taken and not set; raises ValueError in words."""
+  """table[choice.name](**arguments), with `provided` where it is taken and not set; raises
+  ValueError in words."""
   arguments = dict(choice)
   name = arguments.pop('name', None)
   if name not in table:
     near = difflib.get_close_matches(str(name), table, n=1)
     hint = f'; did you mean {near[0]!r}?' if near else ''
-    raise ValueError(f'config.{key}.name={name!r} is unknown; choose one of {", ".join(table)}{hint}')
+    raise ValueError(
+      f'config.{key}.name={name!r} is unknown; choose one of {", ".join(table)}{hint}'
+    )
   taken = inspect.signature(table[name]).parameters
   arguments = {**{k: v for k, v in provided.items() if k in taken}, **arguments}
   for argument in arguments:
     if argument not in taken:
       own = [k for k in taken if k not in provided]
-      raise ValueError(f'config.{key}: {name} takes no {argument!r}; it takes {", ".join(own) or "no arguments"}')
+      raise ValueError(
+        f'config.{key}: {name} takes no {argument!r}; it takes {", ".join(own) or "no arguments"}'
+      )
   missing = [k for k, v in taken.items() if v.default is v.empty and k not in arguments]
   if missing:
     raise ValueError(f'config.{key}: {name} needs {", ".join(missing)}')
@@ -116,7 +126,8 @@ def build_source(config) -> spec_lib.Source:
   names = {'chain': 'none', 'mixture': 'none'}
   if (config.codec.name == 'none') != (config.data.name in names):
     raise ValueError(
-      f'config.codec.name={config.codec.name!r} does not fit config.data.name={config.data.name!r}; '
+      f'config.codec.name={config.codec.name!r} does not fit '
+      f'config.data.name={config.data.name!r}; '
       'images need patches or pyramid, chain and mixture need none'
     )
   codec = lambda shape, count: resolve('codec', CODECS, config.codec, shape=shape, levels=count)
@@ -128,8 +139,15 @@ def build_process(config, spec) -> process_base.Process:
   discrete = config.process.name != 'gaussian'
   if config.process.name in PROCESSES and discrete != bool(spec.vocab):
     kind, other = ('symbols', 'floats') if discrete else ('floats', 'symbols')
-    change = f'codec.discrete={discrete}' if config.codec.name != 'none' else f'data.name={"chain" if discrete else "mixture"}'
-    raise ValueError(f'process {config.process.name} needs tokens that are {kind} but the data has {other}; set {change}')
+    change = (
+      f'codec.discrete={discrete}'
+      if config.codec.name != 'none'
+      else f'data.name={"chain" if discrete else "mixture"}'
+    )
+    raise ValueError(
+      f'process {config.process.name} needs tokens that are {kind} but the data has {other}; set '
+      f'{change}'
+    )
   choice = dict(config.process)
   if 'clip' in choice:
     choice['clip'] = choice['clip'] or None
@@ -138,10 +156,18 @@ def build_process(config, spec) -> process_base.Process:
 
 def build_blocks(config, spec) -> blocks_lib.Blocks:
   """The blocks, which must cover the data's tokens."""
-  blocks = resolve('blocks', BLOCKS, config.blocks, num_tokens=spec.num_tokens, grid=spec.grid, history=config.history)
+  blocks = resolve(
+    'blocks',
+    BLOCKS,
+    config.blocks,
+    num_tokens=spec.num_tokens,
+    grid=spec.grid,
+    history=config.history,
+  )
   if blocks.num_tokens != spec.num_tokens:
     raise ValueError(
-      f'blocks sum to {blocks.num_tokens} tokens but {config.data.name} rows have {spec.num_tokens}; '
+      f'blocks sum to {blocks.num_tokens} tokens but {config.data.name} rows have '
+      f'{spec.num_tokens}; '
       f'change config.blocks or the codec so that they agree'
     )
   return blocks
@@ -152,11 +178,15 @@ def build_plan(config, blocks, *, steps=None) -> levels.Plan:
   steps = steps or config.plan.steps
   budgets = (config.plan.first or steps,) + (steps,) * (blocks.num_blocks - 1)
   plan = levels.Plan(
-    blocks.num_blocks, budgets, config.plan.delay, spacing=resolve('spacing', SPACINGS, config.spacing)
+    blocks.num_blocks,
+    budgets,
+    config.plan.delay,
+    spacing=resolve('spacing', SPACINGS, config.spacing),
   )
   if blocks.num_blocks > 1 and blocks.history is not None and not plan.sequential:
     raise ValueError(
-      f'plan.delay={plan.delay} starts a block before the one it reads at level {blocks.history} is finished; '
+      f'plan.delay={plan.delay} starts a block before the one it reads at level {blocks.history} '
+      'is finished; '
       'set plan.delay=None, or history=None (diffusion forcing)'
     )
   return plan
@@ -170,7 +200,10 @@ def build(config) -> Parts:
   process = build_process(config, spec)
   blocks = build_blocks(config, spec)
   if config.draw.name == 'ones' and config.process.name != 'masked':
-    raise ValueError('draw ones trains on pure noise alone, which only process masked can learn from; set draw.name=uniform')
+    raise ValueError(
+      'draw ones trains on pure noise alone, which only process masked can learn from; set '
+      'draw.name=uniform'
+    )
   draw = resolve('draw', DRAWS, config.draw)
   if config.atoms.zero or config.atoms.one:
     draw = levels.atoms(draw, zero=config.atoms.zero, one=config.atoms.one)
@@ -178,7 +211,10 @@ def build(config) -> Parts:
   solver = resolve('solver', SOLVERS, config.solver)
   solver.check(process)
   if config.guidance.scale != 1 and not spec.num_classes:
-    raise ValueError(f'guidance.scale={config.guidance.scale} needs labels, and {config.data.name} has none; set it to 1')
+    raise ValueError(
+      f'guidance.scale={config.guidance.scale} needs labels, and {config.data.name} has none; set '
+      'it to 1'
+    )
   model = resolve(
     'model', MODELS, config.model,
     num_inputs=process.num_inputs, num_outputs=process.num_outputs, num_classes=spec.num_classes,
@@ -194,8 +230,18 @@ def build(config) -> Parts:
 
 def _check_numbers(config):
   """Numbers that no part checks by itself."""
-  positive = ('train.steps', 'train.batch_size', 'train.microbatches', 'train.log_every', 'train.checkpoint_every',
-              'train.keep', 'eval.batch_size', 'eval.samples', 'eval.num', 'plan.steps')
+  positive = (
+    'train.steps',
+    'train.batch_size',
+    'train.microbatches',
+    'train.log_every',
+    'train.checkpoint_every',
+    'train.keep',
+    'eval.batch_size',
+    'eval.samples',
+    'eval.num',
+    'plan.steps',
+  )
   for key in positive:
     section, name = key.split('.')
     if config[section][name] < 1:
@@ -205,5 +251,6 @@ def _check_numbers(config):
       raise ValueError(f'config.{key}={value} must lie in [0, 1)')
   if config.train.batch_size % config.train.microbatches:
     raise ValueError(
-      f'train.microbatches={config.train.microbatches} must divide train.batch_size={config.train.batch_size}'
+      f'train.microbatches={config.train.microbatches} must divide '
+      f'train.batch_size={config.train.batch_size}'
     )

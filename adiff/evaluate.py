@@ -10,22 +10,9 @@ import jax
 import numpy as np
 import tqdm
 
-from adiff import build
-from adiff import generate
-from adiff import likelihood
-from adiff import logs
-from adiff import pictures
-from adiff import recipe
-from adiff import report
-from adiff import sharding
-from adiff import state
+from adiff import build, generate, likelihood, logs, pictures, recipe, report, sharding, state
 from adiff.data import batches
-from adiff.metrics import baselines
-from adiff.metrics import classifier
-from adiff.metrics import coverage
-from adiff.metrics import frechet
-from adiff.metrics import memorisation
-from adiff.metrics import two_sample
+from adiff.metrics import baselines, classifier, coverage, frechet, memorisation, two_sample
 
 
 class Bound:
@@ -36,9 +23,14 @@ class Bound:
     self._size = -(-parts.config.eval.batch_size // mesh.size) * mesh.size
     one = lambda params, key, batch: likelihood.bound(
       recipe.conditioned(
-        recipe.network(parts.model, params, history_cond=parts.recipe.history_cond), {'label': batch['label']}
+        recipe.network(parts.model, params, history_cond=parts.recipe.history_cond),
+        {'label': batch['label']},
       ),
-      key, batch['tokens'], blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
+      key,
+      batch['tokens'],
+      blocks=parts.blocks,
+      process=parts.process,
+      coords=parts.spec.coords,
     )
     self._one = jax.jit(one)
 
@@ -49,18 +41,26 @@ class Bound:
     nats, level = [], []
     rows = batches.once(parts.source, config.eval.split, self._size, parts.blocks.order)
     total = -(-min(limit, parts.source.size(config.eval.split)) // self._size)
-    for index, batch in tqdm.tqdm(zip(range(total), rows), total=total, desc='bound', disable=not progress, leave=False):
+    for index, batch in tqdm.tqdm(
+      zip(range(total), rows), total=total, desc='bound', disable=not progress, leave=False
+    ):
       keep = batch.pop('mask')
       batch = sharding.put_batch(self._mesh, batch)
       drawn = [
-        self._one(params, jax.random.fold_in(state.stream(config.seed, 'bound', index), sample), batch)
+        self._one(
+          params, jax.random.fold_in(state.stream(config.seed, 'bound', index), sample), batch
+        )
         for sample in range(samples)
       ]
       nats.append(np.stack([np.asarray(n) for n, _ in drawn], 1)[keep])
       level.append(np.stack([np.asarray(t) for _, t in drawn], 1)[keep])
     nats, level = (np.concatenate(leaf)[:limit] for leaf in (nats, level))
     found = likelihood.summary(nats, level, dims=parts.spec.dims)
-    return {**found, 'exact': likelihood.is_exact(parts.blocks, parts.process), 'dequantisation': dequantisation(parts)}
+    return {
+      **found,
+      'exact': likelihood.is_exact(parts.blocks, parts.process),
+      'dequantisation': dequantisation(parts),
+    }
 
 
 def dequantisation(parts) -> str:
@@ -69,23 +69,33 @@ def dequantisation(parts) -> str:
     return 'symbols: a probability'
   if parts.spec.bin is None:
     return 'continuous data: a density'
-  return f'values on a lattice of step {parts.spec.bin:.4g}, its end read through a normal restricted to it: a probability'
+  step = f'{parts.spec.bin:.4g}'
+  return f'values on a lattice of step {step}, read through a normal on that lattice: a probability'
 
 
 def hardware() -> str:
   """What the numbers were measured on."""
   device = jax.devices()[0]
-  kind = f'{os.cpu_count()} cores' if device.platform == 'cpu' else f'{jax.device_count()} x {device.device_kind}'
-  return f'{platform.machine()} {device.platform}, {kind}, jax {jax.__version__}, Python {platform.python_version()}'
+  kind = (
+    f'{os.cpu_count()} cores'
+    if device.platform == 'cpu'
+    else f'{jax.device_count()} x {device.device_kind}'
+  )
+  versions = f'jax {jax.__version__}, Python {platform.python_version()}'
+  return f'{platform.machine()} {device.platform}, {kind}, {versions}'
 
 
 def commit() -> str:
   """The checkout's commit, marked where files differ from it; '' outside a checkout."""
   here = os.path.dirname(os.path.abspath(__file__))
-  git = lambda *words: subprocess.run(['git', '-C', here, *words], capture_output=True, text=True, check=False).stdout.strip()
+  git = lambda *words: subprocess.run(
+    ['git', '-C', here, *words], capture_output=True, text=True, check=False
+  ).stdout.strip()
   try:
     found = git('rev-parse', '--short', 'HEAD')
-    return found + (' with changes' if found and git('status', '--porcelain', '--untracked-files=no') else '')
+    return found + (
+      ' with changes' if found and git('status', '--porcelain', '--untracked-files=no') else ''
+    )
   except FileNotFoundError:  # no git on this machine
     return ''
 
@@ -130,7 +140,9 @@ def _draw(parts, params, mesh, steps, progress):
   draws = generate.Sampler(
     parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512)
   )
-  bar = tqdm.tqdm(total=config.eval.num, desc=f'samples, {steps} steps a block', disable=not progress, leave=False)
+  bar = tqdm.tqdm(
+    total=config.eval.num, desc=f'samples, {steps} steps a block', disable=not progress, leave=False
+  )
   with bar:
     tokens, labels, seconds = draws.draw(0, config.eval.num, progress=bar)
   row = {'name': 'this model', 'num': config.eval.num, 'seed': config.seed, 'steps': steps,
@@ -153,7 +165,11 @@ def _judge_images(parts, params, mesh, found, shown, progress):
   images, labels, _ = drawn[config.plan.steps]
   columns = 10
   count = min(len(images), columns * 10)
-  by_class = np.argsort(np.arange(count) % columns, kind='stable') if parts.spec.num_classes != columns else np.arange(count)
+  by_class = (
+    np.argsort(np.arange(count) % columns, kind='stable')
+    if parts.spec.num_classes != columns
+    else np.arange(count)
+  )
   names = [str(i) for i in range(columns)] if parts.spec.num_classes == columns else None
   scale = max(1, 48 // images.shape[1])
   shown['samples'] = pictures.png_bytes(
@@ -184,28 +200,50 @@ def _judge_images(parts, params, mesh, found, shown, progress):
   for images_n, labels_n, row in drawn.values():
     found['generators'].append({**row, **scores(images_n, labels_n)})
   seed, num = config.seed, config.eval.num
-  found['generators'].append({'name': f'real {config.eval.split} split', 'num': len(test), **scores(test, test_labels), 'two_sample': None})
+  found['generators'].append(
+    {
+      'name': f'real {config.eval.split} split',
+      'num': len(test),
+      **scores(test, test_labels),
+      'two_sample': None,
+    }
+  )
   mixture = baselines.gaussian_mixture(train, num, components=40, seed=seed, levels=levels)
-  found['generators'].append({'name': '40-component mixture', 'num': num, 'seed': seed, **scores(mixture)})
+  found['generators'].append(
+    {'name': '40-component mixture', 'num': num, 'seed': seed, **scores(mixture)}
+  )
   each = -(-num // parts.spec.num_classes)
-  normal, normal_labels = baselines.class_gaussians(train, train_labels, each, seed=seed, levels=levels)
+  normal, normal_labels = baselines.class_gaussians(
+    train, train_labels, each, seed=seed, levels=levels
+  )
   order = np.random.default_rng(seed).permutation(len(normal))[:num]
   found['generators'].append(
-    {'name': 'class-conditional Gaussians', 'num': num, 'seed': seed, **scores(normal[order], normal_labels[order])}
+    {
+      'name': 'class-conditional Gaussians',
+      'num': num,
+      'seed': seed,
+      **scores(normal[order], normal_labels[order]),
+    }
   )
   index, _ = memorisation.nearest(images[:columns * 2], train)
-  shown['neighbours'] = pictures.png_bytes(pictures.neighbours(images[:columns * 2], train[index], levels, scale=scale))
+  shown['neighbours'] = pictures.png_bytes(
+    pictures.neighbours(images[: columns * 2], train[index], levels, scale=scale)
+  )
 
 
 def _frames(parts, params, num=10):
   """[R, num, H, W, C]: what the walk looks like; masked tokens are -1."""
   labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
-  rows = generate.make_sampler(parts, trace=True)(params, generate.example_keys(parts.config.seed, 0, num), labels)
+  rows = generate.make_sampler(parts, trace=True)(
+    params, generate.example_keys(parts.config.seed, 0, num), labels
+  )
   rows = generate.to_raster(parts, np.asarray(rows))
   flat = rows.reshape(-1, *rows.shape[2:])
   if not parts.process.discrete:
     images = parts.spec.decode(flat)
   else:
     images = parts.spec.decode(np.minimum(flat, parts.spec.vocab - 1)).astype(np.int32)
-    images = np.where(parts.spec.decode((flat == parts.spec.vocab).astype(flat.dtype)) > 0, -1, images)
+    images = np.where(
+      parts.spec.decode((flat == parts.spec.vocab).astype(flat.dtype)) > 0, -1, images
+    )
   return images.reshape(*rows.shape[:2], *images.shape[1:])

@@ -9,15 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from adiff import build
-from adiff import recipe
-from adiff import sampler
-from adiff import sharding
-from adiff import state
+from adiff import build, recipe, sampler, sharding, state
 
 
 def make_sampler(parts: build.Parts, plan=None, *, trace=False):
-  """(params, keys [B], labels [B]) -> x0 [B, N, ..] in block order, jitted; trace: after every row, uncached."""
+  """(params, keys [B], labels [B]) -> x0 [B, N, ..] in block order, jitted; trace: after every row,
+  uncached."""
   plan = plan or parts.plan
   model, blocks, guided = parts.model, parts.blocks, parts.config.guidance.scale != 1
   how = dict(blocks=blocks, process=parts.process, solver=parts.solver, coords=parts.spec.coords)
@@ -28,7 +25,9 @@ def make_sampler(parts: build.Parts, plan=None, *, trace=False):
     share = not parts.recipe.history_cond
     if guided:
       interval = parts.config.guidance.interval
-      denoise = sampler.guide(apply, cond, scale=parts.guidance, interval=interval, share_cache=share)
+      denoise = sampler.guide(
+        apply, cond, scale=parts.guidance, interval=interval, share_cache=share
+      )
     else:
       denoise = recipe.conditioned(apply, cond)
     if trace:
@@ -74,7 +73,8 @@ class Sampler:
     return self._put((example_keys(self._seed, start, self._size), labels))
 
   def draw(self, start, num, *, progress=None):
-    """(tokens [num, N, ..] in raster order, labels [num], seconds of sampling, compilation excluded)."""
+    """(tokens [num, N, ..] in raster order, labels [num], seconds of sampling, compilation
+    excluded)."""
     found, seconds = [], 0.0
     for first in range(start, start + num, self._size):
       inputs = jax.block_until_ready(self._inputs(first))
@@ -85,12 +85,20 @@ class Sampler:
         progress.update(min(self._size, start + num - first))
     tokens = np.concatenate(found)[:num]
     if not self._parts.process.discrete and not np.all(np.isfinite(tokens)):
-      raise ValueError('the samples are not finite; train longer, lower optim.learning_rate, or set process.clip=1.0')
-    return to_raster(self._parts, tokens), balanced_labels(self._parts.spec.num_classes, start, num), seconds
+      raise ValueError(
+        'the samples are not finite; train longer, lower optim.learning_rate, or set '
+        'process.clip=1.0'
+      )
+    return (
+      to_raster(self._parts, tokens),
+      balanced_labels(self._parts.spec.num_classes, start, num),
+      seconds,
+    )
 
 
 def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096):
-  """Draws num examples into the npz `out` (examples, labels); a killed run continues at its last shard.
+  """Draws num examples into the npz `out` (examples, labels); a killed run continues at its last
+  shard.
 
   Shards lie in OUT.parts until all are there. Example i depends on (seed, i) alone.
   """
@@ -102,7 +110,9 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
   if os.path.exists(note):
     with open(note) as file:
       if json.load(file) != json.loads(json.dumps(made_by)):
-        raise ValueError(f'{folder} holds samples of another run or seed; delete it, or choose another --out')
+        raise ValueError(
+          f'{folder} holds samples of another run or seed; delete it, or choose another --out'
+        )
   else:
     _replace(note, lambda file: file.write(json.dumps(made_by).encode()))
   starts = range(0, num, shard)
@@ -115,9 +125,13 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
       for start in todo:
         tokens, labels, _ = draws.draw(start, min(shard, num - start), progress=progress)
         examples = parts.spec.decode(tokens)
-        _replace(path(start), lambda file, e=examples, n=labels: np.savez(file, examples=e, labels=n))
+        _replace(
+          path(start), lambda file, e=examples, n=labels: np.savez(file, examples=e, labels=n)
+        )
   shards = [np.load(path(start), allow_pickle=False) for start in starts]
-  merged = {name: np.concatenate([part[name] for part in shards]) for name in ('examples', 'labels')}
+  merged = {
+    name: np.concatenate([part[name] for part in shards]) for name in ('examples', 'labels')
+  }
   _replace(out, lambda file: np.savez(file, **merged))
   for start in starts:
     os.remove(path(start))

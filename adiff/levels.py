@@ -1,9 +1,10 @@
 """Levels: how noisy each block is, in training (draws) and in sampling (a plan).
 
-A *draw* maps (key, (B, K)) to levels [B, K]. It is stratified over the whole batch x blocks and then permuted: each
-level is visited equally often, and no example or block is always the easy one (ARDM, arXiv:2110.02037, permutes for
-the same reason). A *plan* is a walk through a matrix [R + 1, K] of levels from all ones to all zeros, one row a step
-(the scheduling matrix of Diffusion Forcing, arXiv:2407.01392):
+A *draw* maps (key, (B, K)) to levels [B, K]. It is stratified over the whole batch x blocks and
+then permuted: each level is visited equally often, and no example or block is always the easy one
+(ARDM, arXiv:2110.02037, permutes for the same reason). A *plan* is a walk through a matrix
+[R + 1, K] of levels from all ones to all zeros, one row a step (the scheduling matrix of Diffusion
+Forcing, arXiv:2407.01392):
 
     delay = steps                delay = 2, a pyramid         delay = 0
     1   1                        1   1                        1   1
@@ -25,7 +26,8 @@ Draw = Callable[[jax.Array, tuple[int, int]], jax.Array]
 
 
 def _stratified(quantile, shared=False) -> Draw:
-  """The draw whose levels are quantile(u), u stratified over batch x blocks, then permuted; shared: one u an example."""
+  """The draw whose levels are quantile(u), u stratified over batch x blocks, then permuted; shared:
+  one u an example."""
 
   def draw(key, shape):
     key_jitter, key_order = jax.random.split(key)
@@ -44,7 +46,8 @@ def uniform(low=0.0, high=1.0, *, shared=False) -> Draw:
 
 
 def clipped(low, high, *, shared=False) -> Draw:
-  """Uniform in a window inside (0, 1): lower gradient variance in training (BD3-LM, section 5). Never for likelihoods."""
+  """Uniform in a window inside (0, 1): lower gradient variance in training (BD3-LM, section 5).
+  Never for likelihoods."""
   if not 0 <= low < high <= 1:
     raise ValueError(f'a clipped window needs 0 <= low < high <= 1, not low={low}, high={high}')
   return uniform(low, high, shared=shared)
@@ -53,7 +56,10 @@ def clipped(low, high, *, shared=False) -> Draw:
 def logit_normal(mean=0.0, std=1.0, *, shared=False) -> Draw:
   """sigmoid(normal(mean, std)) (Esser et al. 2024, arXiv:2403.03206, section 3.1)."""
   tiny = jnp.finfo(jnp.float32).eps
-  return _stratified(lambda u: jax.nn.sigmoid(mean + std * jax.scipy.special.ndtri(jnp.clip(u, tiny, 1 - tiny))), shared)
+  return _stratified(
+    lambda u: jax.nn.sigmoid(mean + std * jax.scipy.special.ndtri(jnp.clip(u, tiny, 1 - tiny))),
+    shared,
+  )
 
 
 def ones() -> Draw:
@@ -64,10 +70,13 @@ def ones() -> Draw:
 def atoms(draw: Draw, *, zero=0.0, one=0.0) -> Draw:
   """`draw`, but level 0 with probability `zero` and level 1 with probability `one`.
 
-  With history None the past is met at level 0 in sampling, so training must show level 0 to the network.
+  With history None the past is met at level 0 in sampling, so training must show level 0 to the
+  network.
   """
   if zero < 0 or one < 0 or zero + one > 1:
-    raise ValueError(f'atoms need zero >= 0, one >= 0 and zero + one <= 1, not zero={zero}, one={one}')
+    raise ValueError(
+      f'atoms need zero >= 0, one >= 0 and zero + one <= 1, not zero={zero}, one={one}'
+    )
 
   def with_atoms(key, shape):
     key_level, key_atom = jax.random.split(key)
@@ -87,7 +96,8 @@ def linear() -> Callable:
 
 
 def cosine() -> Callable:
-  """cos(pi u / 2): small steps first (the unmasking schedule of MaskGIT, arXiv:2202.04200, is its complement's square)."""
+  """cos(pi u / 2): small steps first (the unmasking schedule of MaskGIT, arXiv:2202.04200, is its
+  complement's square)."""
   return lambda u: np.cos(np.pi / 2 * u)
 
 
@@ -97,10 +107,13 @@ def power(exponent=2.0) -> Callable:
 
 
 class Window(NamedTuple):
-  """A stretch of the walk during which the same blocks are in flight; arrays, so that equal shapes can be scanned.
+  """A stretch of the walk during which the same blocks are in flight; arrays, so that equal shapes
+  can be scanned.
 
-  pending: first of the tokens that finished since the last window. start: first token of this window.
-  t, s, index [R, n]: level now, level next, and number of steps its block has made, per row and token of the window.
+  pending: first of the tokens that finished since the last window. start: first token of this
+  window.
+  t, s, index [R, n]: level now, level next, and number of steps its block has made, per row and
+  token of the window.
   """
 
   pending: np.ndarray
@@ -115,8 +128,10 @@ class Plan:
   """The walk from noise to data: which block is at which level after each step.
 
   steps: steps per block, one number or one a block (the first block may get more).
-  delay: how many steps after its predecessor a block starts; None: when its predecessor is finished.
-  spacing: progress in [0, 1] -> level. given: this many leading blocks are data (a prompt) and take no step.
+  delay: how many steps after its predecessor a block starts; None: when its predecessor is
+  finished.
+  spacing: progress in [0, 1] -> level.
+  given: this many leading blocks are data (a prompt) and take no step.
   """
 
   num_blocks: int
@@ -127,11 +142,17 @@ class Plan:
 
   def __post_init__(self):
     if len(self.budgets) != self.num_blocks:
-      raise ValueError(f'plan.steps names {len(self.budgets)} blocks but there are {self.num_blocks}')
+      raise ValueError(
+        f'plan.steps names {len(self.budgets)} blocks but there are {self.num_blocks}'
+      )
     if min(self.budgets) < 1 or (self.delay is not None and self.delay < 0):
-      raise ValueError(f'plan needs steps >= 1 and delay >= 0, not steps={self.steps}, delay={self.delay}')
+      raise ValueError(
+        f'plan needs steps >= 1 and delay >= 0, not steps={self.steps}, delay={self.delay}'
+      )
     if not 0 <= self.given < self.num_blocks:
-      raise ValueError(f'plan.given={self.given} must leave one of {self.num_blocks} blocks to make')
+      raise ValueError(
+        f'plan.given={self.given} must leave one of {self.num_blocks} blocks to make'
+      )
 
   @property
   def budgets(self) -> tuple[int, ...]:
@@ -151,7 +172,9 @@ class Plan:
   @property
   def ends(self) -> np.ndarray:
     """[K] row at which each block is data."""
-    return np.where(np.arange(self.num_blocks) < self.given, 0, self.starts + np.asarray(self.budgets))
+    return np.where(
+      np.arange(self.num_blocks) < self.given, 0, self.starts + np.asarray(self.budgets)
+    )
 
   @property
   def num_rows(self) -> int:
@@ -178,7 +201,8 @@ class Plan:
 
   @property
   def spans(self) -> list[tuple[int, int, int, int]]:
-    """Windows as (first row, end row, first block, end block): a new one opens where a block starts."""
+    """Windows as (first row, end row, first block, end block): a new one opens where a block
+    starts."""
     starts, ends = self.starts, self.ends
     rows = sorted({int(row) for row in starts[self.given:]}) + [self.num_rows]
     return [
@@ -192,7 +216,8 @@ class Plan:
     return max(end - first for _, _, first, end in self.spans)
 
   def windows(self, sizes) -> list[tuple[int, int, Window]]:
-    """The walk for blocks of `sizes` tokens: runs of (m, n, windows stacked on a leading axis) of equal shape.
+    """The walk for blocks of `sizes` tokens: runs of (m, n, windows stacked on a leading axis) of
+    equal shape.
 
     Each window has m tokens that finished since the one before it, and n tokens in flight.
     """
@@ -213,4 +238,7 @@ class Plan:
         runs.append((shape, []))
       runs[-1][1].append(window)
       done = first
-    return [(m, n, Window(*(np.stack(leaf) for leaf in zip(*run, strict=True)))) for (m, n, _), run in runs]
+    return [
+      (m, n, Window(*(np.stack(leaf) for leaf in zip(*run, strict=True))))
+      for (m, n, _), run in runs
+    ]

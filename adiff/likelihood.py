@@ -1,9 +1,10 @@
 """Likelihoods in nats: exact for autoregression, upper bounds on -log p(x0) for the rest.
 
-The chain rule over blocks, -log p(x0) = sum_k -log p(block k | clean blocks before it), holds when the history is clean,
-so every model is evaluated with a clean history copy, however it was trained. Each block's term is the process's own bound,
-estimated at levels stratified over batch x blocks. With masked tokens and blocks of one token it is no estimate but the
-number itself: exactly one of one token is masked.
+The chain rule over blocks, -log p(x0) = sum_k -log p(block k | clean blocks before it), holds when
+the history is clean, so every model is evaluated with a clean history copy, however it was trained.
+Each block's term is the process's own bound, estimated at levels stratified over batch x blocks.
+With masked tokens and blocks of one token it is no estimate but the number itself: exactly one of
+one token is masked.
 """
 
 import dataclasses
@@ -15,7 +16,8 @@ from adiff import levels
 
 
 def bound(denoise, key, x0, *, blocks, process, coords):
-  """One unbiased sample of the bound: (nats [B, K], level of each block [B, K]). denoise and coords as in `loss`."""
+  """One unbiased sample of the bound: (nats [B, K], level of each block [B, K]). denoise and coords
+  as in `loss`."""
   blocks = dataclasses.replace(blocks, history=0.0)
   key_level, key_noise = jax.random.split(key)
   u = levels.uniform()(key_level, (x0.shape[0], blocks.num_blocks))
@@ -32,23 +34,27 @@ def is_exact(blocks, process) -> bool:
 
 
 def interval(values):
-  """(mean, half width of its 95% interval) over the leading axis; values are independent examples."""
+  """(mean, half width of its 95% interval) over the leading axis; values are independent
+  examples."""
   values = np.asarray(values, np.float64)
   return values.mean(0), 1.96 * values.std(0, ddof=1) / np.sqrt(len(values))
 
 
 def summary(nats, level, *, dims, num_levels=10) -> dict:
-  """A report of nats [n, K] (already averaged over samples of an example) and the samples behind it.
+  """A report of nats [n, K] (already averaged over samples of an example) and the samples behind
+  it.
 
-  nats: [n, samples, K], level: [n, samples, K]. Returns nats an example with its 95% interval, bits per dimension, the
-  same per block, and the mean integrand (nats a block) per bin of the level.
+  nats: [n, samples, K], level: [n, samples, K]. Returns nats an example with its 95% interval, bits
+  per dimension, the same per block, and the mean integrand (nats a block) per bin of the level.
   """
   per_example = np.asarray(nats, np.float64).mean(axis=1)
   total, total_ci = interval(per_example.sum(axis=1))
   block, block_ci = interval(per_example)
   edges = np.linspace(0, 1, num_levels + 1)
   bins = np.clip((np.asarray(level) * num_levels).astype(int), 0, num_levels - 1)
-  curve = [float(np.mean(nats[bins == i])) if np.any(bins == i) else None for i in range(num_levels)]
+  curve = [
+    float(np.mean(nats[bins == i])) if np.any(bins == i) else None for i in range(num_levels)
+  ]
   to_bits = 1 / (dims * np.log(2))
   return {
     'nats': float(total),

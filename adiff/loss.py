@@ -10,16 +10,21 @@ NUM_LEVELS = 10  # bins of the per-level curve
 def loss(denoise, key, x0, *, blocks, process, draw, coords, weight=None):
   """(scalar, {name: scalar, [K] or [NUM_LEVELS]}): the process's objective, averaged over tokens.
 
-  denoise(x [B, S, ..], t, s, slots) -> (out, cache) is all that is known of the network; x0 [B, N] or [B, N, D] in block
-  order; coords [N, A] in raster order; weight [B, N] or None: 0 for tokens that carry no loss (padding, a prompt).
-  Normalised by the weights, not by the noised tokens. Curves are nan where a bin is empty.
+  denoise(x [B, S, ..], t, s, slots) -> (out, cache) is all that is known of the network; x0 [B, N]
+  or [B, N, D] in block order; coords [N, A] in raster order; weight [B, N] or None: 0 for tokens
+  that carry no loss (padding, a prompt). Normalised by the weights, not by the noised tokens.
+  Curves are nan where a bin is empty.
   """
   chex.assert_axis_dimension(x0, 1, blocks.num_tokens)
   key_level, key_noise, key_history = jax.random.split(key, 3)
   levels = draw(key_level, (x0.shape[0], blocks.num_blocks))
   t = blocks.per_token(levels)
   xt = process.add_noise(key_noise, x0, t)
-  xh = None if blocks.history is None else process.add_noise(key_history, x0, jnp.full_like(t, blocks.history))
+  xh = (
+    None
+    if blocks.history is None
+    else process.add_noise(key_history, x0, jnp.full_like(t, blocks.history))
+  )
   x, t_slots = blocks.pack(xt, xh, t)
   out, _ = denoise(x, t_slots, t_slots, blocks.slots(coords))
   per_token = process.loss(blocks.unpack(out), x0, xt, t)
@@ -34,7 +39,8 @@ def loss(denoise, key, x0, *, blocks, process, draw, coords, weight=None):
 
 
 def by_level(levels, value, count):
-  """[B, K] sums and counts -> [NUM_LEVELS] means over equal bins of the level; nan where a bin is empty."""
+  """[B, K] sums and counts -> [NUM_LEVELS] means over equal bins of the level; nan where a bin is
+  empty."""
   bins = jnp.clip((levels * NUM_LEVELS).astype(jnp.int32), 0, NUM_LEVELS - 1)
   one_hot = jax.nn.one_hot(bins, NUM_LEVELS, dtype=value.dtype)
   sums = lambda array: jnp.sum(one_hot * array[..., None], axis=(0, 1))

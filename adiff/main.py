@@ -4,34 +4,55 @@ r"""The binary: trains, evaluates, samples.
   python -m adiff.main --mode=eval --workdir=runs/digits
   python -m adiff.main --mode=sample --workdir=runs/digits --num=50000 --out=samples.npz
 
-Exit codes: 0 finished; 75 stopped by a signal with everything saved, run the same command again; 2 a mistake that one
-sentence names; 1 anything else.
+Exit codes: 0 finished; 75 stopped by a signal with everything saved, run the same command again; 2
+a mistake that one sentence names; 1 anything else.
 """
 
 import os
 import sys
 import traceback
 
-from absl import app
-from absl import flags
+from absl import app, flags
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'Config of a training run, FILE.py or FILE.py:ARGUMENT; keys are overridden by --config.KEY=VALUE. '
-  'configs/base.py explains every key.', lock_config=True)
+  'config',
+  None,
+  'Config of a training run, FILE.py or FILE.py:ARGUMENT; keys are overridden by '
+  '--config.KEY=VALUE. '
+  'configs/base.py explains every key.',
+  lock_config=True,
+)
 _WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder of the run: checkpoints, metrics, pictures, report. The same workdir resumes.')
+  'workdir',
+  None,
+  'Folder of the run: checkpoints, metrics, pictures, report. The same workdir resumes.',
+)
 _MODE = flags.DEFINE_enum(
-  'mode', 'train', ['train', 'eval', 'sample'],
-  'train needs --config and --workdir; eval and sample need --workdir alone, and read the config there.')
-_STEP = flags.DEFINE_integer('step', None, 'Checkpoint to evaluate or to sample from. Default: the newest.', lower_bound=0)
+  'mode',
+  'train',
+  ['train', 'eval', 'sample'],
+  'train needs --config and --workdir; eval and sample need --workdir alone, and read the config '
+  'there.',
+)
+_STEP = flags.DEFINE_integer(
+  'step', None, 'Checkpoint to evaluate or to sample from. Default: the newest.', lower_bound=0
+)
 _SET = flags.DEFINE_multi_string(
-  'set', [], 'eval and sample: KEY=VALUE, a sampling key of the config to change, for example plan.steps=4. Repeatable.')
+  'set',
+  [],
+  'eval and sample: KEY=VALUE, a sampling key of the config to change, for example plan.steps=4. '
+  'Repeatable.',
+)
 _NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
 _OUT = flags.DEFINE_string('out', None, 'sample: the .npz to write. Default: WORKDIR/samples.npz.')
-_SEED = flags.DEFINE_integer('seed', None, "sample: seed of the samples. Default: the config's.", lower_bound=0)
+_SEED = flags.DEFINE_integer(
+  'seed', None, "sample: seed of the samples. Default: the config's.", lower_bound=0
+)
 _BATCH = flags.DEFINE_integer('batch', 256, 'sample: examples in one compiled call.', lower_bound=1)
-_PROFILE = flags.DEFINE_integer('profile', 0, 'train: write a trace of this many steps to WORKDIR/profile.', lower_bound=0)
+_PROFILE = flags.DEFINE_integer(
+  'profile', 0, 'train: write a trace of this many steps to WORKDIR/profile.', lower_bound=0
+)
 
 
 def run() -> int:
@@ -52,16 +73,25 @@ def run() -> int:
 
   abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
   placed = jax.tree.map(
-    lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, sharding.state_shardings(mesh, abstract)
+    lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s),
+    abstract,
+    sharding.state_shardings(mesh, abstract),
   )
   step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
   if _MODE.value == 'eval':
     found = evaluate.evaluate(parts, params, _WORKDIR.value, step=step, mesh=mesh)
-    print(f'{config.eval.split} bound {found["bound"]["nats"]:.3f} +- {found["bound"]["ci95"]:.3f} nats; {found["report"]}')
+    print(
+      f'{config.eval.split} bound {found["bound"]["nats"]:.3f} +- {found["bound"]["ci95"]:.3f} '
+      f'nats; {found["report"]}'
+    )
     return 0
   seed = config.seed if _SEED.value is None else _SEED.value
   out = _OUT.value or os.path.join(_WORKDIR.value, 'samples.npz')
-  print(generate.to_file(parts, params, mesh, num=_NUM.value, out=out, seed=seed, batch_size=_BATCH.value))
+  print(
+    generate.to_file(
+      parts, params, mesh, num=_NUM.value, out=out, seed=seed, batch_size=_BATCH.value
+    )
+  )
   return 0
 
 
@@ -80,7 +110,8 @@ def _sentence(error) -> str:
 
 
 def _is_ours(error) -> bool:
-  """Was it raised by this package or by a config, on purpose, and not from the depth of a library?"""
+  """Was it raised by this package or by a config, on purpose, and not from the depth of a
+  library?"""
   if isinstance(error, OSError):
     return True
   last = traceback.extract_tb(error.__traceback__)[-1].filename

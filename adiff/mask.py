@@ -1,17 +1,19 @@
 """The one attention rule, on index vectors, and its picture.
 
-A slot reads, within its segment, the readable slots of earlier blocks and its own block in its own stream. For three
-blocks of one token with a history copy (w working, h history; the last history copy is never made):
+A slot reads, within its segment, the readable slots of earlier blocks and its own block in its own
+stream. For three blocks of one token with a history copy (w working, h history; the last history
+copy is never made):
 
          w1 w2 w3 h1 h2
-    w1    x  .  .  .  .      a working block reads itself and the history of the blocks *strictly* before it
+    w1    x  .  .  .  .      a working block reads itself and the history *strictly* before it
     w2    .  x  .  x  .      (with >= instead of > the answer leaks and the loss looks great)
     w3    .  .  x  x  x
     h1    .  .  .  x  .      history reads history, its own block included
     h2    .  .  .  x  x
 
-The same rule is the three-part mask of BD3-LM (arXiv:2503.09573), the quadrants of ACDiT (arXiv:2412.07720), the scale
-mask of VAR (arXiv:2404.02905), the causal triangle (blocks of one token) and the all-ones matrix (one block).
+The same rule is the three-part mask of BD3-LM (arXiv:2503.09573), the quadrants of ACDiT
+(arXiv:2412.07720), the scale mask of VAR (arXiv:2404.02905), the causal triangle (blocks of one
+token) and the all-ones matrix (one block).
 """
 
 import jax.numpy as jnp
@@ -23,7 +25,8 @@ from adiff import blocks as blocks_lib
 def attend(q: blocks_lib.Slots, k: blocks_lib.Slots, reach=None, sinks=0):
   """May slot q read slot k? bool [(B,) Q, K]; the definition every kernel is tested against.
 
-  reach: a block reads at most the `reach` blocks before it (None: all), and the first `sinks` blocks always.
+  reach: a block reads at most the `reach` blocks before it (None: all), and the first `sinks`
+  blocks always.
   """
   q_block, k_block = q.block[..., :, None], k.block[..., None, :]
   earlier = (k_block < q_block) & k.readable[..., None, :]

@@ -36,8 +36,8 @@ def conditioned(apply, cond):
 class Plain:
   """Gradient descent on `loss.loss`, with an average of the parameters.
 
-  microbatches: parts of a batch, one after another, each with its own noise. cond_dropout: share of examples that lose
-  their label, drawn once an example.
+  microbatches: parts of a batch, one after another, each with its own noise.
+  cond_dropout: share of examples that lose their label, drawn once an example.
   """
 
   model: flax.linen.Module
@@ -62,7 +62,8 @@ class Plain:
     return state_lib.create(key_params, init_params, self.tx)
 
   def update(self, state: state_lib.State, batch: dict[str, Any], key):
-    """(state, {name: scalar or curve}) after one step on batch {'tokens' [B, N, ..], 'label' [B]}."""
+    """(state, {name: scalar or curve}) after one step on batch {'tokens' [B, N, ..], 'label'
+    [B]}."""
 
     def part(index, rows):
       """Gradient of one micro-batch."""
@@ -84,7 +85,9 @@ class Plain:
       grads, scalars = part(0, batch)
     else:
       # Interleaved, so that every device keeps rows of every micro-batch.
-      parts = jax.tree.map(lambda a: jnp.swapaxes(a.reshape(-1, self.microbatches, *a.shape[1:]), 0, 1), batch)
+      parts = jax.tree.map(
+        lambda a: jnp.swapaxes(a.reshape(-1, self.microbatches, *a.shape[1:]), 0, 1), batch
+      )
 
       def add(total, now):
         grads, scalars = part(*now)

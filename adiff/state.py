@@ -29,7 +29,9 @@ class State:
 
 def stream(seed: int, name: str, step: int = 0):
   """The PRNG key of a purpose at a step, folded from (seed, name, step); step may be traced."""
-  return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode())), step)
+  return jax.random.fold_in(
+    jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode())), step
+  )
 
 
 def create(key, init_params, tx: optax.GradientTransformation) -> State:

@@ -1,9 +1,9 @@
 """Training, one readable story.
 
-Resuming, in this order: (1) the config and contract of the workdir must be ours; (2) the state is restored from the newest
-sound checkpoint, or initialised, or takes its parameters from config.init_from; (3) metric lines past that step are dropped;
-(4) batches and noise continue from the step number alone. So a run that was killed ends bit for bit where an
-uninterrupted one does.
+Resuming, in this order: (1) the config and contract of the workdir must be ours; (2) the state is
+restored from the newest sound checkpoint, or initialised, or takes its parameters from
+config.init_from; (3) metric lines past that step are dropped; (4) batches and noise continue from
+the step number alone. So a run that was killed ends bit for bit where an uninterrupted one does.
 """
 
 import contextlib
@@ -14,16 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import build
-from adiff import checkpoint
-from adiff import evaluate
-from adiff import generate
-from adiff import logs
-from adiff import optim
-from adiff import pictures
-from adiff import sharding
+from adiff import build, checkpoint, evaluate, generate, logs, optim, pictures, sharding, workdirs
 from adiff import state as state_lib
-from adiff import workdirs
 from adiff.data import batches
 
 UNFINISHED = 75  # exit code: "run me again"; 0 means finished
@@ -32,8 +24,9 @@ UNFINISHED = 75  # exit code: "run me again"; 0 means finished
 def train(config, workdir, *, profile=0, progress=True) -> int:
   """Trains to config.train.steps, evaluates, writes the report; returns the exit code.
 
-  profile: write a trace of this many steps to workdir/profile. Raises ValueError for a config that cannot work, OSError
-  when the workdir cannot be written, FloatingPointError when the loss is no longer finite.
+  profile: write a trace of this many steps to workdir/profile. Raises ValueError for a config that
+  cannot work, OSError when the workdir cannot be written, FloatingPointError when the loss is no
+  longer finite.
   """
   # ---- Parts, workdir, mesh -------------------------------------------------------------------
   parts = build.build(config)
@@ -45,7 +38,9 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
   key_init = state_lib.stream(config.seed, 'init')
   abstract = jax.eval_shape(parts.recipe.init, key_init)
   shardings = sharding.state_shardings(mesh, abstract)
-  placed = jax.tree.map(lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings)
+  placed = jax.tree.map(
+    lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings
+  )
   restored = keeper.restore(placed)
   if restored is not None:
     start, state = restored
@@ -61,8 +56,11 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
   )
   key_train = state_lib.stream(config.seed, 'train')
   update = jax.jit(
-    lambda state, batch: parts.recipe.update(state, batch, jax.random.fold_in(key_train, state.step)),
-    donate_argnums=0, out_shardings=(shardings, None),
+    lambda state, batch: parts.recipe.update(
+      state, batch, jax.random.fold_in(key_train, state.step)
+    ),
+    donate_argnums=0,
+    out_shardings=(shardings, None),
   )
   learning_rate = optim.make(**dict(config.optim), total_steps=config.train.steps)[1]
   log = logs.Logs(
@@ -75,8 +73,14 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
   preview = _preview(parts)
 
   # ---- The loop ---------------------------------------------------------------------------------
-  unchecked = []  # (step, finite) since the loss was last looked at; checked before anything is saved
-  with _signals() as stop, contextlib.closing(log), contextlib.closing(keeper), _tracing(workdir, profile) as trace:
+  # (step, finite) since the loss was last looked at; checked before anything is saved
+  unchecked = []
+  with (
+    _signals() as stop,
+    contextlib.closing(log),
+    contextlib.closing(keeper),
+    _tracing(workdir, profile) as trace,
+  ):
     for step, batch in source.iterate(start):
       if step == config.train.steps:
         break
@@ -106,16 +110,25 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
         return UNFINISHED
 
   # ---- The report -------------------------------------------------------------------------------
-  report = evaluate.evaluate(parts, state.ema, workdir, step=config.train.steps, mesh=mesh, progress=progress)
+  report = evaluate.evaluate(
+    parts, state.ema, workdir, step=config.train.steps, mesh=mesh, progress=progress
+  )
   bound = report['bound']
-  print(f'{config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats an example; report: {report["report"]}')
+  print(
+    f'{config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats an example; '
+    f'report: {report["report"]}'
+  )
   return 0
 
 
 def init_from(workdir, state):
-  """The state with the averaged parameters of another run where names and shapes agree; prints what differs."""
+  """The state with the averaged parameters of another run where names and shapes agree; prints what
+  differs."""
   if checkpoint.latest_step(workdir) is None:
-    raise ValueError(f'config.init_from={workdir} holds no checkpoint; name the workdir of a run that has saved one')
+    raise ValueError(
+      f'config.init_from={workdir} holds no checkpoint; name the workdir of a run that has saved '
+      'one'
+    )
   step, loaded = checkpoint.restore_params(workdir)
   flat = lambda tree: {jax.tree_util.keystr(path, simple=True, separator='/'): leaf
                        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
@@ -127,7 +140,9 @@ def init_from(workdir, state):
     if name in old and old[name].shape == leaf.shape:
       taken += 1
       return jax.device_put(np.asarray(old[name], leaf.dtype), leaf.sharding)
-    fresh.append(f'{name} {list(leaf.shape)}, there {list(old[name].shape) if name in old else "absent"}')
+    fresh.append(
+      f'{name} {list(leaf.shape)}, there {list(old[name].shape) if name in old else "absent"}'
+    )
     return leaf
 
   params = jax.tree_util.tree_map_with_path(pick, state.params)
@@ -136,18 +151,24 @@ def init_from(workdir, state):
   for line in [f'new: {name}' for name in fresh] + [f'not used: {name}' for name in unused]:
     print(f'  {line}')
   if not taken:
-    raise ValueError(f'config.init_from={workdir}: no parameter has the name and shape of this model; use the same model sizes')
+    raise ValueError(
+      f'config.init_from={workdir}: no parameter has the name and shape of this model; use the '
+      'same model sizes'
+    )
   return state.replace(params=params, ema=jax.tree.map(jnp.array, params))
 
 
 def flops_per_step(parts, params) -> float:
-  """Model FLOPs of a step: 6 a weight and slot, and attention over all pairs of slots; recomputation not counted."""
+  """Model FLOPs of a step: 6 a weight and slot, and attention over all pairs of slots;
+  recomputation not counted."""
   weights = sum(
     leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(params)
     if jax.tree_util.keystr(path[-1:], simple=True) == 'kernel'
   )
   slots, model = parts.blocks.num_slots, parts.config.model
-  return parts.config.train.batch_size * (6 * weights * slots + 12 * model.depth * model.width * slots**2)
+  return parts.config.train.batch_size * (
+    6 * weights * slots + 12 * model.depth * model.width * slots**2
+  )
 
 
 def _check_finite(unchecked, workdir):
@@ -157,9 +178,12 @@ def _check_finite(unchecked, workdir):
   unchecked.clear()
   if bad:
     last = checkpoint.latest_step(workdir)
-    kept = f'the checkpoint of step {last} is kept' if last is not None else 'there is no checkpoint yet'
+    kept = (
+      f'the checkpoint of step {last} is kept' if last is not None else 'there is no checkpoint yet'
+    )
     raise FloatingPointError(
-      f'loss or gradient is not finite at step {bad[0] + 1}; {kept}; lower optim.learning_rate or optim.clip and run again'
+      f'loss or gradient is not finite at step {bad[0] + 1}; {kept}; lower optim.learning_rate or '
+      'optim.clip and run again'
     )
 
 
@@ -184,7 +208,10 @@ def _preview(parts):
 def _signals():
   """A list that is no longer empty once SIGTERM or SIGINT has arrived."""
   stop = []
-  before = {name: signal.signal(name, lambda number, _: stop.append(number)) for name in (signal.SIGTERM, signal.SIGINT)}
+  before = {
+    name: signal.signal(name, lambda number, _: stop.append(number))
+    for name in (signal.SIGTERM, signal.SIGINT)
+  }
   try:
     yield stop
   finally:

@@ -13,12 +13,15 @@ FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep')
 def claim(workdir, config, contract):
   """Makes the workdir ours, or checks that it is; writes both files.
 
-  Raises ValueError when another config made it, naming the first difference, and OSError when it cannot be written.
+  Raises ValueError when another config made it, naming the first difference, and OSError when it
+  cannot be written.
   """
   try:
     os.makedirs(workdir, exist_ok=True)
   except OSError as error:
-    raise OSError(f'workdir {workdir} cannot be made ({error.strerror}); choose another --workdir') from error
+    raise OSError(
+      f'workdir {workdir} cannot be made ({error.strerror}); choose another --workdir'
+    ) from error
   ours = as_json(config)
   if os.path.exists(os.path.join(workdir, 'config.json')):
     theirs = _read(workdir, 'config.json')
@@ -33,7 +36,8 @@ def claim(workdir, config, contract):
 
 
 def load(workdir, overrides=()) -> ml_collections.ConfigDict:
-  """The config a workdir was made by, with 'key=value' overrides of the keys in FREE or of process.eta and clip.
+  """The config a workdir was made by, with 'key=value' overrides of the keys in FREE or of
+  process.eta and clip.
 
   Raises ValueError for a missing or unreadable file, an unknown key or a value of the wrong type.
   """
@@ -43,16 +47,22 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
     if not separator:
       raise ValueError(f'--set={override} is no KEY=VALUE; write for example --set=plan.steps=4')
     if key.split('.')[0] not in FREE and key not in ('process.eta', 'process.clip'):
-      raise ValueError(f'--set={key} would change what the checkpoint means; it takes {", ".join(FREE)}, process.eta, process.clip')
+      raise ValueError(
+        f'--set={key} would change what the checkpoint means; it takes {", ".join(FREE)}, '
+        'process.eta, process.clip'
+      )
     _set(config, key, value)
   return config.lock()
 
 
 def check_contract(workdir, contract):
   """Raises ValueError where the workdir's contract differs from what its config builds here."""
-  for key, old, new in _differences(_read(workdir, 'contract.json'), json.loads(json.dumps(contract))):
+  for key, old, new in _differences(
+    _read(workdir, 'contract.json'), json.loads(json.dumps(contract))
+  ):
     raise ValueError(
-      f'the checkpoint in {workdir} was trained with {key} = {old}, but here it is {new}; use the same data and version'
+      f'the checkpoint in {workdir} was trained with {key} = {old}, but here it is {new}; use the '
+      'same data and version'
     )
 
 
@@ -84,7 +94,10 @@ def _read(workdir, name):
     with open(path) as file:
       found = json.load(file)
   except FileNotFoundError as error:
-    raise ValueError(f'{workdir} has no {name}, so it is no workdir of this program; train first, or correct --workdir') from error
+    raise ValueError(
+      f'{workdir} has no {name}, so it is no workdir of this program; train first, or correct '
+      '--workdir'
+    ) from error
   except ValueError as error:
     raise ValueError(f'{path} is not JSON; restore it from a backup') from error
   if not isinstance(found, dict):
@@ -101,7 +114,9 @@ def _write(workdir, name, value):
       os.fsync(file.fileno())
     os.replace(f'{path}.tmp', path)
   except OSError as error:
-    raise OSError(f'{path} cannot be written ({error.strerror}); free space or choose another --workdir') from error
+    raise OSError(
+      f'{path} cannot be written ({error.strerror}); free space or choose another --workdir'
+    ) from error
 
 
 def _tuples(value):
@@ -112,13 +127,16 @@ def _tuples(value):
 
 
 def _set(config, key, text):
-  """Sets a dotted key from JSON text, or from a bare word; the type must be that of the old value."""
+  """Sets a dotted key from JSON text, or from a bare word; the type must be that of the old
+  value."""
   *sections, name = key.split('.')
   place = config
   for section in sections:
     place = place[section] if section in place and hasattr(place[section], 'keys') else {}
   if name not in place:
-    raise ValueError(f'--set={key}: the config has no such key; it has {", ".join(place) or "no such section"}')
+    raise ValueError(
+      f'--set={key}: the config has no such key; it has {", ".join(place) or "no such section"}'
+    )
   try:
     value = _tuples(json.loads(text))
   except json.JSONDecodeError:

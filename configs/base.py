@@ -1,22 +1,29 @@
-"""Every key of a config, with its default and its meaning. Code never supplies a default of its own.
+"""Every key of a config, with its default and its meaning. Code never supplies a default of its
+own.
 
-A choice is a dictionary with a `name` and its arguments; `choose` replaces one as a whole. What a name may be, and which
-arguments it takes, is the table CHOICES below. None is a value of its own ("history: as noisy as it is").
+A choice is a dictionary with a `name` and its arguments; `choose` replaces one as a whole. What a
+name may be, and which arguments it takes, is the table CHOICES below. None is a value of its own
+("history: as noisy as it is").
 """
 
 import ml_collections
 
 CHOICES = dict(
   data=dict(
-    chain=dict(num_tokens=6, vocab=3, size=65536, seed=0),  # a Markov chain, exact answers known (symbols)
-    mixture=dict(num_tokens=6, dim=1, components=3, size=65536, seed=0),  # a Gaussian mixture, likewise (floats)
+    # a Markov chain, exact answers known (symbols)
+    chain=dict(num_tokens=6, vocab=3, size=65536, seed=0),
+    # a Gaussian mixture, likewise (floats)
+    mixture=dict(num_tokens=6, dim=1, components=3, size=65536, seed=0),
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
-    tfds=dict(dataset='mnist', data_dir=''),  # any image set of TFDS, read from data_dir/DATASET/VERSION
-    image_folder=dict(data_dir='', size=32, channels=3),  # data_dir/CLASS/*.png, cropped and scaled to size
+    # any image set of TFDS, read from data_dir/DATASET/VERSION
+    tfds=dict(dataset='mnist', data_dir=''),
+    # data_dir/CLASS/*.png, cropped and scaled to size
+    image_folder=dict(data_dir='', size=32, channels=3),
   ),
   codec=dict(
     none=dict(),  # examples are tokens already
-    patches=dict(patch=1, discrete=False),  # patch x patch pixels a token; discrete: symbols (patch must be 1)
+    # patch x patch pixels a token; discrete: symbols (patch must be 1)
+    patches=dict(patch=1, discrete=False),
     pyramid=dict(sides=(1, 2, 4, 8), discrete=False),  # average-pooled images, coarse to fine
   ),
   blocks=dict(
@@ -41,7 +48,8 @@ CHOICES = dict(
     uniform=dict(),
   ),
   draw=dict(
-    uniform=dict(low=0.0, high=1.0, shared=False),  # shared: one level an example instead of one a block
+    # shared: one level an example instead of one a block
+    uniform=dict(low=0.0, high=1.0, shared=False),
     logit_normal=dict(mean=0.0, std=1.0, shared=False),
     clipped=dict(low=0.3, high=0.8, shared=False),
     ones=dict(),  # always all noise
@@ -74,27 +82,32 @@ def get_config():
   c = ml_collections.ConfigDict()
   c.name = ''  # a word for reports
   c.seed = 0  # of everything: parameters, order of examples, noise, samples
-  c.init_from = ''  # a workdir whose averaged parameters to start from; another block size or process is allowed
+  # a workdir whose averaged parameters to start from; another block size or process is allowed
+  c.init_from = ''
   choose(c, 'data', 'chain')
   choose(c, 'codec', 'none')
   choose(c, 'blocks', 'equal')
   # Level at which a block reads its past: 0.0 clean, 0.02 "stabilised", None as noisy as it is.
   c.history = ml_collections.config_dict.placeholder(float)
   c.history = 0.0
-  c.history_cond = False  # do history slots carry the condition? (True costs guidance a second cache)
+  # do history slots carry the condition? (True costs guidance a second cache)
+  c.history_cond = False
   choose(c, 'process', 'masked')
   choose(c, 'draw', 'uniform')
-  c.atoms = ml_collections.ConfigDict(dict(zero=0.0, one=0.0))  # probabilities of the levels 0 and 1 on top of the draw
+  # probabilities of the levels 0 and 1 on top of the draw
+  c.atoms = ml_collections.ConfigDict(dict(zero=0.0, one=0.0))
   c.plan = ml_collections.ConfigDict()
   c.plan.steps = 8  # per block
   c.plan.first = 0  # steps of the first block, which has no history to lean on; 0: as the others
-  c.plan.delay = ml_collections.config_dict.placeholder(int)  # steps a block waits for its predecessor; None: all
+  # steps a block waits for its predecessor; None: all
+  c.plan.delay = ml_collections.config_dict.placeholder(int)
   choose(c, 'spacing', 'linear')
   choose(c, 'solver', 'first_order')
   choose(c, 'model', 'denoiser')
   c.guidance = ml_collections.ConfigDict()
   c.guidance.scale = 1.0  # 1: none
-  c.guidance.first = 1.0  # scale on the first block; it changes linearly to `scale` on the last (with scale 1: ignored)
+  # scale on the first block; it changes linearly to `scale` on the last (with scale 1: ignored)
+  c.guidance.first = 1.0
   c.guidance.interval = (0.0, 1.0)  # of levels inside which guidance acts
   c.cond_dropout = 0.1  # share of examples that train without their label
   c.optim = ml_collections.ConfigDict()
@@ -113,7 +126,8 @@ def get_config():
   c.train.steps = 1000
   c.train.batch_size = 128  # of the whole job
   c.train.microbatches = 1  # gradient accumulation: parts of a batch, each with its own noise
-  c.train.ema = 0.999  # decay of the parameters' average, warmed up; evaluation and sampling use the average
+  # decay of the parameters' average, warmed up; evaluation and sampling use the average
+  c.train.ema = 0.999
   c.train.log_every = 20
   c.train.eval_every = 500  # bound on the test split, and a picture; 0: only at the end
   c.train.checkpoint_every = 500
@@ -125,6 +139,7 @@ def get_config():
   c.eval.samples = 4  # of noise for each example of the final bound
   c.eval.num = 256  # samples drawn for the report
   c.eval.steps = (2, 4, 8)  # steps a block for "quality against steps"
-  c.eval.features = False  # images: train the feature classifier and report distances (small images)
+  # images: train the feature classifier and report distances (small images)
+  c.eval.features = False
   c.mesh = ml_collections.ConfigDict(dict(data=-1, fsdp=1))  # devices a axis; -1: what is left
   return c.lock()

@@ -3,8 +3,8 @@ r"""Every regime on data whose exact answers are known; a minute each on two cor
   python -m adiff.main --config=configs/toy.py:block --workdir=runs/toy
   python -m adiff.main --config=configs/toy.py:block-gaussian --workdir=runs/toy_gaussian
 
-ROW or ROW-PROCESS. Symbols come from a Markov chain, floats from a Gaussian mixture; the report sets the bound against
-the exact entropy and tests the law of the samples.
+ROW or ROW-PROCESS. Symbols come from a Markov chain, floats from a Gaussian mixture; the report
+sets the bound against the exact entropy and tests the law of the samples.
 """
 
 from configs import base
@@ -23,14 +23,19 @@ ROWS = dict(
   frames=(dict(name='frames', grid=(3, 2), per_block=1), 0.0, 'uniform', 0.0, 32, None, 'any'),
 )
 
-ARGUMENTS = tuple(f'{row}-{process}' for row, values in ROWS.items() for process in PROCESSES[values[-1]])
+ARGUMENTS = tuple(
+  f'{row}-{process}' for row, values in ROWS.items() for process in PROCESSES[values[-1]]
+)
 
 
 def get_config(argument='block'):
   """A config of ROW or ROW-PROCESS; a row's first process is its default."""
   row, _, process = argument.partition('-')
   if row not in ROWS or (process and argument not in ARGUMENTS):
-    raise ValueError(f'configs/toy.py has no {argument!r}; write one of {", ".join(ROWS)}, or {", ".join(ARGUMENTS)}')
+    raise ValueError(
+      f'configs/toy.py has no {argument!r}; write one of {", ".join(ROWS)}, or '
+      f'{", ".join(ARGUMENTS)}'
+    )
   blocks, history, draw, zero, steps, delay, processes = ROWS[row]
   process = process or PROCESSES[processes][0]
   c = base.get_config()

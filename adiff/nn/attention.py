@@ -14,5 +14,8 @@ def visible(q: blocks_lib.Slots, k: blocks_lib.Slots, reach=None, sinks=0):
 
 
 def attention(q, k, v, seen):
-  """softmax(q k / sqrt(D)) v where `seen`: q [B, Q, H, D], k and v [B, K, H, D] -> [B, Q, H, D]; softmax in float32."""
-  return jax.nn.dot_product_attention(q, k, v, mask=jnp.broadcast_to(seen, (q.shape[0], 1, *seen.shape[2:])))
+  """softmax(q k / sqrt(D)) v where `seen`: q [B, Q, H, D], k and v [B, K, H, D] -> [B, Q, H, D];
+  softmax in float32."""
+  return jax.nn.dot_product_attention(
+    q, k, v, mask=jnp.broadcast_to(seen, (q.shape[0], 1, *seen.shape[2:]))
+  )

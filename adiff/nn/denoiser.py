@@ -1,7 +1,9 @@
-"""The denoiser: a transformer on slots. It knows tokens, levels and slots; nothing of streams, regimes or sampling.
+"""The denoiser: a transformer on slots. It knows tokens, levels and slots; nothing of streams,
+regimes or sampling.
 
-DiT (arXiv:2212.09748) with per-slot adaLN-zero from one shared modulation network plus an offset a layer (PixArt-alpha,
-arXiv:2310.00426, section 2.3), RMSNorm, QK-norm, rotary positions, a gated MLP. Layers are scanned.
+DiT (arXiv:2212.09748) with per-slot adaLN-zero from one shared modulation network plus an offset a
+layer (PixArt-alpha, arXiv:2310.00426, section 2.3), RMSNorm, QK-norm, rotary positions, a gated
+MLP. Layers are scanned.
 """
 
 from typing import NamedTuple
@@ -11,16 +13,15 @@ import jax
 import jax.numpy as jnp
 
 from adiff import blocks as blocks_lib
-from adiff.nn import attention
-from adiff.nn import embed
-from adiff.nn import rotary
+from adiff.nn import attention, embed, rotary
 
 
 class Cache(NamedTuple):
   """Keys and values of finished blocks: an argument and a result.
 
-  Keys are stored before rotation, with the Slots of every row: what a query sees is attend(q, cache.slots), no second rule.
-  Empty rows have a segment of their own. A cache of a given size never grows; `length` rows are filled.
+  Keys are stored before rotation, with the Slots of every row: what a query sees is
+  attend(q, cache.slots), no second rule. Empty rows have a segment of their own. A cache of a given
+  size never grows; `length` rows are filled.
   """
 
   k: jax.Array  # [layers, B, C, H, D]
@@ -42,8 +43,8 @@ class Block(nn.Module):
   @nn.compact
   def __call__(self, x, layer, modulation, coords, key_coords, seen):
     cached, key = layer
-    offset = self.param('modulation', nn.initializers.zeros, (6 * self.width,), jnp.float32).astype(self.dtype)
-    signal = jnp.split(modulation + offset[None, None], 6, axis=-1)
+    offset = self.param('modulation', nn.initializers.zeros, (6 * self.width,), jnp.float32)
+    signal = jnp.split(modulation + offset[None, None].astype(self.dtype), 6, axis=-1)
     dense = lambda width, name: nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)
     norm = lambda name: nn.RMSNorm(dtype=self.dtype, name=name)
 
@@ -57,13 +58,17 @@ class Block(nn.Module):
     if cached is not None:
       k, v = (jnp.concatenate([old, new], axis=1) for old, new in zip(cached, fresh, strict=True))
     h = attention.attention(
-      rotary.rotate(q, coords, base=self.rotary_base), rotary.rotate(k, key_coords, base=self.rotary_base), v, seen
+      rotary.rotate(q, coords, base=self.rotary_base),
+      rotary.rotate(k, key_coords, base=self.rotary_base),
+      v,
+      seen,
     )
     h = dense(self.width, 'attention_out')(h.reshape(x.shape))
     x = x + signal[2] * self._drop(h, key, 0)
 
     h = norm('norm_mlp')(x) * (1 + signal[3]) + signal[4]
-    hidden = round(self.mlp_ratio * self.width * 2 / 3 / 8) * 8  # two input matrices: parameters as of a plain MLP
+    # two input matrices: parameters as of a plain MLP
+    hidden = round(self.mlp_ratio * self.width * 2 / 3 / 8) * 8
     gate, up = jnp.split(dense(2 * hidden, 'mlp_in')(h), 2, axis=-1)
     h = dense(self.width, 'mlp_out')(nn.silu(gate) * up)
     return x + signal[5] * self._drop(h, key, 1), fresh
@@ -78,7 +83,8 @@ class Block(nn.Module):
 class Denoiser(nn.Module):
   """num_inputs and num_outputs come from the process; width, depth and heads are the size.
 
-  remat: recompute a layer's activations in the backward pass. dtype: of the computation; parameters are float32.
+  remat: recompute a layer's activations in the backward pass.
+  dtype: of the computation; parameters are float32.
   """
 
   num_inputs: int
@@ -98,14 +104,28 @@ class Denoiser(nn.Module):
   def __post_init__(self):
     super().__post_init__()
     if self.width % (2 * self.heads):
-      raise ValueError(f'model.width={self.width} must be a multiple of 2 * model.heads={2 * self.heads}')
+      raise ValueError(
+        f'model.width={self.width} must be a multiple of 2 * model.heads={2 * self.heads}'
+      )
 
   @nn.compact
-  def __call__(self, x, t, s, slots: blocks_lib.Slots, cond=None, cache: Cache | None = None, commit=0, key=None):
+  def __call__(
+    self,
+    x,
+    t,
+    s,
+    slots: blocks_lib.Slots,
+    cond=None,
+    cache: Cache | None = None,
+    commit=0,
+    key=None,
+  ):
     """x [B, S] or [B, S, D], t and s [B, S], slots [S] -> (out [B, S, O] float32, cache).
 
-    s, the level asked for, is for networks that are built to use it (flow maps). cond: {'label': [B, S]}, -1 for none.
-    commit: the first `commit` slots are finished; their keys are appended to the cache. key: turns dropout on.
+    s, the level asked for, is for networks that are built to use it (flow maps).
+    cond: {'label': [B, S]}, -1 for none.
+    commit: the first `commit` slots are finished; their keys are appended to the cache.
+    key: turns dropout on.
     """
     del s
     dtype = jnp.dtype(self.dtype)
@@ -114,12 +134,17 @@ class Denoiser(nn.Module):
     h = h + (position if position.ndim == 3 else position[None])
     signal = embed.Level(self.width, dtype, name='level')(t)
     if self.num_classes:
-      signal = signal + embed.Label(self.num_classes, self.width, dtype, name='label')(cond['label'])
+      label = embed.Label(self.num_classes, self.width, dtype, name='label')
+      signal = signal + label(cond['label'])
     signal = nn.silu(signal)
     zeros = nn.initializers.zeros
     modulation = nn.Dense(6 * self.width, dtype=dtype, kernel_init=zeros, name='modulation')(signal)
 
-    keys = slots if cache is None else jax.tree.map(lambda a, b: jnp.concatenate([a, b]), cache.slots, slots)
+    keys = (
+      slots
+      if cache is None
+      else jax.tree.map(lambda a, b: jnp.concatenate([a, b]), cache.slots, slots)
+    )
     seen = attention.visible(slots, keys, self.reach, self.sinks)
     layers = nn.scan(
       nn.remat(Block, prevent_cse=False) if self.remat else Block,
@@ -127,14 +152,17 @@ class Denoiser(nn.Module):
       split_rngs={'params': True},
       in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
       length=self.depth,
+      unroll=self.depth,
     )(self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype, name='layers')
     cached = None if cache is None else (cache.k, cache.v)
     layer_keys = None if key is None else jax.random.split(key, self.depth)
     h, fresh = layers(h, (cached, layer_keys), modulation, slots.coords, keys.coords, seen)
 
-    shift, scale = jnp.split(nn.Dense(2 * self.width, dtype=dtype, kernel_init=zeros, name='modulation_out')(signal), 2, axis=-1)
+    last = nn.Dense(2 * self.width, dtype=dtype, kernel_init=zeros, name='modulation_out')(signal)
+    shift, scale = jnp.split(last, 2, axis=-1)
     h = nn.RMSNorm(dtype=dtype, name='norm_out')(h) * (1 + scale) + shift
-    out = nn.Dense(self.num_outputs, dtype=jnp.float32, kernel_init=zeros, name='out')(h.astype(jnp.float32))
+    head = nn.Dense(self.num_outputs, dtype=jnp.float32, kernel_init=zeros, name='out')
+    out = head(h.astype(jnp.float32))
     return out, append(cache, fresh, slots, commit) if cache is not None and commit else cache
 
   def empty_cache(self, batch, rows, axes) -> Cache:
@@ -155,6 +183,8 @@ class Denoiser(nn.Module):
 def append(cache: Cache, fresh, slots: blocks_lib.Slots, commit) -> Cache:
   """Writes the first `commit` of the fresh keys, values and slots behind the filled rows."""
   put = lambda old, new, axis: jax.lax.dynamic_update_slice_in_dim(old, new, cache.length, axis)
-  k, v = (put(old, new[:, :, :commit], 2) for old, new in zip((cache.k, cache.v), fresh, strict=True))
+  k, v = (
+    put(old, new[:, :, :commit], 2) for old, new in zip((cache.k, cache.v), fresh, strict=True)
+  )
   rows = jax.tree.map(lambda old, new: put(old, new[:commit], 0), cache.slots, slots)
   return Cache(k, v, rows, cache.length + commit)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 
 
 def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0):
-  """[..] -> [.., width] in float32: cos and sin of scale * value at geometric frequencies (bfloat16 would round levels)."""
+  """[..] -> [.., width] in float32: cos and sin of scale * value at geometric frequencies (bfloat16
+  would round levels)."""
   half = width // 2
   frequency = jnp.exp(-jnp.log(max_period) * jnp.arange(half, dtype=jnp.float32) / half)
   angle = jnp.multiply.outer(scale * value.astype(jnp.float32), frequency)
@@ -23,12 +24,16 @@ class Token(nn.Module):
   def __call__(self, x):
     if jnp.issubdtype(x.dtype, jnp.integer):
       init = nn.initializers.normal(self.width**-0.5)
-      return nn.Embed(self.num_inputs, self.width, dtype=self.dtype, embedding_init=init, name='symbol')(x)
+      table = nn.Embed(
+        self.num_inputs, self.width, dtype=self.dtype, embedding_init=init, name='symbol'
+      )
+      return table(x)
     return nn.Dense(self.width, dtype=self.dtype, name='vector')(x)
 
 
 class Level(nn.Module):
-  """Levels [B, S] in [0, 1] -> [B, S, width]: sinusoid and a two-layer MLP (DiT, arXiv:2212.09748)."""
+  """Levels [B, S] in [0, 1] -> [B, S, width]: sinusoid and a two-layer MLP (DiT,
+  arXiv:2212.09748)."""
 
   width: int
   dtype: jnp.dtype
@@ -67,4 +72,7 @@ class Label(nn.Module):
   def __call__(self, label):
     row = jnp.where(label < 0, self.num_classes, label)
     init = nn.initializers.normal(0.02)
-    return nn.Embed(self.num_classes + 1, self.width, dtype=self.dtype, embedding_init=init, name='row')(row)
+    table = nn.Embed(
+      self.num_classes + 1, self.width, dtype=self.dtype, embedding_init=init, name='row'
+    )
+    return table(row)

@@ -1,12 +1,15 @@
-"""Rotary positions over any number of axes (RoFormer, arXiv:2104.09864; per axis as in ACDiT, arXiv:2412.07720)."""
+"""Rotary positions over any number of axes (RoFormer, arXiv:2104.09864; per axis as in ACDiT,
+arXiv:2412.07720)."""
 
 import jax.numpy as jnp
 
 
 def rotate(x, coords, *, base=100.0):
-  """Rotates x [B, S, H, D] by coords [S, A] or [B, S, A]; scores then depend on differences of coords alone.
+  """Rotates x [B, S, H, D] by coords [S, A] or [B, S, A]; scores then depend on differences of
+  coords alone.
 
-  The D / 2 pairs are dealt out to the axes in turn; pair j of an axis with n pairs turns by base^(-j / n) radians a step.
+  The D / 2 pairs are dealt out to the axes in turn; pair j of an axis with n pairs turns by
+  base^(-j / n) radians a step.
   """
   half = x.shape[-1] // 2
   axes = coords.shape[-1]

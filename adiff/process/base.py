@@ -1,8 +1,8 @@
 """What noise is: the interface that training, sampling and likelihood share.
 
-Shapes: x [B, N] int (symbols) or [B, N, D] float, t and s [B, N] levels in [0, 1] (0 clean, 1 noise, s <= t), out [B, N, O]
-the raw network output. A `key` is one PRNG key, or keys [B, N], one a token: then a token's noise does not depend on
-the batch or the window it is computed in.
+Shapes: x [B, N] int (symbols) or [B, N, D] float, t and s [B, N] levels in [0, 1] (0 clean, 1
+noise, s <= t), out [B, N, O] the raw network output. A `key` is one PRNG key, or keys [B, N], one a
+token: then a token's noise does not depend on the batch or the window it is computed in.
 """
 
 import abc
@@ -43,11 +43,13 @@ class Process(abc.ABC):
 
   @abc.abstractmethod
   def bound_noise(self, key, x0, u, blocks: blocks_lib.Blocks):
-    """(xt, t [B, N]) for `bound`, from u [B, K] uniform in [0, 1): the levels that estimate the bound best."""
+    """(xt, t [B, N]) for `bound`, from u [B, K] uniform in [0, 1): the levels that estimate the
+    bound best."""
 
   @abc.abstractmethod
   def bound(self, out, x0, xt, t):
-    """[B, N] nats: averaged over `bound_noise` and summed over tokens, an upper bound on -log p(x0)."""
+    """[B, N] nats: averaged over `bound_noise` and summed over tokens, an upper bound on -log
+    p(x0)."""
 
 
 def draw(sample, key, shape):
@@ -71,9 +73,12 @@ def split(key, num=2):
 
 
 def categorical(key, logits):
-  """Symbols ~ softmax(logits [.., V]) in float32; low-precision Gumbel noise would act as an undeclared temperature."""
+  """Symbols ~ softmax(logits [.., V]) in float32; low-precision Gumbel noise would act as an
+  undeclared temperature."""
   logits = logits.astype(jnp.float32)
-  gumbel = draw(lambda k, shape: jax.random.gumbel(k, shape, jnp.float32, mode='high'), key, logits.shape)
+  gumbel = draw(
+    lambda k, shape: jax.random.gumbel(k, shape, jnp.float32, mode='high'), key, logits.shape
+  )
   return jnp.argmax(logits + gumbel, axis=-1).astype(jnp.int32)
 
 

@@ -1,27 +1,30 @@
 r"""Gaussian noise: xt = alpha(t) x0 + sigma(t) eps.
 
 *Schedules* t -> (alpha, sigma), with log-SNR l = 2 log(alpha / sigma):
-  cosine  (cos, sin)(pi t / 2)                                Nichol & Dhariwal 2021 (arXiv:2102.09672), without offset
-  linear  alpha^2 = exp(-b0 t - (b1 - b0) t^2 / 2), b0 = 0.1, b1 = 20; variance preserving. Song et al. 2021 (arXiv:2011.13456), eq. 33
-  flow    (1 - t, t)                                          rectified flow, Liu et al. 2023 (arXiv:2209.03003)
+  cosine  (cos, sin)(pi t / 2). Nichol & Dhariwal 2021 (arXiv:2102.09672), without offset
+  linear  alpha^2 = exp(-b0 t - (b1 - b0) t^2 / 2), b0 = 0.1, b1 = 20; variance preserving. Song et
+          al. 2021 (arXiv:2011.13456), eq. 33
+  flow    (1 - t, t). Rectified flow, Liu et al. 2023 (arXiv:2209.03003)
 
 *Predictions* are two coefficients, x0_hat = skip(t) xt + scale(t) out:
-  x0    0                 1
-  eps   1 / alpha         -sigma / alpha                      needs alpha(1) > 0
-  v     alpha / (alpha^2 + sigma^2), -sigma / (alpha^2 + sigma^2)           Salimans & Ho 2022 (arXiv:2202.00512)
-  flow  1 / (alpha + sigma), -sigma / (alpha + sigma)         out = eps - x0
+  x0    0                            1
+  eps   1 / alpha                    -sigma / alpha                 needs alpha(1) > 0
+  v     alpha / (alpha^2 + sigma^2)  -sigma / (alpha^2 + sigma^2)   Salimans & Ho 2022, 2202.00512
+  flow  1 / (alpha + sigma)          -sigma / (alpha + sigma)       out = eps - x0
 
 so the target is (x0 - skip xt) / scale, and |x0_hat - x0|^2 = scale^2 |out - target|^2.
 
-*The step* t -> s is DDIM's (Song et al. 2021, arXiv:2010.02502, eq. 12 and 16) for any (alpha, sigma): eta = 0 is the
-deterministic step (Euler's for flow), eta = 1 the ancestral one.
+*The step* t -> s is DDIM's (Song et al. 2021, arXiv:2010.02502, eq. 12 and 16) for any (alpha,
+sigma): eta = 0 is the deterministic step (Euler's for flow), eta = 1 the ancestral one.
 
-*The bound* is the diffusion loss of VDM (Kingma et al. 2021, arXiv:2107.00630, eq. 15) in the log-SNR, between two
-finite ends, plus its two remaining terms in closed form:
-  -log p(x0) <= KL(q(x | x0, l_min) || N(0, 1)) + 1/2 int_{l_min}^{l_max} e^l E|x0 - x0_hat|^2 dl + reconstruction(l_max)
-*Dequantisation*, stated: with `bin` None, x0 is continuous and p(x0 | x at l_max) = N(x / alpha, sigma^2 / alpha^2): a
-density. With `bin` the width of a quantisation step, x0 lies on that lattice and p is the same normal restricted to the
-lattice: a probability, comparable with discrete models; no noise is added to the data.
+*The bound* is the diffusion loss of VDM (Kingma et al. 2021, arXiv:2107.00630, eq. 15) in the
+log-SNR, between two finite ends, plus its two remaining terms in closed form:
+  -log p(x0) <= KL(q(x | x0, l_min) || N(0, 1)) + 1/2 int_{l_min}^{l_max} e^l E|x0 - x0_hat|^2 dl +
+  reconstruction(l_max)
+*Dequantisation*, stated: with `bin` None, x0 is continuous and p(x0 | x at l_max) = N(x / alpha,
+sigma^2 / alpha^2): a density. With `bin` the width of a quantisation step, x0 lies on that lattice
+and p is the same normal restricted to the lattice: a probability, comparable with discrete models;
+no noise is added to the data.
 """
 
 import dataclasses
@@ -72,8 +75,9 @@ PREDICTIONS = {
 class Gaussian(base.Process):
   """Gaussian noise on tokens of `dim` floats.
 
-  weight: 'plain' (mean squared error of the prediction) or 'min_snr' (Hang et al. 2023, arXiv:2303.09556: min(SNR, gamma)
-  on the error of x0). eta: 0 deterministic .. 1 ancestral steps. clip: bound on |x0_hat| in sampling, or None.
+  weight: 'plain' (mean squared error of the prediction) or 'min_snr' (Hang et al. 2023,
+  arXiv:2303.09556: min(SNR, gamma) on the error of x0).
+  eta: 0 deterministic .. 1 ancestral steps. clip: bound on |x0_hat| in sampling, or None.
   bin: width of a quantisation step of the data, or None. log_snr: (min, max) of the bound.
   """
 
@@ -99,7 +103,8 @@ class Gaussian(base.Process):
         raise ValueError(f'process.{name}={value!r} is unknown; choose one of {", ".join(table)}')
     if self.prediction == 'eps' and SCHEDULES[self.schedule][2]:
       raise ValueError(
-        f'process.prediction=eps divides by alpha(1) = 0 of schedule {self.schedule!r}; write prediction=v, or schedule=linear'
+        f'process.prediction=eps divides by alpha(1) = 0 of schedule {self.schedule!r}; write '
+        'prediction=v, or schedule=linear'
       )
     if not 0 <= self.eta <= 1:
       raise ValueError(f'process.eta={self.eta} must lie in [0, 1]: 0 deterministic, 1 ancestral')
@@ -161,7 +166,10 @@ class Gaussian(base.Process):
     ratio = a_t * s_s / (jnp.where(a_s == 0, 1, a_s) * safe)
     fresh = self.eta**2 * jnp.maximum(1 - ratio**2, 0)
     noise = base.draw(jax.random.normal, key, xt.shape)
-    xs = a_s * x0 + s_s * (jnp.sqrt(jnp.maximum(1 - self.eta**2 + (self.eta * ratio)**2, 0)) * eps + jnp.sqrt(fresh) * noise)
+    xs = a_s * x0 + s_s * (
+      jnp.sqrt(jnp.maximum(1 - self.eta**2 + (self.eta * ratio) ** 2, 0)) * eps
+      + jnp.sqrt(fresh) * noise
+    )
     return jnp.where((s == t)[..., None], xt, xs)
 
   def bound_noise(self, key, x0, u, blocks):
@@ -184,8 +192,11 @@ class Gaussian(base.Process):
     """Nats per dimension of p(x0 | x at l_max), width = sigma / alpha there."""
     if self.bin is None:
       return 0.5 * math.log(2 * math.pi * math.e * width**2)
-    # E_z log sum_j exp(-((j r + z)^2 - z^2) / 2), r = bin / width: an interior lattice point, the dearest case.
+    # E_z log sum_j exp(-((j r + z)^2 - z^2) / 2), r = bin / width: an interior lattice point, the
+    # dearest case.
     z, weight = np.polynomial.hermite_e.hermegauss(64)
     reach = max(1, math.ceil(12 * width / self.bin))
     j = np.arange(-reach, reach + 1)[:, None] * self.bin / width
-    return float(np.sum(weight * np.log(np.sum(np.exp(-(j**2) / 2 - j * z), axis=0))) / math.sqrt(2 * math.pi))
+    return float(
+      np.sum(weight * np.log(np.sum(np.exp(-(j**2) / 2 - j * z), axis=0))) / math.sqrt(2 * math.pi)
+    )

@@ -1,13 +1,15 @@
 r"""Masked (absorbing) noise: t *is* the probability that a token is masked; symbol V is the mask.
 
-No schedule: the bound depends only on how often each level is visited (MDLM, arXiv:2406.07524; MD4, arXiv:2406.04329),
-so what others call one is the density of levels in training (the draw) and the grid in sampling (the spacing).
+No schedule: the bound depends only on how often each level is visited (MDLM, arXiv:2406.07524; MD4,
+arXiv:2406.04329), so what others call one is the density of levels in training (the draw) and the
+grid in sampling (the spacing).
 
-  loss   -log p(x0) <= E_{t ~ U(0, 1)} 1/t sum_{masked} -log p(x0_i | xt)           MDLM eq. 10 with alpha = 1 - t
-  bound  the same integral with exactly k of a block's B tokens masked, k uniform on 1..B, weight B / k (LLaDA,
-         arXiv:2502.09992, eq. 14; ARDM, arXiv:2110.02037, eq. 5): no level noise, no missing mass below a floor.
-         One token a block: k = B = 1, and the bound is the chain rule itself.
-  step   a masked token is revealed with probability (t - s) / t, drawn from p(x0_i | xt); others stay.
+  loss   -log p(x0) <= E_{t ~ U(0, 1)} 1/t sum_{masked} -log p(x0_i | xt)    MDLM eq. 10
+  bound  the same integral with exactly k of a block's B tokens masked, k uniform on 1..B, weight
+         B / k (LLaDA, arXiv:2502.09992, eq. 14; ARDM, arXiv:2110.02037, eq. 5): no level noise, no
+         missing mass below a floor. One token a block: k = B = 1, and the bound is the chain rule.
+  step   a masked token is revealed with probability (t - s) / t, drawn from p(x0_i | xt); others
+         stay.
 """
 
 import dataclasses
@@ -49,7 +51,9 @@ class Masked(base.Process):
 
   def x0_hat(self, out, xt, t):
     known = jax.nn.one_hot(xt, self.vocab, dtype=jnp.float32)
-    return jnp.where((xt == self.mask_id)[..., None], jax.nn.softmax(out.astype(jnp.float32)), known)
+    return jnp.where(
+      (xt == self.mask_id)[..., None], jax.nn.softmax(out.astype(jnp.float32)), known
+    )
 
   def loss(self, out, x0, xt, t):
     nats = base.cross_entropy(out, x0) / jnp.maximum(t, FLOOR)
@@ -66,7 +70,9 @@ class Masked(base.Process):
     masked = jnp.minimum((u * sizes).astype(jnp.int32) + 1, sizes)
     # A token's rank among its block's tokens, in a random order: scores are sorted block by block.
     score = jax.random.uniform(key, x0.shape) + jnp.asarray(blocks.block_of_token, jnp.float32)
-    rank = jnp.argsort(jnp.argsort(score, axis=-1), axis=-1) - blocks.per_token(blocks.first_token[:-1])
+    rank = jnp.argsort(jnp.argsort(score, axis=-1), axis=-1) - blocks.per_token(
+      blocks.first_token[:-1]
+    )
     hidden = rank < blocks.per_token(masked)
     return jnp.where(hidden, self.mask_id, x0), blocks.per_token(masked / sizes)
 

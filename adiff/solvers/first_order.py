@@ -1,4 +1,5 @@
-"""The process's own first-order step: DDIM / Euler or ancestral for gaussian noise, ancestral for symbols."""
+"""The process's own first-order step: DDIM / Euler or ancestral for gaussian noise, ancestral for
+symbols."""
 
 import dataclasses
 

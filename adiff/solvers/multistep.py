@@ -1,8 +1,9 @@
-r"""DPM-Solver++(2M): second order at one call a step (Lu et al. 2022, arXiv:2211.01095, algorithm 2).
+r"""DPM-Solver++(2M): second order at one call a step (Lu et al. 2022, arXiv:2211.01095, algorithm
+2).
 
-x0_hat is extrapolated to the middle of the step in l = log(alpha / sigma): with h = l_s - l_t and h' that of the step
-before, D = x0_t + h / (2 h') (x0_t - x0_before). A block's first step has nothing before it and its last one ends at
-sigma = 0 (h infinite): both are of first order.
+x0_hat is extrapolated to the middle of the step in l = log(alpha / sigma): with h = l_s - l_t and
+h' that of the step before, D = x0_t + h / (2 h') (x0_t - x0_before). A block's first step has
+nothing before it and its last one ends at sigma = 0 (h infinite): both are of first order.
 """
 
 import dataclasses
