@@ -1,0 +1,64 @@
+"""Our transformer against a peer's with the same weights.
+
+With its modulation switched off, blocks of one token in one stream, the denoiser is the architecture of Qwen3: RMSNorm,
+per-head QK-norm, rotary positions, a gated MLP. So both must give the same logits.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adiff import blocks
+from adiff.nn import denoiser
+
+torch = pytest.importorskip('torch', reason='the peers extra (torch, transformers) is not installed')
+transformers = pytest.importorskip('transformers', reason='the peers extra is not installed')
+
+VOCAB, WIDTH, DEPTH, HEADS, TOKENS = 11, 32, 3, 4, 9
+
+
+def test_the_denoiser_gives_the_logits_of_qwen3_with_the_same_weights():
+  model = denoiser.Denoiser(VOCAB, VOCAB, width=WIDTH, depth=DEPTH, heads=HEADS, rotary_base=1e4)
+  cut = blocks.tokens(TOKENS, history=None)
+  slots = cut.slots(np.arange(TOKENS)[:, None])
+  x = jax.random.randint(jax.random.key(0), (2, TOKENS), 0, VOCAB)
+  t = jnp.zeros((2, TOKENS))
+  params = model.init(jax.random.key(1), x, t, t, slots)['params']
+  params = jax.tree.map(lambda leaf: jnp.zeros_like(leaf), params)
+  hidden = params['layers']['mlp_out']['kernel'].shape[1]
+
+  config = transformers.Qwen3Config(
+    vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=hidden, num_hidden_layers=DEPTH,
+    num_attention_heads=HEADS, num_key_value_heads=HEADS, head_dim=WIDTH // HEADS,
+    rms_norm_eps=1e-6, tie_word_embeddings=False, attention_bias=False,
+    rope_parameters={'rope_type': 'default', 'rope_theta': 1e4},
+  )
+  torch.manual_seed(0)
+  peer = transformers.Qwen3ForCausalLM(config).eval()
+  with torch.no_grad():
+    for name, weight in peer.named_parameters():
+      weight.copy_(torch.randn_like(weight) * weight.shape[-1] ** -0.5 + ('norm' in name))
+  weights = {name: np.asarray(weight.detach()) for name, weight in peer.named_parameters()}
+  layers = lambda name: np.stack([weights[f'model.layers.{i}.{name}.weight'] for i in range(DEPTH)])
+  kernel = lambda *names: np.concatenate([layers(n).swapaxes(1, 2) for n in names], axis=-1)
+
+  # Signals are (scale, shift, gate) of the attention, then of the MLP: gates of one.
+  params['layers']['modulation'] = jnp.tile(jnp.repeat(jnp.array([0.0, 0, 1, 0, 0, 1]), WIDTH), (DEPTH, 1))
+  params['layers']['norm_attention']['scale'] = layers('input_layernorm')
+  params['layers']['norm_mlp']['scale'] = layers('post_attention_layernorm')
+  params['layers']['norm_q']['scale'] = layers('self_attn.q_norm')
+  params['layers']['norm_k']['scale'] = layers('self_attn.k_norm')
+  params['layers']['qkv']['kernel'] = kernel(*(f'self_attn.{n}_proj' for n in 'qkv'))
+  params['layers']['attention_out']['kernel'] = kernel('self_attn.o_proj')
+  params['layers']['mlp_in']['kernel'] = kernel('mlp.gate_proj', 'mlp.up_proj')
+  params['layers']['mlp_out']['kernel'] = kernel('mlp.down_proj')
+  params['token']['symbol']['embedding'] = weights['model.embed_tokens.weight']
+  params['norm_out']['scale'] = weights['model.norm.weight']
+  params['out']['kernel'] = weights['lm_head.weight'].T
+
+  ours, _ = model.apply({'params': params}, x, t, t, slots)
+  with torch.no_grad():
+    theirs = peer(torch.tensor(np.asarray(x))).logits.numpy()
+  assert np.abs(theirs).max() > 0.5
+  np.testing.assert_allclose(np.asarray(ours), theirs, atol=2e-5, rtol=1e-4)
