@@ -125,12 +125,45 @@ def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) 
   else:
     _judge_law(parts, params, mesh, found)
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
-  shown.update(pictures.charts(found, rows, loss_keys=('loss', 'test/nats')))
+  shown.update(pictures.charts(found, rows) | _curves(rows))
+  folder = os.path.join(workdir, 'pictures')
+  os.makedirs(folder, exist_ok=True)
+  for name, picture in shown.items():
+    kind = 'gif' if picture.startswith(b'GIF') else 'png'
+    with open(os.path.join(folder, f'{name.replace("/", "_")}.{kind}'), 'wb') as file:
+      file.write(picture)
   with open(os.path.join(workdir, 'eval.json.tmp'), 'w') as file:
     json.dump(found, file, indent=1)
   os.replace(os.path.join(workdir, 'eval.json.tmp'), os.path.join(workdir, 'eval.json'))
   found['report'] = str(report.write(workdir, found, shown))
   return found
+
+
+def _curves(rows):
+  """{name: PNG}: the held-out bound, and the loss per block and per level, over training steps."""
+  titles = {
+    'test/nats': ('loss/bound', 'held-out bound (nats)', ''),
+    'loss_per_block': ('loss/per_block', 'loss', 'block'),
+    'loss_per_level': ('loss/per_level', 'loss', 'level bin'),
+  }
+  out = {}
+  for key, (name, ylabel, part) in titles.items():
+    have = [row for row in rows if row.get(key) is not None]
+    if not have:
+      continue
+    if not part:
+      out[name] = pictures.png_bytes(pictures.curves(have, [key], ylabel=ylabel))
+      continue
+    # At most six lines can be told apart: evenly chosen, first and last among them.
+    size = len(have[0][key])
+    chosen = sorted({round(i) for i in np.linspace(0, size - 1, min(size, 6))})
+    lines = [
+      {'step': row['step'], **{f'{part} {i + 1}': row[key][i] for i in chosen}} for row in have
+    ]
+    keys = [f'{part} {i + 1}' for i in chosen]
+    keys = [k for k in keys if any(line[k] is not None for line in lines)]
+    out[name] = pictures.png_bytes(pictures.curves(lines, keys, ylabel=ylabel))
+  return out
 
 
 def _draw(parts, params, mesh, steps, progress):
@@ -165,15 +198,10 @@ def _judge_images(parts, params, mesh, found, shown, progress):
   images, labels, _ = drawn[config.plan.steps]
   columns = 10
   count = min(len(images), columns * 10)
-  by_class = (
-    np.argsort(np.arange(count) % columns, kind='stable')
-    if parts.spec.num_classes != columns
-    else np.arange(count)
-  )
   names = [str(i) for i in range(columns)] if parts.spec.num_classes == columns else None
   scale = max(1, 48 // images.shape[1])
   shown['samples'] = pictures.png_bytes(
-    pictures.grid(images[:count][by_class], levels, columns=columns, scale=scale, labels=names)
+    pictures.grid(images[:count], levels, columns=columns, scale=scale, labels=names)
   )
   shown['strip'] = pictures.strip(_frames(parts, params), levels, columns=columns, scale=scale)
   if not config.eval.features:

@@ -25,11 +25,11 @@ def get_config(argument='short'):
   base.choose(c, 'codec', 'patches', patch=4)
   base.choose(c, 'blocks', 'tokens')
   base.choose(c, 'process', 'gaussian')
-  base.choose(c, 'spacing', 'power', exponent=1.5)
+  base.choose(c, 'spacing', 'power', exponent=2.0)
   base.choose(c, 'solver', 'multistep')
-  base.choose(c, 'model', 'denoiser', width=96, depth=3, heads=4, dropout=0.1)
+  base.choose(c, 'model', 'denoiser', width=96, depth=3, heads=4, dropout=0.2)
   c.guidance.scale = c.guidance.first = 1.2
-  c.optim.learning_rate = 4e-3
+  c.optim.learning_rate = 3e-3
   c.train.steps = 2500
   c.train.log_every = 25
   c.train.eval_every, c.train.checkpoint_every = 1250, 1250
@@ -37,8 +37,9 @@ def get_config(argument='short'):
   c.eval.num, c.eval.features = 1797, True
   c.eval.samples = 16
   if argument == 'long':
-    base.choose(c, 'model', 'denoiser', width=128, depth=4, heads=4, dropout=0.15)
-    c.train.steps = 12000
+    base.choose(c, 'model', 'denoiser', width=128, depth=4, heads=4, dropout=0.25)
+    c.train.steps = 8000
+    c.train.eval_every = c.train.checkpoint_every = 2000
   elif argument == 'scales':
     base.choose(c, 'codec', 'pyramid', sides=(1, 2, 4, 8))
     base.choose(c, 'blocks', 'scales', sides=(1, 2, 4, 8))
