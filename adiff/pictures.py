@@ -178,18 +178,18 @@ def mask_picture(allowed, *, query_labels=None, key_labels=None, title=None):
 def plan_picture(matrix, *, title=None):
   """The walk from noise to data: levels over rows (sampling steps, downwards) and blocks.
 
-  matrix [R+1, K] of levels in [0, 1], as `levels.Plan.matrix()` returns. Returns a Figure; raises
+  matrix [R+1, K] of levels in [0, 1], as `levels.Plan.matrix` is. Returns a Figure; raises
   ValueError for another rank or levels outside [0, 1].
   """
   matrix = np.asarray(matrix, float)
   if matrix.ndim != 2 or not np.all((matrix >= 0) & (matrix <= 1)):
     raise ValueError(f'a plan picture needs levels in [0, 1] of shape [R+1, K], not '
-                     f'{list(matrix.shape)}; pass plan.matrix().')
+                     f'{list(matrix.shape)}; pass plan.matrix.')
   fig, axes = _axes(height=3.8, xlabel='block', ylabel='row of the plan', title=title)
   image = axes.imshow(matrix, cmap='cividis', vmin=0, vmax=1, aspect='auto',
                       interpolation='nearest')
   for axis in (axes.xaxis, axes.yaxis):
-    axis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=10))
+    axis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
   axes.spines[:].set_visible(False)
   bar = fig.colorbar(image, ax=axes, pad=0.02)
   bar.set_label('level t  (0 clean, 1 noise)', fontsize=10.5, color=INK)
