@@ -50,6 +50,17 @@ SOLVERS = {
   'multistep': multistep.Multistep,
 }
 MODELS = {'denoiser': denoiser.Denoiser}
+CHOSEN = ('data', 'codec', 'blocks', 'process', 'draw', 'spacing', 'solver', 'model')
+KEYS = (  # what is read, besides optim, whose keys optim.make names
+  *('name', 'seed', 'init_from', 'history', 'history_cond', 'cond_dropout', 'optim'),
+  *(word for choice in CHOSEN for word in (choice, f'{choice}.name')),
+  *('plan', 'plan.steps', 'plan.first', 'plan.delay', 'atoms', 'atoms.zero', 'atoms.one'),
+  *('guidance', 'guidance.scale', 'guidance.first', 'guidance.interval'),
+  *('train', 'train.steps', 'train.batch_size', 'train.microbatches', 'train.ema'),
+  *('train.log_every', 'train.eval_every', 'train.checkpoint_every', 'train.keep'),
+  *('eval', 'eval.split', 'eval.batch_size', 'eval.examples', 'eval.samples', 'eval.num'),
+  *('eval.steps', 'eval.features', 'mesh', 'mesh.data', 'mesh.fsdp'),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +134,8 @@ def resolve(key, table, choice, **provided):
 
 def build_source(config) -> spec_lib.Source:
   """The data set, seen through its codec."""
-  names = {'chain': 'none', 'mixture': 'none'}
-  if (config.codec.name == 'none') != (config.data.name in names):
+  toys = ('chain', 'mixture')
+  if config.data.name in DATA and (config.codec.name == 'none') != (config.data.name in toys):
     raise ValueError(
       f'config.codec.name={config.codec.name!r} does not fit '
       f'config.data.name={config.data.name!r}; '
@@ -194,9 +205,11 @@ def build_plan(config, blocks, *, steps=None) -> levels.Plan:
 
 def build(config) -> Parts:
   """All parts of a config; raises ValueError for what cannot work, with what to write instead."""
+  _check_keys(config)
   _check_numbers(config)
   source = build_source(config)
   spec = source.spec
+  spec_lib.check_split(config.eval.split, source.splits)
   process = build_process(config, spec)
   blocks = build_blocks(config, spec)
   if config.draw.name == 'ones' and config.process.name != 'masked':
@@ -228,6 +241,20 @@ def build(config) -> Parts:
   return Parts(config, source, blocks, process, draw, plan, solver, model, tx, recipe)
 
 
+def _check_keys(config):
+  """A config of another version, or one not made from configs/base.py, may lack keys."""
+  for key in KEYS:
+    *sections, name = key.split('.')
+    place = config
+    for section in sections:
+      place = place[section]
+    if name not in place:
+      raise ValueError(
+        f'the config has no key {key}; make it from configs/base.py, or use the version of adiff '
+        'that wrote it'
+      )
+
+
 def _check_numbers(config):
   """Numbers that no part checks by itself."""
   positive = (
@@ -246,6 +273,12 @@ def _check_numbers(config):
     section, name = key.split('.')
     if config[section][name] < 1:
       raise ValueError(f'config.{key}={config[section][name]} must be at least 1')
+  for key in ('seed', 'train.eval_every', 'eval.examples', 'plan.first'):
+    value = config[key] if key == 'seed' else config[key.split('.')[0]][key.split('.')[1]]
+    if value < 0:
+      raise ValueError(f'config.{key}={value} must not be negative')
+  if any(steps < 1 for steps in config.eval.steps):
+    raise ValueError(f'config.eval.steps={config.eval.steps} must all be at least 1')
   for key, value in (('cond_dropout', config.cond_dropout), ('train.ema', config.train.ema)):
     if not 0 <= value < 1:
       raise ValueError(f'config.{key}={value} must lie in [0, 1)')

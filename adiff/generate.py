@@ -102,6 +102,9 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
 
   Shards lie in OUT.parts until all are there. Example i depends on (seed, i) alone.
   """
+  folder = os.path.dirname(os.path.abspath(out))
+  if not os.path.isdir(folder) or (os.path.exists(out) and not os.path.isfile(out)):
+    raise ValueError(f'{out} cannot be written: name a file in a folder that exists with --out')
   folder = f'{out}.parts'
   os.makedirs(folder, exist_ok=True)
   made_by = {'num': num, 'seed': seed, 'contract': parts.contract, 'plan': str(parts.plan.budgets),

@@ -12,9 +12,10 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tensorboardX
 import tqdm
 from PIL import Image
+from tensorboardX import event_file_writer, summary
+from tensorboardX.proto import event_pb2
 
 FILE = 'metrics.jsonl'
 
@@ -45,14 +46,9 @@ class Logs:
       os.makedirs(self._workdir, exist_ok=True)
       _truncate(self._workdir, start_step)
       self._file = open(os.path.join(self._workdir, FILE), 'a')
-      self._board = tensorboardX.SummaryWriter(
-        os.path.join(self._workdir, 'tensorboard'), purge_step=start_step + 1
-      )
+      self._board = _Board(os.path.join(self._workdir, 'tensorboard'), start_step + 1)
     except OSError as error:
-      raise OSError(
-        f'metrics cannot be written to {self._workdir} ({error.strerror or error}); choose another '
-        '--workdir.'
-      ) from error
+      raise self._cannot_write(error) from error
     self._bar = tqdm.tqdm(
       total=total_steps,
       initial=start_step,
@@ -99,15 +95,18 @@ class Logs:
       line.update(self._speed(step - self._step, now - self._clock))
     line['time/at'] = time.time()
     self._step, self._clock = step, now
-    self._file.write(json.dumps({'step': step} | _finite(line), allow_nan=False) + '\n')
-    self._file.flush()
-    for name, value in line.items():
-      if name == 'time/at':
-        continue
-      flat = np.ravel(np.asarray(value))
-      for index, scalar in enumerate(flat):
-        tag = name if flat.size == 1 else f'{name}/{index}'
-        self._board.add_scalar(tag, float(scalar), step)
+    try:
+      self._file.write(json.dumps({'step': step} | _finite(line), allow_nan=False) + '\n')
+      self._file.flush()
+      for name, value in line.items():
+        if name == 'time/at':
+          continue
+        flat = np.ravel(np.asarray(value))
+        for index, scalar in enumerate(flat):
+          tag = name if flat.size == 1 else f'{name}/{index}'
+          self._board.add(summary.scalar(tag, float(scalar)), step)
+    except OSError as error:
+      raise self._cannot_write(error) from error
 
   def pause(self) -> None:
     """Restarts the clock, so that an evaluation or a save is not counted as training time."""
@@ -128,16 +127,30 @@ class Logs:
     folder = os.path.join(self._workdir, 'pictures')
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, f'{name}_{step:08d}.png')
-    Image.fromarray(image).save(path)
-    self._board.add_image(name, image, step, dataformats='HW' if image.ndim == 2 else 'HWC')
+    layout = 'HW' if image.ndim == 2 else 'HWC'
+    try:
+      Image.fromarray(image).save(path)
+      self._board.add(summary.image(name, image, dataformats=layout), step)
+    except OSError as error:
+      raise self._cannot_write(error) from error
     return path
 
   def close(self) -> None:
     """Flushes and closes everything."""
     self._bar.update(self._last - self._bar.n)
     self._bar.close()
-    self._file.close()
-    self._board.close()
+    try:
+      self._file.close()
+      self._board.close()
+    except OSError as error:
+      raise self._cannot_write(error) from error
+
+  def _cannot_write(self, error):
+    reason = error.strerror or error
+    return OSError(
+      f'metrics cannot be written to {self._workdir} ({reason}); free space or choose another '
+      '--workdir.'
+    )
 
   def _speed(self, steps, seconds):
     seconds = max(seconds, 1e-9) / steps
@@ -145,6 +158,30 @@ class Logs:
     if self._flops is not None and self._peak is not None:
       speed['time/utilisation'] = self._flops / seconds / self._peak
     return speed
+
+
+class _Board:
+  """A TensorBoard event file, written at once.
+
+  tensorboardX's own writer hands events to a thread; on a full disk that thread dies, and the next
+  call waits for it forever. Events of an earlier attempt from `first_step` on are hidden.
+  """
+
+  def __init__(self, folder, first_step):
+    os.makedirs(folder, exist_ok=True)
+    prefix = os.path.join(folder, 'events')
+    self._writer = event_file_writer.EventsWriter(prefix, f'.{os.getpid()}')
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    self._write(step=first_step, session_log=start)
+
+  def add(self, values, step):
+    self._write(step=step, summary=values)
+
+  def _write(self, **event):
+    self._writer.write_event(event_pb2.Event(wall_time=time.time(), **event))
+
+  def close(self):
+    self._writer.close()
 
 
 def read(workdir) -> list[dict]:

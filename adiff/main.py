@@ -9,10 +9,11 @@ a mistake that one sentence names; 1 anything else.
 """
 
 import os
+import re
 import sys
 import traceback
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -53,6 +54,11 @@ _BATCH = flags.DEFINE_integer('batch', 256, 'sample: examples in one compiled ca
 _PROFILE = flags.DEFINE_integer(
   'profile', 0, 'train: write a trace of this many steps to WORKDIR/profile.', lower_bound=0
 )
+_REFUSALS = (  # what absl and ml_collections raise for a mistake in a flag or a config
+  *(flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, ImportError),
+  SyntaxError,
+)
+_HELP = {'--help', '-help', '-h', '--helpfull', '--helpshort'}
 
 
 def run() -> int:
@@ -96,17 +102,34 @@ def run() -> int:
 
 
 def _parse(argv):
-  """absl's flags, with the config's own mistakes told in one sentence."""
+  """Reads the flags and the config; a mistake in either is a ValueError of one sentence."""
+  if _HELP & set(argv[1:]):
+    print(__doc__ + flags.FLAGS.main_module_help())
+    sys.exit(0)
   try:
-    return app.parse_flags_with_usage(argv)
-  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-    raise ValueError(f'{_sentence(error)} (configs/base.py lists the keys)') from error
+    rest = flags.FLAGS(argv)[1:]
+    _ = _CONFIG.value  # Where the file could not be read, this raises.
+  except _REFUSALS as error:
+    raise ValueError(
+      f'{_sentence(error)} (--help lists the flags, configs/base.py the keys)'
+    ) from error
+  if rest:
+    raise ValueError(f'{rest[0]!r} is no flag; write --FLAG=VALUE, --help lists them')
 
 
 def _sentence(error) -> str:
-  """An exception's text on one line."""
-  text = error.args[0] if isinstance(error, KeyError) and error.args else error
-  return ' '.join(str(text).split())
+  """An exception's text on one line, without the libraries' wrapping."""
+  while isinstance(error, KeyError | AttributeError) and error.args:
+    if not isinstance(error.args[0], Exception):
+      return f'no such key in the config: {" ".join(str(error.args[0]).split())}'
+    error = error.args[0]
+  text = str(error)
+  if 'Traceback (most recent call last)' in text:  # absl quotes the one of a config file whole
+    text = text.strip().splitlines()[-1].removeprefix('ValueError: ')
+  missing = re.search(r"No such file or directory: '(.*)'", text)
+  if missing and not isinstance(error, OSError):
+    text = f'there is no config file {missing[1]}; write --config=FILE.py or FILE.py:ARGUMENT'
+  return ' '.join(text.split())
 
 
 def _is_ours(error) -> bool:

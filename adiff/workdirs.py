@@ -7,6 +7,7 @@ import ml_collections
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'guidance', 'eval', 'mesh')
+OPTIONAL = ('plan.delay',)  # a whole number, or null
 FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep')
 
 
@@ -144,7 +145,10 @@ def _set(config, key, text):
   old = place[name]
   if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
     value = float(value)
-  if hasattr(old, 'keys') or (old is not None and type(value) is not type(old)):
+  if hasattr(old, 'keys'):
+    raise ValueError(f'--set={key}={text}: {key} is a section; set one of {", ".join(old)} in it')
+  fits = isinstance(value, int | None) if key in OPTIONAL else type(value) is type(old)
+  if not fits:
     raise ValueError(f'--set={key}={text}: {key} is {old!r}; write a value of that type')
   with place.unlocked():
     place[name] = value

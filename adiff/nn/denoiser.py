@@ -30,6 +30,9 @@ class Cache(NamedTuple):
   length: jax.Array  # int32 []
 
 
+DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
+
+
 class Block(nn.Module):
   """One layer: attention and MLP, each modulated and gated."""
 
@@ -107,6 +110,13 @@ class Denoiser(nn.Module):
       raise ValueError(
         f'model.width={self.width} must be a multiple of 2 * model.heads={2 * self.heads}'
       )
+    if self.depth < 1 or not 0 <= self.dropout < 1:
+      raise ValueError(
+        f'model.depth={self.depth} and model.dropout={self.dropout}: use at least one layer and a '
+        'share in [0, 1)'
+      )
+    if self.dtype not in DTYPES:
+      raise ValueError(f'model.dtype={self.dtype!r} must be one of {", ".join(DTYPES)}')
 
   @nn.compact
   def __call__(
