@@ -60,8 +60,11 @@ def to_raster(parts, tokens):
 class Sampler:
   """Draws any number of examples in batches of one size, so that one program serves all."""
 
-  def __init__(self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256):
-    self._parts, self._seed = parts, seed
+  def __init__(
+    self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None
+  ):
+    """labels: int32 [num], one an example and used in a circle; None: balanced."""
+    self._parts, self._seed, self._given = parts, seed, labels
     self._size = -(-batch_size // mesh.size) * mesh.size
     self._put = lambda tree: jax.device_put(tree, sharding.batch_sharding(mesh))
     self._params = params
@@ -69,8 +72,13 @@ class Sampler:
     self._run = make_sampler(parts, plan).lower(params, *first).compile()
 
   def _inputs(self, start):
-    labels = balanced_labels(self._parts.spec.num_classes, start, self._size)
+    labels = self._labels(start, self._size)
     return self._put((example_keys(self._seed, start, self._size), labels))
+
+  def _labels(self, start, num):
+    if self._given is None:
+      return balanced_labels(self._parts.spec.num_classes, start, num)
+    return np.take(self._given, np.arange(start, start + num), mode='wrap')
 
   def draw(self, start, num, *, progress=None):
     """(tokens [num, N, ..] in raster order, labels [num], seconds of sampling, compilation
@@ -91,7 +99,7 @@ class Sampler:
       )
     return (
       to_raster(self._parts, tokens),
-      balanced_labels(self._parts.spec.num_classes, start, num),
+      self._labels(start, num),
       seconds,
     )
 

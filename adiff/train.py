@@ -9,6 +9,7 @@ the step number alone. So a run that was killed ends bit for bit where an uninte
 import contextlib
 import os
 import signal
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -28,9 +29,22 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
   cannot work, OSError when the workdir cannot be written, FloatingPointError when the loss is no
   longer finite.
   """
+  with _handlers((signal.SIGTERM,), _exit_unfinished):
+    return _train(config, workdir, profile, progress)
+
+
+def _train(config, workdir, profile, progress):
+  """The story itself."""
   # ---- Parts, workdir, mesh -------------------------------------------------------------------
   parts = build.build(config)
   mesh = sharding.make_mesh(config.mesh.data, config.mesh.fsdp)
+  if config.train.batch_size % mesh.size:
+    raise ValueError(
+      f'train.batch_size={config.train.batch_size} cannot be split over {mesh.size} devices; '
+      f'write a multiple of {mesh.size}'
+    )
+  if config.init_from and checkpoint.latest_step(workdir) is None:
+    _check_init_from(config.init_from)
   workdirs.claim(workdir, config, parts.contract)
   keeper = checkpoint.Checkpoints(workdir, keep=config.train.keep, best='nats')
 
@@ -124,11 +138,6 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
 def init_from(workdir, state):
   """The state with the averaged parameters of another run where names and shapes agree; prints what
   differs."""
-  if checkpoint.latest_step(workdir) is None:
-    raise ValueError(
-      f'config.init_from={workdir} holds no checkpoint; name the workdir of a run that has saved '
-      'one'
-    )
   step, loaded = checkpoint.restore_params(workdir)
   flat = lambda tree: {jax.tree_util.keystr(path, simple=True, separator='/'): leaf
                        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
@@ -158,6 +167,14 @@ def init_from(workdir, state):
   return state.replace(params=params, ema=jax.tree.map(jnp.array, params))
 
 
+def _check_init_from(workdir):
+  if checkpoint.latest_step(workdir) is None:
+    raise ValueError(
+      f'config.init_from={workdir} holds no checkpoint; name the workdir of a run that has saved '
+      'one'
+    )
+
+
 def flops_per_step(parts, params) -> float:
   """Model FLOPs of a step: 6 a weight and slot, and attention over all pairs of slots;
   recomputation not counted."""
@@ -183,7 +200,7 @@ def _check_finite(unchecked, workdir):
     )
     raise FloatingPointError(
       f'loss or gradient is not finite at step {bad[0] + 1}; {kept}; lower optim.learning_rate or '
-      'optim.clip and run again'
+      'optim.clip in a new --workdir, where init_from may name this one'
     )
 
 
@@ -205,18 +222,33 @@ def _preview(parts):
 
 
 @contextlib.contextmanager
-def _signals():
-  """A list that is no longer empty once SIGTERM or SIGINT has arrived."""
-  stop = []
-  before = {
-    name: signal.signal(name, lambda number, _: stop.append(number))
-    for name in (signal.SIGTERM, signal.SIGINT)
-  }
+def _handlers(names, handler):
+  """Installs a signal handler for a while."""
+  before = {name: signal.signal(name, handler) for name in names}
   try:
-    yield stop
+    yield
   finally:
-    for name, handler in before.items():
-      signal.signal(name, handler)
+    for name, old in before.items():
+      signal.signal(name, old)
+
+
+@contextlib.contextmanager
+def _signals():
+  """A list that is no longer empty once SIGTERM or SIGINT has arrived; a second SIGINT interrupts."""
+  stop = []
+
+  def handler(number, frame):
+    if stop and number == signal.SIGINT:
+      signal.default_int_handler(number, frame)
+    stop.append(number)
+
+  with _handlers((signal.SIGTERM, signal.SIGINT), handler):
+    yield stop
+
+
+def _exit_unfinished(number, frame):
+  """Outside the loop nothing is to be saved: the last checkpoint holds all there is."""
+  sys.exit(UNFINISHED)
 
 
 @contextlib.contextmanager

@@ -37,8 +37,7 @@ def get_config(argument='short'):
   c.eval.num, c.eval.features = 1797, True
   c.eval.samples = 16
   if argument == 'long':
-    base.choose(c, 'model', 'denoiser', width=128, depth=4, heads=4, dropout=0.25)
-    c.train.steps = 8000
+    c.train.steps = 6000
     c.train.eval_every = c.train.checkpoint_every = 2000
   elif argument == 'scales':
     base.choose(c, 'codec', 'pyramid', sides=(1, 2, 4, 8))

@@ -45,7 +45,8 @@ def get_config(argument='block'):
   base.choose(c, 'blocks', **blocks)
   c.history = history
   if process == 'gaussian':
-    base.choose(c, 'process', 'gaussian', eta=1.0, clip=0.0)
+    base.choose(c, 'process', 'gaussian', clip=0.0)
+    base.choose(c, 'solver', 'heun')
   else:
     base.choose(c, 'process', process)
   base.choose(c, 'draw', draw)
@@ -54,8 +55,9 @@ def get_config(argument='block'):
   base.choose(c, 'model', 'denoiser', width=64, depth=3, heads=4, rotary_base=100.0)
   c.cond_dropout = 0.1
   c.optim.learning_rate = 2e-3
-  c.train.steps, c.train.batch_size = 2000, 256
+  c.train.steps, c.train.batch_size = 2000, 128
   c.train.eval_every = 1000
   c.train.checkpoint_every = 1000
-  c.eval.batch_size, c.eval.samples, c.eval.num, c.eval.steps = 512, 4, 4096, ()
+  c.eval.batch_size, c.eval.num, c.eval.steps = 512, 4096, ()
+  c.eval.samples = 16 if process == 'gaussian' else 4
   return c.lock()

@@ -237,7 +237,13 @@ class Mixture(spec.Source):
       pairs = np.concatenate(pairs)
       nats += weights[c] * pairs.mean()
       variance += weights[c] ** 2 * pairs.var() / len(pairs)
-    return {'nats': float(nats), 'nats_se': float(np.sqrt(variance))}
+    dims = means.shape[1]
+    given_label = weights @ (dims / 2 * np.log(2 * np.pi * np.e * std**2))
+    return {
+      'nats': float(nats),
+      'nats_se': float(np.sqrt(variance)),
+      'nats_given_label': float(given_label),
+    }
 
   @functools.cached_property
   def fingerprint(self):

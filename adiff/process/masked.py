@@ -66,14 +66,13 @@ class Masked(base.Process):
     return jnp.where((xt == self.mask_id) & reveal, symbols, xt)
 
   def bound_noise(self, key, x0, u, blocks):
-    sizes = jnp.asarray(blocks.sizes, jnp.int32)
-    masked = jnp.minimum((u * sizes).astype(jnp.int32) + 1, sizes)
-    # A token's rank among its block's tokens, in a random order: scores are sorted block by block.
-    score = jax.random.uniform(key, x0.shape) + jnp.asarray(blocks.block_of_token, jnp.float32)
-    rank = jnp.argsort(jnp.argsort(score, axis=-1), axis=-1) - blocks.per_token(
-      blocks.first_token[:-1]
-    )
-    hidden = rank < blocks.per_token(masked)
+    sizes = jnp.asarray(blocks.sizes, jnp.float32)[None]
+    masked = jnp.minimum(jnp.floor(u * sizes) + 1, sizes)
+    # A token's rank among its block's tokens, in a random order.
+    block = jnp.broadcast_to(jnp.asarray(blocks.block_of_token), x0.shape)
+    order = jnp.lexsort((jax.random.uniform(key, x0.shape), block), axis=-1)
+    rank = jnp.argsort(order, axis=-1) - blocks.per_token(blocks.first_token[:-1])[None]
+    hidden = rank < blocks.per_token(masked).astype(jnp.int32)
     return jnp.where(hidden, self.mask_id, x0), blocks.per_token(masked / sizes)
 
   def bound(self, out, x0, xt, t):
