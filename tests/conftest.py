@@ -2,12 +2,25 @@
 
 import os
 
-os.environ['XLA_FLAGS'] = (
-  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
-)
+# Tests compile far more than they compute: without the compiler's optimisations they take half.
+os.environ['XLA_FLAGS'] = ' '.join([
+  os.environ.get('XLA_FLAGS', ''),
+  '--xla_force_host_platform_device_count=8',
+  '--xla_backend_optimization_level=0',
+])
 
 import jax
+import pytest
+import tiny
+
+from configs import toy
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_numpy_dtype_promotion', 'strict')
 jax.config.update('jax_debug_key_reuse', True)
+
+
+@pytest.fixture(scope='session', params=toy.ARGUMENTS)
+def regime(request) -> tiny.Regime:
+  """Every row of the table of regimes with every process it takes, as a tiny random model."""
+  return tiny.regime(request.param)

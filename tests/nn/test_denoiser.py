@@ -1,0 +1,129 @@
+"""The network: what it must not see, its cache, its switches."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from adiff import blocks as blocks_lib
+from adiff.nn import denoiser
+from adiff.process import masked
+
+BLOCKS = blocks_lib.equal(6, 2, history=None)
+COORDS = np.arange(6)[:, None]
+X = jax.random.randint(jax.random.key(0), (2, 6), 0, 4)
+T = jax.random.uniform(jax.random.key(1), (2, 6))
+COND = {'label': jnp.array([[0] * 6, [2] * 6])}
+
+
+def model(**arguments):
+  return denoiser.Denoiser(4, 3, num_classes=3, width=16, depth=2, heads=2, **arguments)
+
+
+PARAMS = tiny.random_params(model(), masked.Masked(3), BLOCKS, COORDS)
+
+
+@functools.cache
+def compiled(**arguments):
+  return jax.jit(lambda *args, **kw: model(**arguments).apply({'params': PARAMS}, *args, **kw))
+
+
+def call(x=X, t=T, slots=None, cond=COND, **kw):
+  slots = BLOCKS.token_slots(COORDS) if slots is None else slots
+  return compiled()(x, t, t, slots, cond, **kw)[0]
+
+
+def test_later_blocks_and_other_examples_never_change_an_output():
+  changed = X.at[0, 2:].set(3 - X[0, 2:]).at[1].set(0)
+  before, after = call(), call(changed)
+  np.testing.assert_allclose(after[0, :2], before[0, :2], atol=1e-6)
+  assert float(jnp.max(jnp.abs(after[0, 2:] - before[0, 2:]))) > 1e-3
+
+
+def test_the_earlier_blocks_their_levels_and_the_label_do_change_it():
+  before = call()[0, 4:]
+  for other in (
+    call(X.at[0, 0].set(3 - X[0, 0])), call(t=T.at[0, 0].add(0.3)),
+    call(cond={'label': COND['label'].at[0].set(1)}),
+  ):
+    assert float(jnp.max(jnp.abs(other[0, 4:] - before))) > 1e-4
+
+
+def test_padding_in_a_segment_of_its_own_changes_nothing():
+  slots = BLOCKS.token_slots(COORDS)
+  padded = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf[:3]]), slots)
+  padded = padded._replace(segment=jnp.array([0] * 6 + [-1] * 3))
+  extend = lambda array: jnp.concatenate([array, array[:, :3]], axis=1)
+  out = call(extend(X), extend(T), padded, {'label': extend(COND['label'])})
+  np.testing.assert_allclose(out[:, :6], call(), atol=1e-5)
+
+
+def test_packed_sequences_are_what_they_are_alone():
+  slots = BLOCKS.token_slots(COORDS)
+  packed = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), slots)
+  packed = packed._replace(segment=jnp.repeat(jnp.arange(2), 6))
+  row = lambda array: array.reshape(1, 12)
+  out = call(row(X), row(T), packed, {'label': row(COND['label'])})
+  np.testing.assert_allclose(out.reshape(2, 6, 3), call(), atol=1e-5)
+
+
+def test_slots_may_be_given_per_example():
+  slots = BLOCKS.token_slots(COORDS)
+  batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), slots)
+  np.testing.assert_allclose(call(slots=batch), call(), atol=1e-5)
+
+
+def test_blocks_against_a_cache_give_what_the_whole_row_gives_and_empty_rows_are_not_seen():
+  cache, slots, outs = model().empty_cache(2, 9, 1), BLOCKS.token_slots(COORDS), []
+  for k in range(3):
+    own = slice(2 * k, 2 * k + 2)
+    part = jax.tree.map(lambda leaf, own=own: leaf[own], slots)
+    cond = {'label': COND['label'][:, own]}
+    run = jax.jit(model().apply, static_argnums=7)
+    out, cache = run({'params': PARAMS}, X[:, own], T[:, own], T[:, own], part, cond, cache, 2)
+    outs.append(out)
+  np.testing.assert_allclose(jnp.concatenate(outs, axis=1), call(), atol=1e-5)
+  assert int(cache.length) == 6
+  np.testing.assert_array_equal(cache.slots.segment, [0] * 6 + [-1] * 3)
+
+
+def test_at_its_initial_values_the_network_says_nothing_whatever_it_reads():
+  slots = BLOCKS.token_slots(COORDS)
+  fresh = jax.jit(model().init)(jax.random.key(0), X, T, T, slots, COND)
+  out, _ = model().apply(fresh, X, T, T, slots, COND)
+  np.testing.assert_array_equal(out, 0)
+
+
+def test_recomputing_activations_changes_neither_values_nor_gradients():
+  def total(remat):
+    apply = lambda p: model(remat=remat).apply(
+      {'params': p}, X, T, T, BLOCKS.token_slots(COORDS), COND)[0]
+    return jax.jit(jax.value_and_grad(lambda p: jnp.sum(jnp.sin(apply(p)))))(PARAMS)
+
+  for a, b in zip(jax.tree.leaves(total(False)), jax.tree.leaves(total(True)), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+def test_dropout_acts_with_a_key_and_only_then():
+  run = jax.jit(lambda key=None: model(dropout=0.5).apply(
+    {'params': PARAMS}, X, T, T, BLOCKS.token_slots(COORDS), COND, key=key)[0])
+  np.testing.assert_allclose(run(), call(), atol=1e-5)
+  one, other = run(jax.random.key(0)), run(jax.random.key(1))
+  assert float(jnp.max(jnp.abs(one - other))) > 1e-3
+  np.testing.assert_array_equal(one, run(jax.random.key(0)))
+
+
+def test_half_precision_is_close_and_its_outputs_and_parameters_are_float32():
+  with jax.numpy_dtype_promotion('standard'):  # flax and jax promote bfloat16 themselves
+    out = compiled(dtype='bfloat16')(X, T, T, BLOCKS.token_slots(COORDS), COND)[0]
+  assert out.dtype == jnp.float32
+  np.testing.assert_allclose(out, call(), atol=0.15)
+  assert float(jnp.max(jnp.abs(out - call()))) > 0
+
+
+def test_an_impossible_width_is_refused_in_words():
+  with pytest.raises(ValueError, match='multiple of 2'):
+    denoiser.Denoiser(4, 3, width=18, heads=2)

@@ -1,0 +1,95 @@
+"""Noise with one key, or with a key for every token."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adiff.process import base, gaussian, masked, uniform
+
+PROCESSES = {
+  'gaussian': gaussian.Gaussian(2, eta=1.0),
+  'masked': masked.Masked(3),
+  'uniform': uniform.Uniform(3),
+}
+EVERY = pytest.mark.parametrize('process', PROCESSES.values(), ids=PROCESSES.keys())
+SHAPE = (4, 5)
+
+
+def token_keys(seed=0):
+  return jax.random.split(jax.random.key(seed), SHAPE)
+
+
+def clean(process):
+  if process.discrete:
+    return jax.random.randint(jax.random.key(9), SHAPE, 0, 3)
+  return jax.random.normal(jax.random.key(9), (*SHAPE, 2))
+
+
+@EVERY
+def test_at_level_zero_nothing_is_added_and_at_one_nothing_is_left(process):
+  x0 = clean(process)
+  np.testing.assert_array_equal(process.add_noise(jax.random.key(1), x0, jnp.zeros(SHAPE)), x0)
+  x1 = process.add_noise(jax.random.key(1), x0, jnp.ones(SHAPE))
+  other = x0[::-1]
+  np.testing.assert_allclose(
+    x1, process.add_noise(jax.random.key(1), other, jnp.ones(SHAPE)), atol=1e-6
+  )
+
+
+@EVERY
+def test_a_step_to_the_same_level_changes_nothing(process):
+  t = jnp.linspace(0, 1, 5)[None].repeat(4, 0)
+  xt = process.add_noise(jax.random.key(1), clean(process), t)
+  out = jax.random.normal(jax.random.key(2), (*SHAPE, process.num_outputs))
+  np.testing.assert_array_equal(process.step(token_keys(), out, xt, t, t), xt)
+
+
+@EVERY
+def test_the_noise_of_a_token_depends_on_its_key_alone(process):
+  keys, t = token_keys(), jnp.full(SHAPE, 0.7)
+  xt = process.add_noise(jax.random.key(1), clean(process), t)
+  out = jax.random.normal(jax.random.key(2), (*SHAPE, process.num_outputs))
+  s = jnp.full(SHAPE, 0.3)
+  part = (slice(1, 3), slice(2, 4))
+  step = jax.jit(process.step)
+  whole = step(keys, out, xt, t, s)
+  cut = step(token_keys()[part], out[part], xt[part], t[part], s[part])
+  np.testing.assert_allclose(cut, whole[part], atol=1e-6)
+  prior = process.prior(token_keys(1), SHAPE)
+  np.testing.assert_array_equal(process.prior(token_keys(1)[part], (2, 2)), prior[part])
+
+
+@EVERY
+def test_a_token_at_level_zero_costs_nothing(process):
+  x0 = clean(process)
+  t = jnp.zeros(SHAPE).at[:, 2].set(0.5)
+  xt = process.add_noise(jax.random.key(1), x0, t)
+  cost = process.loss(jnp.ones((*SHAPE, process.num_outputs)), x0, xt, t)
+  assert np.all(np.asarray(cost)[:, [0, 1, 3, 4]] == 0) and np.all(np.isfinite(cost))
+
+
+def test_one_key_and_many_keys_draw_from_the_same_law():
+  one = base.draw(jax.random.normal, jax.random.key(0), (50, 100))
+  many = base.draw(jax.random.normal, jax.random.split(jax.random.key(1), (50, 100)), (50, 100))
+  assert one.shape == many.shape == (50, 100)
+  np.testing.assert_allclose([np.std(one), np.std(many)], 1, atol=0.05)
+
+
+def test_split_keys_differ_from_each_other_and_from_token_to_token():
+  parts = base.split(token_keys())
+  data = np.concatenate([jax.random.key_data(part).reshape(-1, 2) for part in parts])
+  assert len(np.unique(data, axis=0)) == 2 * 20
+
+
+def test_symbols_are_drawn_with_the_probabilities_of_the_logits():
+  probs = np.array([0.1, 0.2, 0.7])
+  logits = jnp.broadcast_to(jnp.log(jnp.asarray(probs, jnp.float32)), (20_000, 3))
+  drawn = np.asarray(base.categorical(jax.random.key(0), logits))
+  share = np.bincount(drawn, minlength=3) / 20_000
+  np.testing.assert_allclose(share, probs, atol=0.015)  # 4 standard errors
+
+
+def test_cross_entropy_is_minus_the_log_probability():
+  out = jnp.log(jnp.array([[0.25, 0.75]]))
+  np.testing.assert_allclose(base.cross_entropy(out, jnp.array([1])), [-np.log(0.75)], rtol=1e-6)

@@ -1,0 +1,340 @@
+"""The theorems that make one code base out of many regimes."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from adiff import blocks as blocks_lib
+from adiff import levels, likelihood, mask, sampler
+from adiff.data import toy
+from adiff.nn import denoiser
+from adiff.process import gaussian, masked, uniform
+from adiff.solvers import first_order, heun, multistep
+
+# ---- One attention rule -------------------------------------------------------------------------
+
+
+PICTURES = {
+  'three blocks of one': (blocks_lib.tokens(3), """
+    x . . . .
+    . x . x .
+    . . x x x
+    . . . x .
+    . . . x x"""),
+  'two blocks of two': (blocks_lib.equal(4, 2), """
+    x x . . . .
+    x x . . . .
+    . . x x x x
+    . . x x x x
+    . . . . x x
+    . . . . x x"""),
+  'diffusion forcing': (blocks_lib.equal(6, 2, history=None), """
+    x x . . . .
+    x x . . . .
+    x x x x . .
+    x x x x . .
+    x x x x x x
+    x x x x x x"""),
+  'autoregression at sampling': (blocks_lib.tokens(6, history=None), """
+    x . . . . .
+    x x . . . .
+    x x x . . .
+    x x x x . .
+    x x x x x .
+    x x x x x x"""),
+  'full sequence': (blocks_lib.whole(6), '\n'.join(['x x x x x x'] * 6)),
+  'next scale': (blocks_lib.scales((1, 2)), """
+    x . . . . .
+    . x x x x x
+    . x x x x x
+    . x x x x x
+    . x x x x x
+    . . . . . x"""),
+}
+
+
+@pytest.mark.parametrize('name', PICTURES)
+def test_masks_equal_their_pictures(name):
+  blocks, picture = PICTURES[name]
+  expected = '\n'.join(line.strip() for line in picture.strip().splitlines())
+  assert mask.ascii_art(mask.picture(blocks)) == expected
+
+
+# ---- The past is a token with a level -----------------------------------------------------------
+
+
+def test_the_working_copy_of_a_block_is_what_one_stream_with_a_finished_past_gives(regime):
+  blocks, process = regime.blocks, regime.process
+  if blocks.history is None:
+    pytest.skip('there is one stream in training too')
+  x0, label = regime.data(), jnp.asarray(tiny.LABELS)
+  level = jax.random.uniform(jax.random.key(1), (tiny.BATCH, blocks.num_blocks))
+  t = blocks.per_token(level)
+  xt = process.add_noise(jax.random.key(2), x0, t)
+  xh = process.add_noise(jax.random.key(3), x0, jnp.full_like(t, blocks.history))
+  x, levels_ = blocks.pack(xt, xh, t)
+  two = blocks.unpack(regime.call(regime.params, x, levels_, blocks.slots(regime.coords), label))
+  slots = blocks.token_slots(regime.coords)
+  for k in range(blocks.num_blocks):
+    past = jnp.asarray(blocks.block_of_token < k)
+    here = slots._replace(stream=past.astype(jnp.int32))
+    x = jnp.where(past.reshape(1, -1, *(1,) * (xt.ndim - 2)), xh, xt)
+    one = regime.call(regime.params, x, jnp.where(past[None], blocks.history, t), here, label)
+    own = blocks.block_of_token == k
+    np.testing.assert_allclose(one[:, own], two[:, own], atol=2e-5)
+
+
+# ---- The cache is an optimisation ---------------------------------------------------------------
+
+
+def close(process, a, b):
+  assert np.all(np.isfinite(a))
+  if process.discrete:
+    np.testing.assert_array_equal(a, b)
+  else:
+    np.testing.assert_allclose(a, b, atol=2e-4 * max(1, float(np.abs(a).max())))
+
+
+def test_the_cached_sampler_returns_what_the_plain_one_does_guided_and_stochastic(regime):
+  plain = regime.sampler(False)(*regime.arguments())
+  cached = regime.sampler(True)(*regime.arguments())
+  close(regime.process, plain, cached)
+  assert len(np.unique(np.asarray(plain).reshape(tiny.BATCH, -1), axis=0)) > 1
+
+
+@pytest.mark.parametrize('name, delay', [('block-masked', None), ('forcing-gaussian', 3)])
+def test_it_does_so_without_guidance_and_for_other_delays(name, delay):
+  regime = tiny.regime(name)
+  plan = dataclasses.replace(regime.parts.plan, delay=delay)
+  plain, cached = (
+    regime.sampler(cached, guided=False, plan=plan)(*regime.arguments()) for cached in (False, True)
+  )
+  close(regime.process, plain, cached)
+
+
+@pytest.mark.parametrize('name, solver', [
+  ('block-gaussian', heun.Heun()), ('forcing-gaussian', multistep.Multistep()),
+])
+def test_it_does_so_for_solvers_of_second_order(name, solver):
+  regime = tiny.regime(name)
+  plain, cached = (
+    regime.sampler(cached, solver=solver)(*regime.arguments()) for cached in (False, True)
+  )
+  close(regime.process, plain, cached)
+
+
+def test_a_sample_does_not_depend_on_its_batch(regime):
+  keys, label, given, none = regime.arguments()
+  # The first example again, in another place and among other neighbours.
+  others = jax.random.split(jax.random.key(77), tiny.BATCH)
+  again = regime.sampler(True)(
+    jnp.concatenate([others[:2], keys[:1], others[2:3]]), label[jnp.array([1, 3, 0, 2])],
+    given, none,
+  )
+  first = regime.sampler(True)(*regime.arguments())
+  close(regime.process, np.asarray(first[0]), np.asarray(again[2]))
+
+
+def test_given_tokens_are_kept_and_the_hole_is_filled(regime):
+  keys, label, given, none = regime.arguments()
+  hole = none.at[:, ::2].set(True)
+  plain = regime.sampler(False)(keys, label, given, hole)
+  keys, *_ = regime.arguments()
+  cached = regime.sampler(True)(keys, label, given, hole)
+  np.testing.assert_array_equal(plain[:, ::2], given[:, ::2])
+  np.testing.assert_array_equal(cached[:, ::2], given[:, ::2])
+  close(regime.process, plain, cached)
+  if regime.process.discrete:
+    assert int(jnp.max(plain)) < regime.parts.spec.vocab
+
+
+def test_a_prompt_is_a_plan_whose_first_columns_are_given():
+  regime = tiny.regime('block-masked')
+  plan = dataclasses.replace(regime.parts.plan, steps=4, given=1)
+  keys, label, given, none = regime.arguments()
+  prompt = none.at[:, :2].set(True)
+  plain = regime.sampler(False, plan=plan)(keys, label, given, prompt)
+  cached = regime.sampler(True, plan=plan)(regime.arguments()[0], label, given, prompt)
+  np.testing.assert_array_equal(plain[:, :2], given[:, :2])
+  close(regime.process, plain, cached)
+  # Walking through steps that change nothing comes to the same.
+  full = regime.sampler(True)(regime.arguments()[0], label, given, prompt)
+  np.testing.assert_array_equal(full, plain)
+
+
+# ---- Who depends on whom ------------------------------------------------------------------------
+
+
+def influence(blocks, *, seed=0, **arguments):
+  """bool [S, S]: is the Jacobian of a random network's out[i] in x[j] other than zero?"""
+  model = denoiser.Denoiser(1, 1, width=16, heads=2, **arguments)
+  coords = np.arange(blocks.num_tokens)[:, None]
+  params = tiny.random_params(model, gaussian.Gaussian(1), blocks, coords, seed=seed)
+  slots = blocks.slots(coords)
+  t = jnp.linspace(0.2, 0.9, blocks.num_slots)[None]
+  out = lambda x: model.apply({'params': params}, x[None, :, None], t, t, slots)[0][0, :, 0]
+  x = jax.random.normal(jax.random.key(seed), (blocks.num_slots,))
+  return np.asarray(jax.jit(jax.jacrev(out))(x)) != 0
+
+
+def closure(allowed, depth):
+  """Who is reached through `depth` layers; a slot always reaches itself."""
+  reached = np.eye(len(allowed), dtype=bool)
+  for _ in range(depth):
+    reached = (reached.astype(int) @ allowed.astype(int)) > 0
+  return reached
+
+
+@pytest.mark.parametrize('blocks', [
+  blocks_lib.whole(4), blocks_lib.tokens(4), blocks_lib.equal(6, 2),
+  blocks_lib.equal(6, 2, history=None), blocks_lib.scales((1, 2)),
+], ids=['whole', 'tokens', 'equal', 'forcing', 'scales'])
+def test_the_jacobian_is_zero_exactly_where_the_rule_forbids(blocks):
+  picture = mask.picture(blocks)
+  np.testing.assert_array_equal(closure(picture, 2), picture)  # the rule is closed under layers
+  np.testing.assert_array_equal(influence(blocks, depth=2), picture)
+
+
+@pytest.mark.parametrize('reach, sinks, depth', [(1, 0, 1), (1, 0, 2), (1, 1, 1)])
+def test_with_finite_reach_the_visible_past_grows_with_depth(reach, sinks, depth):
+  blocks = blocks_lib.tokens(5, history=None)
+  expected = closure(mask.picture(blocks, reach, sinks), depth)
+  np.testing.assert_array_equal(
+    influence(blocks, depth=depth, reach=reach, sinks=sinks), expected
+  )
+  assert not np.array_equal(expected, mask.picture(blocks))
+
+
+# ---- The corner is exact ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('order', [None, (2, 0, 3, 1)])
+def test_autoregressive_likelihoods_of_all_strings_sum_to_one(order):
+  blocks = blocks_lib.Blocks((1,) * 4, order or tuple(range(4)))
+  process, coords = masked.Masked(3), np.arange(4)[:, None]
+  model = denoiser.Denoiser(4, 3, width=16, depth=2, heads=2)
+  params = tiny.random_params(model, process, blocks, coords)
+  strings = jnp.asarray(np.indices((3,) * 4).reshape(4, -1).T, jnp.int32)
+  denoise = lambda x, t, s, slots: model.apply({'params': params}, x, t, s, slots)
+  nats = jax.jit(lambda key: likelihood.bound(
+    denoise, key, strings, blocks=blocks, process=process, coords=coords)[0])(jax.random.key(0))
+  total = np.sum(np.exp(-np.asarray(nats, np.float64).sum(1)))
+  np.testing.assert_allclose(total, 1, atol=1e-5)
+  assert np.std(np.asarray(nats).sum(1)) > 0.1
+
+
+# ---- The order of a solver ----------------------------------------------------------------------
+
+
+def slope(solver, counts):
+  """Fitted order of the error on Gaussian data with a known denoiser, from level 0.95 to 0.05.
+
+  At the very ends one step is of first order in log SNR, which adds a logarithm to the slope.
+  """
+  process = gaussian.Gaussian(1, prediction='x0')
+  mean, std = 0.4, 0.6
+
+  def denoise(x, t, s):
+    alpha, sigma = process.scales(t)
+    return mean + alpha * std**2 / (alpha**2 * std**2 + sigma**2) * (x - alpha * mean)
+
+  def exact(x, t, s):
+    spread = lambda a, b: jnp.sqrt(a**2 * std**2 + b**2)
+    start, end = process.scales(t), process.scales(s)
+    return end[0] * mean + spread(*end) / spread(*start) * (x - start[0] * mean)
+
+  @jax.jit
+  def error(grid):
+    def row(state, now):
+      x, carry = state
+      t, s = (jnp.full((1, 1), level) for level in now)
+      return solver.step(denoise, denoise(x, t, s), process, None, x, t, s, carry), None
+
+    x = jnp.full((1, 1, 1), 1.5)
+    (end, _), _ = jax.lax.scan(row, (x, solver.init(x)), (grid[:-1], grid[1:]))
+    first, last = (level.reshape(1, 1) for level in (grid[0], grid[-1]))
+    return jnp.abs(end - exact(x, first, last))[0, 0, 0]
+
+  errors = [float(error(jnp.linspace(0.95, 0.05, count + 1))) for count in counts]
+  return -np.polyfit(np.log(counts), np.log(errors), 1)[0]
+
+
+@pytest.mark.parametrize('solver, order, counts', [
+  (first_order.FirstOrder(), 1, (16, 32, 64)),
+  (heun.Heun(), 2, (8, 16, 32)),
+  (multistep.Multistep(), 2, (8, 16, 32)),
+])
+def test_solvers_converge_at_their_order(solver, order, counts):
+  assert abs(slope(solver, counts) - order) < 0.3
+
+
+# ---- Bounds and samples with the exact denoiser -------------------------------------------------
+
+
+SIZES = (1, 2, 4)  # of 4 tokens: autoregression, blocks, one block
+
+
+def excess(denoise, x0, log_prob, *, blocks, process, coords, samples=8):
+  """(mean, standard error) of bound + log p(x0), which is pointwise zero in expectation."""
+  one = lambda key: jnp.sum(likelihood.bound(
+    denoise, key, x0, blocks=blocks, process=process, coords=coords)[0], axis=-1)
+  draw = jax.jit(lambda keys: jax.lax.map(one, keys))
+  nats = np.asarray(draw(jax.random.split(jax.random.key(0), samples)), np.float64)
+  found = nats.mean(0) + log_prob
+  return found.mean(), found.std(ddof=1) / np.sqrt(len(found))
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('name', ['masked', 'uniform'])
+def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_chain(name, size):
+  chain, blocks = toy.Chain(num_tokens=4, vocab=3), blocks_lib.equal(4, size)
+  process = masked.Masked(3) if name == 'masked' else uniform.Uniform(3)
+  exact = {
+    'masked': lambda: tiny.exact_masked(chain, blocks, process),
+    'uniform': lambda: tiny.exact_uniform(chain, blocks),
+  }[name]()
+  x0 = chain.draw(2048, seed=3)
+  mean, error = excess(
+    exact, jnp.asarray(x0), chain.log_prob(x0), blocks=blocks, process=process,
+    coords=chain.spec.coords, samples=64 if name == 'uniform' else 8)
+  # Ends of the integral and rounding leave a few thousandths of a nat.
+  assert abs(mean) < 4 * error + 2e-3, (mean, error)
+  assert error < 0.05 * chain.exact['nats']
+
+
+@pytest.mark.parametrize('size, prediction', [(1, 'v'), (2, 'x0'), (4, 'v')])
+def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_mixture(size, prediction):
+  mixture, blocks = toy.Mixture(num_tokens=4, dim=1), blocks_lib.equal(4, size)
+  process = gaussian.Gaussian(1, prediction=prediction, log_snr=(-10.0, 9.0))
+  x0, _ = mixture.draw(2048, seed=3)
+  mean, error = excess(
+    tiny.exact_gaussian(mixture, blocks, process), jnp.asarray(x0), mixture.log_prob(x0),
+    blocks=blocks, process=process, coords=mixture.spec.coords, samples=32)
+  # The integral stops at a finite log-SNR: a bias of a few thousandths of a nat a value.
+  assert abs(mean) < 4 * error + 0.01, (mean, error)
+  assert error < 0.1
+
+
+def chain_law(blocks, plan):
+  """p value of 8,192 samples of the exact masked denoiser of a chain of three tokens."""
+  chain, process = toy.Chain(num_tokens=3, vocab=3), masked.Masked(3)
+
+  def denoise(x, t, s, slots, cache=None, commit=0):
+    return jnp.log(jnp.maximum(chain.posterior(x, process.mask_id), 1e-30)), cache
+
+  draw = jax.jit(lambda keys: sampler.sample(
+    denoise, keys, plan, blocks=blocks, process=process, solver=first_order.FirstOrder(),
+    coords=chain.spec.coords))
+  return chain.law_test(draw(jax.random.split(jax.random.key(5), 8192)))['p_value']
+
+
+def test_one_token_after_another_draws_the_exact_law():
+  assert chain_law(blocks_lib.tokens(3), levels.Plan(3, 1)) > 1e-3
+
+
+def test_all_tokens_at_once_do_not():
+  assert chain_law(blocks_lib.whole(3), levels.Plan(1, 1)) < 1e-6

@@ -1,0 +1,199 @@
+"""Tiny models of every regime, and the exact denoisers of the toy data.
+
+Parameters are random and non-zero everywhere: adaLN-zero hides a network at its initial values.
+What is compiled is cached, so that tests of a regime share one program.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff import build, recipe, sampler
+from adiff.nn import denoiser
+from configs import toy
+
+BATCH = 4
+NUM_CLASSES = 3
+LABELS = np.array([0, 1, 2, -1], np.int32)
+
+
+def config(name):
+  """The row's config, made tiny."""
+  c = toy.get_config(name)
+  c.plan.steps = min(c.plan.steps, 4)
+  if c.plan.delay is not None:
+    c.plan.delay = 2
+  c.model.width, c.model.depth, c.model.heads = 16, 2, 2
+  c.data.size = 64
+  if c.blocks.name == 'scales':
+    c.blocks.sides, c.data.num_tokens = (1, 2), 5
+  return c
+
+
+def random_params(model, process, blocks, coords, *, seed=0):
+  """Parameters of the model with every leaf perturbed."""
+  shape = (1, blocks.num_tokens)
+  x = process.prior(jax.random.key(seed), shape)
+  t = jnp.ones(shape)
+  cond = {'label': jnp.zeros(shape, jnp.int32)}
+  abstract = jax.eval_shape(
+    model.init, jax.random.key(seed), x, t, t, blocks.token_slots(coords), cond
+  )['params']
+  leaves, tree = jax.tree.flatten(abstract)
+  rng = np.random.default_rng(seed)
+  # Kernels [in, out] keep the scale of what they map; vectors scatter around one half.
+  fill = lambda leaf: (
+    0.6 * rng.normal(size=leaf.shape) * leaf.shape[-2] ** -0.5
+    if leaf.ndim > 1 else 0.5 + 0.3 * rng.normal(size=leaf.shape)
+  ).astype(np.float32)
+  return jax.tree.unflatten(tree, [jnp.asarray(fill(leaf)) for leaf in leaves])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Regime:
+  """A row of the table with a tiny random model of NUM_CLASSES classes."""
+
+  name: str
+  parts: build.Parts
+  model: denoiser.Denoiser
+  params: Any
+
+  @property
+  def blocks(self):
+    return self.parts.blocks
+
+  @property
+  def process(self):
+    return self.parts.process
+
+  @property
+  def coords(self):
+    return self.parts.spec.coords
+
+  def data(self, num=BATCH, *, seed=5):
+    """Examples [num, N, ..]."""
+    drawn = self.parts.source.draw(num, seed=seed)
+    return jnp.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
+
+  @functools.cached_property
+  def call(self):
+    """(params, x, t, slots, label [B]) -> out, jitted: one network call, compiled once a shape."""
+
+    def call(params, x, t, slots, label):
+      network = recipe.network(self.model, params, history_cond=self.parts.recipe.history_cond)
+      return network(x, t, t, slots, {'label': label})[0]
+
+    return jax.jit(call)
+
+  @functools.cached_property
+  def sampler(self):
+    """(cached, solver=, guided=, plan=) -> (keys, label, given, given_mask) -> x0, jitted once."""
+    return functools.cache(self._sampler)
+
+  def _sampler(self, cached, *, solver=None, guided=True, plan=None):
+    plan, solver = plan or self.parts.plan, solver or self.parts.solver
+    apart = self.parts.recipe.history_cond
+    common = dict(blocks=self.blocks, process=self.process, solver=solver, coords=self.coords)
+
+    def run(params, keys, label, given, given_mask):
+      network = recipe.network(self.model, params, history_cond=apart)
+      cond = {'label': label}
+      if guided:
+        scale = np.linspace(1.5, 2.5, self.blocks.num_blocks, dtype=np.float32)
+        denoise = sampler.guide(network, cond, scale=scale, share_cache=not apart)
+      else:
+        denoise = recipe.conditioned(network, cond)
+      tokens = dict(given=given, given_mask=given_mask)
+      if not cached:
+        return sampler.sample(denoise, keys, plan, **common, **tokens)
+      copies = 2 if guided and apart else 1
+      rows = sampler.cache_rows(plan, self.blocks)
+      cache = self.model.empty_cache(copies * len(label), rows, self.coords.shape[1])
+      return sampler.sample_cached(denoise, keys, plan, cache, **common, **tokens)
+
+    return functools.partial(jax.jit(run), self.params)
+
+  def arguments(self, *, seed=1):
+    """Arguments of `sampler` with nothing given."""
+    keys = jax.random.split(jax.random.key(seed), BATCH)
+    none = jnp.zeros((BATCH, self.blocks.num_tokens), bool)
+    return keys, jnp.asarray(LABELS), self.data(), none
+
+
+@functools.cache
+def regime(name) -> Regime:
+  """The row of that name."""
+  parts = build.build(config(name))
+  model = parts.model.clone(num_classes=NUM_CLASSES)
+  params = random_params(model, parts.process, parts.blocks, parts.spec.coords)
+  return Regime(name, parts, model, params)
+
+
+# Exact denoisers: what a perfect network returns, on the packed slots of training and likelihood.
+
+
+def _block_by_block(blocks, posterior):
+  """denoise(x, t, s, slots) -> (out, None) from posterior(x [B, N, ..], known [N] in -1, 0, 1, t).
+
+  known says per token whether it is history (-1), of the block asked for (0), or later (1).
+  """
+
+  def denoise(x, t, s, slots, cache=None, commit=0):
+    work, past = x[:, :blocks.num_tokens], x[:, blocks.num_tokens:]
+    past = jnp.concatenate([past, work[:, past.shape[1]:]], axis=1)
+    t = t[:, :blocks.num_tokens]
+    out = 0.0
+    for k in range(blocks.num_blocks):
+      place = np.sign(blocks.block_of_token - k)
+      history = jnp.asarray(place < 0).reshape(1, -1, *(1,) * (x.ndim - 2))
+      found = posterior(jnp.where(history, past, work), place, t)
+      out = out + jnp.where(jnp.asarray(place == 0)[None, :, None], found, 0)
+    return out, None
+
+  return denoise
+
+
+def exact_masked(chain, blocks, process):
+  """The exact denoiser of a chain under masking."""
+
+  def posterior(x, place, t):
+    x = jnp.where(jnp.asarray(place > 0)[None], process.mask_id, x)
+    return jnp.log(jnp.maximum(chain.posterior(x, process.mask_id), 1e-30))
+
+  return _block_by_block(blocks, posterior)
+
+
+def exact_uniform(chain, blocks):
+  """The exact denoiser of a chain under uniform noise: given the *other* tokens."""
+
+  def posterior(x, place, t):
+    t = jnp.where(jnp.asarray(place > 0)[None], 1.0, jnp.where(jnp.asarray(place < 0)[None], 0, t))
+    return jnp.log(chain.posterior_uniform(x, t))
+
+  return _block_by_block(blocks, posterior)
+
+
+def exact_gaussian(mixture, blocks, process):
+  """The exact denoiser of a mixture: out through the inverse of x0_hat."""
+
+  def posterior(x, place, t):
+    t_all = jnp.where(
+      jnp.asarray(place > 0)[None], 1.0, jnp.where(jnp.asarray(place < 0)[None], 0, t)
+    )
+    alpha, sigma = (scale[..., 0] for scale in process.scales(t_all))
+    # Later tokens carry no information: pure noise of any value at alpha = 0.
+    x = jnp.where(jnp.asarray(place > 0)[None, :, None], 0.0, x)
+    alpha = jnp.where(jnp.asarray(place > 0)[None], 0.0, alpha)
+    x0 = mixture.denoise(x, alpha, sigma)
+    zero, one = jnp.zeros_like(x0), jnp.ones_like(x0)
+    skip = process.x0_hat(zero, one, t)
+    scale = process.x0_hat(one, zero, t)
+    return (x0 - skip * x) / jnp.where(scale == 0, 1, scale)
+
+  return _block_by_block(blocks, posterior)
+
+
