@@ -105,7 +105,7 @@ def _train(config, workdir, profile, progress):
       last, saving = done == config.train.steps, done % config.train.checkpoint_every == 0
       log.tick(done, scalars['loss'])
       if done % config.train.log_every == 0 or last or saving or stop:
-        _check_finite(unchecked, workdir)
+        _check_finite(unchecked, keeper)
       if done % config.train.log_every == 0 or last:
         log.write(done, {**scalars, 'learning_rate': learning_rate(jnp.int32(step))})
       found = None
@@ -188,15 +188,16 @@ def flops_per_step(parts, params) -> float:
   )
 
 
-def _check_finite(unchecked, workdir):
+def _check_finite(unchecked, keeper):
   """Raises FloatingPointError naming the first step whose loss or gradient is not finite."""
   finite = jax.device_get([ok for _, ok in unchecked])
   bad = [step for (step, _), ok in zip(unchecked, finite, strict=True) if not ok]
   unchecked.clear()
   if bad:
-    last = checkpoint.latest_step(workdir)
+    keeper.wait()  # One may just be on its way to the disk.
     kept = (
-      f'the checkpoint of step {last} is kept' if last is not None else 'there is no checkpoint yet'
+      f'the checkpoint of step {keeper.steps()[-1]} is kept'
+      if keeper.steps() else 'there is no checkpoint yet'
     )
     raise FloatingPointError(
       f'loss or gradient is not finite at step {bad[0] + 1}; {kept}; lower optim.learning_rate or '
@@ -234,7 +235,7 @@ def _handlers(names, handler):
 
 @contextlib.contextmanager
 def _signals():
-  """A list that is no longer empty once SIGTERM or SIGINT has arrived; a second SIGINT interrupts."""
+  """A list that is not empty once SIGTERM or SIGINT has arrived; a second SIGINT interrupts."""
   stop = []
 
   def handler(number, frame):

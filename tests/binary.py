@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pathlib
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A run of seconds: one small layer on a short chain, with checkpoints and bounds on the way.
@@ -30,6 +31,11 @@ TINY = (
   '--config.eval.samples=1',
   '--config.eval.num=2048',
 )
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:  # what one run compiles the next ones read
+  _CACHE = tempfile.TemporaryDirectory(prefix='adiff_cache_')
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = _CACHE.name
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+  os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 _IMPORTED = ['adiff.main', 'adiff.train', 'configs.toy', 'configs.digits']
 
 

@@ -164,7 +164,7 @@ CASES = (
   _config('warm-up beyond the end', 'train.steps=10 optim.warmup=100', 'warmup', '10'),
   _config('a negative learning rate', 'optim.learning_rate=-1.0', 'learning_rate'),
   _config('an average of decay one', 'train.ema=1.0', 'ema', '[0, 1)'),
-  _config('parts that do not divide', 'train.microbatches=3', 'microbatches', '256'),
+  _config('parts that do not divide', 'train.microbatches=3', 'microbatches', 'batch_size'),
   _config('more labels hidden than all', 'cond_dropout=1.5', 'cond_dropout'),
   _config('a negative interval of bounds', 'train.eval_every=-1', 'eval_every'),
   _config('no steps a block', 'plan.steps=0', 'plan.steps'),

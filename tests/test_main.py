@@ -1,0 +1,181 @@
+"""The binary from outside: it trains, stops, resumes, evaluates, samples, and survives kills.
+
+All runs of one config are compared with one that nobody disturbed. That one is started as a user
+would, from another folder; the others skip the imports (see binary.py).
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+
+import binary
+import numpy as np
+import pytest
+
+from adiff import checkpoint, logs
+from launch import soak
+
+STEPS = 300  # of binary.TINY
+SAMPLES = 8200  # more than two of the shards in which samples are kept
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  return tmp_path_factory.mktemp('runs')
+
+
+@pytest.fixture(scope='module')
+def whole(folder):
+  """A run from start to end in one go, from another folder than the repository."""
+  place = os.environ.get('PYTHONPATH', '')
+  environment = {**os.environ, 'XLA_FLAGS': '', 'PYTHONPATH': f'{binary.ROOT}:{place}'}
+  command = [sys.executable, '-m', 'adiff.main', *binary.TINY, '--workdir=whole']
+  done = subprocess.run(
+    command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'test bound' in done.stdout
+  return folder / 'whole'
+
+
+def _said(log):
+  return ' '.join(log.with_name(f'{log.name}.{kind}').read_text() for kind in ('out', 'err'))
+
+
+def _run(arguments, log, code=0):
+  """Runs to the end, checks the exit code, returns all that was said."""
+  found = binary.start(arguments, log).wait(timeout=120)
+  said = _said(log)
+  assert found == code, said
+  return said
+
+
+def test_help_explains_every_flag_and_exit_code():
+  done = subprocess.run(
+    [sys.executable, '-m', 'adiff.main', '--help'], cwd=binary.ROOT, capture_output=True, text=True,
+    check=False,
+  )
+  assert done.returncode == 0 and not done.stderr
+  for flag in 'config workdir mode step set num out seed batch profile'.split():
+    assert f'--{flag}: ' in done.stdout
+  assert 'Exit codes' in done.stdout and '75' in done.stdout
+
+
+def test_a_run_leaves_a_report_metrics_and_checkpoints(whole):
+  assert (whole / 'report.html').stat().st_size > 10_000
+  rows = logs.read(whole)
+  trained = [row['step'] for row in rows if 'loss' in row]
+  assert trained == list(range(5, STEPS + 1, 5))
+  assert [row['step'] for row in rows if 'test/nats' in row] == [100, 200, 300]
+  assert checkpoint.latest_step(whole) == STEPS
+  found = json.loads((whole / 'eval.json').read_text())
+  assert found['step'] == STEPS and found['bound']['nats'] > 0
+
+
+def test_sigterm_saves_everything_and_the_same_command_finishes(whole, folder):
+  workdir = folder / 'stopped'
+  command = [*binary.TINY, f'--workdir={workdir}']
+  process = binary.start(command, folder / 'stop')
+  soak.after(0.1, workdir / 'metrics.jsonl')(process)
+  soak.after(0, workdir / 'checkpoints' / 'digests')(process)
+  os.kill(process.pid, signal.SIGTERM)
+  assert process.wait(timeout=60) == 75, _said(folder / 'stop')
+  saved = checkpoint.latest_step(workdir)
+  assert 0 < saved < STEPS
+  assert f'step {saved} is saved' in _said(folder / 'stop')
+  assert f'resuming {workdir} at step {saved}' in _run(command, folder / 'stop')
+  assert soak.differences(workdir, whole) == []
+
+
+def test_killed_runs_end_bit_for_bit_where_a_whole_one_does(whole, folder):
+  workdir = folder / 'killed'
+  draw = random.Random(0)
+  moments = [  # after the first checkpoint, and anywhere after the start of the second attempt
+    soak.after(draw.uniform(0, 0.5), workdir / 'checkpoints' / 'digests'),
+    soak.after(draw.uniform(0.5, 3)),
+  ]
+  kills, code = soak.kill_and_resume(
+    binary.start, [*binary.TINY, f'--workdir={workdir}'], moments, folder / 'kill'
+  )
+  assert code == 0, _said(folder / 'kill')
+  assert kills >= 1
+  assert soak.differences(workdir, whole) == []
+  steps = [(row['step'], 'loss' in row) for row in logs.read(workdir)]
+  assert len(steps) == len(set(steps))
+
+
+def test_a_flipped_byte_is_named_and_the_checkpoint_before_is_used(whole, folder):
+  workdir = folder / 'flipped'
+  shutil.copytree(whole, workdir)
+  steps = sorted(int(p.name) for p in (workdir / 'checkpoints').iterdir() if p.name.isdecimal())
+  files = (p for p in (workdir / 'checkpoints' / str(STEPS)).rglob('*') if p.is_file())
+  largest = max(files, key=lambda path: path.stat().st_size)
+  content = bytearray(largest.read_bytes())
+  content[len(content) // 2] ^= 1
+  largest.write_bytes(content)
+  said = _run([*binary.TINY, f'--workdir={workdir}'], folder / 'flip')
+  assert largest.name in said and 'is not what was written' in said
+  assert f'resuming {workdir} at step {steps[-2]}' in said
+  assert (workdir / 'checkpoints' / 'damaged' / str(STEPS)).is_dir()
+  assert soak.differences(workdir, whole) == []
+
+
+def test_evaluation_alone_repeats_the_numbers_of_training(whole, folder):
+  workdir = folder / 'evaluated'
+  shutil.copytree(whole, workdir)
+  os.remove(workdir / 'eval.json')
+  _run(['--mode=eval', f'--workdir={workdir}'], folder / 'eval')
+  first, again = (json.loads((place / 'eval.json').read_text()) for place in (whole, workdir))
+  assert again['bound'] == first['bound'] and again['law'] == first['law']
+
+
+def test_killed_sampling_resumes_to_the_same_file_whatever_the_batch(whole, folder):
+  draw = ['--mode=sample', f'--workdir={whole}', '--seed=3']
+  _run([*draw, f'--num={SAMPLES}', f'--out={folder}/a.npz'], folder / 'a')
+  parts = folder / 'b.npz.parts'
+  kills, code = soak.kill_and_resume(
+    binary.start, [*draw, f'--num={SAMPLES}', f'--out={folder}/b.npz'],
+    [soak.after(0, parts / '000000000.npz')], folder / 'b',
+  )
+  assert (kills, code) == (1, 0)
+  assert not parts.exists()
+  _run([*draw, '--num=40', '--batch=16', f'--out={folder}/c.npz'], folder / 'c')
+  one, other, few = (np.load(folder / f'{name}.npz') for name in 'abc')
+  for name in ('examples', 'labels'):
+    np.testing.assert_array_equal(other[name], one[name])
+    np.testing.assert_array_equal(few[name], one[name][:40])
+  assert one['examples'].shape == (SAMPLES, 6)
+
+
+def test_another_regime_starts_from_a_runs_parameters_and_writes_a_trace(whole, folder):
+  workdir = folder / 'continued'
+  choices = ['--config.blocks.size=3', '--config.process.name=uniform']
+  short = ['--config.train.steps=15', '--config.train.eval_every=0', '--config.eval.num=2048']
+  said = _run(
+    [*binary.TINY, *choices, *short, f'--config.init_from={whole}', '--profile=3',
+     f'--workdir={workdir}'], folder / 'continue',
+  )
+  assert f'init_from {whole} at step {STEPS}' in said
+  assert 'arrays taken' in said and 'new: ' in said
+  assert any(path.is_file() for path in (workdir / 'profile').rglob('*.pb'))
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(folder):
+  workdir = folder / 'diverged'
+  wild = ['--config.optim.learning_rate=1e30', '--config.train.checkpoint_every=1']
+  said = _run([*binary.TINY, *wild, f'--workdir={workdir}'], folder / 'diverge', code=2)
+  last = checkpoint.latest_step(workdir)
+  assert f'not finite at step {last + 1}; the checkpoint of step {last} is kept' in said
+  assert 'Traceback' not in said
+  checkpoint.restore_params(workdir, step=last)
+
+
+def test_a_workdir_of_another_config_is_refused_and_left_alone(whole, folder):
+  before = (whole / 'config.json').read_bytes()
+  said = _run([*binary.TINY, '--config.model.width=32', f'--workdir={whole}'], folder / 'x', code=2)
+  assert 'made by another config: model.width is 16 there and 32 here' in said
+  assert (whole / 'config.json').read_bytes() == before
