@@ -53,8 +53,8 @@ def _check(plan, blocks, given):
 def _history(process, blocks, keys, x):
   """Finished tokens as later blocks read them: (x, level)."""
   if blocks.history is None:
-    return x, jnp.zeros(x.shape[:2], jnp.float32)
-  level = jnp.full(x.shape[:2], blocks.history, jnp.float32)
+    return x, jnp.zeros(x.shape[:2], float)
+  level = jnp.full(x.shape[:2], blocks.history, float)
   return process.add_noise(_fold(keys, _HISTORY), x, level), level
 
 
@@ -71,7 +71,7 @@ def sample(
   _check(plan, blocks, given)
   slots = blocks.token_slots(coords)
   x, known, keys = _start(keys, blocks=blocks, process=process, given=given, given_mask=given_mask)
-  matrix = blocks.per_token(plan.matrix)
+  matrix = blocks.per_token(jnp.asarray(plan.matrix, float))
   past = (
     np.arange(plan.num_rows)[:, None] >= plan.ends
     if blocks.history is not None
@@ -190,6 +190,7 @@ def sample_cached(
       )[0],
       None,
     )
+    windows = windows._replace(t=jnp.asarray(windows.t, float), s=jnp.asarray(windows.s, float))
     state, _ = jax.lax.scan(advance, state, jax.tree.map(jnp.asarray, windows))
   return state.x
 
@@ -205,7 +206,7 @@ def guide(network, cond, *, scale, interval=(0.0, 1.0), share_cache):
   """
   twice = lambda tree: jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), tree)
   both = {name: jnp.concatenate([value, jnp.full_like(value, -1)]) for name, value in cond.items()}
-  scale = jnp.asarray(scale, jnp.float32)
+  scale = jnp.asarray(scale, float)
   chex.assert_rank(scale, {0, 1})
 
   def denoise(x, t, s, slots, cache=None, commit=0):

@@ -37,6 +37,7 @@ def get_config(argument='short'):
   c.eval.num, c.eval.features = 1797, True
   c.eval.samples = 16
   if argument == 'long':
+    c.guidance.scale = c.guidance.first = 1.1
     c.train.steps = 6000
     c.train.eval_every = c.train.checkpoint_every = 2000
   elif argument == 'scales':

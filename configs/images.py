@@ -1,11 +1,9 @@
 r"""Image sets read from disk: TFDS layouts (no TensorFlow needed) and folders of pictures.
 
   python -m adiff.main --config=configs/images.py:mnist --config.data.data_dir=DIR --workdir=runs/m
-  python -m adiff.main --config=configs/images.py:cifar10 --config.data.data_dir=DIR --workdir=runs/c
-  python -m adiff.main --config=configs/images.py:folder --config.data.data_dir=DIR --workdir=runs/f
 
-For the first two, DIR holds NAME/VERSION as TFDS lays it out; for `folder`, DIR/CLASS/*.png or .jpg.
-Sized for one accelerator; for a try on a laptop add --config.model.width=64 --config.train.steps=200.
+mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out. folder: DIR/CLASS/*.png or .jpg.
+Sized for one accelerator; on a laptop add --config.model.width=64 --config.train.steps=200.
 """
 
 from configs import base

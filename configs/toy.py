@@ -59,5 +59,5 @@ def get_config(argument='block'):
   c.train.eval_every = 1000
   c.train.checkpoint_every = 1000
   c.eval.batch_size, c.eval.num, c.eval.steps = 512, 4096, ()
-  c.eval.samples = 16 if process == 'gaussian' else 4
+  c.eval.samples = 4 if process == 'masked' else 16
   return c.lock()

@@ -14,6 +14,7 @@ from adiff.data import toy
 from adiff.nn import denoiser
 from adiff.process import gaussian, masked, uniform
 from adiff.solvers import first_order, heun, multistep
+from configs import toy as toy_config
 
 # ---- One attention rule -------------------------------------------------------------------------
 
@@ -125,6 +126,24 @@ def test_it_does_so_for_solvers_of_second_order(name, solver):
     regime.sampler(cached, solver=solver)(*regime.arguments()) for cached in (False, True)
   )
   close(regime.process, plain, cached)
+
+
+@pytest.mark.parametrize('name', [n for n in toy_config.ARGUMENTS if n.endswith('gaussian')])
+def test_in_float64_cached_and_plain_agree_to_eight_digits_for_every_solver(name):
+  regime = tiny.regime(name)
+  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
+    wide = dataclasses.replace(regime, model=regime.model.clone(dtype='float64'))
+    ancestral = dataclasses.replace(regime.process, eta=1.0)
+    parts = dataclasses.replace(regime.parts, process=ancestral)
+    keys, label, _, none = wide.arguments()
+    given = jnp.asarray(np.asarray(wide.data()), jnp.float64)
+    for solver in (first_order.FirstOrder(), heun.Heun(), multistep.Multistep()):
+      one = dataclasses.replace(wide, parts=parts if solver.calls == 1 else wide.parts)
+      plain, cached = (
+        one.sampler(cached, solver=solver)(keys, label, given, none) for cached in (False, True)
+      )
+      assert plain.dtype == jnp.float64
+      np.testing.assert_allclose(cached, plain, rtol=0, atol=1e-8 * float(jnp.abs(plain).max()))
 
 
 def test_a_sample_does_not_depend_on_its_batch(regime):

@@ -1,7 +1,7 @@
 """Our transformer against a peer's with the same weights.
 
-With its modulation switched off, blocks of one token in one stream, the denoiser is the architecture of Qwen3: RMSNorm,
-per-head QK-norm, rotary positions, a gated MLP. So both must give the same logits.
+With its modulation switched off, blocks of one token in one stream, the denoiser is the architecture
+of Qwen3: RMSNorm, per-head QK-norm, rotary positions, a gated MLP. So the logits must be the same.
 """
 
 import jax
@@ -12,8 +12,9 @@ import pytest
 from adiff import blocks
 from adiff.nn import denoiser
 
-torch = pytest.importorskip('torch', reason='the peers extra (torch, transformers) is not installed')
-transformers = pytest.importorskip('transformers', reason='the peers extra is not installed')
+MISSING = 'the peers extra (torch, transformers) is not installed'
+torch = pytest.importorskip('torch', reason=MISSING)
+transformers = pytest.importorskip('transformers', reason=MISSING)
 
 VOCAB, WIDTH, DEPTH, HEADS, TOKENS = 11, 32, 3, 4, 9
 
@@ -44,7 +45,8 @@ def test_the_denoiser_gives_the_logits_of_qwen3_with_the_same_weights():
   kernel = lambda *names: np.concatenate([layers(n).swapaxes(1, 2) for n in names], axis=-1)
 
   # Signals are (scale, shift, gate) of the attention, then of the MLP: gates of one.
-  params['layers']['modulation'] = jnp.tile(jnp.repeat(jnp.array([0.0, 0, 1, 0, 0, 1]), WIDTH), (DEPTH, 1))
+  gates = jnp.repeat(jnp.array([0.0, 0, 1, 0, 0, 1]), WIDTH)
+  params['layers']['modulation'] = jnp.tile(gates, (DEPTH, 1))
   params['layers']['norm_attention']['scale'] = layers('input_layernorm')
   params['layers']['norm_mlp']['scale'] = layers('post_attention_layernorm')
   params['layers']['norm_q']['scale'] = layers('self_attn.q_norm')

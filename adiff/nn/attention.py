@@ -14,8 +14,11 @@ def visible(q: blocks_lib.Slots, k: blocks_lib.Slots, reach=None, sinks=0):
 
 
 def attention(q, k, v, seen):
-  """softmax(q k / sqrt(D)) v where `seen`: q [B, Q, H, D], k and v [B, K, H, D] -> [B, Q, H, D];
-  softmax in float32."""
-  return jax.nn.dot_product_attention(
-    q, k, v, mask=jnp.broadcast_to(seen, (q.shape[0], 1, *seen.shape[2:]))
-  )
+  """softmax(q k / sqrt(D)) v where `seen`: q [B, Q, H, D], k and v [B, K, H, D] -> [B, Q, H, D].
+
+  Scores and softmax are float32 at least. Every slot sees itself, so no row is empty.
+  """
+  wide = jnp.promote_types(q.dtype, jnp.float32)
+  scores = jnp.einsum('bqhd,bkhd->bhqk', q, k, preferred_element_type=wide)
+  scores = jnp.where(seen, scores * q.shape[-1] ** -0.5, jnp.finfo(wide).min)
+  return jnp.einsum('bhqk,bkhd->bqhd', jax.nn.softmax(scores).astype(v.dtype), v)

@@ -130,7 +130,7 @@ class Denoiser(nn.Module):
     commit=0,
     key=None,
   ):
-    """x [B, S] or [B, S, D], t and s [B, S], slots [S] -> (out [B, S, O] float32, cache).
+    """x [B, S] or [B, S, D], t and s [B, S], slots [S] -> (out [B, S, O] float32 or wider, cache).
 
     s, the level asked for, is for networks that are built to use it (flow maps).
     cond: {'label': [B, S]}, -1 for none.
@@ -171,8 +171,8 @@ class Denoiser(nn.Module):
     last = nn.Dense(2 * self.width, dtype=dtype, kernel_init=zeros, name='modulation_out')(signal)
     shift, scale = jnp.split(last, 2, axis=-1)
     h = nn.RMSNorm(dtype=dtype, name='norm_out')(h) * (1 + scale) + shift
-    head = nn.Dense(self.num_outputs, dtype=jnp.float32, kernel_init=zeros, name='out')
-    out = head(h.astype(jnp.float32))
+    wide = jnp.promote_types(dtype, jnp.float32)
+    out = nn.Dense(self.num_outputs, dtype=wide, kernel_init=zeros, name='out')(h.astype(wide))
     return out, append(cache, fresh, slots, commit) if cache is not None and commit else cache
 
   def empty_cache(self, batch, rows, axes) -> Cache:

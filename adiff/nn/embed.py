@@ -5,11 +5,13 @@ import jax.numpy as jnp
 
 
 def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0):
-  """[..] -> [.., width] in float32: cos and sin of scale * value at geometric frequencies (bfloat16
-  would round levels)."""
+  """[..] -> [.., width]: cos and sin of scale * value at geometric frequencies.
+
+  In the default float whatever the network computes in: bfloat16 would round levels.
+  """
   half = width // 2
-  frequency = jnp.exp(-jnp.log(max_period) * jnp.arange(half, dtype=jnp.float32) / half)
-  angle = jnp.multiply.outer(scale * value.astype(jnp.float32), frequency)
+  frequency = jnp.exp(-jnp.log(max_period) * jnp.arange(half, dtype=float) / half)
+  angle = jnp.multiply.outer(scale * value.astype(float), frequency)
   return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
 
 

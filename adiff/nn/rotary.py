@@ -15,8 +15,8 @@ def rotate(x, coords, *, base=100.0):
   axes = coords.shape[-1]
   pair = jnp.arange(half)
   count = -(-half // axes)
-  frequency = base ** (-(pair // axes).astype(jnp.float32) / count)
-  angle = coords.astype(jnp.float32)[..., pair % axes]
+  frequency = base ** (-(pair // axes).astype(float) / count)
+  angle = coords.astype(float)[..., pair % axes]
   angle = angle * jnp.broadcast_to(frequency, angle.shape)
   angle = angle[..., :, None, :] if coords.ndim == 3 else angle[None, :, None, :]
   cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)

@@ -14,6 +14,7 @@ q_t = (1 - t) p + t / V,
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ import jax.numpy as jnp
 from adiff.process import base
 
 FLOOR = 1e-5  # smallest level of the bound
+# The integrand's variance grows as 1 / t, so the bound visits levels with density ~ 1 / (t + NEAR).
+NEAR = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +69,14 @@ class Uniform(base.Process):
     return jnp.where(s == t, xt, xs)
 
   def bound_noise(self, key, x0, u, blocks):
-    t = blocks.per_token(FLOOR + (1 - FLOOR) * u)
+    t = blocks.per_token(FLOOR + (1 - FLOOR) * NEAR * (((1 + NEAR) / NEAR) ** u - 1))
     return self.add_noise(key, x0, t), t
 
   def bound(self, out, x0, xt, t):
     stay, jump = 1 - FLOOR + FLOOR / self.vocab, FLOOR / self.vocab
     channel = -(stay * jnp.log(stay) + (self.vocab - 1) * jump * jnp.log(jump))
-    return (1 - FLOOR) * self._path_kl(out, x0, xt, t) + channel
+    width = (t - FLOOR + (1 - FLOOR) * NEAR) * math.log((1 + NEAR) / NEAR)  # dt / du
+    return width * self._path_kl(out, x0, xt, t) + channel
 
   def _path_kl(self, out, x0, xt, t):
     """The bound's integrand at t > 0, [B, N]."""
