@@ -142,6 +142,16 @@ def regime(folder, options, argument):
   }
 
 
+def exactness(folder, options):
+  """The cached sampler against the plain one, for every row, delay, solver and guidance."""
+  folder.mkdir(parents=True, exist_ok=True)
+  with open(folder / 'pytest.out', 'w') as out:
+    command = [sys.executable, '-m', 'pytest', '-q', '-m', 'soak', 'tests/test_identities.py']
+    code = subprocess.run(command, stdout=out, stderr=out, cwd=ROOT, check=False).returncode
+  said = (folder / 'pytest.out').read_text().strip().splitlines()[-1]
+  return {'passed': code == 0, 'pytest': said.strip('= ')}
+
+
 def samples(folder, options):
   """Digits drawn in one go, and killed and resumed: the same file."""
   folder.mkdir(parents=True, exist_ok=True)
@@ -247,7 +257,7 @@ def main(arguments=None) -> int:
 
   options.folder = options.folder.resolve()
   options.folder.mkdir(parents=True, exist_ok=True)
-  entries = {'kills': kills}
+  entries = {'exactness': exactness, 'kills': kills}
   for argument in toy.ARGUMENTS:
     entries[f'toy-{argument}'] = lambda folder, options, a=argument: regime(folder, options, a)
   if options.samples:

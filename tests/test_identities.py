@@ -128,22 +128,50 @@ def test_it_does_so_for_solvers_of_second_order(name, solver):
   close(regime.process, plain, cached)
 
 
-@pytest.mark.parametrize('name', [n for n in toy_config.ARGUMENTS if n.endswith('gaussian')])
-def test_in_float64_cached_and_plain_agree_to_eight_digits_for_every_solver(name):
+def check_exactness(name, solver, guided, delay):
+  """Cached equals plain: floats in float64 to 1e-8, stochastic steps included; symbols exactly."""
   regime = tiny.regime(name)
-  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
-    wide = dataclasses.replace(regime, model=regime.model.clone(dtype='float64'))
-    ancestral = dataclasses.replace(regime.process, eta=1.0)
-    parts = dataclasses.replace(regime.parts, process=ancestral)
-    keys, label, _, none = wide.arguments()
-    given = jnp.asarray(np.asarray(wide.data()), jnp.float64)
-    for solver in (first_order.FirstOrder(), heun.Heun(), multistep.Multistep()):
-      one = dataclasses.replace(wide, parts=parts if solver.calls == 1 else wide.parts)
-      plain, cached = (
-        one.sampler(cached, solver=solver)(keys, label, given, none) for cached in (False, True)
-      )
-      assert plain.dtype == jnp.float64
-      np.testing.assert_allclose(cached, plain, rtol=0, atol=1e-8 * float(jnp.abs(plain).max()))
+  plan = dataclasses.replace(regime.parts.plan, delay=delay)
+  gaussian_rows = not regime.process.discrete
+  with jax.enable_x64(gaussian_rows), jax.numpy_dtype_promotion('standard'):
+    if gaussian_rows:
+      ancestral = dataclasses.replace(regime.process, eta=1.0 if solver.calls == 1 else 0.0)
+      parts = dataclasses.replace(regime.parts, process=ancestral)
+      regime = dataclasses.replace(regime, model=regime.model.clone(dtype='float64'), parts=parts)
+    keys, label, _, none = regime.arguments()
+    given = jnp.asarray(np.asarray(regime.data()), jnp.float64 if gaussian_rows else jnp.int32)
+    plain, cached = (
+      regime.sampler(cached, solver=solver, guided=guided, plan=plan)(keys, label, given, none)
+      for cached in (False, True)
+    )
+    assert plain.dtype == given.dtype
+    np.testing.assert_allclose(cached, plain, rtol=0, atol=1e-8 * float(jnp.abs(plain).max()))
+
+
+SOLVERS = (first_order.FirstOrder(), heun.Heun(), multistep.Multistep())
+FLOATS = [n for n in toy_config.ARGUMENTS if n.endswith('gaussian')]
+
+
+@pytest.mark.parametrize('name, solver', [
+  *((name, SOLVERS[0]) for name in FLOATS),
+  *((name, solver) for name in ('block-gaussian', 'forcing-gaussian') for solver in SOLVERS[1:]),
+])
+def test_in_float64_cached_and_plain_agree_to_eight_digits(name, solver):
+  check_exactness(name, solver, guided=True, delay=tiny.regime(name).parts.plan.delay)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize('guided', [False, True])
+@pytest.mark.parametrize('delay', [None, 1, 2, 3])
+@pytest.mark.parametrize('solver', SOLVERS)
+@pytest.mark.parametrize('name', toy_config.ARGUMENTS)
+def test_cached_and_plain_agree_for_every_row_delay_and_solver(name, solver, delay, guided):
+  regime = tiny.regime(name)
+  if delay is not None and regime.blocks.history is not None:
+    pytest.skip('a block that reads a clean past waits for it')
+  if regime.process.discrete and solver is not SOLVERS[0]:
+    pytest.skip('this solver follows an ODE')
+  check_exactness(name, solver, guided, delay)
 
 
 def test_a_sample_does_not_depend_on_its_batch(regime):

@@ -1,7 +1,8 @@
 """Our transformer against a peer's with the same weights.
 
-With its modulation switched off, blocks of one token in one stream, the denoiser is the architecture
-of Qwen3: RMSNorm, per-head QK-norm, rotary positions, a gated MLP. So the logits must be the same.
+With its modulation switched off and blocks of one token in one stream, the denoiser is the
+architecture of Qwen3: RMSNorm, per-head QK-norm, rotary positions, a gated MLP. So the logits must
+be the same.
 """
 
 import jax
