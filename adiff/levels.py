@@ -223,15 +223,16 @@ class Plan:
     """
     first_token = np.cumsum([0, *sizes])
     token_block = np.repeat(np.arange(self.num_blocks), sizes)
+    matrix, index = self.matrix, self.index.astype(np.int32)
     runs, done = [], 0
     for row, until, first, end in self.spans:
       tokens = token_block[first_token[first]:first_token[end]]
       window = Window(
         pending=np.int32(first_token[done]),
         start=np.int32(first_token[first]),
-        t=self.matrix[row:until, tokens],
-        s=self.matrix[row + 1:until + 1, tokens],
-        index=self.index[row:until, tokens].astype(np.int32),
+        t=matrix[row:until, tokens],
+        s=matrix[row + 1:until + 1, tokens],
+        index=index[row:until, tokens],
       )
       shape = (int(first_token[first] - first_token[done]), len(tokens), until - row)
       if not runs or runs[-1][0] != shape:
