@@ -45,7 +45,7 @@ CHOICES = dict(
       log_snr=(-10.0, 9.0),  # ends of the bound's integral
     ),
     masked=dict(),
-    uniform=dict(),
+    uniform=dict(objective='cross_entropy'),  # or bound
   ),
   draw=dict(
     # shared: one level an example instead of one a block

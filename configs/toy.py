@@ -52,12 +52,14 @@ def get_config(argument='block'):
   base.choose(c, 'draw', draw)
   c.atoms.zero = zero
   c.plan.steps, c.plan.delay = steps, delay
+  if process == 'uniform':
+    c.plan.steps = 2 * steps  # a token may jump more than once: finer steps for the same error
   base.choose(c, 'model', 'denoiser', width=64, depth=3, heads=4, rotary_base=100.0)
   c.cond_dropout = 0.1
   c.optim.learning_rate = 2e-3
   c.train.steps, c.train.batch_size = 2000, 128
   c.train.eval_every = 1000
   c.train.checkpoint_every = 1000
-  c.eval.batch_size, c.eval.num, c.eval.steps = 512, 4096, ()
+  c.eval.batch_size, c.eval.num, c.eval.steps = 512, 2048, ()
   c.eval.samples = 4 if process == 'masked' else 16
   return c.lock()

@@ -28,11 +28,22 @@ NEAR = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Uniform(base.Process):
-  """Replacement by one of `vocab` symbols."""
+  """Replacement by one of `vocab` symbols.
+
+  objective: 'cross_entropy', -log p(x0 | xt), the auxiliary loss of D3PM (eq. 5), or 'bound'. Both
+  are least at the true p(x0 | xt); the bound's integrand has a variance that grows as 1 / t.
+  """
 
   vocab: int
+  objective: str = 'cross_entropy'
 
   discrete = True
+
+  def __post_init__(self):
+    if self.objective not in ('cross_entropy', 'bound'):
+      raise ValueError(
+        f'process.objective={self.objective!r} is unknown; choose cross_entropy or bound'
+      )
 
   @property
   def num_inputs(self) -> int:
@@ -58,7 +69,12 @@ class Uniform(base.Process):
     return weighted / jnp.sum(weighted, axis=-1, keepdims=True)
 
   def loss(self, out, x0, xt, t):
-    return jnp.where(t == 0, 0, self._path_kl(out, x0, xt, jnp.maximum(t, FLOOR)))
+    level = jnp.maximum(t, FLOOR)
+    if self.objective == 'bound':
+      return jnp.where(t == 0, 0, self._path_kl(out, x0, xt, level))
+    found = self.x0_hat(out, xt, level)
+    chosen = jnp.take_along_axis(found, x0[..., None], axis=-1)[..., 0]
+    return jnp.where(t == 0, 0, -jnp.log(jnp.maximum(chosen, 1e-37)))
 
   def step(self, key, out, xt, t, s):
     keep = (1 - t) / jnp.where(s == 1, 1, 1 - s)  # of the noise between s and t
