@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from adiff.process import uniform
 
@@ -64,3 +65,22 @@ def test_losses_are_finite_at_both_ends():
   cost = lambda out: jnp.sum(PROCESS.loss(out, x0, jnp.array([[0, 1, 2, 1]]), ends))
   value, grads = jax.value_and_grad(cost)(out)
   assert np.isfinite(value) and np.all(np.isfinite(grads))
+
+
+@pytest.mark.parametrize('objective', ['cross_entropy', 'bound'])
+def test_both_objectives_are_least_at_the_true_law(objective):
+  process = uniform.Uniform(3, objective=objective)
+  law = np.array([0.6, 0.3, 0.1], np.float32)
+  x0, xt = (jnp.asarray(axis.reshape(1, -1)) for axis in np.mgrid[:3, :3].astype(np.int32))
+
+  def expected(logits, level):
+    """The mean over x0 ~ law and xt ~ q(xt | x0)."""
+    t = jnp.full(x0.shape, level)
+    weight = law[x0] * jnp.where(x0 == xt, 1 - 2 * level / 3, level / 3)
+    out = jnp.broadcast_to(logits, (*x0.shape, 3))
+    return jnp.sum(weight * process.loss(out, x0, xt, t))
+
+  for level in (0.1, 0.5, 0.9):
+    found = jax.grad(expected)(jnp.log(law), level)
+    np.testing.assert_allclose(found, 0, atol=2e-6)
+    assert expected(jnp.log(law), level) < expected(jnp.zeros(3), level)
