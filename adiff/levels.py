@@ -12,6 +12,11 @@ Forcing, arXiv:2407.01392):
     0   1                        .5  1                        0   0
     0   .5                       .25 .75
     0   0                        0   .5   ...
+
+With delay < steps a block starts from a past that is still noisy. That is fast and, where the past
+is read as noisy as it is, well defined, but its law is approximate even for a perfect causal
+network: an earlier block's step takes no notice of what later blocks already say about it. At
+delay = steps the law is that of the data.
 """
 
 import dataclasses

@@ -25,7 +25,7 @@ def test_parts_are_what_the_config_says():
   parts = build.build(toy.get_config('forcing-gaussian'))
   assert isinstance(parts.process, gaussian.Gaussian) and parts.process.clip is None
   assert parts.blocks.sizes == (2, 2, 2) and parts.blocks.history is None
-  assert parts.plan.delay == 16 and parts.plan.budgets == (32,) * 3
+  assert parts.plan.delay is None and parts.plan.budgets == (32,) * 3
   assert parts.model.width == 64 and parts.model.num_outputs == parts.spec.dim
   assert parts.recipe.history_cond, 'without a history level the past keeps its condition'
   t = np.asarray(parts.draw(jax.random.key(0), (50, 2)))
