@@ -96,7 +96,7 @@ def _train(config, workdir, profile, progress):
     _tracing(workdir, profile) as trace,
   ):
     for step, batch in source.iterate(start):
-      if step == config.train.steps:
+      if step >= config.train.steps:  # a checkpoint may lie beyond the end
         break
       trace(step - start)
       state, scalars = update(state, sharding.put_batch(mesh, batch))
