@@ -5,6 +5,8 @@ import os
 
 import ml_collections
 
+from adiff import manifest
+
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'guidance', 'eval', 'mesh')
 OPTIONAL = ('plan.delay',)  # a whole number, or null
@@ -14,8 +16,8 @@ FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep')
 def claim(workdir, config, contract):
   """Makes the workdir ours, or checks that it is; writes both files.
 
-  Raises ValueError when another config made it, naming the first difference, and OSError when it
-  cannot be written.
+  Raises ValueError when another config made it, naming the first difference, or when it holds
+  checkpoints without a config; OSError when it cannot be written.
   """
   try:
     os.makedirs(workdir, exist_ok=True)
@@ -32,6 +34,11 @@ def claim(workdir, config, contract):
         'choose a new --workdir, or restore that value'
       )
     check_contract(workdir, contract)
+  elif manifest.steps(workdir):
+    raise ValueError(
+      f'workdir {workdir} holds checkpoints but no config.json that says what they are; restore '
+      'that file from a backup, or choose a new --workdir'
+    )
   _write(workdir, 'config.json', ours)
   _write(workdir, 'contract.json', contract)
 

@@ -80,6 +80,10 @@ def _tear(workdir):
   (workdir / 'config.json').write_text(text[:len(text) // 2])
 
 
+def _anonymous(workdir):
+  (workdir / 'config.json').unlink()
+
+
 def _list(workdir):
   (workdir / 'config.json').write_text('[1, 2]')
 
@@ -185,6 +189,8 @@ CASES = (
         'seed', 'another config', '--workdir'),
   _used('a damaged contract', ' '.join(binary.TINY), 'data', 'another data set', spoil=_contract),
   _used('a torn config at resuming', ' '.join(binary.TINY), 'config.json', 'JSON', spoil=_tear),
+  _used('checkpoints without a config', ' '.join(binary.TINY), 'config.json', '--workdir',
+        spoil=_anonymous),
   _used('all checkpoints cut', ' '.join(binary.TINY), 'damaged', spoil=_truncate),
   # Evaluation and sampling.
   _used('a torn config', '--mode=eval', 'config.json', 'JSON', spoil=_tear),

@@ -61,8 +61,35 @@ def _version_folder(data_dir, name):
   return max(versions, key=lambda p: tuple(int(part) for part in p.name.split('.')))
 
 
+class _Images(spec.Source):
+  """What both kinds share; they have codec, splits, _num_classes and _store(split)."""
+
+  @functools.cached_property
+  def spec(self):
+    return spec.of_codec(self.codec, num_classes=self._num_classes)
+
+  @property
+  def exact(self):
+    return {}
+
+  @functools.cached_property
+  def _stores(self):
+    return {split: self._store(split) for split in self.splits}
+
+  def size(self, split):
+    return self._stores[spec.check_split(split, self.splits)].size
+
+  def images(self, split, indices=slice(None)):
+    """Images uint8 [n, H, W, C] and labels int32 [n] of a split, or of `indices` in it."""
+    return self._stores[spec.check_split(split, self.splits)].get(indices)
+
+  def rows(self, split, indices):
+    images, labels = self.images(split, indices)
+    return {'tokens': self.codec.encode(images), 'label': labels}
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
-class TfdsImages(spec.Source):
+class TfdsImages(_Images):
   """Images of a TFDS folder in ArrayRecord format, read with random access and no TensorFlow.
 
   codec_factory: (shape, levels) -> codec. name: folder under `data_dir`, such as 'mnist' or
@@ -112,25 +139,13 @@ class TfdsImages(spec.Source):
     return self.codec_factory(tuple(self._builder.info.features['image'].shape), LEVELS)
 
   @functools.cached_property
-  def spec(self):
-    return spec.of_codec(self.codec, num_classes=self._num_classes)
-
-  @functools.cached_property
   def splits(self):
     return ('train', 'test' if 'test' in self._builder.info.splits else 'validation')
-
-  @property
-  def exact(self):
-    return {}
 
   @functools.cached_property
   def fingerprint(self):
     files = sorted((p.name, p.stat().st_size) for p in self._folder.iterdir() if p.is_file())
     return spec.digest(self.name, self._folder.name, repr(files))
-
-  @functools.cached_property
-  def _stores(self):
-    return {split: self._store(split) for split in self.splits}
 
   def _store(self, split):
     records = self._builder.as_data_source(split)
@@ -143,24 +158,13 @@ class TfdsImages(spec.Source):
     return Store(decode, len(records), shape=self._builder.info.features['image'].shape,
                  ram_bytes=self.ram_bytes)
 
-  def size(self, split):
-    return self._stores[spec.check_split(split, self.splits)].size
-
-  def images(self, split, indices=slice(None)):
-    """Images uint8 [n, H, W, C] and labels int32 [n] of a split, or of `indices` in it."""
-    return self._stores[spec.check_split(split, self.splits)].get(indices)
-
-  def rows(self, split, indices):
-    images, labels = self.images(split, indices)
-    return {'tokens': self.codec.encode(images), 'label': labels}
-
 
 def _relative_files(root):
   return sorted(p.relative_to(root).as_posix() for p in root.rglob('*')
                 if p.suffix.lower() in _SUFFIXES and p.is_file())
 
 
-class ImageFolder(spec.Source):
+class ImageFolder(_Images):
   """Pictures in `data_dir`, either data_dir/CLASS/*.png|jpg or a flat folder without labels.
 
   Each is resized so that its short side is `size` and cropped in the centre. The split depends on
@@ -206,33 +210,26 @@ class ImageFolder(spec.Source):
     names = self._files['train'] + self._files['test']
     return tuple(sorted({name.split('/')[0] for name in names if '/' in name}))
 
+  @property
+  def _num_classes(self):
+    return len(self.classes)
+
   @functools.cached_property
   def codec(self):
     """The codec that `codec_factory` made for these images."""
     return self.codec_factory(self.shape, LEVELS)
 
-  @functools.cached_property
-  def spec(self):
-    return spec.of_codec(self.codec, num_classes=len(self.classes))
-
   @property
   def splits(self):
     return ('train', 'test')
-
-  @property
-  def exact(self):
-    return {}
 
   @functools.cached_property
   def fingerprint(self):
     files = [(name, (self._root / name).stat().st_size) for name in _relative_files(self._root)]
     return spec.digest(repr((files, self.shape, self.test_every)))
 
-  @functools.cached_property
-  def _stores(self):
-    return {split: self._store(self._files[split]) for split in self.splits}
-
-  def _store(self, names):
+  def _store(self, split):
+    names = self._files[split]
     index = {name: label for label, name in enumerate(self.classes)}
 
     def decode(indices):
@@ -251,14 +248,3 @@ class ImageFolder(spec.Source):
           f'{self._root / name} is no readable image; remove it or save it again') from error
     picture = PIL.ImageOps.fit(picture, self.shape[:2], PIL.Image.Resampling.BICUBIC)
     return np.asarray(picture, np.uint8).reshape(self.shape)
-
-  def size(self, split):
-    return self._stores[spec.check_split(split, self.splits)].size
-
-  def images(self, split, indices=slice(None)):
-    """Images uint8 [n, H, W, C] and labels int32 [n] of a split, or of `indices` in it."""
-    return self._stores[spec.check_split(split, self.splits)].get(indices)
-
-  def rows(self, split, indices):
-    images, labels = self.images(split, indices)
-    return {'tokens': self.codec.encode(images), 'label': labels}
