@@ -19,7 +19,7 @@ from adiff import blocks as blocks_lib
 from adiff import levels, optim
 from adiff import recipe as recipe_lib
 from adiff.codec import patches, pyramid
-from adiff.data import digits, images, toy
+from adiff.data import chain, digits, images, mixture
 from adiff.data import spec as spec_lib
 from adiff.nn import denoiser
 from adiff.process import base as process_base
@@ -29,8 +29,8 @@ from adiff.solvers import first_order, heun, multistep
 
 CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
 DATA = {
-  'chain': toy.Chain,
-  'mixture': toy.Mixture,
+  'chain': chain.Chain,
+  'mixture': mixture.Mixture,
   'digits': lambda codec: digits.Digits(codec(digits.SHAPE, digits.LEVELS)),
   'tfds': lambda codec, dataset, data_dir: images.TfdsImages(codec, dataset, data_dir),
   'image_folder': lambda codec, data_dir, size, channels: images.ImageFolder(
@@ -81,6 +81,11 @@ class Parts:
   @property
   def spec(self) -> spec_lib.Spec:
     return self.source.spec
+
+  @property
+  def reveals(self):
+    """Of `likelihood.bound`: a network that was trained on pure noise alone is judged there."""
+    return tuple((n,) for n in self.blocks.sizes) if self.config.draw.name == 'ones' else None
 
   @property
   def guidance(self) -> np.ndarray:

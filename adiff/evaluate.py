@@ -31,6 +31,7 @@ class Bound:
       blocks=parts.blocks,
       process=parts.process,
       coords=parts.spec.coords,
+      reveals=parts.reveals,
     )
     self._one = jax.jit(one)
 
@@ -58,7 +59,7 @@ class Bound:
     found = likelihood.summary(nats, level, dims=parts.spec.dims)
     return {
       **found,
-      'is_likelihood': likelihood.is_exact(parts.blocks, parts.process),
+      'is_likelihood': likelihood.is_exact(parts.blocks, parts.process, parts.reveals),
       'dequantisation': dequantisation(parts),
     }
 

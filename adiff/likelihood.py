@@ -3,34 +3,59 @@
 The chain rule over blocks, -log p(x0) = sum_k -log p(block k | clean blocks before it), holds when
 the history is clean, so every model is evaluated with a clean history copy, however it was trained.
 Each block's term is the process's own bound, estimated at levels stratified over batch x blocks.
-With masked tokens and blocks of one token it is no estimate but the number itself: exactly one of
-one token is masked.
+With masked tokens the bound belongs to a sampler that reveals so many random tokens in each call
+(ARDM, arXiv:2110.02037, section 3): one at a time unless `reveals` says otherwise. Where every
+block is revealed in one call, as in autoregression and in next-scale prediction, it is no estimate
+but the likelihood itself.
 """
 
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from adiff import levels
 
 
-def bound(denoise, key, x0, *, blocks, process, coords):
+def bound(denoise, key, x0, *, blocks, process, coords, reveals=None):
   """One unbiased sample of the bound: (nats [B, K], level of each block [B, K]). denoise and coords
-  as in `loss`."""
+  as in `loss`.
+
+  reveals: for masked tokens, how many of a block's tokens each call of the sampler reveals, a tuple
+  a block that sums to its size; None: one at a time.
+  """
   blocks = dataclasses.replace(blocks, history=0.0)
   key_level, key_noise = jax.random.split(key)
   u = levels.uniform()(key_level, (x0.shape[0], blocks.num_blocks))
+  u, weight = (u, 1) if reveals is None else _at_calls(u, reveals, blocks.sizes)
   xt, t = process.bound_noise(key_noise, x0, u, blocks)
   x, t_slots = blocks.pack(xt, x0, t)
   out, _ = denoise(x, t_slots, t_slots, blocks.slots(coords))
   nats = process.bound(blocks.unpack(out), x0, xt, t)
-  return blocks.per_block(nats), t[:, blocks.first_token[:-1]]
+  return blocks.per_block(nats) * weight, t[:, blocks.first_token[:-1]]
 
 
-def is_exact(blocks, process) -> bool:
-  """Is the bound the likelihood itself, without noise? (One masked token a block.)"""
-  return max(blocks.sizes) == 1 and hasattr(process, 'mask_id')
+def _at_calls(u, reveals, sizes):
+  """u [B, K] at which as many tokens are masked as before a random call, and the weight that makes
+  the bound there that of all calls."""
+  for own, size in zip(reveals, sizes, strict=True):
+    if min(own) < 1 or sum(own) != size:
+      raise ValueError(f'reveals {own} must be positive and sum to the block size {size}')
+  calls = np.array([len(own) for own in reveals])
+  now, left = (np.zeros((len(sizes), calls.max()), np.float32) for _ in range(2))
+  for k, own in enumerate(reveals):
+    now[k, :len(own)], left[k, :len(own)] = own, np.cumsum(own[::-1])[::-1]
+  call = jnp.minimum((u * jnp.float32(calls)[None]).astype(jnp.int32), calls[None] - 1)
+  pick = lambda table: jnp.take_along_axis(jnp.asarray(table)[None], call[..., None], 2)[..., 0]
+  sizes = jnp.asarray(sizes, jnp.float32)[None]
+  return (pick(left) - 0.5) / sizes, pick(now) * jnp.float32(calls)[None] / sizes
+
+
+def is_exact(blocks, process, reveals=None) -> bool:
+  """Is the bound the likelihood itself, without noise? (Each block revealed in one call.)"""
+  one_call = max(blocks.sizes) == 1 if reveals is None else max(map(len, reveals)) == 1
+  return one_call and hasattr(process, 'mask_id')
 
 
 def interval(values):

@@ -10,8 +10,8 @@ import ml_collections
 
 CHOICES = dict(
   data=dict(
-    # a Markov chain, exact answers known (symbols)
-    chain=dict(num_tokens=6, vocab=3, size=65536, seed=0),
+    # a Markov chain, exact answers known (symbols); with the sides of a pyramid, a tree
+    chain=dict(num_tokens=6, vocab=3, size=65536, seed=0, sides=()),
     # a Gaussian mixture, likewise (floats)
     mixture=dict(num_tokens=6, dim=1, components=3, size=65536, seed=0),
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels

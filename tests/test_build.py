@@ -63,7 +63,7 @@ def test_what_cannot_work_is_refused_in_words(changes, words):
 
 
 def test_blocks_must_cover_the_tokens_of_the_data():
-  config = toy.get_config('scales')
+  config = toy.get_config('scales_denoised')
   with config.unlocked():
     config.data.num_tokens = 20
   with pytest.raises(ValueError, match='blocks sum to 21 tokens but chain rows have 20'):

@@ -10,7 +10,8 @@ import tiny
 
 from adiff import blocks as blocks_lib
 from adiff import levels, likelihood, mask, sampler
-from adiff.data import toy
+from adiff.data import chain as chain_lib
+from adiff.data import mixture as mixture_lib
 from adiff.nn import denoiser
 from adiff.process import gaussian, masked, uniform
 from adiff.solvers import first_order, heun, multistep
@@ -338,7 +339,7 @@ def excess(denoise, x0, log_prob, *, blocks, process, coords, samples=8):
 @pytest.mark.parametrize('size', SIZES)
 @pytest.mark.parametrize('name', ['masked', 'uniform'])
 def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_chain(name, size):
-  chain, blocks = toy.Chain(num_tokens=4, vocab=3), blocks_lib.equal(4, size)
+  chain, blocks = chain_lib.Chain(num_tokens=4, vocab=3), blocks_lib.equal(4, size)
   process = masked.Masked(3) if name == 'masked' else uniform.Uniform(3)
   exact = {
     'masked': lambda: tiny.exact_masked(chain, blocks, process),
@@ -355,7 +356,7 @@ def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_chain(name, size):
 
 @pytest.mark.parametrize('size, prediction', [(1, 'v'), (2, 'x0'), (4, 'v')])
 def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_mixture(size, prediction):
-  mixture, blocks = toy.Mixture(num_tokens=4, dim=1), blocks_lib.equal(4, size)
+  mixture, blocks = mixture_lib.Mixture(num_tokens=4, dim=1), blocks_lib.equal(4, size)
   process = gaussian.Gaussian(1, prediction=prediction, log_snr=(-10.0, 9.0))
   x0, _ = mixture.draw(2048, seed=3)
   mean, error = excess(
@@ -368,7 +369,7 @@ def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_mixture(size, predi
 
 def chain_law(blocks, plan):
   """p value of 8,192 samples of the exact masked denoiser of a chain of three tokens."""
-  chain, process = toy.Chain(num_tokens=3, vocab=3), masked.Masked(3)
+  chain, process = chain_lib.Chain(num_tokens=3, vocab=3), masked.Masked(3)
 
   def denoise(x, t, s, slots, cache=None, commit=0):
     return jnp.log(jnp.maximum(chain.posterior(x, process.mask_id), 1e-30)), cache

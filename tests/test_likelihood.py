@@ -1,6 +1,7 @@
 """Bounds in nats: exact where they can be, and their report."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 
 from adiff import blocks as blocks_lib
 from adiff import likelihood
+from adiff.data import chain as chain_lib
 from adiff.process import gaussian, masked, uniform
 
 COORDS = np.arange(6)[:, None]
@@ -19,10 +21,11 @@ def zero_logits(x, t, s, slots):
   return jnp.zeros((*x.shape[:2], 3)), None
 
 
-def bound(blocks, process=None, denoise=zero_logits, key=0, x0=X0):
+def bound(blocks, process=None, denoise=zero_logits, key=0, x0=X0, reveals=None):
   process = process or masked.Masked(3)
   return likelihood.bound(
-    denoise, jax.random.key(key), x0, blocks=blocks, process=process, coords=COORDS
+    denoise, jax.random.key(key), x0, blocks=blocks, process=process, coords=COORDS,
+    reveals=reveals,
   )
 
 
@@ -40,9 +43,49 @@ def test_every_number_of_masked_tokens_is_equally_often_met():
   np.testing.assert_array_equal(counts, [96, 96])  # stratified: exactly half
 
 
+def chain_posterior(chain):
+  def denoise(x, t, s, slots):
+    return jnp.log(jnp.maximum(chain.posterior(x, chain.vocab), 1e-30)), None
+
+  return denoise
+
+
+@pytest.mark.parametrize('reveals', [(4,), (2, 2), (1, 3), (3, 1), (1, 1, 1, 1)])
+def test_revealing_tokens_together_costs_what_enumeration_says(reveals):
+  chain = chain_lib.Chain(num_tokens=4)
+  x0 = jnp.asarray(chain.draw(512, seed=3))
+  expected, orders = 0, list(itertools.permutations(range(4)))
+  for order in orders:
+    known = np.full(x0.shape, chain.vocab)
+    for n, done in zip(reveals, np.cumsum([0, *reveals]), strict=False):
+      now = list(order[done:done + n])
+      p = chain.posterior(jnp.asarray(known), chain.vocab)
+      own = jnp.take_along_axis(p, x0[..., None], -1)[..., 0]
+      expected -= np.log(np.asarray(own)[:, now]).sum(1).mean() / len(orders)
+      known[:, now] = np.asarray(x0)[:, now]
+  one = jax.jit(lambda key: likelihood.bound(
+    chain_posterior(chain), key, x0, blocks=blocks_lib.whole(4), process=masked.Masked(3),
+    coords=COORDS[:4], reveals=(reveals,))[0].mean())
+  nats = np.array([one(jax.random.key(i)) for i in range(200)])
+  assert abs(nats.mean() - expected) < 4 * nats.std() / 200**0.5 + 1e-4
+
+
+def test_blocks_revealed_in_one_call_have_a_likelihood_without_noise():
+  values = [bound(blocks_lib.equal(6, 3), key=key, reveals=((3,), (3,)))[0] for key in range(2)]
+  np.testing.assert_array_equal(*values)
+  np.testing.assert_allclose(values[0], 3 * np.log(3), rtol=1e-5)
+
+
+def test_reveals_that_do_not_sum_to_the_block_are_refused():
+  with pytest.raises(ValueError, match='block size 3'):
+    bound(blocks_lib.equal(6, 3), reveals=((3,), (2,)))
+
+
 def test_only_one_masked_token_a_block_is_the_likelihood_itself():
   assert likelihood.is_exact(blocks_lib.tokens(6), masked.Masked(3))
   assert not likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3))
+  assert likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3), ((2,),) * 3)
+  assert not likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3), ((2,), (1, 1), (2,)))
   assert not likelihood.is_exact(blocks_lib.tokens(6), uniform.Uniform(3))
   assert not likelihood.is_exact(blocks_lib.tokens(6), gaussian.Gaussian(1))
 

@@ -42,6 +42,16 @@ def of_codec(codec, *, num_classes):
       decode=codec.decode, image_levels=codec.levels)
 
 
+def of_sequence(num_tokens, *, vocab, dim, num_classes, coords=None):
+  """The `Spec` of examples that are their own tokens; coords int [N, A], or None: 0 .. N - 1."""
+  if coords is None:
+    coords = np.arange(num_tokens)[:, None]
+  return Spec(
+      num_tokens=num_tokens, grid=(num_tokens,), vocab=vocab, dim=dim,
+      coords=np.asarray(coords, np.int32), num_classes=num_classes,
+      dims=num_tokens * max(dim, 1), bin=None, decode=np.asarray, image_levels=0)
+
+
 class Source(abc.ABC):
   """A data set with random access. Rows are pure functions of (split, index)."""
 

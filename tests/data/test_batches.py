@@ -5,12 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from adiff.data import batches, toy
+from adiff.data import batches
+from adiff.data import chain as chain_lib
 
 
 @pytest.fixture(scope='module')
 def source():
-  return toy.Chain(num_tokens=4, vocab=3, size=24)
+  return chain_lib.Chain(num_tokens=4, vocab=3, size=24)
 
 
 def assert_same(a, b):
@@ -68,7 +69,7 @@ def test_iteration_yields_the_batches_from_its_start(source):
 
 
 def test_an_error_in_the_background_reaches_the_reader(source):
-  class Broken(toy.Chain):
+  class Broken(chain_lib.Chain):
     def rows(self, split, indices):
       raise OSError('the disk is gone')
   stream = batches.Batches(Broken(num_tokens=4, vocab=3, size=24), 'train', 8, seed=1)

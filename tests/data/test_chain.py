@@ -1,4 +1,4 @@
-"""Toy sources: everything said to be exact is checked by enumeration or integration."""
+"""Everything said to be exact of a chain is checked by enumeration."""
 
 import itertools
 
@@ -7,17 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiff.data import toy
+from adiff.data import chain as chain_lib
+from adiff.data import mixture as mixture_lib
 
 
 @pytest.fixture(scope='module')
 def chain():
-  return toy.Chain(num_tokens=4, vocab=3, size=20000)
-
-
-@pytest.fixture(scope='module')
-def mixture():
-  return toy.Mixture(num_tokens=3, dim=2, components=3, size=20000)
+  return chain_lib.Chain(num_tokens=4, vocab=3, size=20000)
 
 
 @pytest.fixture(scope='module')
@@ -69,7 +65,7 @@ def test_the_uniform_posterior_leaves_the_token_itself_out(chain, strings):
 
 @pytest.mark.parametrize('num_tokens, vocab', [(4, 3), (12, 3), (5, 20)])
 def test_chain_samples_pass_their_law_test_and_others_fail(num_tokens, vocab):
-  chain = toy.Chain(num_tokens=num_tokens, vocab=vocab, size=40000)
+  chain = chain_lib.Chain(num_tokens=num_tokens, vocab=vocab, size=40000)
   samples = chain.rows('train', np.arange(chain.size('train')))['tokens']
   assert chain.law_test(samples)['p_value'] > 1e-3
   shuffled = np.random.default_rng(0).permuted(samples, axis=0)
@@ -77,7 +73,7 @@ def test_chain_samples_pass_their_law_test_and_others_fail(num_tokens, vocab):
 
 
 def test_a_law_test_of_true_samples_is_uniform():
-  chain = toy.Chain(num_tokens=8, vocab=4)
+  chain = chain_lib.Chain(num_tokens=8, vocab=4)
   values = [chain.law_test(chain.draw(4000, seed=10 + i))['p_value'] for i in range(200)]
   assert abs(np.mean(values) - 0.5) < 4 * np.sqrt(1 / 12 / 200)
   assert 0.01 < np.mean(np.array(values) < 0.1) < 0.2
@@ -88,7 +84,7 @@ def test_a_law_test_with_too_few_samples_is_refused(chain):
     chain.law_test(chain.draw(3, seed=9))
 
 
-@pytest.mark.parametrize('make', [toy.Chain, toy.Mixture])
+@pytest.mark.parametrize('make', [chain_lib.Chain, mixture_lib.Mixture])
 def test_splits_are_independent_draws_fixed_by_the_seed(make):
   one, two, other = make(size=800), make(size=800), make(size=800, seed=1)
   assert (one.size('train'), one.size('test')) == (800, 100)
@@ -100,64 +96,44 @@ def test_splits_are_independent_draws_fixed_by_the_seed(make):
     one.rows('valid', np.arange(2))
 
 
-def test_labels_of_a_mixture_are_its_components_and_a_chain_has_none(mixture, chain):
-  rows = mixture.rows('train', np.arange(5000))
-  assert rows['tokens'].dtype == np.float32 and rows['label'].dtype == np.int32
-  assert mixture.spec.num_classes == 3
-  assert np.mean(mixture.posterior(rows['tokens']).argmax(1) == rows['label']) > 0.9
-  assert set(chain.rows('train', np.arange(4))['label']) == {-1}
-
-
-def test_the_density_of_a_mixture_integrates_to_one():
-  mixture = toy.Mixture(num_tokens=1, dim=2)
-  axis = np.linspace(-4, 4, 401)
-  points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 1, 2)
-  log_prob = mixture.log_prob(points)
-  cell = (axis[1] - axis[0]) ** 2
-  np.testing.assert_allclose(np.exp(log_prob).sum() * cell, 1, atol=1e-6)
-  nats = -np.sum(np.exp(log_prob) * log_prob) * cell
-  assert abs(nats - mixture.exact['nats']) < 5 * mixture.exact['nats_se'] + 1e-6
-
-
-def test_the_entropy_of_a_mixture_is_what_its_draws_say(mixture):
-  nats = -mixture.log_prob(mixture.rows('train', np.arange(20000))['tokens'])
-  assert abs(nats.mean() - mixture.exact['nats']) < 4 * nats.std() / np.sqrt(len(nats))
-  assert mixture.exact['nats_se'] < 0.005
-
-
-def test_mixture_samples_pass_their_law_test_and_others_fail(mixture):
-  tokens = mixture.rows('train', np.arange(20000))['tokens']
-  assert mixture.law_test(tokens)['p_value'] > 1e-3
-  assert mixture.law_test(1.1 * tokens)['p_value'] < 1e-6
-  shuffled = np.random.default_rng(0).permuted(tokens, axis=0)
-  assert mixture.law_test(shuffled)['p_value'] < 1e-6
-
-
-def test_the_exact_denoiser_equals_importance_weighted_draws(mixture):
-  rng = np.random.default_rng(5)
-  draws = mixture.draw(2**17, seed=7)[0].astype(np.float64)
-  alpha = np.array([[0.8, 0.2, 0.5]], np.float32)
-  sigma = np.array([[0.6, 0.9, 0.8]], np.float32)
-  xt = alpha[..., None] * draws[:1] + sigma[..., None] * rng.normal(size=(1, 3, 2))
-  xt = xt.astype(np.float32)
-  actual = jax.jit(mixture.denoise)(xt, alpha, sigma)
-  error = (xt - alpha[..., None] * draws) / sigma[..., None]
-  weights = np.exp(-0.5 * np.sum(error**2, (1, 2)))
-  expected = np.einsum('b,bnd->nd', weights, draws) / weights.sum()
-  assert actual.dtype == jnp.float32
-  np.testing.assert_allclose(actual[0], expected, atol=0.02)
-
-
-def test_the_exact_denoiser_returns_clean_tokens_and_the_mean_of_noise(mixture):
-  x = mixture.draw(4, seed=3)[0]
-  ones, zeros = np.ones((4, 3), np.float32), np.zeros((4, 3), np.float32)
-  np.testing.assert_allclose(mixture.denoise(jnp.asarray(x), ones, zeros), x, atol=1e-6)
-  weights, means, _ = mixture.law
-  mean = np.broadcast_to((weights @ means).reshape(1, 3, 2), x.shape)
-  np.testing.assert_allclose(mixture.denoise(jnp.asarray(x), zeros, ones), mean, atol=1e-6)
-
-
-@pytest.mark.parametrize('make', [lambda: toy.Chain(vocab=1), lambda: toy.Mixture(dim=0)])
-def test_a_source_too_small_to_exist_is_refused(make):
+def test_a_chain_too_small_to_exist_is_refused():
   with pytest.raises(ValueError, match='too small'):
-    make()
+    chain_lib.Chain(vocab=1)
+
+
+# A tree: the cell above a token is its predecessor.
+
+
+def test_the_predecessor_in_a_pyramid_is_the_cell_above():
+  tree = chain_lib.Chain(num_tokens=21, sides=(1, 2, 4))
+  scale, row, column = tree.spec.coords.T
+  for token in range(1, 21):
+    parent = tree.parents[token]
+    assert scale[parent] == scale[token] - 1
+    cell = 4 // 2 ** scale[parent]
+    assert row[token] // cell * cell == row[parent]
+    assert column[token] // cell * cell == column[parent]
+  assert tree.parents[0] == -1
+
+
+def test_tree_probabilities_sum_to_one_give_the_entropy_and_the_marginals():
+  tree = chain_lib.Chain(num_tokens=5, vocab=3, sides=(1, 2), size=40000)
+  strings = np.array(list(itertools.product(range(3), repeat=5)))
+  log_prob = tree.log_prob(strings)
+  np.testing.assert_allclose(np.exp(log_prob).sum(), 1, rtol=1e-12)
+  np.testing.assert_allclose(-np.sum(np.exp(log_prob) * log_prob), tree.exact['nats'], rtol=1e-12)
+
+
+def test_tree_samples_pass_their_law_test_and_strings_of_a_chain_fail():
+  tree = chain_lib.Chain(num_tokens=21, sides=(1, 2, 4), size=8000)
+  assert tree.law_test(tree.draw(8000, seed=5))['p_value'] > 1e-3
+  chain = chain_lib.Chain(num_tokens=21)
+  assert tree.law_test(chain.draw(8000, seed=5))['p_value'] < 1e-6
+  rotated = tree.draw(8000, seed=5)
+  rotated[:, 5:] = np.roll(rotated[:, 5:], 1, axis=1)
+  assert tree.law_test(rotated)['p_value'] < 1e-6
+
+
+def test_sides_that_do_not_make_the_tokens_are_refused():
+  with pytest.raises(ValueError, match='21 tokens but the chain has 6'):
+    chain_lib.Chain(sides=(1, 2, 4))

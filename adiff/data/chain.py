@@ -1,0 +1,200 @@
+"""Strings whose law is known exactly, so that likelihoods and samples can be judged."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff.data import spec
+from adiff.metrics import chi_square
+
+_SPLITS = ('train', 'test')
+_MAX_CELLS = 2000
+
+
+class Chain(spec.Source):
+  """Strings of a first-order Markov chain: tokens int32 [b, N] of `vocab` symbols, no labels.
+
+  The initial law [V] and transition matrix [V, V] come from the seed; every entry is positive, so
+  the chain mixes, and each row prefers another symbol, so the past is informative. Splits: train
+  (`size` strings) and test (size / 8), independent draws. exact: {'nats': entropy of a string}.
+
+  sides: those of a pyramid, coarse to fine; then a token's predecessor is not the token before it
+  but the cell above it, one scale up, so that the tokens of a scale are independent given the
+  coarser ones: what next-scale prediction in one pass assumes. () for a chain.
+  """
+
+  def __init__(self, num_tokens=6, vocab=3, size=65536, seed=0, sides=()):
+    if num_tokens < 1 or vocab < 2 or size < 8:
+      raise ValueError(
+          f'a chain of {num_tokens} tokens, {vocab} symbols and {size} strings is too small; '
+          'use at least 1, 2 and 8')
+    if sides and sum(side**2 for side in sides) != num_tokens:
+      raise ValueError(
+          f'the sides {tuple(sides)} make {sum(side**2 for side in sides)} tokens but the chain '
+          f'has {num_tokens}; let them agree')
+    self.num_tokens, self.vocab, self.seed, self.sides = num_tokens, vocab, seed, tuple(sides)
+    self._sizes = {'train': size, 'test': size // 8}
+
+  @functools.cached_property
+  def parents(self):
+    """Index of each token's predecessor, int [N]; -1 where there is none."""
+    if not self.sides:
+      return np.arange(self.num_tokens) - 1
+    parents, start = [-1] * self.sides[0] ** 2, 0
+    for coarse, fine in itertools.pairwise(self.sides):
+      above = np.arange(fine) * coarse // fine
+      parents.extend((start + above[:, None] * coarse + above).ravel())
+      start += coarse**2
+    return np.array(parents)
+
+  @functools.cached_property
+  def _marginals(self):
+    """p(x_i), [N, V]."""
+    initial, transition = self.law
+    marginals = []
+    for parent in self.parents:
+      marginals.append(initial if parent < 0 else marginals[parent] @ transition)
+    return np.stack(marginals)
+
+  @functools.cached_property
+  def law(self):
+    """(initial [V], transition [V, V]) in float64; rows sum to one."""
+    rng = np.random.default_rng([self.seed, 0])
+    logits = 0.5 * rng.normal(size=(self.vocab + 1, self.vocab))
+    logits[1:] += 2.5 * np.roll(np.eye(self.vocab), 1, axis=1)
+    probs = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    probs = 0.9 * probs + 0.1 / self.vocab
+    return probs[0], probs[1:]
+
+  @functools.cached_property
+  def spec(self):
+    coords = None
+    if self.sides:  # scale, and the cell's corner in cells of the finest scale
+      coords = np.concatenate([
+          np.array([(scale, row * self.sides[-1] // side, column * self.sides[-1] // side)
+                    for row in range(side) for column in range(side)], np.int32)
+          for scale, side in enumerate(self.sides)])
+    return spec.of_sequence(self.num_tokens, vocab=self.vocab, dim=0, num_classes=0, coords=coords)
+
+  @property
+  def splits(self):
+    return _SPLITS
+
+  @functools.cached_property
+  def exact(self):
+    initial, transition = self.law
+    row_nats = -np.sum(transition * np.log(transition), 1)
+    nats = [-np.sum(initial * np.log(initial)) if parent < 0 else self._marginals[parent] @ row_nats
+            for parent in self.parents]
+    return {'nats': float(sum(nats))}
+
+  @functools.cached_property
+  def fingerprint(self):
+    return spec.digest(*(self._tokens[split] for split in self.splits))
+
+  @functools.cached_property
+  def _tokens(self):
+    return {split: self.draw(size, seed=index)
+            for index, (split, size) in enumerate(self._sizes.items())}
+
+  def draw(self, num, *, seed):
+    """Exact samples: int32 [num, N]; independent for different seeds (splits use 0, 1)."""
+    rng = np.random.default_rng([self.seed, 1, seed])
+    initial, transition = (np.cumsum(p, -1)[..., :-1] for p in self.law)
+    tokens = np.empty((num, self.num_tokens), np.int32)
+    for i, parent in enumerate(self.parents):
+      bounds = initial if parent < 0 else transition[tokens[:, parent]]
+      tokens[:, i] = np.sum(rng.random((num, 1)) >= bounds, 1)
+    return tokens
+
+  def size(self, split):
+    return self._sizes[spec.check_split(split, self.splits)]
+
+  def rows(self, split, indices):
+    tokens = self._tokens[spec.check_split(split, self.splits)][indices]
+    return {'tokens': tokens, 'label': np.full(len(tokens), -1, np.int32)}
+
+  def log_prob(self, tokens):
+    """log p in nats, float64 [b], of strings int [b, N]."""
+    tokens = np.asarray(tokens)
+    initial, transition = self.law
+    roots = self.parents < 0
+    steps = np.log(transition)[tokens[:, self.parents[~roots]], tokens[:, ~roots]]
+    return np.log(initial)[tokens[:, roots]].sum(1) + steps.sum(1)
+
+  def law_test(self, samples):
+    """Chi-square test of strings int [b, N] against the law: {'statistic', 'dof', 'p_value'}.
+
+    Compares the joint law of all V^N strings when these are at most 2,000. Longer ones are judged
+    by groups of up to three tokens (a pyramid: a cell and two neighbours below it): string j
+    contributes the one group j mod (number of groups), so that counts are independent and the sum
+    over groups is again chi-square. Cells expected less than five times are pooled.
+    """
+    samples = np.asarray(samples)
+    groups, before = self._groups
+    transition, width = self.law[1], groups.shape[1]
+    strings = np.indices((self.vocab,) * width).reshape(width, -1)
+    tail = np.prod(transition[strings[before], strings[1:]], 0)
+    statistic, dof = 0.0, 0
+    for index, group in enumerate(groups):
+      cells = np.ravel_multi_index(tuple(samples[index::len(groups), group].T),
+                                   (self.vocab,) * width)
+      counts = np.bincount(cells, minlength=self.vocab ** width)
+      law = self._marginals[group[0]][strings[0]] * tail
+      part, part_dof = chi_square.goodness_of_fit(counts, law)
+      statistic, dof = statistic + part, dof + part_dof
+    return chi_square.verdict(statistic, dof)
+
+  @functools.cached_property
+  def _groups(self):
+    """Tokens that are tested together [G, w], and the place of each one's predecessor in them."""
+    if self.sides:
+      parents = self.parents
+      pairs = [i for i in range(1, len(parents)) if parents[i] == parents[i - 1] >= 0]
+      return np.array([(parents[i], i - 1, i) for i in pairs]), np.zeros(2, int)
+    width = min(self.num_tokens, 3)
+    if self.vocab ** self.num_tokens <= _MAX_CELLS:
+      width = self.num_tokens
+    while width > 1 and self.vocab ** width > _MAX_CELLS:
+      width -= 1
+    starts = np.arange(self.num_tokens - width + 1)
+    return starts[:, None] + np.arange(width), np.arange(width - 1)
+
+  def _messages(self, evidence):
+    """p(x_i = v, evidence elsewhere) up to a factor per token, by forward-backward; [B, N, V].
+
+    For chains alone."""
+    initial, transition = (jnp.asarray(p, evidence.dtype) for p in self.law)
+
+    def sweep(first, matrix, evidence):
+      def step(message, seen):
+        after = jnp.matmul(message * seen, matrix, precision='highest')
+        return after / after.sum(-1, keepdims=True), message
+      return jax.lax.scan(step, first, evidence)[1]
+
+    seen = evidence.swapaxes(0, 1)
+    first = jnp.broadcast_to(initial[None], seen.shape[1:])
+    forward = sweep(first, transition, seen)
+    backward = sweep(jnp.ones_like(first), transition.T, seen[::-1])[::-1]
+    return (forward * backward).swapaxes(0, 1)
+
+  def posterior(self, xt, mask_id, *, dtype=jnp.float32):
+    """Exact p(x0_i | unmasked tokens) [B, N, V] of strings int [B, N], mask_id where masked."""
+    known = xt[..., None] == jnp.arange(self.vocab, dtype=xt.dtype)[None, None]
+    evidence = (known | (xt == mask_id)[..., None]).astype(dtype)
+    joint = self._messages(evidence) * evidence
+    return joint / joint.sum(-1, keepdims=True)
+
+  def posterior_uniform(self, xt, t):
+    """Exact leave-one-out p(x0_i | xt_j, j != i) [B, N, V] under uniform corruption.
+
+    xt int [B, N]; t float [B, N]: each token was replaced by a uniform symbol with probability t.
+    """
+    same = xt[..., None] == jnp.arange(self.vocab, dtype=xt.dtype)[None, None]
+    level = t[..., None]
+    evidence = (1 - level) * same.astype(t.dtype) + level / self.vocab
+    joint = self._messages(evidence)
+    return joint / joint.sum(-1, keepdims=True)

@@ -1,0 +1,159 @@
+"""A Gaussian mixture over sequences: its law is known, to judge likelihoods and samples."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import special, stats
+
+from adiff.data import spec
+from adiff.metrics import chi_square
+
+_SPLITS = ('train', 'test')
+
+
+class Mixture(spec.Source):
+  """Gaussian mixture over whole sequences: tokens float32 [b, N, D], label = component.
+
+  Component c is N(mean_c, std_c^2 I) on the flattened N * D values, with means in [-1, 1] that lie
+  far apart and std 0.25..0.4: tokens depend on each other through the component alone. Splits:
+  train (`size` rows) and test (size / 8), independent draws. exact: {'nats', 'nats_se'}, the
+  differential entropy (negative is legal: it is a density) and the standard error of its estimate.
+  """
+
+  def __init__(self, num_tokens=4, dim=2, components=3, size=65536, seed=0):
+    if num_tokens < 1 or dim < 1 or components < 1 or size < 8:
+      raise ValueError(
+          f'a mixture of {components} components, {num_tokens} tokens of {dim} values and {size} '
+          'rows is too small; use at least 1, 1, 1 and 8')
+    self.num_tokens, self.dim, self.components, self.seed = num_tokens, dim, components, seed
+    self._sizes = {'train': size, 'test': size // 8}
+
+  @functools.cached_property
+  def law(self):
+    """(weights [C], means [C, N * D], std [C]) in float64."""
+    rng = np.random.default_rng([self.seed, 0])
+    draws = rng.uniform(-1, 1, (64, self.components, self.num_tokens * self.dim))
+    apart = np.sum((draws[:, :, None] - draws[:, None]) ** 2, -1)
+    apart += np.where(np.eye(self.components, dtype=bool), np.inf, 0)
+    means = draws[np.argmax(apart.min((1, 2)))]
+    weights = 1 + rng.random(self.components)
+    return weights / weights.sum(), means, np.linspace(0.25, 0.4, self.components)
+
+  @functools.cached_property
+  def spec(self):
+    return spec.of_sequence(self.num_tokens, vocab=0, dim=self.dim, num_classes=self.components)
+
+  @property
+  def splits(self):
+    return _SPLITS
+
+  @functools.cached_property
+  def exact(self):
+    # Antithetic pairs mean +- std * z, one sample size per component: -log p averages by stratum.
+    weights, means, std = self.law
+    rng = np.random.default_rng([self.seed, 2])
+    chunk, chunks = 2**14, -(-2**20 // (2**15 * self.components))
+    nats = variance = 0.0
+    for c in range(self.components):
+      pairs = []
+      for _ in range(chunks):
+        noise = std[c] * rng.normal(size=(chunk, means.shape[1]))
+        pairs.append(-0.5 * (self._log_flat(means[c] + noise) + self._log_flat(means[c] - noise)))
+      pairs = np.concatenate(pairs)
+      nats += weights[c] * pairs.mean()
+      variance += weights[c] ** 2 * pairs.var() / len(pairs)
+    dims = means.shape[1]
+    given_label = weights @ (dims / 2 * np.log(2 * np.pi * np.e * std**2))
+    return {
+      'nats': float(nats),
+      'nats_se': float(np.sqrt(variance)),
+      'nats_given_label': float(given_label),
+    }
+
+  @functools.cached_property
+  def fingerprint(self):
+    return spec.digest(*(array for split in self.splits for array in self._data[split]))
+
+  @functools.cached_property
+  def _data(self):
+    return {split: self.draw(size, seed=index)
+            for index, (split, size) in enumerate(self._sizes.items())}
+
+  def draw(self, num, *, seed):
+    """Exact samples: (float32 [num, N, D], labels int32 [num]); splits use the seeds 0 and 1."""
+    weights, means, std = self.law
+    rng = np.random.default_rng([self.seed, 1, seed])
+    labels = rng.choice(self.components, num, p=weights).astype(np.int32)
+    flat = means[labels] + std[labels, None] * rng.normal(size=(num, means.shape[1]))
+    return flat.reshape(num, self.num_tokens, self.dim).astype(np.float32), labels
+
+  def size(self, split):
+    return self._sizes[spec.check_split(split, self.splits)]
+
+  def rows(self, split, indices):
+    tokens, labels = self._data[spec.check_split(split, self.splits)]
+    return {'tokens': tokens[indices], 'label': labels[indices]}
+
+  def _log_joint(self, flat):
+    weights, means, std = self.law
+    squares = np.stack([np.sum((flat - mean) ** 2, 1) for mean in means], 1)
+    log_norm = means.shape[1] * (np.log(std) + 0.5 * np.log(2 * np.pi))
+    return np.log(weights) - log_norm - 0.5 * squares / std**2
+
+  def _log_flat(self, flat):
+    return special.logsumexp(self._log_joint(flat), axis=1)
+
+  def log_prob(self, x):
+    """Log density in nats, float64 [b], of x [b, N, D]."""
+    return self._log_flat(np.asarray(x, np.float64).reshape(len(x), -1))
+
+  def posterior(self, x):
+    """p(component | x), float64 [b, C], of clean x [b, N, D]."""
+    return special.softmax(self._log_joint(np.asarray(x, np.float64).reshape(len(x), -1)), axis=1)
+
+  def _cells(self, flat):
+    # Component times quartile of one projection, measured from the mean of that component.
+    _, means, std = self.law
+    direction = np.random.default_rng([self.seed, 3]).normal(size=means.shape[1])
+    direction /= np.linalg.norm(direction)
+    component = np.argmax(self._log_joint(flat), 1)
+    score = np.sum((flat - means[component]) * direction, 1) / std[component]
+    quartile = np.searchsorted(stats.norm.ppf([0.25, 0.5, 0.75]), score)
+    return np.bincount(component * 4 + quartile, minlength=4 * self.components)
+
+  def law_test(self, samples):
+    """Chi-square test of samples [b, N, D] against the law: {'statistic', 'dof', 'p_value'}.
+
+    Cells are the likeliest component times the quartile of one random projection around its mean;
+    what to expect in them comes from 2^19 exact samples, so this is a two-sample test.
+    """
+    samples = np.asarray(samples, np.float64).reshape(len(samples), -1)
+    counts = self._cells(samples)
+    reference = sum(
+        self._cells(self.draw(2**16, seed=2 + i)[0].reshape(2**16, -1)) for i in range(8))
+    common = reference / reference.sum() * counts.sum() >= chi_square.MIN_EXPECTED
+    table = np.stack([counts, reference])
+    table = np.concatenate([table[:, common], table[:, ~common].sum(1, keepdims=True)], 1)
+    table = table[:, table.sum(0) > 0]
+    if table.shape[1] < 2:
+      return chi_square.verdict(0.0, 0)
+    result = stats.chi2_contingency(table, correction=False)
+    return chi_square.verdict(float(result.statistic), result.dof)
+
+  def denoise(self, x, alpha, sigma):
+    """Exact E[x0 | xt] for xt = alpha x0 + sigma eps: [B, N, D] in the dtype of x; jittable.
+
+    x [B, N, D]; alpha, sigma [B, N], one level per token. Given the component the values are
+    independent Gaussians; the component's posterior uses all tokens.
+    """
+    weights, means, std = (jnp.asarray(p, x.dtype) for p in self.law)
+    alpha, sigma = alpha[:, :, None, None], sigma[:, :, None, None]
+    means = means.T.reshape(1, self.num_tokens, self.dim, self.components)
+    var = std[None, None, None] ** 2
+    total = alpha**2 * var + sigma**2
+    error = x[..., None] - alpha * means
+    log_joint = jnp.log(weights)[None] - 0.5 * jnp.sum(error**2 / total + jnp.log(total), (1, 2))
+    component = jax.nn.softmax(log_joint, -1)[:, None, None]
+    return jnp.sum(component * (means + alpha * var / total * error), -1)

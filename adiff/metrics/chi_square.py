@@ -1,0 +1,27 @@
+"""Chi-square tests of counts against a law."""
+
+import numpy as np
+from scipy import stats
+
+MIN_EXPECTED = 5.0
+
+
+def goodness_of_fit(counts, probs):
+  """Chi-square statistic and dof of counts against cell probabilities; rare cells are pooled."""
+  expected = probs * counts.sum()
+  rank = np.argsort(expected)
+  counts, expected = counts[rank], expected[rank]
+  rare = int(np.sum(expected < MIN_EXPECTED))
+  while 0 < rare < len(expected) and expected[:rare].sum() < MIN_EXPECTED:
+    rare += 1  # The pool itself must be common enough: let it swallow the next rarest cell.
+  if rare:
+    counts = np.append(counts[rare:], counts[:rare].sum())
+    expected = np.append(expected[rare:], expected[:rare].sum())
+  return float(np.sum((counts - expected) ** 2 / expected)), len(expected) - 1
+
+
+def verdict(statistic, dof) -> dict:
+  """{'statistic', 'dof', 'p_value'}; raises ValueError without a degree of freedom."""
+  if dof < 1:
+    raise ValueError('too few samples for a test of the law; pass at least a few thousand')
+  return {'statistic': statistic, 'dof': dof, 'p_value': float(stats.chi2.sf(statistic, dof))}
