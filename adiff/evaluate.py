@@ -87,7 +87,7 @@ def hardware() -> str:
 
 
 def commit() -> str:
-  """The checkout's commit, marked where files differ from it; '' outside a checkout."""
+  """The checkout's commit, marked where code or configs differ from it; '' outside a checkout."""
   here = os.path.dirname(os.path.abspath(__file__))
   git = lambda *words: subprocess.run(
     ['git', '-C', here, *words], capture_output=True, text=True, check=False
@@ -95,7 +95,9 @@ def commit() -> str:
   try:
     found = git('rev-parse', '--short', 'HEAD')
     return found + (
-      ' with changes' if found and git('status', '--porcelain', '--untracked-files=no') else ''
+      ' with changes' if found and git(
+        'status', '--porcelain', '--untracked-files=no', '--', '.', '../configs'
+      ) else ''
     )
   except FileNotFoundError:  # no git on this machine
     return ''
