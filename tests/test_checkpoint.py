@@ -291,5 +291,7 @@ def test_what_a_killed_save_left_behind_is_cleared(saved):
   half = saved / 'checkpoints' / '3.orbax-checkpoint-tmp'
   (half / 'state').mkdir(parents=True)
   (saved / 'checkpoints' / 'trash' / '0').mkdir(parents=True)
-  checkpoint.Checkpoints(saved).close()
-  assert sorted(os.listdir(saved / 'checkpoints')) == ['1', '2', 'digests']
+  checkpoints = checkpoint.Checkpoints(saved, keep=3)
+  checkpoints.save(4, make_state())  # orbax sweeps in the background and waits for it when it saves
+  checkpoints.close()
+  assert sorted(os.listdir(saved / 'checkpoints')) == ['1', '2', '4', 'digests']

@@ -31,6 +31,8 @@ def config(name):
   c.data.size = 64
   if c.blocks.name == 'scales':
     c.blocks.sides, c.data.num_tokens = (1, 2), 5
+    if c.name == 'toy scales masked':
+      c.data.sides = c.blocks.sides
   return c
 
 
