@@ -35,6 +35,8 @@ class Slots(NamedTuple):
   readable: jax.Array  # bool: may later blocks read it?
   segment: jax.Array  # other segments are invisible (a document, padding, an empty cache row)
   coords: jax.Array  # int position of the token on A axes; both copies of a token share it
+  # int: a history slot reads those of its own block whose rank is not above its own
+  rank: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +47,14 @@ class Blocks:
   order: order[i] is the raster index of token i of the block order, a permutation of range(N).
   history: level in [0, 1] at which a block reads its past (0.0 clean, 0.02 "stabilised"), or None:
   as noisy as it is.
+  causal: the history copy reads its own block token by token, not as a whole, so that its outputs
+  can carry a next-token loss; then the last block's copy is made too.
   """
 
   sizes: tuple[int, ...]
   order: tuple[int, ...]
   history: float | None = 0.0
+  causal: bool = False
 
   def __post_init__(self):
     if not self.sizes or any(size < 1 for size in self.sizes):
@@ -63,6 +68,8 @@ class Blocks:
       raise ValueError('blocks.order must be a permutation of 0..N-1')
     if self.history is not None and not 0 <= self.history < 1:
       raise ValueError(f'blocks.history must be None or a level in [0, 1), not {self.history}')
+    if self.causal and self.history is None:
+      raise ValueError('a token-causal history copy needs a copy; set history=0.0')
 
   @property
   def num_tokens(self) -> int:
@@ -78,7 +85,9 @@ class Blocks:
 
   @property
   def _num_history(self) -> int:
-    return 0 if self.history is None else self.num_tokens - self.sizes[-1]
+    if self.history is None:
+      return 0
+    return self.num_tokens if self.causal else self.num_tokens - self.sizes[-1]
 
   @functools.cached_property
   def block_of_token(self) -> np.ndarray:
@@ -118,15 +127,27 @@ class Blocks:
     """[B, S, ...] -> [B, N, ...]: the working copy's outputs."""
     return out[:, :self.num_tokens]
 
-  def slots(self, coords) -> Slots:
-    """Slots of a training row, [S]; coords [N, A] are in raster order."""
-    one = self.token_slots(coords)
+  def slots(self, coords, segment=None, position=None) -> Slots:
+    """Slots of a training row, [S]; coords [N, A] are in raster order.
+
+    Packed rows: segment [B, N] in block order says which document a token belongs to (-1: padding),
+    position [B, N] where in it; then leaves are [B, S].
+    """
+    one, axis = self.token_slots(coords), 0
+    if segment is not None:
+      one, axis = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[None], (len(segment), *leaf.shape)), one
+      ), 1
+      one = one._replace(segment=segment)
+      one = one if position is None else one._replace(coords=position[..., None])
     if self.history is None:
       return one
-    past = jax.tree.map(lambda leaf: leaf[:self._num_history], one)
+    past = jax.tree.map(
+      lambda leaf: jax.lax.slice_in_dim(leaf, 0, self._num_history, axis=axis), one
+    )
     past = past._replace(stream=jnp.ones_like(past.stream))
     work = one._replace(readable=jnp.zeros_like(one.readable))
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), work, past)
+    return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis), work, past)
 
   def token_slots(self, coords) -> Slots:
     """Slots of a sampling row, [N]: one stream, in which finished blocks are the history."""
@@ -139,6 +160,7 @@ class Blocks:
       readable=jnp.ones(self.num_tokens, bool),
       segment=zeros,
       coords=coords[np.asarray(self.order)],
+      rank=jnp.arange(self.num_tokens) if self.causal else zeros,
     )
 
 

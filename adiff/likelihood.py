@@ -16,24 +16,83 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff import levels
+from adiff.process import base as process_base
+from adiff.process import masked
 
 
-def bound(denoise, key, x0, *, blocks, process, coords, reveals=None):
-  """One unbiased sample of the bound: (nats [B, K], level of each block [B, K]). denoise and coords
-  as in `loss`.
+def bound(
+  denoise, key, x0, *, blocks, process, coords, reveals=None, known=None, documents=None
+):
+  """One unbiased sample of the bound: (nats [B, K], level of each block [B, K]). denoise, coords
+  and documents as in `loss`.
 
   reveals: for masked tokens, how many of a block's tokens each call of the sampler reveals, a tuple
   a block that sums to its size; None: one at a time.
+  known: bool [B, N] or None: tokens that are conditioned on (a prompt, padding) and cost nothing.
   """
+  if reveals is not None and known is not None:
+    raise ValueError('a bound with known tokens reveals one at a time; pass reveals=None')
   blocks = dataclasses.replace(blocks, history=0.0)
+  free = jnp.ones(x0.shape[:2], bool) if known is None else ~known
   key_level, key_noise = jax.random.split(key)
   u = levels.uniform()(key_level, (x0.shape[0], blocks.num_blocks))
   u, weight = (u, 1) if reveals is None else _at_calls(u, reveals, blocks.sizes)
-  xt, t = process.bound_noise(key_noise, x0, u, blocks)
-  x, t_slots = blocks.pack(xt, x0, t)
-  out, _ = denoise(x, t_slots, t_slots, blocks.slots(coords))
-  nats = process.bound(blocks.unpack(out), x0, xt, t)
+  noised, t = process.bound_noise(key_noise, x0, u, blocks, free)
+  told = t
+  if known is not None:
+    noised = jnp.where(free.reshape(free.shape + (1,) * (x0.ndim - 2)), noised, x0)
+    if process.counts:  # k of n free tokens stand for n of B
+      weight = blocks.per_block(free.astype(t.dtype)) / jnp.float32(blocks.sizes)[None]
+    else:
+      told = jnp.where(free, t, 0)
+  x, t_slots = blocks.pack(noised, x0, told)
+  out, _ = denoise(x, t_slots, t_slots, blocks.slots(coords, **(documents or {})))
+  nats = jnp.where(free, process.bound(blocks.unpack(out), x0, noised, t), 0)
   return blocks.per_block(nats) * weight, t[:, blocks.first_token[:-1]]
+
+
+def by_order(denoise, key, x0, *, blocks, process, coords, known=None, documents=None):
+  """-log p(block | history, order) [B, K] under masked noise, for one random order of every block's
+  tokens, by one call a token of the largest block; arguments as in `bound`.
+
+  exp(-nats) is an unbiased estimate of the block's probability (ARDM, arXiv:2110.02037, eq. 2).
+  """
+  blocks = dataclasses.replace(blocks, history=0.0)
+  free = jnp.ones(x0.shape, bool) if known is None else ~known
+  rank = masked.ranks(key, free, blocks)
+  sizes = jnp.asarray(blocks.sizes, jnp.float32)
+  slots = blocks.slots(coords, **(documents or {}))
+
+  def reveal(total, place):
+    hidden = free & (rank >= place)
+    xt = jnp.where(hidden, process.mask_id, x0)
+    level = blocks.per_token(blocks.per_block(hidden.astype(jnp.float32)) / sizes[None])
+    x, t = blocks.pack(xt, x0, level)
+    out, _ = denoise(x, t, t, slots)
+    nats = process_base.cross_entropy(blocks.unpack(out), x0)
+    return total + blocks.per_block(jnp.where(free & (rank == place), nats, 0)), None
+
+  zeros = jnp.zeros((len(x0), blocks.num_blocks), jnp.float32)
+  return jax.lax.scan(reveal, zeros, jnp.arange(max(blocks.sizes)))[0]
+
+
+def importance(nats) -> dict:
+  """{number of orders: bound [n]} from `by_order` nats [n, orders, K], orders a power of two.
+
+  -log mean exp(-nats) over an order's group is an upper bound on -log p, and the mean over groups
+  of 2 k never lies above that over groups of k (Burda et al. 2016, arXiv:1509.00519, theorem 1).
+  """
+  nats = np.asarray(nats, np.float64)
+  num = nats.shape[1]
+  if num & (num - 1):
+    raise ValueError(f'{num} orders do not form nested groups; draw 1, 2, 4, 8, ...')
+  found, log_p, size = {}, -nats, 1
+  while True:
+    found[size] = -log_p.mean(1).sum(-1)
+    if log_p.shape[1] == 1:
+      return found
+    log_p = np.logaddexp(log_p[:, 0::2], log_p[:, 1::2]) - np.log(2)
+    size *= 2
 
 
 def _at_calls(u, reveals, sizes):
@@ -55,7 +114,7 @@ def _at_calls(u, reveals, sizes):
 def is_exact(blocks, process, reveals=None) -> bool:
   """Is the bound the likelihood itself, without noise? (Each block revealed in one call.)"""
   one_call = max(blocks.sizes) == 1 if reveals is None else max(map(len, reveals)) == 1
-  return one_call and hasattr(process, 'mask_id')
+  return one_call and process.counts
 
 
 def interval(values):

@@ -4,38 +4,65 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from adiff.process import base as process_base
+
 NUM_LEVELS = 10  # bins of the per-level curve
 
 
-def loss(denoise, key, x0, *, blocks, process, draw, coords, weight=None):
+def loss(
+  denoise, key, x0, *, blocks, process, draw, coords, weight=None, documents=None,
+  complementary=False, next_token=0.0,
+):
   """(scalar, {name: scalar, [K] or [NUM_LEVELS]}): the process's objective, averaged over tokens.
 
   denoise(x [B, S, ..], t, s, slots) -> (out, cache) is all that is known of the network; x0 [B, N]
   or [B, N, D] in block order; coords [N, A] in raster order; weight [B, N] or None: 0 for tokens
   that carry no loss (padding, a prompt). Normalised by the weights, not by the noised tokens.
-  Curves are nan where a bin is empty.
+  Curves are nan where a bin is empty. documents: {'segment', 'position'} of packed rows, see
+  Blocks.slots.
+  complementary: the second half of the batch repeats the first, and its noise hides exactly what is
+  shown there (LLaDA2.0, arXiv:2512.15745). next_token: weight of the autoregressive loss that the
+  outputs of a token-causal history copy carry.
   """
   chex.assert_axis_dimension(x0, 1, blocks.num_tokens)
   key_level, key_noise, key_history = jax.random.split(key, 3)
-  levels = draw(key_level, (x0.shape[0], blocks.num_blocks))
+  drawn = len(x0) // 2 if complementary else len(x0)
+  levels = draw(key_level, (drawn, blocks.num_blocks))
+  xt = process.add_noise(key_noise, x0[:drawn], blocks.per_token(levels))
+  if complementary:
+    levels = jnp.concatenate([levels, 1 - levels])
+    xt = jnp.concatenate([xt, process.complement(xt, x0[:drawn])])
   t = blocks.per_token(levels)
-  xt = process.add_noise(key_noise, x0, t)
   xh = (
     None
     if blocks.history is None
     else process.add_noise(key_history, x0, jnp.full_like(t, blocks.history))
   )
   x, t_slots = blocks.pack(xt, xh, t)
-  out, _ = denoise(x, t_slots, t_slots, blocks.slots(coords))
+  out, _ = denoise(x, t_slots, t_slots, blocks.slots(coords, **(documents or {})))
   per_token = process.loss(blocks.unpack(out), x0, xt, t)
   weight = jnp.ones_like(per_token) if weight is None else weight.astype(per_token.dtype)
   total = jnp.sum(per_token * weight) / jnp.maximum(jnp.sum(weight), 1)
   value, count = blocks.per_block(per_token * weight), blocks.per_block(weight)
-  return total, {
+  scalars = {}
+  if next_token:
+    scalars['next_token'] = _next_token(out[:, blocks.num_tokens:], x0, weight, documents)
+    total = total + next_token * scalars['next_token']
+  return total, scalars | {
     'loss': total,
     'loss_per_block': jnp.sum(value, axis=0) / jnp.sum(count, axis=0),
     'loss_per_level': by_level(levels, value, count),
   }
+
+
+def _next_token(out, x0, weight, documents):
+  """-log p(next token) of a token-causal history copy, averaged; the first token of a document has
+  none before it."""
+  nats = process_base.cross_entropy(out[:, :-1], x0[:, 1:])
+  weight = weight[:, 1:]
+  if documents:
+    weight = weight * (documents['segment'][:, 1:] == documents['segment'][:, :-1])
+  return jnp.sum(nats * weight) / jnp.maximum(jnp.sum(weight), 1)
 
 
 def by_level(levels, value, count):

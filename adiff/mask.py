@@ -8,8 +8,8 @@ copy is never made):
     w1    x  .  .  .  .      a working block reads itself and the history *strictly* before it
     w2    .  x  .  x  .      (with >= instead of > the answer leaks and the loss looks great)
     w3    .  .  x  x  x
-    h1    .  .  .  x  .      history reads history, its own block included
-    h2    .  .  .  x  x
+    h1    .  .  .  x  .      history reads history, its own block included (a token-causal copy:
+    h2    .  .  .  x  x      up to its own token)
 
 The same rule is the three-part mask of BD3-LM (arXiv:2503.09573), the quadrants of ACDiT
 (arXiv:2412.07720), the scale mask of VAR (arXiv:2404.02905), the causal triangle (blocks of one
@@ -32,7 +32,9 @@ def attend(q: blocks_lib.Slots, k: blocks_lib.Slots, reach=None, sinks=0):
   earlier = (k_block < q_block) & k.readable[..., None, :]
   if reach is not None:
     earlier &= (q_block - k_block <= reach) | (k_block < sinks)
-  own = (k_block == q_block) & (k.stream[..., None, :] == q.stream[..., :, None])
+  q_stream, k_stream = q.stream[..., :, None], k.stream[..., None, :]
+  until = (k_stream == 0) | (k.rank[..., None, :] <= q.rank[..., :, None])
+  own = (k_block == q_block) & (k_stream == q_stream) & until
   return (k.segment[..., None, :] == q.segment[..., :, None]) & (earlier | own)
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from adiff import blocks as blocks_lib
 from adiff import likelihood
@@ -74,6 +75,62 @@ def test_blocks_revealed_in_one_call_have_a_likelihood_without_noise():
   values = [bound(blocks_lib.equal(6, 3), key=key, reveals=((3,), (3,)))[0] for key in range(2)]
   np.testing.assert_array_equal(*values)
   np.testing.assert_allclose(values[0], 3 * np.log(3), rtol=1e-5)
+
+
+@pytest.mark.parametrize('size', [1, 2, 4])
+def test_the_exact_denoiser_gives_every_order_the_same_probability(size):
+  chain, blocks = chain_lib.Chain(num_tokens=4), blocks_lib.equal(4, size)
+  x0 = chain.draw(64, seed=3)
+  denoise = tiny.exact_masked(chain, blocks, masked.Masked(3))
+  for seed in range(3):
+    nats = likelihood.by_order(
+      denoise, jax.random.key(seed), jnp.asarray(x0), blocks=blocks, process=masked.Masked(3),
+      coords=COORDS[:4])
+    np.testing.assert_allclose(nats.sum(1), -chain.log_prob(x0), rtol=1e-4)
+
+
+def conditional_nats(chain, x0, known):
+  """-log p(tokens | known tokens) by enumeration."""
+  strings = np.array(list(itertools.product(range(3), repeat=4)))
+  p = np.exp(chain.log_prob(strings))
+  match = np.all((strings[None] == x0[:, None]) | ~known[:, None], axis=-1)
+  return np.log(match @ p) - chain.log_prob(x0)
+
+
+def test_known_tokens_are_conditioned_on():
+  chain, blocks, process = chain_lib.Chain(num_tokens=4), blocks_lib.whole(4), masked.Masked(3)
+  x0 = chain.draw(16, seed=3)
+  known = np.random.default_rng(0).random((16, 4)) < 0.5
+  exact = conditional_nats(chain, x0, known)
+  how = dict(blocks=blocks, process=process, coords=COORDS[:4], known=jnp.asarray(known))
+  denoise = chain_posterior(chain)
+  nats = likelihood.by_order(denoise, jax.random.key(0), jnp.asarray(x0), **how)
+  np.testing.assert_allclose(nats[:, 0], exact, atol=1e-4)
+  one = jax.jit(lambda key: likelihood.bound(denoise, key, jnp.asarray(x0), **how)[0][:, 0])
+  drawn = np.array([one(jax.random.key(i)) for i in range(400)])
+  error = np.abs(drawn.mean(0) - exact)
+  assert np.all(error < 4 * drawn.std(0) / 20 + 1e-4)
+  assert np.all(drawn[:, known.all(1)] == 0)
+
+
+def test_more_orders_tighten_the_importance_weighted_bound():
+  def careless(x, t, s, slots):  # right about one token and wrong about the others
+    return 2.0 * jax.nn.one_hot((x.sum(1, keepdims=True) + jnp.arange(6)[None]) % 3, 3), None
+
+  nats = jnp.stack([
+    likelihood.by_order(
+      careless, jax.random.key(i), X0, blocks=blocks_lib.equal(6, 3), process=masked.Masked(3),
+      coords=COORDS)
+    for i in range(8)], 1)
+  found = likelihood.importance(nats)
+  assert list(found) == [1, 2, 4, 8]
+  np.testing.assert_allclose(found[1], nats.mean(1).sum(1), rtol=1e-5)
+  bounds = np.stack(list(found.values()))
+  assert np.all(np.diff(bounds, axis=0) <= 1e-9) and bounds[0].mean() > bounds[-1].mean() + 0.1
+  np.testing.assert_allclose(
+    found[8], -np.log(np.exp(-np.float64(nats)).mean(1)).sum(1), rtol=1e-6)
+  with pytest.raises(ValueError, match='nested'):
+    likelihood.importance(nats[:, :3])
 
 
 def test_reveals_that_do_not_sum_to_the_block_are_refused():

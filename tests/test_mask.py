@@ -1,5 +1,7 @@
 """The attention rule beyond its picture: segments, readability, reach. (Pictures: identities.)"""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,7 +19,17 @@ def slots(block, stream=None, readable=None, segment=None):
     readable=jnp.asarray(np.ones(block.shape, bool) if readable is None else readable),
     segment=jnp.asarray(zeros if segment is None else segment),
     coords=jnp.zeros((*block.shape, 1), jnp.int32),
+    rank=jnp.asarray(zeros),
   )
+
+
+def test_a_token_causal_history_copy_reads_its_own_block_up_to_itself():
+  blocks = blocks_lib.equal(4, 2)
+  causal = mask.picture(dataclasses.replace(blocks, causal=True))
+  assert causal.shape == (8, 8)  # the last block's copy is there too
+  np.testing.assert_array_equal(causal[4:, 4:], np.tril(np.ones((4, 4), bool)))
+  np.testing.assert_array_equal(causal[:4, :6], mask.picture(blocks)[:4])  # work reads as ever
+  assert not causal[4:, :4].any() and not causal[:4, 6:].any()
 
 
 def test_segments_never_see_each_other():

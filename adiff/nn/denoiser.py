@@ -185,6 +185,7 @@ class Denoiser(nn.Module):
       readable=jnp.zeros(rows, bool),
       segment=zeros - 1,
       coords=jnp.zeros((rows, axes), jnp.int32),
+      rank=zeros,
     )
     dtype = jnp.dtype(self.dtype)
     return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), slots, jnp.int32(0))

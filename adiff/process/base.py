@@ -20,6 +20,8 @@ class Process(abc.ABC):
   discrete: bool
   num_inputs: int
   num_outputs: int
+  # Does the bound visit numbers of hidden tokens rather than levels?
+  counts: bool = False
 
   @abc.abstractmethod
   def prior(self, key, shape):
@@ -42,9 +44,9 @@ class Process(abc.ABC):
     """xs: one first-order reverse step t -> s <= t; xt itself where s == t."""
 
   @abc.abstractmethod
-  def bound_noise(self, key, x0, u, blocks: blocks_lib.Blocks):
+  def bound_noise(self, key, x0, u, blocks: blocks_lib.Blocks, free):
     """(xt, t [B, N]) for `bound`, from u [B, K] uniform in [0, 1): the levels that estimate the
-    bound best."""
+    bound best. free [B, N] bool: the others are known, and stay."""
 
   @abc.abstractmethod
   def bound(self, out, x0, xt, t):

@@ -174,7 +174,7 @@ class Gaussian(base.Process):
     )
     return jnp.where((s == t)[..., None], xt, xs)
 
-  def bound_noise(self, key, x0, u, blocks):
+  def bound_noise(self, key, x0, u, blocks, free):
     low, high = self.log_snr
     t = SCHEDULES[self.schedule][1](high - (high - low) * blocks.per_token(u))
     return self.add_noise(key, x0, t), t

@@ -29,6 +29,7 @@ class Masked(base.Process):
   vocab: int
 
   discrete = True
+  counts = True
 
   @property
   def num_inputs(self) -> int:
@@ -49,6 +50,10 @@ class Masked(base.Process):
     hidden = base.draw(jax.random.uniform, key, x0.shape) < t
     return jnp.where(hidden, self.mask_id, x0)
 
+  def complement(self, xt, x0):
+    """x0 with exactly those tokens masked that xt shows."""
+    return jnp.where(xt == self.mask_id, x0, self.mask_id)
+
   def x0_hat(self, out, xt, t):
     known = jax.nn.one_hot(xt, self.vocab, dtype=jnp.float32)
     return jnp.where(
@@ -65,15 +70,20 @@ class Masked(base.Process):
     symbols = base.categorical(key_what, out)
     return jnp.where((xt == self.mask_id) & reveal, symbols, xt)
 
-  def bound_noise(self, key, x0, u, blocks):
+  def bound_noise(self, key, x0, u, blocks, free):
+    count = blocks.per_block(free.astype(jnp.float32))
+    masked = jnp.minimum(jnp.floor(u * count) + 1, count)
+    hidden = ranks(key, free, blocks) < blocks.per_token(masked).astype(jnp.int32)
     sizes = jnp.asarray(blocks.sizes, jnp.float32)[None]
-    masked = jnp.minimum(jnp.floor(u * sizes) + 1, sizes)
-    # A token's rank among its block's tokens, in a random order.
-    block = jnp.broadcast_to(jnp.asarray(blocks.block_of_token), x0.shape)
-    order = jnp.lexsort((jax.random.uniform(key, x0.shape), block), axis=-1)
-    rank = jnp.argsort(order, axis=-1) - blocks.per_token(blocks.first_token[:-1])[None]
-    hidden = rank < blocks.per_token(masked).astype(jnp.int32)
     return jnp.where(hidden, self.mask_id, x0), blocks.per_token(masked / sizes)
 
   def bound(self, out, x0, xt, t):
-    return jnp.where(xt == self.mask_id, base.cross_entropy(out, x0) / t, 0)
+    nats = base.cross_entropy(out, x0) / jnp.where(t > 0, t, 1)
+    return jnp.where(xt == self.mask_id, nats, 0)
+
+
+def ranks(key, free, blocks):
+  """int [B, N]: a token's place in a random order of its block, the free [B, N] tokens first."""
+  block = jnp.broadcast_to(jnp.asarray(blocks.block_of_token), free.shape)
+  order = jnp.lexsort((jax.random.uniform(key, free.shape), ~free, block), axis=-1)
+  return jnp.argsort(order, axis=-1) - blocks.per_token(blocks.first_token[:-1])[None]

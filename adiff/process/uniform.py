@@ -84,7 +84,7 @@ class Uniform(base.Process):
     xs = base.categorical(key, jnp.log(jnp.maximum(p_s * likelihood, 1e-37)))
     return jnp.where(s == t, xt, xs)
 
-  def bound_noise(self, key, x0, u, blocks):
+  def bound_noise(self, key, x0, u, blocks, free):
     t = blocks.per_token(FLOOR + (1 - FLOOR) * NEAR * (((1 + NEAR) / NEAR) ** u - 1))
     return self.add_noise(key, x0, t), t
 

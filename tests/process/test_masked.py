@@ -57,8 +57,24 @@ def test_the_bound_masks_exactly_k_tokens_of_a_block_each_equally_often():
   blocks = blocks_lib.Blocks((3, 1), (0, 1, 2, 3))
   x0 = jnp.zeros((6000, 4), jnp.int32)
   u = jnp.broadcast_to(jnp.array([0.5, 0.0]), (6000, 2))  # k = 2 of 3, and 1 of 1
-  xt, t = PROCESS.bound_noise(jax.random.key(0), x0, u, blocks)
+  xt, t = PROCESS.bound_noise(jax.random.key(0), x0, u, blocks, jnp.ones(x0.shape, bool))
   hidden = np.asarray(xt) == 3
   assert np.all(hidden[:, :3].sum(1) == 2) and np.all(hidden[:, 3])
   np.testing.assert_allclose(t[0], [2 / 3] * 3 + [1], rtol=1e-6)
   np.testing.assert_allclose(hidden[:, :3].mean(0), 2 / 3, atol=0.025)
+
+
+def test_known_tokens_are_never_masked_and_the_count_is_of_the_others():
+  blocks = blocks_lib.equal(4, 4)
+  free = jnp.broadcast_to(jnp.array([[False, True, True, False]]), (4000, 4))
+  x0, u = jnp.zeros((4000, 4), jnp.int32), jnp.full((4000, 1), 0.1)  # k = 1 of 2
+  xt, t = PROCESS.bound_noise(jax.random.key(0), x0, u, blocks, free)
+  hidden = np.asarray(xt) == 3
+  assert not hidden[:, [0, 3]].any() and np.all(hidden.sum(1) == 1)
+  np.testing.assert_allclose(hidden[:, 1].mean(), 0.5, atol=0.04)
+  np.testing.assert_allclose(t, 1 / 4)  # the network is told the share of the block that is masked
+
+
+def test_a_complement_shows_exactly_what_was_hidden():
+  x0 = jnp.array([[0, 1, 2]])
+  np.testing.assert_array_equal(PROCESS.complement(jnp.array([[3, 1, 3]]), x0), [[0, 3, 2]])
