@@ -16,18 +16,38 @@ import numpy as np
 import optax
 
 from adiff import blocks as blocks_lib
-from adiff import levels, optim
+from adiff import check, levels, optim
 from adiff import recipe as recipe_lib
 from adiff.codec import patches, pyramid
+from adiff.codec import text as text_codec
 from adiff.data import chain, digits, images, mixture
 from adiff.data import spec as spec_lib
+from adiff.data import text as text_data
 from adiff.nn import denoiser
 from adiff.process import base as process_base
-from adiff.process import gaussian, masked, uniform
+from adiff.process import gaussian, masked, mixed, uniform
 from adiff.solvers import base as solvers_base
-from adiff.solvers import first_order, heun, multistep
+from adiff.solvers import (
+  entropy_bound,
+  first_hitting,
+  first_order,
+  heun,
+  multistep,
+  scheduled,
+  threshold,
+)
 
 CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
+TOKENIZERS = {
+  'bytes': lambda corpus: text_codec.Bytes(),
+  'characters': lambda corpus: text_codec.characters_of(
+    document for split in corpus.splits for document in corpus.documents(split)
+  ),
+  'subwords': lambda corpus, path, size: (
+    text_codec.subwords_from(path) if path
+    else text_codec.subwords_of(corpus.documents('train'), size)
+  ),
+}
 DATA = {
   'chain': chain.Chain,
   'mixture': mixture.Mixture,
@@ -36,31 +56,35 @@ DATA = {
   'image_folder': lambda codec, data_dir, size, channels: images.ImageFolder(
     codec, data_dir, size, channels=channels
   ),
+  'text': lambda tokenizer, align, path, num_tokens, packed: _text(
+    text_data.Files(path) if path else text_data.PythonDocs(), tokenizer, num_tokens, packed, align
+  ),
+  'tfds_text': lambda tokenizer, align, dataset, data_dir, heldout, num_tokens, packed: _text(
+    text_data.TfdsText(dataset, data_dir, heldout), tokenizer, num_tokens, packed, align
+  ),
 }
 BLOCKS = {
   name: getattr(blocks_lib, name)
   for name in ('whole', 'tokens', 'equal', 'cells', 'frames', 'scales')
 }
-PROCESSES = {'gaussian': gaussian.Gaussian, 'masked': masked.Masked, 'uniform': uniform.Uniform}
+PROCESSES = {
+  'gaussian': gaussian.Gaussian,
+  'masked': masked.Masked,
+  'uniform': uniform.Uniform,
+  'mixed': mixed.Mixed,
+}
 DRAWS = {name: getattr(levels, name) for name in ('uniform', 'logit_normal', 'clipped', 'ones')}
-SPACINGS = {name: getattr(levels, name) for name in ('linear', 'cosine', 'power')}
+SPACINGS = {name: getattr(levels, name) for name in ('linear', 'cosine', 'power', 'reveals')}
 SOLVERS = {
   'first_order': first_order.FirstOrder,
   'heun': heun.Heun,
   'multistep': multistep.Multistep,
+  'first_hitting': first_hitting.FirstHitting,
+  'threshold': threshold.Threshold,
+  'entropy_bound': entropy_bound.EntropyBound,
+  'scheduled': scheduled.Scheduled,
 }
 MODELS = {'denoiser': denoiser.Denoiser}
-CHOSEN = ('data', 'codec', 'blocks', 'process', 'draw', 'spacing', 'solver', 'model')
-KEYS = (  # what is read, besides optim, whose keys optim.make names
-  *('name', 'seed', 'init_from', 'history', 'history_cond', 'cond_dropout', 'optim'),
-  *(word for choice in CHOSEN for word in (choice, f'{choice}.name')),
-  *('plan', 'plan.steps', 'plan.first', 'plan.delay', 'atoms', 'atoms.zero', 'atoms.one'),
-  *('guidance', 'guidance.scale', 'guidance.first', 'guidance.interval'),
-  *('train', 'train.steps', 'train.batch_size', 'train.microbatches', 'train.ema'),
-  *('train.log_every', 'train.eval_every', 'train.checkpoint_every', 'train.keep'),
-  *('eval', 'eval.split', 'eval.batch_size', 'eval.examples', 'eval.samples', 'eval.num'),
-  *('eval.steps', 'eval.features', 'mesh', 'mesh.data', 'mesh.fsdp'),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +109,8 @@ class Parts:
   @property
   def reveals(self):
     """Of `likelihood.bound`: a network that was trained on pure noise alone is judged there."""
-    return tuple((n,) for n in self.blocks.sizes) if self.config.draw.name == 'ones' else None
+    one_pass = self.config.draw.name == 'ones' and max(self.blocks.sizes) > 1
+    return tuple((n,) for n in self.blocks.sizes) if one_pass else None
 
   @property
   def guidance(self) -> np.ndarray:
@@ -137,17 +162,33 @@ def resolve(key, table, choice, **provided):
   return table[name](**arguments)
 
 
+def _text(corpus, tokenizer, num_tokens, packed, align):
+  """Text with the tokenizer that was made for its corpus."""
+  return text_data.Text(corpus, tokenizer(corpus), num_tokens, packed=packed, align=align)
+
+
 def build_source(config) -> spec_lib.Source:
   """The data set, seen through its codec."""
-  toys = ('chain', 'mixture')
-  if config.data.name in DATA and (config.codec.name == 'none') != (config.data.name in toys):
+  toys, texts = ('chain', 'mixture'), ('text', 'tfds_text')
+  kind = 'toy' if config.data.name in toys else 'text' if config.data.name in texts else 'image'
+  fits = {'toy': ('none',), 'text': tuple(TOKENIZERS), 'image': tuple(CODECS)}
+  if config.data.name in DATA and config.codec.name not in fits[kind]:
     raise ValueError(
       f'config.codec.name={config.codec.name!r} does not fit '
-      f'config.data.name={config.data.name!r}; '
-      'images need patches or pyramid, chain and mixture need none'
+      f'config.data.name={config.data.name!r}; it takes {" or ".join(fits[kind])}'
     )
   codec = lambda shape, count: resolve('codec', CODECS, config.codec, shape=shape, levels=count)
-  return resolve('data', DATA, config.data, codec=codec)
+  tokenizer = lambda corpus: resolve('codec', TOKENIZERS, config.codec, corpus=corpus)
+  return resolve(
+    'data', DATA, config.data, codec=codec, tokenizer=tokenizer, align=_largest_block(config)
+  )
+
+
+def _largest_block(config):
+  """Tokens to a multiple of which packed documents are filled up."""
+  sizes = {'equal': lambda b: b.size, 'whole': lambda b: config.data.num_tokens}
+  own = sizes.get(config.blocks.name, lambda b: 1)(config.blocks)
+  return max(own, *config.train.block_sizes, 1)
 
 
 def build_process(config, spec) -> process_base.Process:
@@ -186,7 +227,7 @@ def build_blocks(config, spec) -> blocks_lib.Blocks:
       f'{spec.num_tokens}; '
       f'change config.blocks or the codec so that they agree'
     )
-  return blocks
+  return dataclasses.replace(blocks, causal=bool(config.train.next_token))
 
 
 def build_plan(config, blocks, *, steps=None) -> levels.Plan:
@@ -210,8 +251,8 @@ def build_plan(config, blocks, *, steps=None) -> levels.Plan:
 
 def build(config) -> Parts:
   """All parts of a config; raises ValueError for what cannot work, with what to write instead."""
-  _check_keys(config)
-  _check_numbers(config)
+  check.keys(config)
+  check.numbers(config)
   source = build_source(config)
   spec = source.spec
   spec_lib.check_split(config.eval.split, source.splits)
@@ -225,6 +266,8 @@ def build(config) -> Parts:
   draw = resolve('draw', DRAWS, config.draw)
   if config.atoms.zero or config.atoms.one:
     draw = levels.atoms(draw, zero=config.atoms.zero, one=config.atoms.one)
+  kinds = [(blocks, draw), *_other_blocks(config, spec, draw)]
+  check.extras(config, len(kinds))
   plan = build_plan(config, blocks)
   solver = resolve('solver', SOLVERS, config.solver)
   solver.check(process)
@@ -239,56 +282,21 @@ def build(config) -> Parts:
   )
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
   recipe = recipe_lib.Plain(
-    model=model, tx=tx, blocks=blocks, process=process, draw=draw, coords=spec.coords,
+    model=model, tx=tx, blocks=tuple(b for b, _ in kinds), process=process,
+    draw=tuple(d for _, d in kinds), coords=spec.coords,
     ema=config.train.ema, cond_dropout=config.cond_dropout, microbatches=config.train.microbatches,
     history_cond=config.history_cond or blocks.history is None,
+    random_length=config.train.random_length, complementary=config.train.complementary,
+    next_token=config.train.next_token,
   )
   return Parts(config, source, blocks, process, draw, plan, solver, model, tx, recipe)
 
 
-def _check_keys(config):
-  """A config of another version, or one not made from configs/base.py, may lack keys."""
-  for key in KEYS:
-    *sections, name = key.split('.')
-    place = config
-    for section in sections:
-      place = place[section]
-    if name not in place:
-      raise ValueError(
-        f'the config has no key {key}; make it from configs/base.py, or use the version of adiff '
-        'that wrote it'
-      )
-
-
-def _check_numbers(config):
-  """Numbers that no part checks by itself."""
-  positive = (
-    'train.steps',
-    'train.batch_size',
-    'train.microbatches',
-    'train.log_every',
-    'train.checkpoint_every',
-    'train.keep',
-    'eval.batch_size',
-    'eval.samples',
-    'eval.num',
-    'plan.steps',
-  )
-  for key in positive:
-    section, name = key.split('.')
-    if config[section][name] < 1:
-      raise ValueError(f'config.{key}={config[section][name]} must be at least 1')
-  for key in ('seed', 'train.eval_every', 'eval.examples', 'plan.first'):
-    value = config[key] if key == 'seed' else config[key.split('.')[0]][key.split('.')[1]]
-    if value < 0:
-      raise ValueError(f'config.{key}={value} must not be negative')
-  if any(steps < 1 for steps in config.eval.steps):
-    raise ValueError(f'config.eval.steps={config.eval.steps} must all be at least 1')
-  for key, value in (('cond_dropout', config.cond_dropout), ('train.ema', config.train.ema)):
-    if not 0 <= value < 1:
-      raise ValueError(f'config.{key}={value} must lie in [0, 1)')
-  if config.train.batch_size % config.train.microbatches:
-    raise ValueError(
-      f'train.microbatches={config.train.microbatches} must divide '
-      f'train.batch_size={config.train.batch_size}'
-    )
+def _other_blocks(config, spec, draw):
+  """(blocks, draw) of train.block_sizes; masked blocks of one token are always all noise, the chain
+  rule."""
+  for size in config.train.block_sizes:
+    blocks = blocks_lib.equal(spec.num_tokens, size, history=config.history)
+    blocks = dataclasses.replace(blocks, causal=bool(config.train.next_token))
+    ones = size == 1 and config.process.name == 'masked'
+    yield blocks, levels.ones() if ones else draw

@@ -10,7 +10,18 @@ import jax
 import numpy as np
 import tqdm
 
-from adiff import build, generate, likelihood, logs, pictures, recipe, report, sharding, state
+from adiff import (
+  build,
+  generate,
+  judge_text,
+  likelihood,
+  logs,
+  pictures,
+  recipe,
+  report,
+  sharding,
+  state,
+)
 from adiff.data import batches
 from adiff.metrics import baselines, classifier, coverage, frechet, memorisation, two_sample
 
@@ -32,11 +43,13 @@ class Bound:
       process=parts.process,
       coords=parts.spec.coords,
       reveals=parts.reveals,
+      known=batch['weight'] == 0 if 'weight' in batch else None,
+      documents=recipe.documents_of(batch),
     )
     self._one = jax.jit(one)
 
-  def __call__(self, params, *, samples, progress=False) -> dict:
-    """likelihood.summary over the config's split; equal noise at every call."""
+  def samples(self, params, *, samples, progress=False):
+    """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
     parts, config = self._parts, self._parts.config
     limit = config.eval.examples or parts.source.size(config.eval.split)
     nats, level = [], []
@@ -55,13 +68,20 @@ class Bound:
       ]
       nats.append(np.stack([np.asarray(n) for n, _ in drawn], 1)[keep])
       level.append(np.stack([np.asarray(t) for _, t in drawn], 1)[keep])
-    nats, level = (np.concatenate(leaf)[:limit] for leaf in (nats, level))
-    found = likelihood.summary(nats, level, dims=parts.spec.dims)
-    return {
-      **found,
-      'is_likelihood': likelihood.is_exact(parts.blocks, parts.process, parts.reveals),
-      'dequantisation': dequantisation(parts),
-    }
+    return tuple(np.concatenate(leaf)[:limit] for leaf in (nats, level))
+
+  def __call__(self, params, *, samples, progress=False) -> dict:
+    """`summary` of `samples`."""
+    return summary(self._parts, *self.samples(params, samples=samples, progress=progress))
+
+
+def summary(parts, nats, level) -> dict:
+  """likelihood.summary, and what kind of number it is."""
+  return {
+    **likelihood.summary(nats, level, dims=parts.spec.dims),
+    'is_likelihood': likelihood.is_exact(parts.blocks, parts.process, parts.reveals),
+    'dequantisation': dequantisation(parts),
+  }
 
 
 def dequantisation(parts) -> str:
@@ -106,7 +126,10 @@ def commit() -> str:
 def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) -> dict:
   """Measures, writes workdir/eval.json and workdir/report.html, returns the report."""
   config = parts.config
-  bound = Bound(parts, mesh)(params, samples=config.eval.samples, progress=progress)
+  nats, level = Bound(parts, mesh).samples(
+    params, samples=config.eval.samples, progress=progress
+  )
+  bound = summary(parts, nats, level)
   exact = parts.source.exact
   if exact:  # A network that is told the label is measured against the law given the label.
     bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
@@ -123,11 +146,15 @@ def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) 
     'generators': [],
     'notes': [],
   }
-  shown = {}
+  shown, fragments = {}, ()
   if parts.spec.image_levels:
     _judge_images(parts, params, mesh, found, shown, progress)
-  else:
+  elif hasattr(parts.source, 'law_test'):
     _judge_law(parts, params, mesh, found)
+  else:
+    fragments = judge_text.judge(
+      parts, params, mesh, found, shown, samples=(nats, level), workdir=workdir, progress=progress
+    )
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
   shown.update(pictures.charts(found, rows) | _curves(rows))
   folder = os.path.join(workdir, 'pictures')
@@ -139,7 +166,7 @@ def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) 
   with open(os.path.join(workdir, 'eval.json.tmp'), 'w') as file:
     json.dump(found, file, indent=1)
   os.replace(os.path.join(workdir, 'eval.json.tmp'), os.path.join(workdir, 'eval.json'))
-  found['report'] = str(report.write(workdir, found, shown))
+  found['report'] = str(report.write(workdir, found, shown, fragments))
   return found
 
 
@@ -170,31 +197,14 @@ def _curves(rows):
   return out
 
 
-def _draw(parts, params, mesh, steps, progress, labels=None):
-  """(examples, labels, row of the table) of eval.num samples at `steps` a block."""
-  config = parts.config
-  plan = build.build_plan(config, parts.blocks, steps=steps)
-  draws = generate.Sampler(
-    parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512),
-    labels=labels,
-  )
-  bar = tqdm.tqdm(
-    total=config.eval.num, desc=f'samples, {steps} steps a block', disable=not progress, leave=False
-  )
-  with bar:
-    tokens, labels, seconds = draws.draw(0, config.eval.num, progress=bar)
-  row = {'name': 'this model', 'num': config.eval.num, 'seed': config.seed, 'steps': steps,
-         'nfe': plan.num_rows * parts.solver.calls, 'seconds': seconds}
-  return parts.spec.decode(tokens), labels, row
-
-
 def _judge_law(parts, params, mesh, found):
   """Sources with a known law: do samples follow it?"""
   # Labels of real examples, not balanced ones: the law includes them.
   split, num = parts.config.eval.split, parts.config.eval.num
   real = parts.source.rows(split, np.arange(num) % parts.source.size(split))['label']
-  tokens, _, row = _draw(parts, params, mesh, parts.config.plan.steps, False, labels=real)
-  found['law'] = {key: float(value) for key, value in parts.source.law_test(tokens).items()}
+  tokens, _, row = generate.draw(parts, params, mesh, labels=real)
+  samples = parts.spec.decode(tokens)
+  found['law'] = {key: float(value) for key, value in parts.source.law_test(samples).items()}
   found['generators'].append(row)
 
 
@@ -202,7 +212,10 @@ def _judge_images(parts, params, mesh, found, shown, progress):
   """Image sets: pictures, and distances between samples and real images."""
   config, levels = parts.config, parts.spec.image_levels
   steps = sorted({*config.eval.steps, config.plan.steps})
-  drawn = {n: _draw(parts, params, mesh, n, progress) for n in steps}
+  drawn = {}
+  for n in steps:
+    tokens, labels, row = generate.draw(parts, params, mesh, steps=n, progress=progress)
+    drawn[n] = parts.spec.decode(tokens), labels, row
   images, labels, _ = drawn[config.plan.steps]
   columns = 10
   count = min(len(images), columns * 10)

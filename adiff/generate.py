@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from adiff import build, recipe, sampler, sharding, state
+from adiff import build, recipe, sampler, sharding, state, truncation
 
 
 def make_sampler(parts: build.Parts, plan=None, *, trace=False):
-  """(params, keys [B], labels [B]) -> x0 [B, N, ..] in block order, jitted; trace: after every row,
-  uncached."""
+  """(params, keys [B], labels [B]) -> (x0 [B, N, ..] in block order, network calls [B]), jitted;
+  trace: -> x after every row [R, B, N, ..], uncached."""
   plan = plan or parts.plan
   model, blocks, guided = parts.model, parts.blocks, parts.config.guidance.scale != 1
-  how = dict(blocks=blocks, process=parts.process, solver=parts.solver, coords=parts.spec.coords)
+  how = dict(blocks=blocks, process=parts.process, solver=parts.solver)
 
   def run(params, keys, labels):
     cond = {'label': labels}
@@ -30,12 +30,16 @@ def make_sampler(parts: build.Parts, plan=None, *, trace=False):
       )
     else:
       denoise = recipe.conditioned(apply, cond)
+    denoise = truncation.truncate(denoise, **dict(parts.config.truncation))
     if trace:
-      return sampler.sample(denoise, keys, plan, trace=True, **how)
+      return sampler.sample(denoise, keys, plan, trace=True, coords=parts.spec.coords, **how)
     rows = sampler.cache_rows(plan, blocks)
     branches = 2 if guided and not share else 1
     cache = model.empty_cache(branches * len(labels), rows, parts.spec.coords.shape[-1])
-    return sampler.sample_cached(denoise, keys, plan, cache, **how)
+    now = sampler.start(keys, cache, plan=plan, **how)
+    runs = plan.windows(blocks.sizes)
+    now = sampler.walk(denoise, now, runs, coords=parts.spec.coords, **how)
+    return now.x, now.calls
 
   return jax.jit(run)
 
@@ -81,14 +85,16 @@ class Sampler:
     return np.take(self._given, np.arange(start, start + num), mode='wrap')
 
   def draw(self, start, num, *, progress=None):
-    """(tokens [num, N, ..] in raster order, labels [num], seconds of sampling, compilation
-    excluded)."""
-    found, seconds = [], 0.0
+    """(tokens [num, N, ..] in raster order, labels [num], network calls [num], seconds of sampling,
+    compilation excluded)."""
+    found, calls, seconds = [], [], 0.0
     for first in range(start, start + num, self._size):
       inputs = jax.block_until_ready(self._inputs(first))
       begun = time.perf_counter()
-      found.append(np.asarray(self._run(self._params, *inputs)))
+      drawn = jax.block_until_ready(self._run(self._params, *inputs))
       seconds += time.perf_counter() - begun
+      found.append(np.asarray(drawn[0]))
+      calls.append(np.asarray(drawn[1]))
       if progress is not None:
         progress.update(min(self._size, start + num - first))
     tokens = np.concatenate(found)[:num]
@@ -100,8 +106,29 @@ class Sampler:
     return (
       to_raster(self._parts, tokens),
       self._labels(start, num),
+      np.concatenate(calls)[:num],
       seconds,
     )
+
+
+def draw(parts, params, mesh, *, steps=None, progress=False, labels=None):
+  """(tokens in raster order, labels, row of the report's table) of eval.num samples at `steps` a
+  block (None: as the config says)."""
+  config = parts.config
+  plan = build.build_plan(config, parts.blocks, steps=steps) if steps else parts.plan
+  draws = Sampler(
+    parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512),
+    labels=labels,
+  )
+  bar = tqdm.tqdm(
+    total=config.eval.num, desc=f'samples, {plan.budgets[-1]} steps a block',
+    disable=not progress, leave=False,
+  )
+  with bar:
+    tokens, labels, calls, seconds = draws.draw(0, config.eval.num, progress=bar)
+  row = {'name': 'this model', 'num': config.eval.num, 'seed': config.seed,
+         'steps': steps or config.plan.steps, 'nfe': float(calls.mean()), 'seconds': seconds}
+  return tokens, labels, row
 
 
 def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096):
@@ -116,6 +143,7 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
   folder = f'{out}.parts'
   os.makedirs(folder, exist_ok=True)
   made_by = {'num': num, 'seed': seed, 'contract': parts.contract, 'plan': str(parts.plan.budgets),
+             'solver': str(parts.solver), 'truncation': dict(parts.config.truncation),
              'params': _fingerprint(params)}
   note = os.path.join(folder, 'made_by.json')
   if os.path.exists(note):
@@ -134,7 +162,7 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
     done = num - sum(min(shard, num - start) for start in todo)
     with tqdm.tqdm(total=num, initial=done, unit='sample', dynamic_ncols=True) as progress:
       for start in todo:
-        tokens, labels, _ = draws.draw(start, min(shard, num - start), progress=progress)
+        tokens, labels, _, _ = draws.draw(start, min(shard, num - start), progress=progress)
         examples = parts.spec.decode(tokens)
         _replace(
           path(start), lambda file, e=examples, n=labels: np.savez(file, examples=e, labels=n)

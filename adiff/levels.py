@@ -111,6 +111,22 @@ def power(exponent=2.0) -> Callable:
   return lambda u: (1 - u) ** exponent
 
 
+def reveals(counts) -> Callable:
+  """A table: counts[j] of sum(counts) tokens are revealed in step j + 1 of len(counts)."""
+  if not counts or min(counts) < 1:
+    raise ValueError(f'reveals{tuple(counts)} must name positive numbers of tokens, one a step')
+  left = 1 - np.cumsum([0, *counts]) / sum(counts)
+  grid = np.linspace(0, 1, len(left))
+
+  def spacing(u):
+    hit = np.isclose(np.asarray(u)[..., None], grid)
+    if not hit.any(-1).all() or not hit.any(0).all():
+      raise ValueError(f'reveals{tuple(counts)} names every step; write plan.steps={len(counts)}')
+    return left[hit.argmax(-1)]
+
+  return spacing
+
+
 class Window(NamedTuple):
   """A stretch of the walk during which the same blocks are in flight; arrays, so that equal shapes
   can be scanned.

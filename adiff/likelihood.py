@@ -28,7 +28,8 @@ def bound(
 
   reveals: for masked tokens, how many of a block's tokens each call of the sampler reveals, a tuple
   a block that sums to its size; None: one at a time.
-  known: bool [B, N] or None: tokens that are conditioned on (a prompt, padding) and cost nothing.
+  known: bool [B, N] or None: tokens that are conditioned on (a prompt, padding) and cost nothing;
+  where x0 is the mask there, the token is unknown: neither conditioned on nor counted.
   """
   if reveals is not None and known is not None:
     raise ValueError('a bound with known tokens reveals one at a time; pass reveals=None')
@@ -41,8 +42,11 @@ def bound(
   told = t
   if known is not None:
     noised = jnp.where(free.reshape(free.shape + (1,) * (x0.ndim - 2)), noised, x0)
-    if process.counts:  # k of n free tokens stand for n of B
-      weight = blocks.per_block(free.astype(t.dtype)) / jnp.float32(blocks.sizes)[None]
+    if process.counts:  # k of n free tokens stand for n of B; unknown ones are masked as well
+      sizes = jnp.float32(blocks.sizes)[None]
+      weight = blocks.per_block(free.astype(t.dtype)) / sizes
+      masked_now = noised == process.mask_id
+      told = blocks.per_token(blocks.per_block(masked_now.astype(t.dtype)) / sizes)
     else:
       told = jnp.where(free, t, 0)
   x, t_slots = blocks.pack(noised, x0, told)
@@ -64,7 +68,7 @@ def by_order(denoise, key, x0, *, blocks, process, coords, known=None, documents
   slots = blocks.slots(coords, **(documents or {}))
 
   def reveal(total, place):
-    hidden = free & (rank >= place)
+    hidden = (free & (rank >= place)) | (x0 == process.mask_id)
     xt = jnp.where(hidden, process.mask_id, x0)
     level = blocks.per_token(blocks.per_block(hidden.astype(jnp.float32)) / sizes[None])
     x, t = blocks.pack(xt, x0, level)

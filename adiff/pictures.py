@@ -118,7 +118,7 @@ def strip(frames, levels, *, columns=10, pad=1, scale=6, duration_ms=120, hold_m
   return out.getvalue()
 
 
-def _axes(*, width=5.2, height=3.2, xlabel='', ylabel='', title=None):
+def new_axes(*, width=5.2, height=3.2, xlabel='', ylabel='', title=None):
   """A new figure and its axes in the house look; sizes in inches."""
   fig = figure.Figure(figsize=(width, height), dpi=DPI, facecolor='white', layout='constrained')
   axes = fig.add_subplot()
@@ -155,7 +155,7 @@ def mask_picture(allowed, *, query_labels=None, key_labels=None, title=None):
   if allowed.ndim != 2:
     raise ValueError(f'a mask picture needs allowed [Q, K], not {list(allowed.shape)}.')
   rows, columns = allowed.shape
-  fig, axes = _axes(width=min(5.2, 0.9 + 4.2 * columns / max(rows, columns)),
+  fig, axes = new_axes(width=min(5.2, 0.9 + 4.2 * columns / max(rows, columns)),
                     height=0.9 + 4.2 * rows / max(rows, columns),
                     xlabel='key (is read)', ylabel='query (reads)', title=title)
   axes.imshow(allowed, cmap=colors.ListedColormap(['#e9ecf1', COLOURS[0]]), vmin=0, vmax=1,
@@ -185,7 +185,7 @@ def plan_picture(matrix, *, title=None):
   if matrix.ndim != 2 or not np.all((matrix >= 0) & (matrix <= 1)):
     raise ValueError(f'a plan picture needs levels in [0, 1] of shape [R+1, K], not '
                      f'{list(matrix.shape)}; pass plan.matrix.')
-  fig, axes = _axes(height=3.8, xlabel='block', ylabel='row of the plan', title=title)
+  fig, axes = new_axes(height=3.8, xlabel='block', ylabel='row of the plan', title=title)
   image = axes.imshow(matrix, cmap='cividis', vmin=0, vmax=1, aspect='auto',
                       interpolation='nearest')
   for axis in (axes.xaxis, axes.yaxis):
@@ -211,7 +211,7 @@ def curves(rows, keys, *, ylabel='loss', title=None):
   that key. Above 60 points a curve is its running mean and the points stay behind it, faint.
   Returns a Figure; raises ValueError for a key that no row has, naming the keys there are.
   """
-  fig, axes = _axes(xlabel='training step', ylabel=ylabel, title=title)
+  fig, axes = new_axes(xlabel='training step', ylabel=ylabel, title=title)
   for i, key in enumerate(keys):
     points = [(r['step'], r[key]) for r in rows if r.get(key) is not None and np.isfinite(r[key])]
     if not points:
@@ -245,7 +245,7 @@ def per_block(values, intervals=None, *, ylabel='bound (nats)', title=None):
     if intervals.ndim == 2:
       intervals = np.stack([values - intervals[:, 0], intervals[:, 1] - values])
     error = np.maximum(intervals, 0)
-  fig, axes = _axes(xlabel='block', ylabel=ylabel, title=title)
+  fig, axes = new_axes(xlabel='block', ylabel=ylabel, title=title)
   axes.bar(np.arange(len(values)), values, width=0.78, color=COLOURS[0], yerr=error,
            error_kw={'ecolor': INK, 'elinewidth': 1.3, 'capsize': 3 if len(values) <= 32 else 0})
   axes.grid(axis='y', color='#e3e6ec', linewidth=0.8)
@@ -262,7 +262,7 @@ def per_level(edges, values, *, ylabel='share of the bound (nats)', title=None):
   edges, values = np.asarray(edges, float), np.asarray(values, float)
   if len(edges) != len(values) + 1:
     raise ValueError(f'{len(values)} bins need {len(values) + 1} edges, not {len(edges)}.')
-  fig, axes = _axes(xlabel='noise level t  (0 clean, 1 noise)', ylabel=ylabel, title=title)
+  fig, axes = new_axes(xlabel='noise level t  (0 clean, 1 noise)', ylabel=ylabel, title=title)
   axes.stairs(values, edges, fill=True, color=COLOURS[0], alpha=0.22)
   axes.stairs(values, edges, color=COLOURS[0], linewidth=1.9)
   axes.set_xlim(edges[0], edges[-1])
@@ -283,7 +283,7 @@ def quality_vs_steps(rows, *, metric='frechet', ylabel='Fréchet distance (lower
   ours = [r for r in rows if r.get('nfe')]
   if not ours:
     raise ValueError(f'no row has both nfe and {metric}: evaluate at one number of steps at least.')
-  fig, axes = _axes(height=3.6, xlabel='sequential network evaluations per sample (NFE)',
+  fig, axes = new_axes(height=3.6, xlabel='sequential network evaluations per sample (NFE)',
                     ylabel=ylabel, title=title)
   names = list(dict.fromkeys(r.get('series') or 'this model' for r in ours))
   for i, name in enumerate(names):

@@ -36,25 +36,32 @@ def conditioned(apply, cond):
 class Plain:
   """Gradient descent on `loss.loss`, with an average of the parameters.
 
+  blocks, draw: several of each make one network that serves them all: the batch is dealt out among
+  them.
   microbatches: parts of a batch, one after another, each with its own noise.
   cond_dropout: share of examples that lose their label, drawn once an example.
+  random_length: share of examples that end at a random token (LLaDA, arXiv:2502.09992).
+  complementary, next_token: see `loss.loss`.
   """
 
   model: flax.linen.Module
   tx: optax.GradientTransformation
-  blocks: blocks_lib.Blocks
+  blocks: tuple[blocks_lib.Blocks, ...]
   process: process_base.Process
-  draw: levels.Draw
+  draw: tuple[levels.Draw, ...]
   coords: np.ndarray
   ema: float
   cond_dropout: float
   microbatches: int
   history_cond: bool
+  random_length: float = 0.0
+  complementary: bool = False
+  next_token: float = 0.0
 
   def init(self, key) -> state_lib.State:
     """The state before the first step."""
-    slots = self.blocks.token_slots(self.coords)
-    shape = (1, self.blocks.num_tokens)
+    slots = self.blocks[0].token_slots(self.coords)
+    shape = (1, self.blocks[0].num_tokens)
     key_params, key_x = jax.random.split(key)
     x, t = self.process.prior(key_x, shape), jnp.zeros(shape)
     cond = {'label': jnp.zeros(shape, jnp.int32)}
@@ -62,40 +69,23 @@ class Plain:
     return state_lib.create(key_params, init_params, self.tx)
 
   def update(self, state: state_lib.State, batch: dict[str, Any], key):
-    """(state, {name: scalar or curve}) after one step on batch {'tokens' [B, N, ..], 'label'
-    [B]}."""
-
-    def part(index, rows):
-      """Gradient of one micro-batch."""
-      key_loss, key_cond, key_drop = jax.random.split(jax.random.fold_in(key, index), 3)
-      hidden = jax.random.uniform(key_cond, rows['label'].shape) < self.cond_dropout
-      cond = {'label': jnp.where(hidden, -1, rows['label'])}
-
-      def objective(params):
-        apply = network(self.model, params, history_cond=self.history_cond, key=key_drop)
-        return loss_lib.loss(
-          conditioned(apply, cond), key_loss, rows['tokens'],
-          blocks=self.blocks, process=self.process, draw=self.draw, coords=self.coords,
-        )
-
-      grads, scalars = jax.grad(objective, has_aux=True)(state.params)
-      return grads, scalars
-
-    if self.microbatches == 1:
-      grads, scalars = part(0, batch)
+    """(state, {name: scalar or curve}) after one step on batch {'tokens' [B, N, ..], 'label' [B]},
+    of packed rows also {'segment', 'position', 'weight' [B, N]}; curves are those of blocks[0]."""
+    kinds = len(self.blocks)
+    if kinds == 1:
+      grads, scalars = self._gradient(state.params, batch, key, 0)
     else:
-      # Interleaved, so that every device keeps rows of every micro-batch.
-      parts = jax.tree.map(
-        lambda a: jnp.swapaxes(a.reshape(-1, self.microbatches, *a.shape[1:]), 0, 1), batch
-      )
-
-      def add(total, now):
-        grads, scalars = part(*now)
-        return jax.tree.map(lambda a, g: a + g / self.microbatches, total, grads), scalars
-
-      zeros = jax.tree.map(jnp.zeros_like, state.params)
-      grads, scalars = jax.lax.scan(add, zeros, (jnp.arange(self.microbatches), parts))
-      scalars = jax.tree.map(lambda a: jnp.nanmean(a, axis=0), scalars)
+      found = [
+        self._gradient(
+          state.params, jax.tree.map(lambda a, k=kind: a[k::kinds], batch),
+          jax.random.fold_in(key, kind), kind,
+        )
+        for kind in range(kinds)
+      ]
+      grads = jax.tree.map(lambda *g: sum(g) / kinds, *(g for g, _ in found))
+      scalars = dict(found[0][1], loss=sum(one['loss'] for _, one in found) / kinds)
+      for blocks, (_, one) in zip(self.blocks, found, strict=True):
+        scalars[f'loss_block{blocks.sizes[0]}'] = one['loss']
 
     updates, opt_state = self.tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -103,3 +93,60 @@ class Plain:
     scalars['grad_norm'] = optax.global_norm(grads)
     scalars['finite'] = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
     return state_lib.State(state.step + 1, params, ema, opt_state), scalars
+
+  def _gradient(self, params, batch, key, kind):
+    """(gradient, scalars) of a batch cut into blocks[kind], averaged over micro-batches."""
+    part = lambda index, rows: jax.grad(self.objective, has_aux=True)(
+      params, rows, jax.random.fold_in(key, index), kind
+    )
+    if self.microbatches == 1:
+      return part(0, batch)
+    # Interleaved, so that every device keeps rows of every micro-batch.
+    parts = jax.tree.map(
+      lambda a: jnp.swapaxes(a.reshape(-1, self.microbatches, *a.shape[1:]), 0, 1), batch
+    )
+
+    def add(total, now):
+      grads, scalars = part(*now)
+      return jax.tree.map(lambda a, g: a + g / self.microbatches, total, grads), scalars
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    grads, scalars = jax.lax.scan(add, zeros, (jnp.arange(self.microbatches), parts))
+    return grads, jax.tree.map(lambda a: jnp.nanmean(a, axis=0), scalars)
+
+  def objective(self, params, rows, key, kind=0):
+    """(loss, scalars) of one micro-batch and its noise."""
+    key_loss, key_cond, key_drop = jax.random.split(key, 3)
+    if self.random_length:
+      rows = _cut(jax.random.fold_in(key, 3), rows, self.random_length)
+    if self.complementary:
+      rows = jax.tree.map(lambda a: jnp.concatenate([a, a]), rows)
+    hidden = jax.random.uniform(key_cond, rows['label'].shape) < self.cond_dropout
+    cond = {'label': jnp.where(hidden, -1, rows['label'])}
+    apply = network(self.model, params, history_cond=self.history_cond, key=key_drop)
+    return loss_lib.loss(
+      conditioned(apply, cond), key_loss, rows['tokens'],
+      blocks=self.blocks[kind], process=self.process, draw=self.draw[kind], coords=self.coords,
+      weight=rows.get('weight'), documents=documents_of(rows),
+      complementary=self.complementary, next_token=self.next_token,
+    )
+
+
+def documents_of(rows):
+  """What Blocks.slots must know of packed rows; None where rows are not packed."""
+  return {name: rows[name] for name in ('segment', 'position') if name in rows} or None
+
+
+def _cut(key, rows, share):
+  """Rows of which a share ends at a random token: what follows is padding."""
+  batch, num_tokens = rows['tokens'].shape[:2]
+  key_which, key_where = jax.random.split(key)
+  end = jax.random.randint(key_where, (batch, 1), 1, num_tokens + 1)
+  end = jnp.where(jax.random.uniform(key_which, (batch, 1)) < share, end, num_tokens)
+  kept = jnp.arange(num_tokens)[None] < end
+  zeros, ones = jnp.zeros(kept.shape, jnp.int32), jnp.ones(kept.shape, jnp.float32)
+  return {
+    **rows,
+    'segment': jnp.where(kept, rows.get('segment', zeros), -1),
+    'weight': jnp.where(kept, rows.get('weight', ones), 0),
+  }

@@ -3,16 +3,16 @@
 `write` makes workdir/report.html: no script, no external resource, pictures inline; it opens from a
 mail or a memory stick, on a phone, in light and in dark. The page says in one line what each number
 means, and puts the floor (real images no model has seen) beside the model. A part without numbers
-is left out. This module formats; it computes nothing and draws nothing (see `pictures.charts`).
+is left out. This module formats; it computes nothing and draws nothing (see
+`pictures.charts`). What only text models have is in `prose`, the look of it all in `report_style`.
 """
 
 import base64
-import html
 import json
-import math
-import numbers
 import os
 import pathlib
+
+from adiff import prose, report_style
 
 # Columns of the quality table: key, heading, what is better, what it means.
 METRICS = (
@@ -46,6 +46,8 @@ PLACES = {
               '(blue: still masked).'),
     'quality': ('quality', 'chart', 'Quality against cost: Fréchet distance over sequential '
                 'network evaluations; T is the number of steps per block.'),
+    'calls': ('samplers', 'chart', 'Quality against cost: each sampler over its network calls per '
+              'token; 1 is token by token. Whiskers are 95% intervals.'),
     'per_block': ('bound', 'chart', 'The bound, block by block, with 95% intervals.'),
     'per_level': ('bound', 'chart', 'Where along the noise levels the bound is spent.'),
     'loss': ('training', 'chart', 'Training loss: every logged step, and its running mean.'),
@@ -54,122 +56,13 @@ PLACES = {
     'mask': ('walk', 'chart', 'Who reads whom inside the network.'),
     'plan': ('walk', 'chart', 'The plan of sampling: the noise level of each block, row by row.'),
 }
-SECTIONS = {'samples': 'Samples', 'quality': 'Quality', 'law': 'Law of the samples',
-            'bound': 'Held-out bound', 'training': 'Training', 'neighbours': 'Nearest neighbours',
-            'walk': 'Mask and plan', 'more': 'More pictures', 'notes': 'Notes',
-            'reproduce': 'Reproduce', 'config': 'Config'}
+SECTIONS = {'samples': 'Samples', 'text': 'Text', 'samplers': 'Samplers', 'quality': 'Quality',
+            'law': 'Law of the samples', 'bound': 'Held-out bound', 'training': 'Training',
+            'neighbours': 'Nearest neighbours', 'walk': 'Mask and plan', 'more': 'More pictures',
+            'notes': 'Notes', 'reproduce': 'Reproduce', 'config': 'Config'}
 
-STYLE = """
-:root { color-scheme: light dark; --page: #f5f6f8; --card: #fff; --ink: #1c2330; --soft: #5a6475;
-  --line: #dfe3ea; --accent: #0060a0; --tint: #eaf2f9; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); -webkit-text-size-adjust: 100%;
-  font: 16px/1.55 system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif; }
-header, main, footer { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
-header { padding-top: 40px; }
-h1 { font-size: 2rem; line-height: 1.2; margin: 4px 0 12px; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 0 0 4px; }
-p { margin: 4px 0 14px; max-width: 76ch; overflow-wrap: anywhere; }
-a { color: var(--accent); }
-.eyebrow { color: var(--accent); font-weight: 600; letter-spacing: .04em; margin: 0; }
-.facts { display: flex; flex-wrap: wrap; gap: 4px 28px; margin: 0; color: var(--soft); }
-.facts div { display: flex; gap: 8px; min-width: 0; }
-.facts dd { margin: 0; color: var(--ink); overflow-wrap: anywhere; min-width: 0; }
-nav { display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 18px 0 0; font-size: .92rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(148px, 1fr)); gap: 12px;
-  margin: 22px 0 0; }
-.tile, section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
-.tile { padding: 14px 16px; }
-.tile b { display: block; font-size: 1.6rem; line-height: 1.25; font-weight: 650;
-  font-variant-numeric: tabular-nums; }
-.tile span { display: block; color: var(--soft); font-size: .86rem; line-height: 1.35; }
-section { margin: 18px 0; padding: 22px 24px; scroll-margin-top: 12px; }
-.soft { color: var(--soft); }
-.figures { display: flex; flex-wrap: wrap; gap: 22px; margin-top: 14px; align-items: flex-start; }
-figure { margin: 0; flex: 1 1 440px; min-width: 0; max-width: 620px; }
-figure img { display: block; max-width: 100%; height: auto; }
-figure.chart img { width: 100%; mix-blend-mode: multiply; }
-figure.pixels img { border-radius: 6px; image-rendering: pixelated; }
-figcaption { color: var(--soft); font-size: .88rem; margin-top: 8px; line-height: 1.4; }
-.scroll { overflow-x: auto; margin: 10px 0 14px; }
-table { border-collapse: collapse; width: 100%; font-size: .86rem;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 6px; text-align: right; border-bottom: 1px solid var(--line);
-  vertical-align: middle; }
-td { white-space: nowrap; }
-th { font-weight: 600; line-height: 1.25; }
-thead th { color: var(--soft); font-size: .78rem; vertical-align: bottom; }
-th:first-child { text-align: left; position: sticky; left: 0; background: var(--card);
-  min-width: 136px; padding-left: 0; }
-tbody th { font-weight: 500; }
-tr.group th { color: var(--soft); font-size: .8rem; padding-top: 14px; font-weight: 600;
-  position: static; }
-td.best { font-weight: 700; color: var(--accent); background: var(--tint); }
-dl.meaning { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 12px 0 0;
-  font-size: .88rem; }
-dl.meaning + p { margin-top: 14px; }
-dl.meaning dt { font-weight: 600; } dl.meaning dd { margin: 0; color: var(--soft); }
-pre { background: var(--page); border: 1px solid var(--line); border-radius: 8px; margin: 10px 0 0;
-  padding: 12px 14px; overflow-x: auto; font: .86rem/1.5 ui-monospace, 'SF Mono', Menlo, Consolas,
-  'DejaVu Sans Mono', monospace; }
-pre.wrap { white-space: pre-wrap; overflow-wrap: anywhere; }
-summary { cursor: pointer; color: var(--accent); }
-li { overflow-wrap: anywhere; } ul { margin: 6px 0 0; padding-left: 22px; }
-footer { color: var(--soft); font-size: .85rem; padding-bottom: 40px; }
-@media (max-width: 640px) {
-  header, main, footer { padding-left: 14px; padding-right: 14px; }
-  header { padding-top: 22px; } h1 { font-size: 1.5rem; }
-  section { padding: 16px 14px; } .tiles { grid-template-columns: 1fr 1fr; gap: 8px; }
-  .tile { padding: 12px; } .tile b { font-size: 1.12rem; } figure { flex-basis: 100%; }
-  dl.meaning { grid-template-columns: 1fr; gap: 0; } dl.meaning dd { margin-bottom: 8px; }
-}
-@media (prefers-color-scheme: dark) {
-  :root { --page: #12151b; --card: #1a1f28; --ink: #e6e9ef; --soft: #9ba6b6; --line: #2d3542;
-    --accent: #6cb6ee; --tint: #1d2f40; }
-  figure.chart img { filter: invert(1) hue-rotate(180deg); mix-blend-mode: screen; }
-}
-@media print { section, .tile { break-inside: avoid; } nav { display: none; } }
-"""
-
-
-def _text(value):
-  return html.escape(str(value), quote=True)
-
-
-def number(value, digits=3):
-  """A number for people: 3 significant digits, integers in full, '–' for None."""
-  if value is None:
-    return '–'
-  if isinstance(value, str):
-    return value
-  if isinstance(value, numbers.Integral):
-    return f'{value:,}'
-  value = float(value)
-  if not math.isfinite(value):
-    return str(value)
-  if value == 0:
-    return '0'
-  if abs(value) < 1e-3:
-    return f'{value:.{digits - 1}e}'
-  return f'{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}'
-
-
-def with_interval(value, ci95):
-  """'12.31 ± 0.87' where ci95 is a half width, '12.31 [11.50, 13.24]' where it is a pair of bounds.
-
-  The interval is given two significant digits, the value as many decimals as the interval.
-  """
-  if ci95 is None:
-    return number(value, 4)
-  pair = isinstance(ci95, (list, tuple))
-  width = abs(ci95[1] - ci95[0]) / 2 if pair else abs(float(ci95))
-  if not (math.isfinite(width) and width > 0):
-    return number(value, 4)
-  places = max(0, 1 - math.floor(math.log10(width)))
-  show = lambda v: f'{v:,.{places}f}'
-  if pair:
-    return f'{show(value)} [{show(ci95[0])}, {show(ci95[1])}]'
-  return f'{show(value)} ± {show(width)}'
+_text, _facts, _meaning = report_style.text, report_style.facts, report_style.meaning
+number, with_interval = report_style.number, report_style.with_interval
 
 
 def _figure(name, data):
@@ -187,20 +80,17 @@ def _figure(name, data):
           f'<figcaption>{caption}</figcaption></figure>')
 
 
-def _facts(pairs):
-  rows = ''.join(f'<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>' for k, v in pairs
-                 if v is not None and v != '')
-  return f'<dl class="facts">{rows}</dl>' if rows else ''
-
-
 def _is_model(row):
   return row.get('nfe') is not None or row.get('steps') is not None
 
 
 def _tiles(report):
   """The headline: three to five numbers with what they are."""
-  tiles = []
-  bound = report.get('bound') or {}
+  text = report.get('text') or {}
+  tiles = prose.tiles(text)
+  # A text model's bound is per token or per byte; other units beside it would only confuse.
+  shown = any(text.get(key) is not None for key in ('bits_per_byte', 'nats_per_token'))
+  bound = {} if shown else report.get('bound') or {}
   if bound.get('bits_per_dim') is not None:
     tiles.append((with_interval(bound['bits_per_dim'], bound.get('bits_ci95')),
                   'bits per dimension, held out'))
@@ -248,11 +138,11 @@ def _table(rows):
         mark = ' class="best"' if group is ours and key in best and value == best[key] else ''
         cells.append(f'<td{mark}>{_text(number(value, 2 if key == "seconds" else 3))}</td>')
       out.append(''.join(cells) + '</tr>')
-  meaning = ''.join(f'<dt>{_text(h)}</dt><dd>{_text(m)}</dd>' for k, h, _, m in METRICS if have(k))
+  meaning = [(h, m) for k, h, _, m in METRICS if have(k)]
   if ours:
-    meaning += ('<dt>Steps, NFE</dt><dd>Sampling steps per block; network evaluations per sample, '
-                'one after another. Seconds are for all samples of the row.</dd>')
-  return ''.join(out) + f'</tbody></table></div><dl class="meaning">{meaning}</dl>'
+    meaning.append(('Steps, NFE', 'Sampling steps per block; network evaluations per sample, '
+                    'one after another. Seconds are for all samples of the row.'))
+  return ''.join(out) + '</tbody></table></div>' + _meaning(meaning)
 
 
 def _bound(bound, split):
@@ -277,11 +167,15 @@ def _law(law):
        ('degrees of freedom', number(law.get('dof'))), ('p-value', number(law.get('p_value')))])
 
 
-def page(report, pictures):
+def page(report, pictures, fragments=()):
   """The page as a string; see `write`."""
   if not report.get('title'):
     raise ValueError("a report needs a title: set report['title'] to the name of the config.")
   body = dict.fromkeys(SECTIONS, '')
+  if report.get('text'):
+    body['text'] += prose.facts(report['text'])
+  if report.get('samplers'):
+    body['samplers'] += prose.samplers(report['samplers'])
   if report.get('generators'):
     body['quality'] += _table(report['generators'])
   if report.get('classifier'):
@@ -311,38 +205,32 @@ def page(report, pictures):
     body['config'] = ('<details><summary>The whole truth about this run, as JSON</summary>'
                       f'<pre><code>{_text(config)}</code></pre></details>')
   sections = [(key, title, body[key]) for key, title in SECTIONS.items() if body[key]]
+  start = 1 if body['samples'] else 0
+  sections[start:start] = [(f'part-{i}', *one) for i, one in enumerate(fragments, 1)]
   step = report.get('step')
   facts = _facts([('step', None if step is None else number(step)), ('split', report.get('split')),
                   ('date', report.get('date')), ('hardware', report.get('hardware')),
                   ('commit', report.get('commit'))])
-  links = ''.join(f'<a href="#{k}">{_text(title)}</a>' for k, title, _ in sections)
-  return ''.join([
-      '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-      '<meta name="viewport" content="width=device-width, initial-scale=1">',
-      '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; ',
-      f'style-src \'unsafe-inline\'"><title>{_text(report["title"])} · adiff report</title>',
-      f'<style>{STYLE}</style></head><body><header><p class="eyebrow">adiff report</p>',
-      f'<h1>{_text(report["title"])}</h1>{facts}{_tiles(report)}<nav>{links}</nav></header><main>',
-      *(f'<section id="{k}"><h2>{_text(title)}</h2>{content}</section>\n'
-        for k, title, content in sections),
-      '</main><footer>One file, no scripts, nothing fetched: it can be kept and mailed as it is.',
-      '</footer></body></html>\n'])
+  return report_style.document(report['title'], facts + _tiles(report), sections)
 
 
-def write(workdir, report, pictures):
+def write(workdir, report, pictures, fragments=()):
   """Writes workdir/report.html and returns its path.
 
   report: 'title' (required), 'command', 'config' (dict), 'commit', 'hardware', 'date', 'step',
   'split', 'bound', 'generators' (rows of METRICS, None where not measured; rows without 'steps' and
-  'nfe' are references, real images first), 'law', 'classifier', 'notes'. All but the title may be
-  absent and are then left out. An interval ('ci95') is a half width or a pair of bounds.
+  'nfe' are references, real images first), 'law', 'classifier', 'notes'; for text models 'text' and
+  'samplers', see `prose.facts` and `prose.samplers`. All but the title may be absent and are then
+  left out. An interval ('ci95') is a half width or a pair of bounds.
   pictures: name -> PNG or GIF bytes; PLACES says which section a name belongs to ('samples/guided'
-  belongs to 'samples'), and other names go to a section of their own. All text is escaped. The file
-  appears whole or not at all. Raises ValueError without a title or for bytes of another kind,
-  OSError where the folder cannot be written.
+  belongs to 'samples'), and other names go to a section of their own.
+  fragments: (heading, HTML) pairs, shown in order after the samples; the HTML is taken as it is, so
+  make it with `prose`. All other text is escaped. The file appears whole or not at all. Raises
+  ValueError without a title or for bytes of another kind, OSError where the folder cannot be
+  written.
   """
   path = pathlib.Path(workdir) / 'report.html'
-  text = page(report, pictures)
+  text = page(report, pictures, fragments)
   path.parent.mkdir(parents=True, exist_ok=True)
   draft = path.with_name(f'.{path.name}.{os.getpid()}')
   draft.write_text(text, encoding='utf-8')

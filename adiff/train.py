@@ -214,7 +214,7 @@ def _preview(parts):
   keys = generate.example_keys(parts.config.seed, 0, num)
 
   def preview(params):
-    tokens = generate.to_raster(parts, np.asarray(run(params, keys, labels)))
+    tokens = generate.to_raster(parts, np.asarray(run(params, keys, labels)[0]))
     if not np.all(np.isfinite(tokens)):
       return {}
     return {'samples': pictures.grid(parts.spec.decode(tokens), parts.spec.image_levels)}

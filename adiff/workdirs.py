@@ -8,8 +8,8 @@ import ml_collections
 from adiff import manifest
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
-FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'guidance', 'eval', 'mesh')
-OPTIONAL = ('plan.delay',)  # a whole number, or null
+FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
+OPTIONAL = ('plan.delay', 'solver.edit')  # a number, or null
 FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep')
 
 

@@ -19,12 +19,23 @@ CHOICES = dict(
     tfds=dict(dataset='mnist', data_dir=''),
     # data_dir/CLASS/*.png, cropped and scaled to size
     image_folder=dict(data_dir='', size=32, channels=3),
+    # a UTF-8 file or a folder of them; '': the documentation that ships inside Python. packed:
+    # whole documents, several a row, instead of rows cut anywhere
+    text=dict(path='', num_tokens=256, packed=False),
+    # any text set of TFDS; heldout: splits to evaluate on, such as 'validation+test'; '': test
+    tfds_text=dict(
+      dataset='tiny_shakespeare', data_dir='', heldout='', num_tokens=256, packed=False
+    ),
   ),
   codec=dict(
     none=dict(),  # examples are tokens already
     # patch x patch pixels a token; discrete: symbols (patch must be 1)
     patches=dict(patch=1, discrete=False),
     pyramid=dict(sides=(1, 2, 4, 8), discrete=False),  # average-pooled images, coarse to fine
+    bytes=dict(),  # text as UTF-8
+    characters=dict(),  # text as the characters of its corpus
+    # a tokenizer.json of the library tokenizers; '': a byte-level BPE learnt from the corpus
+    subwords=dict(path='', size=1024),
   ),
   blocks=dict(
     whole=dict(),  # one block: full-sequence diffusion
@@ -46,6 +57,7 @@ CHOICES = dict(
     ),
     masked=dict(),
     uniform=dict(objective='cross_entropy'),  # or bound
+    mixed=dict(random=0.1, objective='cross_entropy'),  # masks, and this share of random symbols
   ),
   draw=dict(
     # shared: one level an example instead of one a block
@@ -54,8 +66,22 @@ CHOICES = dict(
     clipped=dict(low=0.3, high=0.8, shared=False),
     ones=dict(),  # always all noise
   ),
-  spacing=dict(linear=dict(), cosine=dict(), power=dict(exponent=2.0)),
-  solver=dict(first_order=dict(), heun=dict(), multistep=dict()),
+  spacing=dict(
+    linear=dict(),
+    cosine=dict(),
+    power=dict(exponent=2.0),
+    reveals=dict(counts=(1,)),  # tokens of a block revealed in each of plan.steps steps
+  ),
+  solver=dict(
+    first_order=dict(),
+    heun=dict(),
+    multistep=dict(),
+    # masked tokens; a block is finished when none is left, plan.steps is an upper bound
+    first_hitting=dict(),  # one random token a step: the exact law
+    threshold=dict(threshold=0.9, edit=None),  # all tokens the network is that sure of
+    entropy_bound=dict(bound=0.1),  # as many tokens as keep their joint entropy within the bound
+    scheduled=dict(choose='random'),  # as many as the spacing says: random, or by confidence
+  ),
   model=dict(
     denoiser=dict(
       width=128,
@@ -104,6 +130,9 @@ def get_config():
   choose(c, 'spacing', 'linear')
   choose(c, 'solver', 'first_order')
   choose(c, 'model', 'denoiser')
+  # symbols are drawn from the network's law after this is cut from it: temperature, then the top_k
+  # most likely (0: all), then the nucleus of mass top_p
+  c.truncation = ml_collections.ConfigDict(dict(temperature=1.0, top_k=0, top_p=1.0))
   c.guidance = ml_collections.ConfigDict()
   c.guidance.scale = 1.0  # 1: none
   # scale on the first block; it changes linearly to `scale` on the last (with scale 1: ignored)
@@ -126,6 +155,12 @@ def get_config():
   c.train.steps = 1000
   c.train.batch_size = 128  # of the whole job
   c.train.microbatches = 1  # gradient accumulation: parts of a batch, each with its own noise
+  # further sizes of equal blocks that the same network learns; the batch is dealt out among all
+  c.train.block_sizes = ()
+  c.train.random_length = 0.0  # share of examples that end at a random token
+  c.train.complementary = False  # every example twice, the second time with the other tokens masked
+  # weight of a next-token loss on the history copy, which then reads its block token by token
+  c.train.next_token = 0.0
   # decay of the parameters' average, warmed up; evaluation and sampling use the average
   c.train.ema = 0.999
   c.train.log_every = 20
@@ -139,6 +174,8 @@ def get_config():
   c.eval.samples = 4  # of noise for each example of the final bound
   c.eval.num = 256  # samples drawn for the report
   c.eval.steps = (2, 4, 8)  # steps a block for "quality against steps"
+  # text: further samplers to compare, 'NAME(key=value)@STEPS', see adiff/arrange.py
+  c.eval.samplers = ()
   # images: train the feature classifier and report distances (small images)
   c.eval.features = False
   c.mesh = ml_collections.ConfigDict(dict(data=-1, fsdp=1))  # devices a axis; -1: what is left

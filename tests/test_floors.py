@@ -15,10 +15,11 @@ FILES = {
 FLOORS = (
   ('blocks', 'mask', 'levels'),
   ('process', 'nn'),
-  ('loss', 'solvers', 'sampler', 'likelihood'),
+  ('loss', 'solvers', 'sampler', 'likelihood', 'truncation', 'budget', 'revision'),
   ('data', 'codec', 'metrics', 'optim', 'state', 'sharding', 'checkpoint', 'manifest', 'logs',
-   'pictures', 'report'),
-  ('build', 'recipe', 'workdirs', 'generate', 'evaluate', 'train', 'main'),
+   'pictures', 'prose', 'report', 'report_style'),
+  ('arrange', 'build', 'check', 'recipe', 'workdirs', 'generate', 'judge_text', 'language',
+   'evaluate', 'train', 'main'),
 )
 # What each module of the lower floors may import, besides its own folder.
 ALLOWED = {
@@ -29,7 +30,7 @@ ALLOWED = {
 }
 OWNERS = {
   'flax.linen': ('adiff.nn',), 'orbax': ('adiff.checkpoint',),
-  'tensorflow_datasets': ('adiff.data.images',), 'tensorflow': (),
+  'tensorflow_datasets': ('adiff.data.tfds_folder',), 'tensorflow': (),
 }
 READING_ORDER = ('blocks', 'mask', 'levels', 'process/base', 'loss', 'sampler')
 

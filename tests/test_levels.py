@@ -116,7 +116,28 @@ def test_windows_hold_every_move_of_the_matrix_once(delay, given):
   np.testing.assert_array_equal(moves, budgets[token_block])
 
 
-@pytest.mark.parametrize('spacing', [levels.linear(), levels.cosine(), levels.power(3.0)])
+@pytest.mark.parametrize('spacing', [
+  levels.linear(), levels.cosine(), levels.power(3.0), levels.reveals((1, 1, 2, 4) * 2 + (1, 8)),
+])
 def test_spacings_fall_from_one_to_zero(spacing):
   level = spacing(np.linspace(0, 1, 11))
   assert level[0] == 1 and abs(level[-1]) < 1e-12 and np.all(np.diff(level) < 0)
+
+
+def test_a_table_of_reveals_is_the_share_that_is_left():
+  plan = levels.Plan(2, 3, spacing=levels.reveals((1, 2, 5)))
+  np.testing.assert_array_equal(plan.matrix[:4, 0] * 8, [8, 7, 5, 0])
+  np.testing.assert_array_equal(plan.matrix[3:, 1] * 8, [8, 7, 5, 0])
+
+
+@pytest.mark.parametrize('steps', [1, 2, 8, (4, 2), (8, 4)])
+def test_a_table_of_reveals_names_every_step_of_every_block(steps):
+  spacing = levels.reveals((1, 1, 2, 4))
+  with pytest.raises(ValueError, match='plan.steps=4'):
+    _ = levels.Plan(2, steps, spacing=spacing).matrix
+
+
+@pytest.mark.parametrize('counts', [(), (2, 0, 1)])
+def test_a_step_that_reveals_nothing_is_refused(counts):
+  with pytest.raises(ValueError, match='positive'):
+    levels.reveals(counts)

@@ -21,7 +21,7 @@ def plain(draw=None, tx=None, **changes):
   changes = dict(microbatches=1, cond_dropout=0.0) | changes
   return dataclasses.replace(
     parts.recipe, model=tiny.regime('ar-masked').model, tx=tx or optax.sgd(1.0),
-    draw=draw or levels.ones(), **changes)
+    draw=(draw or levels.ones(),), **changes)
 
 
 def state(of, name='ar-masked'):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adiff import pictures, report
+from adiff import pictures, prose, report
 
 HOSTILE = '<script>alert("x")</script>&\'<img src=https://example.com/x.png onerror=alert(1)>'
 VOID = {'meta', 'img', 'link', 'br'}
@@ -165,6 +165,60 @@ def test_a_toy_report_has_its_law_and_no_section_without_content():
   assert page.attributes('id') == ['law', 'bound']
   assert '0.654' in page.text and '728' in page.text and '5.4301' in page.text
   assert 'None' not in page.text and 'Fréchet' not in page.text
+
+
+TEXT = {
+    'title': 'text', 'text': {
+        'corpus': 'War and Peace', 'tokenizer': 'characters', 'known_words': 0.9341,
+        'corpus_known_words': 0.991, 'unigram_entropy': 2.913, 'corpus_unigram_entropy': 2.871,
+        'repetition': 0.0131, 'tokens_per_second': 1234.2, 'calls_per_token': 0.25,
+        'nats_per_token': 1.223, 'perplexity': 3.397},
+    'bound': {'nats': 312.2, 'bits_per_dim': 1.764},
+    'samplers': [{'sampler': 'ancestral', 'steps': 8, 'known_words': 0.871}]}
+
+
+def tiles(given):
+  return re.findall('<div class="tile"><b>(.*?)</b><span>(.*?)</span>', report.page(given, {}))
+
+
+def test_a_text_model_has_tiles_of_its_own_with_the_corpus_beside_them():
+  assert tiles(TEXT) == [
+      ('1.22', 'nats per token, held out'), ('3.40', 'perplexity per token, held out'),
+      ('0.934', 'share of generated words that the corpus knows (corpus 0.991)'),
+      ('2.91', 'nats of unigram entropy (corpus 2.87)'),
+      ('1,234', 'tokens per second (0.250 network calls each token)')]
+
+
+def test_bits_per_byte_come_before_nats_per_token_with_their_interval():
+  given = {**TEXT, 'text': {**TEXT['text'], 'bits_per_byte': 1.7621, 'bits_per_byte_ci95': 0.012}}
+  assert tiles(given)[0] == ('1.762 ±\u00a00.012', 'bits per byte, held out')
+  assert '1.22' in Reader(report.page(given, {})).text
+
+
+def test_a_text_model_without_a_bound_per_token_shows_the_bound_there_is():
+  given = {**TEXT, 'text': {'known_words': 0.9, 'nats_per_token': None}}
+  assert [meaning for _, meaning in tiles(given)] == [
+      'share of generated words that the corpus knows', 'bits per dimension, held out',
+      'nats per example, held out']
+
+
+def test_a_text_model_has_its_facts_and_its_samplers_and_nothing_of_images():
+  page = Reader(report.page(TEXT, {}))
+  assert page.attributes('id') == ['text', 'samplers', 'bound']
+  for words in ('War and Peace', 'characters', '0.0131', 'ancestral', '0.871', 'Real text is near'):
+    assert words in page.text, words
+  assert 'Fréchet' not in page.text and 'None' not in page.text
+
+
+def test_fragments_follow_the_samples_in_their_order(figures):
+  fragments = [('Second <b>', '<p>words &amp; more</p>'), ('Third', prose.samples([HOSTILE]))]
+  page = Reader(report.page(TEXT, {'samples': figures['samples']}, fragments))
+  assert page.attributes('id') == ['samples', 'part-1', 'part-2', 'text', 'samplers', 'bound']
+  assert [f'#{one}' for one in page.attributes('id')] == page.attributes('href')
+  assert 'Second <b>' in page.text and 'words & more' in page.text and HOSTILE in page.text
+  assert 'script' not in {tag for tag, _ in page.tags}
+  without = Reader(report.page(TEXT, {}, fragments[:1]))
+  assert without.attributes('id')[0] == 'part-1'
 
 
 @pytest.mark.parametrize('value, text', [

@@ -1,14 +1,24 @@
 """The walk itself, with functions for networks. (Cached = plain, batches, prompts: identities.)"""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from adiff import blocks as blocks_lib
 from adiff import levels, sampler
-from adiff.process import gaussian, masked
-from adiff.solvers import first_order
+from adiff.process import gaussian, masked, uniform
+from adiff.solvers import (
+  entropy_bound,
+  first_hitting,
+  first_order,
+  heun,
+  scheduled,
+  threshold,
+)
 
 COORDS = np.arange(6)[:, None]
 MASKED = masked.Masked(3)
@@ -110,3 +120,187 @@ def test_guidance_may_differ_by_block_and_acts_inside_its_interval_alone():
   np.testing.assert_allclose(guided(t, scale=scale)[0], [3, 3, 7, 7, 11, 11])
   some = t.at[:, 3:].set(0.9)
   np.testing.assert_allclose(guided(some, scale=2.0, interval=(0.2, 0.8))[0], [7] * 3 + [3] * 3)
+
+
+# ---- Solvers that finish early ------------------------------------------------------------------
+
+ADAPTIVE = (
+  first_hitting.FirstHitting(), threshold.Threshold(0.6), threshold.Threshold(0.5, edit=0.5),
+  entropy_bound.EntropyBound(0.8), scheduled.Scheduled(), scheduled.Scheduled('confidence'),
+)
+
+
+@pytest.mark.parametrize('solver', [ADAPTIVE[i] for i in (0, 2, 3, 5)])
+def test_rows_that_finish_at_different_times_agree_with_the_plain_walk(solver):
+  regime = tiny.regime('block-masked')
+  plan = levels.Plan(2, 3)
+  blocks = blocks_lib.equal(6, 3)
+  regime = dataclasses.replace(regime, parts=dataclasses.replace(regime.parts, blocks=blocks))
+  given_mask = np.zeros((tiny.BATCH, 6), bool)
+  given_mask[0, [0, 4]] = given_mask[1, 3:] = given_mask[2, :3] = True
+  plain, cached = (
+    regime.sampler(cached, solver=solver, guided=False, plan=plan)(
+      *regime.arguments()[:3], jnp.asarray(given_mask)) for cached in (False, True)
+  )
+  np.testing.assert_array_equal(plain, cached)
+  np.testing.assert_array_equal(plain[given_mask], regime.data()[given_mask])
+  assert int(plain.max()) < regime.parts.spec.vocab
+
+
+class Network:
+  """Logits that read everything in sight; counts its traces and the calls that are made."""
+
+  def __init__(self, vocab=3):
+    self.vocab, self.traces, self.rows = vocab, 0, []
+
+  def __call__(self, x, t, s, slots, cache=None, commit=0):
+    self.traces += 1
+    jax.debug.callback(lambda t: self.rows.append(len(t)), t)
+    place = slots.coords[:, 0]
+    mix = jnp.sum(jnp.where(x == self.vocab, 0, x + 1), axis=1).astype(float)[:, None, None]
+    angle = (place[:, None] * jnp.arange(1, self.vocab + 1)[None]).astype(float)[None]
+    return 2 * jnp.sin(mix + angle) * t[..., None], cache
+
+  @property
+  def calls(self):
+    jax.effects_barrier()
+    return len(self.rows)
+
+
+def walk(network, plan, blocks, solver, *, batch=4, process=MASKED, stop=None, keys_=None, **given):
+  """The state at the end of a cached walk."""
+  how = dict(blocks=blocks, process=process, solver=solver)
+  run = jax.jit(lambda keys, given: sampler.walk(
+    network, sampler.start(keys, None, plan=plan, stop=stop, **how, **given),
+    plan.windows(blocks.sizes), coords=np.arange(blocks.num_tokens)[:, None], stop=stop, **how))
+  return jax.block_until_ready(run(keys(batch) if keys_ is None else keys_, given))
+
+
+def prompt(lengths, num_tokens=6):
+  """The first tokens of each row are given."""
+  mask = jnp.arange(num_tokens)[None] < jnp.asarray(lengths)[:, None]
+  return dict(given=jnp.ones(mask.shape, jnp.int32), given_mask=mask)
+
+
+def test_a_block_ends_with_its_last_row_and_counts_what_each_row_needed():
+  network, blocks = Network(), blocks_lib.whole(6)
+  state = walk(network, levels.Plan(1, 9), blocks, ADAPTIVE[0], **prompt([6, 4, 3, 5]))
+  np.testing.assert_array_equal(state.calls, [0, 2, 3, 1])
+  assert network.calls == 3
+  fixed = first_order.FirstOrder()
+  other = walk(Network(), levels.Plan(1, 9), blocks, fixed, **prompt([6, 4, 3, 5]))
+  np.testing.assert_array_equal(other.calls, [0, 9, 9, 9])
+
+
+def test_second_calls_count_too():
+  state = walk(
+    lambda x, t, s, slots, cache=None, commit=0: (jnp.zeros_like(x), cache), levels.Plan(3, 4),
+    BLOCKS, heun.Heun(), process=gaussian.Gaussian(1))
+  np.testing.assert_array_equal(state.calls, [24] * 4)
+
+
+def test_a_block_whose_tokens_are_all_given_makes_the_one_call_that_writes_keys():
+  network = Network()
+  state = walk(network, levels.Plan(3, 2), BLOCKS, ADAPTIVE[0], **prompt([4] * 4))
+  np.testing.assert_array_equal(state.calls, 2)
+  assert network.calls == 1 + 1 + 2
+
+
+@pytest.mark.parametrize('solver', ADAPTIVE[:5])
+def test_a_row_and_its_calls_do_not_depend_on_its_batch(solver):
+  run = lambda keys_, lengths: walk(
+    Network(), levels.Plan(2, 6), blocks_lib.equal(12, 6), solver, keys_=keys_,
+    **prompt(lengths, 12))
+  together = run(keys(5), [0, 3, 11, 7, 0])
+  assert len(set(np.asarray(together.calls).tolist())) > 1
+  for row, length in ((1, 3), (3, 7)):
+    alone = run(keys(5)[row:row + 1], [length])
+    np.testing.assert_array_equal(alone.x[0], together.x[row])
+    assert alone.calls[0] == together.calls[row]
+
+
+@pytest.mark.parametrize('solver', ADAPTIVE[:2])
+def test_one_compilation_serves_any_number_of_blocks(solver):
+  traces = []
+  for num_blocks in (3, 6):
+    network = Network()
+    walk(network, levels.Plan(num_blocks, 2), blocks_lib.equal(2 * num_blocks, 2), solver)
+    traces.append(network.traces)
+  assert traces[0] == traces[1]
+
+
+def test_blocks_that_overlap_in_time_are_refused():
+  with pytest.raises(ValueError, match='plan.delay=None'):
+    sampler.sample(
+      zero_logits, keys(), levels.Plan(3, 4, 2), blocks=blocks_lib.equal(6, 2, history=None),
+      process=MASKED, solver=ADAPTIVE[0], coords=COORDS)
+
+
+# ---- Stop symbols -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('solver, process, history, delay', [
+  (ADAPTIVE[2], MASKED, 0.0, None),
+  (first_order.FirstOrder(), MASKED, 0.0, None),
+  (first_order.FirstOrder(), uniform.Uniform(3), None, 2),
+])
+def test_nothing_is_made_behind_a_stop_symbol(solver, process, history, delay):
+  blocks, plan = blocks_lib.equal(12, 2, history=history), levels.Plan(6, 3, delay)
+  how = dict(blocks=blocks, process=process, solver=solver, coords=np.arange(12)[:, None])
+  # Blocks see nothing of each other here, so that no cache is needed.
+  place = lambda slots: slots.coords.astype(float) * jnp.arange(1.0, 4.0)[None]
+  local = lambda x, t, s, slots, cache=None, commit=0: (
+    jnp.sin(jnp.where(x == 3, 0.0, 1.0)[..., None] + place(slots)[None]), cache)
+  given = prompt([1, 3, 0, 0, 2, 0, 0, 0], 12)
+  plain = lambda stop: np.asarray(jax.jit(lambda keys: sampler.sample(
+    local, keys, plan, stop=stop, **how, **given))(keys(8)))
+  free, stopped = plain(None), plain(1)
+  known = np.asarray(given['given_mask'])
+  ends = [np.flatnonzero((row == 1) & ~mask) for row, mask in zip(free, known, strict=True)]
+  for before, after, end in zip(free, stopped, ends, strict=True):
+    last = end[0] if len(end) else 12
+    np.testing.assert_array_equal(after[:last], before[:last])
+    assert np.all(after[last:] == 1)
+  assert len({len(end) and end[0] for end in ends}) > 3
+  state = walk(local, plan, blocks, solver, process=process, stop=1, keys_=keys(8), **given)
+  np.testing.assert_array_equal(state.x, stopped)
+  if delay is None:
+    needed = [sum(3 for block in range(6) if not known[i, 2 * block:2 * block + 2].all()
+                  and not (len(end) and end[0] < 2 * block)) for i, end in enumerate(ends)]
+    needed = np.array(needed)
+    assert np.all(state.calls <= needed) and np.all((state.calls > 0) == (needed > 0))
+    if not solver.adaptive:
+      np.testing.assert_array_equal(state.calls, needed)
+
+
+def test_given_tokens_behind_a_stop_symbol_stay():
+  always = lambda x, t, s, slots, cache=None, commit=0: (
+    jnp.broadcast_to(jnp.array([0.0, 90.0, 0.0])[None, None], (*x.shape, 3)), cache)
+  mask = jnp.array([[True, False, False, True, False, False]])
+  given = dict(given=jnp.array([[1, 0, 0, 2, 0, 0]], jnp.int32), given_mask=mask)
+  state = walk(always, levels.Plan(3, 2), BLOCKS, ADAPTIVE[0], batch=1, stop=1, **given)
+  np.testing.assert_array_equal(state.x, [[1, 1, 1, 2, 1, 1]])
+  np.testing.assert_array_equal(state.calls, [1])
+
+
+def test_when_all_rows_have_stopped_no_call_is_made():
+  class Always(Network):
+
+    def __call__(self, *arguments, **others):
+      out, cache = super().__call__(*arguments, **others)
+      return jnp.zeros_like(out).at[..., 1].set(90.0), cache
+
+  network = Always()
+  state = walk(network, levels.Plan(3, 2), BLOCKS, ADAPTIVE[0], stop=1)
+  np.testing.assert_array_equal(state.x, 1)
+  assert network.calls == 2
+  network = Always()
+  walk(network, levels.Plan(3, 2), BLOCKS, first_order.FirstOrder(), stop=1)
+  assert network.calls == 2
+
+
+def test_vectors_have_no_stop_symbol():
+  with pytest.raises(ValueError, match='stop=None'):
+    sampler.sample(
+      zero_logits, keys(), levels.Plan(3, 2), blocks=BLOCKS, stop=1,
+      **{**COMMON, 'process': gaussian.Gaussian(1)})

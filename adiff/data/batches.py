@@ -34,7 +34,8 @@ def _check(source, split, batch_size, order):
 def _gather(source, split, indices, order):
   rows = dict(source.rows(split, np.asarray(indices, np.int64)))
   if order is not None:
-    rows['tokens'] = rows['tokens'][:, np.asarray(order)]
+    order = np.asarray(order)
+    rows = {name: rows[name][:, order] if rows[name].ndim > 1 else rows[name] for name in rows}
   return rows
 
 
@@ -69,7 +70,8 @@ class Batches:
     return np.array([self._shuffled[start + row] for row in rows], np.int64)
 
   def batch_at(self, step):
-    """{'tokens': [b, N(, D)] in block order, 'label': int32 [b]} of step `step` (from 0)."""
+    """{'tokens': [b, N(, D)] in block order, 'label': int32 [b], what else the source's rows have}
+    of step `step` (from 0)."""
     return _gather(self.source, self.split, self.indices_at(step), self.order)
 
   def iterate(self, start=0):

@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
-from adiff.data import spec
+from adiff.data import spec, tfds_folder
 
 LEVELS = 256
 RAM_BYTES = 2 * 2**30
@@ -44,21 +44,6 @@ class Store:
         self._resident = tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
     images, labels = self._resident
     return images[indices], labels[indices]
-
-
-def _version_folder(data_dir, name):
-  hint = (f'set --config.data.data_dir=FOLDER, which must hold {name}/VERSION '
-          'as TFDS lays it out')
-  root = pathlib.Path(data_dir).expanduser() / name
-  if not root.is_dir():
-    raise FileNotFoundError(f'there is no folder {root}; {hint}')
-  if (root / 'dataset_info.json').is_file():
-    return root
-  versions = [p.parent for p in root.glob('*/dataset_info.json')
-              if all(part.isdigit() for part in p.parent.name.split('.'))]
-  if not versions:
-    raise FileNotFoundError(f'{root} holds no version folder with a dataset_info.json; {hint}')
-  return max(versions, key=lambda p: tuple(int(part) for part in p.name.split('.')))
 
 
 class _Images(spec.Source):
@@ -109,10 +94,7 @@ class TfdsImages(_Images):
       raise ValueError(
           f"{self.name} has the splits {', '.join(splits)}; adiff needs 'train', and 'test' or "
           "'validation'")
-    if self._builder.info.file_format.value != 'array_record':
-      raise ValueError(
-          f'{self.name} is stored as {self._builder.info.file_format.value}, which has no random '
-          "access; prepare it again with file_format='array_record'")
+    tfds_folder.check_random_access(self._builder.info, self.name)
     image = features['image'] if 'image' in features else None
     if image is None or None in image.shape or np.dtype(image.np_dtype) != np.uint8:
       raise ValueError(
@@ -121,12 +103,11 @@ class TfdsImages(_Images):
 
   @functools.cached_property
   def _folder(self):
-    return _version_folder(self.data_dir, self.name)
+    return tfds_folder.find(self.data_dir, self.name)
 
   @functools.cached_property
   def _builder(self):
-    import tensorflow_datasets as tfds  # A second of import that other data sets need not pay.
-    return tfds.builder_from_directory(str(self._folder))
+    return tfds_folder.builder(self._folder)
 
   @functools.cached_property
   def _num_classes(self):
@@ -144,8 +125,7 @@ class TfdsImages(_Images):
 
   @functools.cached_property
   def fingerprint(self):
-    files = sorted((p.name, p.stat().st_size) for p in self._folder.iterdir() if p.is_file())
-    return spec.digest(self.name, self._folder.name, repr(files))
+    return tfds_folder.fingerprint(self._folder, self.name)
 
   def _store(self, split):
     records = self._builder.as_data_source(split)

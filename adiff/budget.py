@@ -1,0 +1,123 @@
+"""How many tokens to reveal in each call of a budget: the cheapest plan, by dynamic programming.
+
+Tokens that are revealed in one call are drawn independently of each other, which costs nats. With
+the profile of a network, profile[k - 1] = expected nats of one masked token while k of a block's B
+tokens are masked, a plan n_1 .. n_S that sums to B has the bound
+
+  sum_j n_j profile[m_j - 1],   m_j = n_j + .. + n_S,
+
+since m_j tokens are masked before call j and n_j of them, chosen at random, are revealed (ARDM,
+arXiv:2110.02037, section 3.2). The sum over calls is minimised exactly. Where the profile never
+falls with k, as that of an exact network, another call never makes the best plan worse.
+
+A plan is what `likelihood.bound` takes for a block as `reveals`.
+"""
+
+import math
+
+import numpy as np
+
+
+def cost(profile, reveals) -> float:
+  """Nats a block of the plan `reveals`, a tuple of positive counts that sum to len(profile).
+
+  profile: [B] nats a token. Raises ValueError where the plan is none for B tokens.
+  """
+  profile = _profile(profile)
+  reveals = np.asarray(reveals)
+  if reveals.ndim != 1 or np.any(reveals < 1) or reveals.sum() != len(profile):
+    raise ValueError(
+      f'reveals {tuple(reveals.tolist())} must be positive and sum to the {len(profile)} tokens of '
+      'the profile'
+    )
+  masked = np.cumsum(reveals[::-1])[::-1]
+  return float(reveals @ profile[masked - 1])
+
+
+def optimal(profile, calls) -> tuple[int, ...]:
+  """The plan of exactly `calls` calls with the least `cost`; of equals, the one that reveals less
+  first.
+
+  profile: [B] nats a token, in any order of size. O(B^2 calls). Raises ValueError unless 1 <= calls
+  <= B.
+  """
+  profile = _profile(profile)
+  size = len(profile)
+  if not 1 <= calls <= size:
+    raise ValueError(f'calls must be between 1 and the {size} tokens of the profile, not {calls}')
+  masked, shown = np.arange(1, size + 1), np.arange(1, size + 1)
+  legal = shown[None] <= masked[:, None]  # [m - 1, n - 1]: n of m are revealed
+  price = np.where(legal, shown[None] * profile[:, None], np.inf)
+  left = np.where(legal, masked[:, None] - shown[None], 0)
+  best = np.full(size + 1, np.inf)  # nats from m masked tokens on, with the calls that remain
+  best[0] = 0
+  choices = []
+  for _ in range(calls):
+    total = price + best[left]
+    choices.append(np.argmin(total, axis=1) + 1)
+    best = np.append(np.inf, np.min(total, axis=1))
+  reveals, remaining = [], size
+  for choice in reversed(choices):
+    reveals.append(int(choice[remaining - 1]))
+    remaining -= reveals[-1]
+  return tuple(reveals)
+
+
+def counts(spacing, size, calls) -> tuple[int, ...]:
+  """What a spacing reveals of `size` tokens in `calls` steps; steps that reveal none are left out.
+
+  spacing: progress in [0, 1] -> level, as in `levels`; after step j, floor(spacing(j / calls) *
+  size + 1/2) tokens are masked, never more than before, and none after the last.
+  """
+  if size < 1 or calls < 1:
+    raise ValueError(f'counts need size >= 1 and calls >= 1, not size={size}, calls={calls}')
+  masked, reveals = size, []
+  for step in range(1, calls + 1):
+    level = float(spacing(step / calls)) if step < calls else 0.0
+    left = min(masked, max(0, math.floor(level * size + 0.5)))
+    if left < masked:
+      reveals.append(masked - left)
+    masked = left
+  return tuple(reveals)
+
+
+def measured_profile(nats, level, sizes) -> tuple[np.ndarray, np.ndarray]:
+  """(profile [B], its standard error [B]) from samples of `likelihood.bound`, one token a call.
+
+  nats, level: [n, K] nats a block and its level k / B; sizes: the K blocks' sizes, all B. A sample
+  at level k / B is B / k times the nats of k masked tokens, so nats / B is their mean. A number k
+  that was never met is interpolated linearly between its neighbours (held constant beyond the
+  last). The error takes the samples as independent; it is nan where k was met less than twice.
+  """
+  nats, level = np.asarray(nats, np.float64), np.asarray(level, np.float64)
+  if len(set(sizes)) != 1:
+    raise ValueError(f'a profile needs blocks of one size, not {tuple(sizes)}; choose blocks.equal')
+  if nats.shape != level.shape or nats.ndim != 2 or nats.shape[1] != len(sizes) or not nats.size:
+    raise ValueError(
+      f'nats {nats.shape} and level {level.shape} must both be [n, {len(sizes)}], a column a block'
+    )
+  size = sizes[0]
+  masked = np.rint(level * size).astype(int)
+  if np.any(np.abs(level * size - masked) > 1e-3) or masked.min() < 1 or masked.max() > size:
+    raise ValueError(
+      f'levels must be k / {size} with k = 1..{size}; take those that likelihood.bound returns for '
+      'masked tokens'
+    )
+  mean, error = np.full(size, np.nan), np.full(size, np.nan)
+  for k in range(1, size + 1):
+    values = nats[masked == k] / size
+    if len(values):
+      mean[k - 1] = values.mean()
+    if len(values) > 1:
+      error[k - 1] = values.std(ddof=1) / math.sqrt(len(values))
+  met = np.flatnonzero(~np.isnan(mean))
+  return np.interp(np.arange(size), met, mean[met]), error
+
+
+def _profile(profile):
+  profile = np.asarray(profile, np.float64)
+  if profile.ndim != 1 or not profile.size or not np.all(np.isfinite(profile)):
+    raise ValueError(
+      f'a profile is one finite number of nats for each k = 1..B, not an array of {profile.shape}'
+    )
+  return profile

@@ -1,0 +1,164 @@
+r"""Mixed noise on symbols: a noised token is drawn from a fixed law of the mask and random symbols.
+
+  q(xt | x0) = (1 - t) 1[xt = x0] + t pi(xt),   pi = (1 - random) * mask + random * uniform
+  D3PM (arXiv:2107.03006); GIDD (arXiv:2503.04482) with a constant pi.
+
+A masked token must be filled, a random one may be found out and replaced: a model of both corrects
+itself. The network's softmax is p_i = p(x0_i | the *other* noisy tokens), as in `uniform`; a
+symbol's own evidence is added in closed form, a mask has none. A token is redrawn from pi at rate
+1 / (1 - t), so with q_t = (1 - t) p + t pi and r(y) = q(y | x0) / q(xt | x0) the path KL of the two
+reversed jump processes has the integrand
+
+  pi(xt) / (1 - t) sum_{y != xt} [ q_t(y)/q_t(xt) - r(y) + r(y) log(r(y) q_t(xt) / q_t(y)) ]
+    = pi(xt) / ((1 - t) q(xt | x0)) [ KL(q(. | x0) || q_t) + z - 1 - log z ],
+      z = q(xt | x0) / q_t(xt),
+
+(the second line by sum_y q_t(y) = sum_y q(y | x0) = 1). The mask's own term of the KL is zero, and
+at xt = mask z = 1 and pi(xt) / q(xt | x0) = 1 / t.
+
+  bound  the integral over t, plus what the smallest level leaves; the prior's KL is zero.
+  step   p(xs = y | xt) ~ q(xt | xs = y) q_s(y), exact when p is; masks become symbols, symbols
+         other symbols or masks.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from adiff.process import base
+
+FLOOR = 1e-5  # smallest level of the bound
+# The integrand's variance grows as 1 / t, so the bound visits levels with density ~ 1 / (t + NEAR).
+NEAR = 1e-3
+NEVER = -1e30  # log 0, finite
+
+
+def _log(p):
+  return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), NEVER)
+
+
+def _at(values, index):
+  """values [.., V] at index [..]."""
+  return jnp.take_along_axis(values, index[..., None], axis=-1)[..., 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed(base.Process):
+  """Replacement by the mask (symbol `vocab`), or with probability `random` by a random symbol.
+
+  random: 0 is the law of `masked`, 1 that of `uniform`.
+  objective: 'cross_entropy', -log p(x0 | xt), or 'bound', as in `uniform`.
+  """
+
+  vocab: int
+  random: float = 0.1
+  objective: str = 'cross_entropy'
+
+  discrete = True
+
+  def __post_init__(self):
+    if not 0 <= self.random <= 1:
+      raise ValueError(
+        f'process.random is the share of random symbols in the noise, a number in [0, 1], '
+        f'not {self.random}'
+      )
+    if self.objective not in ('cross_entropy', 'bound'):
+      raise ValueError(
+        f'process.objective={self.objective!r} is unknown; choose cross_entropy or bound'
+      )
+
+  @property
+  def num_inputs(self) -> int:
+    return self.vocab + 1
+
+  @property
+  def num_outputs(self) -> int:
+    return self.vocab
+
+  @property
+  def mask_id(self) -> int:
+    return self.vocab
+
+  @property
+  def _each(self):
+    """pi of one symbol."""
+    return self.random / self.vocab
+
+  def prior(self, key, shape):
+    key_which, key_what = base.split(key)
+    symbols = base.draw(lambda k, s: jax.random.randint(k, s, 0, self.vocab), key_what, shape)
+    random = base.draw(jax.random.uniform, key_which, shape) < self.random
+    return jnp.where(random, symbols, self.mask_id)
+
+  def add_noise(self, key, x0, t):
+    key_when, key_what = base.split(key)
+    noise = self.prior(key_what, x0.shape)
+    return jnp.where(base.draw(jax.random.uniform, key_when, x0.shape) < t, noise, x0)
+
+  def x0_hat(self, out, xt, t):
+    return jnp.exp(self._log_x0(out, xt, t))
+
+  def loss(self, out, x0, xt, t):
+    level = jnp.maximum(t, FLOOR)
+    if self.objective == 'bound':
+      nats = self._path_kl(out, x0, xt, level)
+    else:
+      nats = -_at(self._log_x0(out, xt, level), x0)
+    return jnp.where(t == 0, 0, nats)
+
+  def step(self, key, out, xt, t, s):
+    keep = (1 - t) / jnp.where(s == 1, 1, 1 - s)  # of what is there at s
+    masked = _log(s * (1 - self.random))[..., None]
+    log_p_s = jnp.concatenate([self._log_marginal(self._log_p(out), s), masked], axis=-1)
+    own = jax.nn.one_hot(xt, self.vocab + 1, dtype=bool)
+    at_xt = jnp.where(xt == self.mask_id, 1 - self.random, self._each)
+    jump = (1 - keep) * at_xt
+    evidence = jnp.where(own, _log(keep + jump)[..., None], _log(jump)[..., None])
+    return jnp.where(s == t, xt, base.categorical(key, log_p_s + evidence))
+
+  def bound_noise(self, key, x0, u, blocks, free):
+    t = blocks.per_token(FLOOR + (1 - FLOOR) * NEAR * (((1 + NEAR) / NEAR) ** u - 1))
+    return self.add_noise(key, x0, t), t
+
+  def bound(self, out, x0, xt, t):
+    width = (t - FLOOR + (1 - FLOOR) * NEAR) * math.log((1 + NEAR) / NEAR)  # dt / du
+    return width * self._path_kl(out, x0, xt, t) + self._rest
+
+  @property
+  def _rest(self) -> float:
+    """Nats a token that x at level FLOOR leaves: a symbol is read through the channel, p(x0 | x) ~
+    q(x | x0), and a mask as any of `vocab` symbols."""
+    total = 1 - FLOOR + FLOOR * self.random
+    stay, jump = (1 - FLOOR + FLOOR * self._each) / total, FLOOR * self._each / total
+    entropy = -stay * math.log(stay) - (self.vocab - 1) * jump * math.log(jump or 1)
+    return total * entropy + FLOOR * (1 - self.random) * math.log(self.vocab)
+
+  def _log_p(self, out):
+    return jax.nn.log_softmax(out.astype(jnp.float32))
+
+  def _log_marginal(self, log_p, t):
+    """log((1 - t) p + t pi) of the symbols, [.., V]."""
+    return jnp.logaddexp(_log(1 - t)[..., None] + log_p, _log(t * self._each)[..., None])
+
+  def _log_x0(self, out, xt, t):
+    """log p(x0 | xt) [.., V], the token's own evidence included."""
+    jump = t * self._each
+    own = jax.nn.one_hot(xt, self.vocab, dtype=bool)
+    evidence = jnp.where(own, _log(1 - t + jump)[..., None], _log(jump)[..., None])
+    evidence = jnp.where((xt == self.mask_id)[..., None], 0, evidence)
+    return jax.nn.log_softmax(self._log_p(out) + evidence)
+
+  def _path_kl(self, out, x0, xt, t):
+    """The bound's integrand at t > 0, [B, N]."""
+    t = jnp.minimum(t, 1 - 1e-6)  # at 1 the limit is finite, but 0 / 0
+    model = self._log_marginal(self._log_p(out), t)
+    truth = self._log_marginal(_log(jax.nn.one_hot(x0, self.vocab, dtype=jnp.float32)), t)
+    kl = jnp.sum(jnp.exp(truth) * (truth - model), axis=-1)
+    masked = xt == self.mask_id
+    certain = masked | (self.random == 0)  # without random symbols, a symbol is the truth
+    read = lambda values: jnp.where(certain, 0, _at(values, jnp.where(masked, 0, xt)))
+    log_z, log_q = read(truth - model), read(truth)
+    weight = jnp.where(masked, 1 / t, self._each * jnp.exp(-log_q))
+    return weight * (kl + jnp.expm1(log_z) - log_z) / (1 - t)

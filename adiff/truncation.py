@@ -1,0 +1,69 @@
+"""Truncated sampling: temperature, top-k and nucleus as a wrapper around the network.
+
+A sampler sees logits alone, so what narrows the law of a symbol is a function of them. It changes
+the law that is sampled: never wrap the network of a likelihood.
+"""
+
+import numbers
+
+import jax
+import jax.numpy as jnp
+
+NEVER = -1e30  # logit of a symbol that was cut: softmax gives exactly 0, and sums stay finite
+
+
+def truncate(denoise, *, temperature=1.0, top_k=0, top_p=1.0):
+  """The Denoise whose out [B, S, V] is `shape_logits` of that of `denoise`; `denoise` itself where
+  nothing is to be cut (temperature 1, top_k 0, top_p 1).
+
+  denoise(x, t, s, slots, cache=None, commit=0) -> (out, cache), with symbols on the last axis.
+  """
+  _check(temperature, top_k, top_p)
+  if (temperature, top_k, top_p) == (1, 0, 1):
+    return denoise
+
+  def truncated(x, t, s, slots, cache=None, commit=0):
+    out, cache = denoise(x, t, s, slots, cache, commit)
+    return shape_logits(out, temperature=temperature, top_k=top_k, top_p=top_p), cache
+
+  return truncated
+
+
+def shape_logits(logits, *, temperature=1.0, top_k=0, top_p=1.0):
+  """log of the truncated law, float32 [.., V]; NEVER for symbols that were cut.
+
+  In this order: logits [.., V] are divided by `temperature` (0: only the most likely symbol stays,
+  the first of equals); the `top_k` most likely symbols stay (0: all), with those as likely as the
+  last of them; and of these, by nucleus (Holtzman et al., arXiv:1904.09751, section 3.1), every
+  symbol whose strictly more likely ones have less than `top_p` of the mass: so the one that crosses
+  top_p stays, with those as likely. Raises ValueError for values outside these ranges.
+  """
+  _check(temperature, top_k, top_p)
+  logits = logits.astype(jnp.float32)
+  vocab = logits.shape[-1]
+  if temperature == 0:
+    best = jax.nn.one_hot(jnp.argmax(logits, axis=-1), vocab, dtype=bool)
+    return jnp.where(best, jnp.zeros_like(logits), NEVER)
+  logits = (logits - jnp.max(logits, axis=-1, keepdims=True)) / temperature
+  if 0 < top_k < vocab:
+    last = jax.lax.top_k(logits, top_k)[0][..., -1:]
+    logits = jnp.where(logits >= last, logits, NEVER)
+  if top_p < 1:
+    ranked = jnp.sort(logits, axis=-1, descending=True)
+    p = jax.nn.softmax(ranked)
+    likelier = jnp.cumsum(p, axis=-1) - p
+    last = jnp.min(jnp.where(likelier < top_p, ranked, jnp.inf), axis=-1, keepdims=True)
+    logits = jnp.where(logits >= last, logits, NEVER)
+  return jnp.maximum(jax.nn.log_softmax(logits), NEVER)
+
+
+def _check(temperature, top_k, top_p):
+  if not 0 <= temperature < float('inf'):
+    raise ValueError(
+      f'temperature must be a finite number >= 0 (1 changes nothing, 0 takes the most likely '
+      f'symbol), not {temperature}'
+    )
+  if not isinstance(top_k, numbers.Integral) or isinstance(top_k, bool) or top_k < 0:
+    raise ValueError(f'top_k must be a whole number of symbols, or 0 for all, not {top_k}')
+  if not 0 < top_p <= 1:
+    raise ValueError(f'top_p must be a mass in (0, 1] (1 cuts nothing), not {top_p}')
