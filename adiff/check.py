@@ -1,5 +1,7 @@
 """What a config must say before anything is built from it, in words."""
 
+from adiff import truncation
+
 CHOSEN = ('data', 'codec', 'blocks', 'process', 'draw', 'spacing', 'solver', 'model')
 KEYS = (  # what is read, besides optim, whose keys optim.make names
   *('name', 'seed', 'init_from', 'history', 'history_cond', 'cond_dropout', 'optim'),
@@ -16,8 +18,12 @@ KEYS = (  # what is read, besides optim, whose keys optim.make names
 
 
 def extras(config, kinds):
-  """Ways to train that not every process or batch admits."""
+  """Ways to train and to sample that not every process or batch admits."""
   train = config.train
+  truncation.check(**dict(config.truncation))
+  uncut = dict(temperature=1.0, top_k=0, top_p=1.0)
+  if config.process.name == 'gaussian' and dict(config.truncation) != uncut:
+    raise ValueError('config.truncation cuts laws of symbols and these tokens are floats; unset it')
   if not 0 <= train.random_length <= 1:
     raise ValueError(f'config.train.random_length={train.random_length} must lie in [0, 1]')
   if train.next_token < 0:

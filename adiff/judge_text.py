@@ -56,8 +56,8 @@ def profile(parts, nats, level):
   sizes = parts.blocks.sizes
   if not parts.process.counts or parts.reveals or len(set(sizes)) > 1 or sizes[0] == 1:
     return None
-  flat = lambda leaf: np.asarray(leaf, np.float64).reshape(-1, len(sizes))
-  mean, error = budget.measured_profile(flat(nats), flat(level), sizes)
+  counted = np.asarray(level) > 0  # a block of padding has nothing to mask
+  mean, error = budget.measured_profile(nats[counted][:, None], level[counted][:, None], sizes[:1])
   return {'nats': mean.tolist(), 'error': [None if np.isnan(e) else float(e) for e in error]}
 
 

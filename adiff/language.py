@@ -117,7 +117,8 @@ class Model:
     def continuations(tokens, made):
       """Text behind each prompt, of the first `made` tokens."""
       rows = [row[a:min(b, made)] for row, a, b in zip(tokens, begin, end, strict=True)]
-      rows = [row[:np.append(np.flatnonzero(row == eos), len(row))[0]] for row in rows]
+      if stop:
+        rows = [row[:np.append(np.flatnonzero(row == eos), len(row))[0]] for row in rows]
       return rows, [self.tokenizer.decode(row) for row in rows]
 
     notice = None if show is None else lambda x, made: show(continuations(x, made)[1])

@@ -61,7 +61,8 @@ def _next_token(out, x0, weight, documents):
   nats = process_base.cross_entropy(out[:, :-1], x0[:, 1:])
   weight = weight[:, 1:]
   if documents:
-    weight = weight * (documents['segment'][:, 1:] == documents['segment'][:, :-1])
+    segment = documents['segment']
+    weight = jnp.where(segment[:, 1:] == segment[:, :-1], weight, 0)
   return jnp.sum(nats * weight) / jnp.maximum(jnp.sum(weight), 1)
 
 

@@ -3,6 +3,7 @@ r"""The binary: trains, evaluates, samples.
   python -m adiff.main --config=configs/digits.py --workdir=runs/digits
   python -m adiff.main --mode=eval --workdir=runs/digits
   python -m adiff.main --mode=sample --workdir=runs/digits --num=50000 --out=samples.npz
+  python -m adiff.main --mode=sample --workdir=runs/text --prompt='The function' --steps=8
 
 Exit codes: 0 finished; 75 stopped by a signal with everything saved, run the same command again; 2
 a mistake that one sentence names; 1 anything else.
@@ -45,6 +46,29 @@ _SET = flags.DEFINE_multi_string(
   'eval and sample: KEY=VALUE, a sampling key of the config to change, for example plan.steps=4. '
   'Repeatable.',
 )
+_PROMPT = flags.DEFINE_multi_string(
+  'prompt',
+  [],
+  'sample, text models: write on from this text, block by block on the terminal. Repeatable: '
+  'several prompts are one batch.',
+)
+_TOKENS = flags.DEFINE_integer(
+  'tokens', None, 'With --prompt: symbols to write at most. Default: to the end of the row.',
+  lower_bound=1,
+)
+_BLOCK_SIZE = flags.DEFINE_integer(
+  'block_size', None, 'eval and sample: equal blocks of another size, for networks that learnt '
+  'several (train.block_sizes).', lower_bound=1,
+)
+_STEPS = flags.DEFINE_integer(
+  'steps', None, 'eval and sample: network steps a block, as --set=plan.steps.', lower_bound=1
+)
+_SOLVER = flags.DEFINE_string(
+  'solver', None, 'eval and sample: another solver, NAME or NAME(key=value, ..): first_order, '
+  'first_hitting, threshold(threshold=0.8), entropy_bound(bound=0.5), '
+  'scheduled(choose=confidence), or budget: the best plan for --steps calls, from the profile in '
+  'eval.json.',
+)
 _NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
 _OUT = flags.DEFINE_string('out', None, 'sample: the .npz to write. Default: WORKDIR/samples.npz.')
 _SEED = flags.DEFINE_integer(
@@ -63,7 +87,8 @@ _HELP = {'--help', '-help', '-h', '--helpfull', '--helpshort'}
 
 def run() -> int:
   """One call of the binary, flags parsed; returns its exit code."""
-  from adiff import build, checkpoint, evaluate, generate, sharding, train, workdirs  # after --help
+  # After --help, which needs none of them.
+  from adiff import arrange, build, checkpoint, evaluate, generate, sharding, train, workdirs
 
   if not _WORKDIR.value:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
@@ -71,7 +96,10 @@ def run() -> int:
     if _CONFIG.value is None:
       raise ValueError('--config is missing; write for example --config=configs/digits.py')
     return train.train(_CONFIG.value, _WORKDIR.value, profile=_PROFILE.value)
-  config = workdirs.load(_WORKDIR.value, _SET.value)
+  how = dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
+  if _PROMPT.value:
+    return _write(how)
+  config = arrange.arrange(workdirs.load(_WORKDIR.value, _SET.value), _WORKDIR.value, **how)
   parts = build.build(config)
   workdirs.check_contract(_WORKDIR.value, parts.contract)
   mesh = sharding.make_mesh(config.mesh.data, config.mesh.fsdp)
@@ -97,6 +125,40 @@ def run() -> int:
     generate.to_file(
       parts, params, mesh, num=_NUM.value, out=out, seed=seed, batch_size=_BATCH.value
     )
+  )
+  return 0
+
+
+def _write(how) -> int:
+  """Writes on from the prompts, on the terminal."""
+  from adiff import language
+
+  if _MODE.value != 'sample':
+    raise ValueError('--prompt is written on from by --mode=sample; write that')
+  model = language.load(_WORKDIR.value, step=_STEP.value, settings=_SET.value, **how)
+  shown = ''
+
+  def show(texts):
+    nonlocal shown
+    whole = texts[0].rstrip('\ufffd')  # half of a character may still be on its way
+    print(whole[len(shown):], end='', flush=True)
+    shown = whole
+
+  alone = len(_PROMPT.value) == 1
+  if alone:
+    print(_PROMPT.value[0], end='', flush=True)
+  found = model.write(
+    _PROMPT.value, seed=_SEED.value or 0, num_tokens=_TOKENS.value, show=show if alone else None
+  )
+  if alone:
+    print(found.texts[0][len(shown):])
+  else:
+    for prompt, text in zip(_PROMPT.value, found.texts, strict=True):
+      print(f'{prompt}{text}\n')
+  count = found.tokens.sum()
+  print(
+    f'{count} tokens, {found.calls.sum() / max(count, 1):.2f} network calls a token, '
+    f'{count / max(found.seconds, 1e-9):.0f} tokens/s, compilation excluded', file=sys.stderr
   )
   return 0
 

@@ -18,7 +18,7 @@ def truncate(denoise, *, temperature=1.0, top_k=0, top_p=1.0):
 
   denoise(x, t, s, slots, cache=None, commit=0) -> (out, cache), with symbols on the last axis.
   """
-  _check(temperature, top_k, top_p)
+  check(temperature, top_k, top_p)
   if (temperature, top_k, top_p) == (1, 0, 1):
     return denoise
 
@@ -38,7 +38,7 @@ def shape_logits(logits, *, temperature=1.0, top_k=0, top_p=1.0):
   symbol whose strictly more likely ones have less than `top_p` of the mass: so the one that crosses
   top_p stays, with those as likely. Raises ValueError for values outside these ranges.
   """
-  _check(temperature, top_k, top_p)
+  check(temperature, top_k, top_p)
   logits = logits.astype(jnp.float32)
   vocab = logits.shape[-1]
   if temperature == 0:
@@ -57,7 +57,7 @@ def shape_logits(logits, *, temperature=1.0, top_k=0, top_p=1.0):
   return jnp.maximum(jax.nn.log_softmax(logits), NEVER)
 
 
-def _check(temperature, top_k, top_p):
+def check(temperature, top_k, top_p):
   if not 0 <= temperature < float('inf'):
     raise ValueError(
       f'temperature must be a finite number >= 0 (1 changes nothing, 0 takes the most likely '

@@ -321,7 +321,7 @@ class Text(spec.Source):
   @functools.cached_property
   def fingerprint(self):
     return spec.digest(repr((self.corpus.fingerprint, self.tokenizer.digest, self._num_tokens,
-                             self.packed, self._align)))
+                             self.packed)))  # not align: blocks may change between two calls
 
   def _view(self, split):
     spec.check_split(split, self.splits)
