@@ -39,6 +39,13 @@ class Slots(NamedTuple):
   rank: jax.Array
 
 
+class Hinted(NamedTuple):
+  """Tokens x [B, S, ..] with features [B, S, C] beside them; self-conditioning's last estimate."""
+
+  x: jax.Array
+  hint: jax.Array
+
+
 @dataclasses.dataclass(frozen=True)
 class Blocks:
   """K blocks of `sizes` tokens; hashable, static under jit.

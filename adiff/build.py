@@ -34,6 +34,7 @@ from adiff.solvers import (
   heun,
   multistep,
   scheduled,
+  self_condition,
   threshold,
 )
 
@@ -280,6 +281,8 @@ def build(config) -> Parts:
     'model', MODELS, config.model,
     num_inputs=process.num_inputs, num_outputs=process.num_outputs, num_classes=spec.num_classes,
   )
+  if model.self_condition:
+    solver = self_condition.SelfCondition(solver, process.num_outputs)
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
   recipe = recipe_lib.Plain(
     model=model, tx=tx, blocks=tuple(b for b, _ in kinds), process=process,
@@ -287,7 +290,7 @@ def build(config) -> Parts:
     ema=config.train.ema, cond_dropout=config.cond_dropout, microbatches=config.train.microbatches,
     history_cond=config.history_cond or blocks.history is None,
     random_length=config.train.random_length, complementary=config.train.complementary,
-    next_token=config.train.next_token,
+    next_token=config.train.next_token, self_condition=model.self_condition,
   )
   return Parts(config, source, blocks, process, draw, plan, solver, model, tx, recipe)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from adiff import build, recipe, sampler, sharding, state, truncation
+from adiff import build, guidance, recipe, sampler, sharding, state, truncation
 
 
 def make_sampler(parts: build.Parts, plan=None, *, trace=False):
@@ -25,7 +25,7 @@ def make_sampler(parts: build.Parts, plan=None, *, trace=False):
     share = not parts.recipe.history_cond
     if guided:
       interval = parts.config.guidance.interval
-      denoise = sampler.guide(
+      denoise = guidance.guide(
         apply, cond, scale=parts.guidance, interval=interval, share_cache=share
       )
     else:

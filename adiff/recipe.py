@@ -41,7 +41,7 @@ class Plain:
   microbatches: parts of a batch, one after another, each with its own noise.
   cond_dropout: share of examples that lose their label, drawn once an example.
   random_length: share of examples that end at a random token (LLaDA, arXiv:2502.09992).
-  complementary, next_token: see `loss.loss`.
+  complementary, next_token: see `loss.loss`. self_condition: see solvers/self_condition.py.
   """
 
   model: flax.linen.Module
@@ -57,6 +57,7 @@ class Plain:
   random_length: float = 0.0
   complementary: bool = False
   next_token: float = 0.0
+  self_condition: bool = False
 
   def init(self, key) -> state_lib.State:
     """The state before the first step."""
@@ -123,13 +124,33 @@ class Plain:
       rows = jax.tree.map(lambda a: jnp.concatenate([a, a]), rows)
     hidden = jax.random.uniform(key_cond, rows['label'].shape) < self.cond_dropout
     cond = {'label': jnp.where(hidden, -1, rows['label'])}
-    apply = network(self.model, params, history_cond=self.history_cond, key=key_drop)
+    with_key = lambda key: conditioned(
+      network(self.model, params, history_cond=self.history_cond, key=key), cond
+    )
+    denoise = with_key(key_drop)
+    if self.self_condition:
+      key_half = jax.random.fold_in(key_cond, 1)
+      denoise = hinted(denoise, with_key(None), self.process, key_half)
     return loss_lib.loss(
-      conditioned(apply, cond), key_loss, rows['tokens'],
+      denoise, key_loss, rows['tokens'],
       blocks=self.blocks[kind], process=self.process, draw=self.draw[kind], coords=self.coords,
       weight=rows.get('weight'), documents=documents_of(rows),
       complementary=self.complementary, next_token=self.next_token,
     )
+
+
+def hinted(denoise, estimate, process, key):
+  """`denoise` that is shown x0_hat of `estimate` in half of the examples, where a token is noisy;
+  no gradient flows through it (Chen et al. 2023, arXiv:2208.04202, algorithm 1)."""
+
+  def twice(x, t, s, slots):
+    out, _ = estimate(x, t, s, slots)
+    hint = jax.lax.stop_gradient(process.x0_hat(out, x, t))
+    half = jax.random.bernoulli(key, 0.5, (len(t), 1))
+    seen = half & (jnp.broadcast_to(slots.stream, t.shape) == 0) & (t > 0)
+    return denoise(blocks_lib.Hinted(x, jnp.where(seen[..., None], hint, 0)), t, s, slots)
+
+  return twice
 
 
 def documents_of(rows):

@@ -15,7 +15,6 @@ become stop symbols too. Given tokens neither count as one nor are overwritten.
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,11 +115,13 @@ def sample(
     t, s = (jnp.broadcast_to(level[None], known.shape) for level in (t, s))
     xh, level = _history(process, blocks, keys, x)
     here = slots._replace(stream=past.astype(jnp.int32))
+    own = jnp.where(known, 0, t), jnp.where(known, 0, s)
+    show = lambda y: solver.shown(y, carry, *own)
 
     def call(y, t, s):
       y = _pick(past[None], xh, _pick(known, x, y))
       t, s = (jnp.where(known, 0, level) for level in (t, s))
-      return denoise(y, jnp.where(past[None], level, t), s, here)[0]
+      return denoise(show(y), jnp.where(past[None], level, t), s, here)[0]
 
     out = call(x, solver.level(process, x, t, s), s)
     y, carry = solver.step(call, out, process, _fold(keys, _STEP + index), x, t, s, carry)
@@ -189,7 +190,11 @@ def next_block(denoise, state, window, num_pending, *, blocks, process, solver, 
     x, carry, calls = carried
     calls += jnp.where(unfinished(x, now), solver.calls, 0)
     t, s = (jnp.broadcast_to(level[None], known.shape) for level in now[:2])
-    pin = lambda y, *ts: (_pick(known, x, y), *(jnp.where(known, 0, level) for level in ts))
+    own = jnp.where(known, 0, t), jnp.where(known, 0, s)
+    pin = lambda y, *ts: (
+      solver.shown(_pick(known, x, y), carry, *own),
+      *(jnp.where(known, 0, level) for level in ts),
+    )
     told = pin(x, solver.level(process, x, t, s), s)
     if pending:
       done = cut(slots, window.pending, pending, 0)
@@ -198,7 +203,8 @@ def next_block(denoise, state, window, num_pending, *, blocks, process, solver, 
       keys_past = _token_keys(state.keys, window.pending, pending)
       xh, level = _history(process, blocks, keys_past, past)
       both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), done, work)
-      told = (jnp.concatenate(pair, 1) for pair in zip((xh, level, level), told, strict=True))
+      finished = solver.shown(xh, solver.init(xh), level, level), level, level
+      told = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), finished, told)
       out, cache = denoise(*told, both, cache, pending)
       out = out[:, pending:]
     else:
@@ -251,33 +257,3 @@ def sample_cached(
   how = dict(blocks=blocks, process=process, solver=solver)
   state = start(keys, cache, plan=plan, given=given, given_mask=given_mask, stop=stop, **how)
   return walk(denoise, state, plan.windows(blocks.sizes), coords=coords, stop=stop, **how).x
-
-
-def guide(network, cond, *, scale, interval=(0.0, 1.0), share_cache):
-  """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one call with both branches
-  stacked in the batch.
-
-  network(x, t, s, slots, cond, cache, commit) -> (out, cache); cond {name: [B] or [B, K]}.
-  out = null + scale (cond - null) on tokens with a level inside `interval` (Kynkaanniemi et al.
-  2024, arXiv:2404.07724); elsewhere scale is 1. scale: one number, or one a block.
-  share_cache: history carries no condition, so both branches read one cache (of B rows, else 2 B).
-  """
-  twice = lambda tree: jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), tree)
-  both = {name: jnp.concatenate([value, jnp.full_like(value, -1)]) for name, value in cond.items()}
-  scale = jnp.asarray(scale, float)
-  chex.assert_rank(scale, {0, 1})
-
-  def denoise(x, t, s, slots, cache=None, commit=0):
-    if cache is not None and share_cache:
-      cache = cache._replace(
-        k=jnp.concatenate([cache.k, cache.k], 1), v=jnp.concatenate([cache.v, cache.v], 1)
-      )
-    out, cache = network(*twice((x, t, s)), slots, both, cache, commit)
-    if cache is not None and share_cache:
-      cache = cache._replace(k=cache.k[:, :x.shape[0]], v=cache.v[:, :x.shape[0]])
-    with_cond, without = jnp.split(out, 2)
-    per_slot = scale[slots.block][None] if scale.ndim else scale
-    strength = jnp.where((t >= interval[0]) & (t <= interval[1]), per_slot, 1)[..., None]
-    return without + strength * (with_cond - without), cache
-
-  return denoise

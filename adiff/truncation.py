@@ -58,6 +58,7 @@ def shape_logits(logits, *, temperature=1.0, top_k=0, top_p=1.0):
 
 
 def check(temperature, top_k, top_p):
+  """Raises ValueError for numbers that cut no law."""
   if not 0 <= temperature < float('inf'):
     raise ValueError(
       f'temperature must be a finite number >= 0 (1 changes nothing, 0 takes the most likely '

@@ -90,6 +90,7 @@ CHOICES = dict(
       mlp_ratio=4.0,
       dropout=0.0,
       rotary_base=100.0,  # 10,000 for long texts
+      self_condition=False,  # show the network its own last estimate
       remat=False,  # recompute activations in the backward pass: less memory, a third more work
       dtype='float32',  # of the computation: float32, bfloat16; parameters and softmax stay float32
     ),

@@ -15,11 +15,11 @@ FILES = {
 FLOORS = (
   ('blocks', 'mask', 'levels'),
   ('process', 'nn'),
-  ('loss', 'solvers', 'sampler', 'likelihood', 'truncation', 'budget', 'revision'),
+  ('loss', 'solvers', 'sampler', 'guidance', 'likelihood', 'truncation', 'budget', 'revision'),
   ('data', 'codec', 'metrics', 'optim', 'state', 'sharding', 'checkpoint', 'manifest', 'logs',
    'pictures', 'prose', 'report', 'report_style'),
   ('arrange', 'build', 'check', 'recipe', 'workdirs', 'generate', 'judge_text', 'language',
-   'evaluate', 'train', 'main'),
+   'evaluate', 'train', 'main', 'windows'),
 )
 # What each module of the lower floors may import, besides its own folder.
 ALLOWED = {

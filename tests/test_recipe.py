@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import tiny
 
+from adiff import blocks as blocks_lib
 from adiff import levels, recipe, sharding
 from adiff import state as state_lib
 
@@ -21,7 +22,7 @@ def plain(draw=None, tx=None, **changes):
   changes = dict(microbatches=1, cond_dropout=0.0) | changes
   return dataclasses.replace(
     parts.recipe, model=tiny.regime('ar-masked').model, tx=tx or optax.sgd(1.0),
-    draw=(draw or levels.ones(),), **changes)
+    draw=draw if isinstance(draw, tuple) else (draw or levels.ones(),), **changes)
 
 
 def state(of, name='ar-masked'):
@@ -125,3 +126,82 @@ def test_a_step_on_eight_devices_is_the_step_on_one():
   same(single[0].params, several[0].params)
   same(single[1]['loss'], several[1]['loss'])
   same(single[1]['loss_per_level'], several[1]['loss_per_level'], atol=1e-4)
+
+
+# ---- Complementary masks, rows of random length, several blocks ---------------------------------
+
+
+def objective(monkeypatch, of, rows, key=KEY):
+  """(loss, what the network met) of a network that says nothing."""
+  met = {}
+
+  def made(model, params, *, history_cond, key):
+    def apply(x, t, s, slots, cond, cache=None, commit=0):
+      met.update(x=np.asarray(x), t=np.asarray(t), segment=slots.segment, label=cond['label'])
+      return jnp.zeros((*x.shape[:2], 3)), None
+    return apply
+
+  with monkeypatch.context() as patch:
+    patch.setattr(recipe, 'network', made)
+    return of.objective({}, rows, jax.random.key(key))[0], met
+
+
+def test_a_complementary_step_shows_every_token_once_and_hides_it_once(monkeypatch):
+  of, rows = plain(levels.uniform(), complementary=True), batch()
+  _, met = objective(monkeypatch, of, rows)
+  first, second = np.split(met['x'][:, :6], 2)
+  np.testing.assert_array_equal(first == 3, second != 3)
+  np.testing.assert_array_equal(np.minimum(first, second), rows['tokens'])
+  np.testing.assert_allclose(met['t'][:8, :6] + met['t'][8:, :6], 1, rtol=1e-6)
+  np.testing.assert_array_equal(met['label'], np.tile(rows['label'], 2))
+
+
+def test_a_share_of_rows_ends_at_a_random_token_and_the_others_are_whole(monkeypatch):
+  rows = {'tokens': jnp.zeros((4000, 6), jnp.int32), 'label': jnp.zeros(4000, jnp.int32)}
+  value, met = objective(monkeypatch, plain(random_length=0.6), rows)
+  np.testing.assert_allclose(value, np.log(3), rtol=1e-5)  # averaged over what is left
+  work = np.asarray(met['segment'][:, :6])
+  ends = np.sum(work == 0, axis=1)
+  np.testing.assert_array_equal(work, np.where(np.arange(6) < ends[:, None], 0, -1))
+  np.testing.assert_array_equal(met['segment'][:, 6:], work[:, :5])  # the history copy too
+  share = np.bincount(ends, minlength=7) / 4000
+  np.testing.assert_allclose(share, [0, *[0.1] * 5, 0.5], atol=0.03)
+
+
+def test_tokens_behind_the_end_are_neither_seen_nor_paid_for(monkeypatch):
+  of, rows = plain(random_length=1.0), batch()
+  behind = np.asarray(objective(monkeypatch, of, rows)[1]['segment'][:, :6]) == -1
+  assert 0 < behind.sum() < behind.size
+  value = jax.jit(lambda tokens: of.objective(
+    state(of).params, {**rows, 'tokens': tokens}, jax.random.key(KEY))[0])
+  other = lambda mask: jnp.where(mask, (rows['tokens'] + 1) % 3, rows['tokens'])
+  assert value(other(behind)) == value(rows['tokens']) != value(other(~behind))
+
+
+def test_a_batch_is_dealt_out_among_block_sizes_and_their_gradients_are_averaged(monkeypatch):
+  def made(model, params, *, history_cond, key):
+    def apply(x, t, s, slots, cond, cache=None, commit=0):
+      place = 1 + slots.block[:, None].astype(float)
+      wave = jnp.sin(place * (1 + jnp.arange(3.0))[None])
+      out = wave[None] * params['out']['bias'][None, None]
+      return jnp.broadcast_to(out, (*x.shape, 3)), None
+    return apply
+
+  monkeypatch.setattr(recipe, 'network', made)
+  blocks = tuple(blocks_lib.equal(6, size) for size in (2, 1))
+  draw = (levels.ones(), levels.ones())  # no noise in the loss
+  both, rows = plain(draw, blocks=blocks), batch()
+  now, scalars = jax.jit(both.update)(state(both), rows, jax.random.key(KEY))
+  params, losses = [], []
+  for kind in range(2):
+    of = plain(blocks=blocks[kind:kind + 1])
+    mine = jax.tree.map(lambda leaf, k=kind: leaf[k::2], rows)
+    alone, found = jax.jit(of.update)(state(of), mine, jax.random.key(KEY))
+    params.append(alone.params)
+    losses.append(found['loss'])
+  # One step of sgd with rate 1: the mean of the parameters is the mean of the gradients.
+  same(now.params, jax.tree.map(lambda a, b: (a + b) / 2, *params))
+  same((scalars['loss_block2'], scalars['loss_block1']), losses)
+  same(scalars['loss'], sum(losses) / 2)
+  assert not np.allclose(*losses, atol=1e-3)
+  assert np.any(params[0]['out']['bias'] != params[1]['out']['bias'])

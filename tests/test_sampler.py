@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from adiff import blocks as blocks_lib
-from adiff import levels, sampler
+from adiff import guidance, levels, sampler
 from adiff.process import gaussian, masked, uniform
 from adiff.solvers import (
   entropy_bound,
@@ -102,7 +102,7 @@ def labelled(x, t, s, slots, cond, cache, commit):
 
 
 def guided(t, **arguments):
-  denoise = sampler.guide(labelled, {'label': jnp.array([3, 1])}, share_cache=True, **arguments)
+  denoise = guidance.guide(labelled, {'label': jnp.array([3, 1])}, share_cache=True, **arguments)
   slots = BLOCKS.token_slots(COORDS)
   return np.asarray(denoise(jnp.zeros((2, 6)), t, t, slots)[0])[..., 0]
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import build, recipe, sampler
+from adiff import build, guidance, recipe, sampler
 from adiff.nn import denoiser
 from configs import toy
 
@@ -106,7 +106,7 @@ class Regime:
       cond = {'label': label}
       if guided:
         scale = np.linspace(1.5, 2.5, self.blocks.num_blocks, dtype=np.float32)
-        denoise = sampler.guide(network, cond, scale=scale, share_cache=not apart)
+        denoise = guidance.guide(network, cond, scale=scale, share_cache=not apart)
       else:
         denoise = recipe.conditioned(network, cond)
       tokens = dict(given=given, given_mask=given_mask)

@@ -101,6 +101,7 @@ class Denoiser(nn.Module):
   rotary_base: float = 100.0
   reach: int | None = None
   sinks: int = 0
+  self_condition: bool = False
   remat: bool = False
   dtype: str = 'float32'
 
@@ -132,6 +133,7 @@ class Denoiser(nn.Module):
   ):
     """x [B, S] or [B, S, D], t and s [B, S], slots [S] -> (out [B, S, O] float32 or wider, cache).
 
+    x may be Hinted where the model was made with self_condition; without hint it is zero.
     s, the level asked for, is for networks that are built to use it (flow maps).
     cond: {'label': [B, S]}, -1 for none.
     commit: the first `commit` slots are finished; their keys are appended to the cache.
@@ -139,7 +141,11 @@ class Denoiser(nn.Module):
     """
     del s
     dtype = jnp.dtype(self.dtype)
+    x, hint = x if isinstance(x, blocks_lib.Hinted) else (x, None)
     h = embed.Token(self.num_inputs, self.width, dtype, name='token')(x)
+    if self.self_condition:
+      hint = jnp.zeros((*t.shape, self.num_outputs)) if hint is None else hint
+      h = h + nn.Dense(self.width, use_bias=False, dtype=dtype, name='hint')(hint)
     position = embed.Position(self.width, dtype, name='position')(slots.coords)
     h = h + (position if position.ndim == 3 else position[None])
     signal = embed.Level(self.width, dtype, name='level')(t)

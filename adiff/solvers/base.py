@@ -37,6 +37,12 @@ class Solver(abc.ABC):
     del process
     return jnp.zeros(x.shape[:2], bool)
 
+  def shown(self, x, carry, t, s):
+    """What the network is shown for tokens x [B, n, ..]: x, or with a hint beside it; t and s as
+    planned."""
+    del carry, t, s
+    return x
+
   @abc.abstractmethod
   def init(self, x):
     """State of a token that has made no step; leaves lead with x's [B, N], so that nothing leaks

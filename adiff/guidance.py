@@ -1,0 +1,35 @@
+"""Classifier-free guidance, as a denoiser made of a network."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def guide(network, cond, *, scale, interval=(0.0, 1.0), share_cache):
+  """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one call with both branches
+  stacked in the batch.
+
+  network(x, t, s, slots, cond, cache, commit) -> (out, cache); cond {name: [B] or [B, K]}.
+  out = null + scale (cond - null) on tokens with a level inside `interval` (Kynkaanniemi et al.
+  2024, arXiv:2404.07724); elsewhere scale is 1. scale: one number, or one a block.
+  share_cache: history carries no condition, so both branches read one cache (of B rows, else 2 B).
+  """
+  twice = lambda tree: jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), tree)
+  both = {name: jnp.concatenate([value, jnp.full_like(value, -1)]) for name, value in cond.items()}
+  scale = jnp.asarray(scale, float)
+  chex.assert_rank(scale, {0, 1})
+
+  def denoise(x, t, s, slots, cache=None, commit=0):
+    if cache is not None and share_cache:
+      cache = cache._replace(
+        k=jnp.concatenate([cache.k, cache.k], 1), v=jnp.concatenate([cache.v, cache.v], 1)
+      )
+    out, cache = network(*twice((x, t, s)), slots, both, cache, commit)
+    if cache is not None and share_cache:
+      cache = cache._replace(k=cache.k[:, :t.shape[0]], v=cache.v[:, :t.shape[0]])
+    with_cond, without = jnp.split(out, 2)
+    per_slot = scale[slots.block][None] if scale.ndim else scale
+    strength = jnp.where((t >= interval[0]) & (t <= interval[1]), per_slot, 1)[..., None]
+    return without + strength * (with_cond - without), cache
+
+  return denoise
