@@ -14,7 +14,7 @@ def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profil
 
   solver: NAME or NAME(key=value, ..) of build.SOLVERS, or 'budget': as many random tokens in each
   of `steps` calls as the loss profile makes best (adiff/budget.py). profile: that of
-  judge_text.profile; None: the one in the workdir's eval.json.
+  adiff/profile.py; None: the one in the workdir's eval.json.
   """
   config = config.copy_and_resolve_references().unlock()
   if block_size is not None:

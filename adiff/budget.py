@@ -81,39 +81,6 @@ def counts(spacing, size, calls) -> tuple[int, ...]:
   return tuple(reveals)
 
 
-def measured_profile(nats, level, sizes) -> tuple[np.ndarray, np.ndarray]:
-  """(profile [B], its standard error [B]) from samples of `likelihood.bound`, one token a call.
-
-  nats, level: [n, K] nats a block and its level k / B; sizes: the K blocks' sizes, all B. A sample
-  at level k / B is B / k times the nats of k masked tokens, so nats / B is their mean. A number k
-  that was never met is interpolated linearly between its neighbours (held constant beyond the
-  last). The error takes the samples as independent; it is nan where k was met less than twice.
-  """
-  nats, level = np.asarray(nats, np.float64), np.asarray(level, np.float64)
-  if len(set(sizes)) != 1:
-    raise ValueError(f'a profile needs blocks of one size, not {tuple(sizes)}; choose blocks.equal')
-  if nats.shape != level.shape or nats.ndim != 2 or nats.shape[1] != len(sizes) or not nats.size:
-    raise ValueError(
-      f'nats {nats.shape} and level {level.shape} must both be [n, {len(sizes)}], a column a block'
-    )
-  size = sizes[0]
-  masked = np.rint(level * size).astype(int)
-  if np.any(np.abs(level * size - masked) > 1e-3) or masked.min() < 1 or masked.max() > size:
-    raise ValueError(
-      f'levels must be k / {size} with k = 1..{size}; take those that likelihood.bound returns for '
-      'masked tokens'
-    )
-  mean, error = np.full(size, np.nan), np.full(size, np.nan)
-  for k in range(1, size + 1):
-    values = nats[masked == k] / size
-    if len(values):
-      mean[k - 1] = values.mean()
-    if len(values) > 1:
-      error[k - 1] = values.std(ddof=1) / math.sqrt(len(values))
-  met = np.flatnonzero(~np.isnan(mean))
-  return np.interp(np.arange(size), met, mean[met]), error
-
-
 def _profile(profile):
   profile = np.asarray(profile, np.float64)
   if profile.ndim != 1 or not profile.size or not np.all(np.isfinite(profile)):

@@ -71,17 +71,14 @@ class Bound:
     return tuple(np.concatenate(leaf)[:limit] for leaf in (nats, level))
 
   def __call__(self, params, *, samples, progress=False) -> dict:
-    """`summary` of `samples`."""
-    return summary(self._parts, *self.samples(params, samples=samples, progress=progress))
-
-
-def summary(parts, nats, level) -> dict:
-  """likelihood.summary, and what kind of number it is."""
-  return {
-    **likelihood.summary(nats, level, dims=parts.spec.dims),
-    'is_likelihood': likelihood.is_exact(parts.blocks, parts.process, parts.reveals),
-    'dequantisation': dequantisation(parts),
-  }
+    """likelihood.summary of `samples`, and what kind of number it is."""
+    parts = self._parts
+    nats, level = self.samples(params, samples=samples, progress=progress)
+    return {
+      **likelihood.summary(nats, level, dims=parts.spec.dims),
+      'is_likelihood': likelihood.is_exact(parts.blocks, parts.process, parts.reveals),
+      'dequantisation': dequantisation(parts),
+    }
 
 
 def dequantisation(parts) -> str:
@@ -126,10 +123,7 @@ def commit() -> str:
 def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) -> dict:
   """Measures, writes workdir/eval.json and workdir/report.html, returns the report."""
   config = parts.config
-  nats, level = Bound(parts, mesh).samples(
-    params, samples=config.eval.samples, progress=progress
-  )
-  bound = summary(parts, nats, level)
+  bound = Bound(parts, mesh)(params, samples=config.eval.samples, progress=progress)
   exact = parts.source.exact
   if exact:  # A network that is told the label is measured against the law given the label.
     bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
@@ -153,7 +147,7 @@ def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) 
     _judge_law(parts, params, mesh, found)
   else:
     fragments = judge_text.judge(
-      parts, params, mesh, found, shown, samples=(nats, level), workdir=workdir, progress=progress
+      parts, params, mesh, found, shown, workdir=workdir, progress=progress
     )
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
   shown.update(pictures.charts(found, rows) | _curves(rows))

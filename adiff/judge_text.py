@@ -2,19 +2,17 @@
 
 import numpy as np
 
-from adiff import arrange, budget, build, generate, prose
+from adiff import arrange, build, generate, profile, prose
 from adiff.metrics import words
 
 CHARACTERS = 20_000_000  # of the corpus that are read for its words
+ROWS = 64  # of the evaluated split that the loss profile is measured on
 
 
-def judge(parts: build.Parts, params, mesh, found, shown, *, samples, workdir, progress):
-  """Measures eval.num samples a sampler; fills `found` and `shown`, returns the page's fragments.
-
-  samples: (nats, level) of the bound, [n, samples, K].
-  """
+def judge(parts: build.Parts, params, mesh, found, shown, *, workdir, progress):
+  """Measures eval.num samples a sampler; fills `found`, `shown`, returns the page's fragments."""
   config, source = parts.config, parts.source
-  found['profile'] = profile(parts, *samples)
+  found['profile'] = _profile(parts, params, mesh, progress)
   reference = _reference(parts)
   tokens, _, row = generate.draw(parts, params, mesh, progress=progress)
   own = _scores(parts, tokens, row, reference)
@@ -50,15 +48,15 @@ def judge(parts: build.Parts, params, mesh, found, shown, *, samples, workdir, p
   )
 
 
-def profile(parts, nats, level):
-  """{'nats', 'error'} of one masked token by the number of masked ones in its block, or None where
-  tokens are not revealed in numbers; nats and level [n, samples, K] of the bound."""
-  sizes = parts.blocks.sizes
-  if not parts.process.counts or parts.reveals or len(set(sizes)) > 1 or sizes[0] == 1:
+def _profile(parts, params, mesh, progress):
+  """{'nats', 'error'} of one masked token by the number of masked ones in its block, or None."""
+  if not profile.has_profile(parts):
     return None
-  counted = np.asarray(level) > 0  # a block of padding has nothing to mask
-  mean, error = budget.measured_profile(nats[counted][:, None], level[counted][:, None], sizes[:1])
-  return {'nats': mean.tolist(), 'error': [None if np.isnan(e) else float(e) for e in error]}
+  config = parts.config
+  rows = min(ROWS, parts.source.size(config.eval.split), config.eval.examples or ROWS)
+  found = profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
+  error = found.std(0, ddof=1) / len(found) ** 0.5
+  return {'nats': found.mean(0).tolist(), 'error': error.tolist()}
 
 
 def likelihood_of_text(parts, bound) -> dict:

@@ -2,15 +2,10 @@
 
 import itertools
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiff import blocks as blocks_lib
-from adiff import budget, levels, likelihood
-from adiff.data import chain as chain_lib
-from adiff.process import masked
+from adiff import budget, levels
 
 
 def compositions(size, calls):
@@ -79,43 +74,6 @@ def test_a_spacing_reveals_what_its_levels_say(spacing, size, calls, expected):
   assert budget.counts(spacing, size, calls) == expected
 
 
-def test_a_measured_profile_is_the_mean_of_a_masked_token_and_fills_gaps_linearly():
-  level = np.array([[0.25, 1.0], [0.25, 1.0], [0.25, 1.0]])
-  nats = 4 * np.array([[1.0, 4.0], [2.0, 4.0], [3.0, 4.0]])
-  profile, error = budget.measured_profile(nats, level, (4, 4))
-  np.testing.assert_allclose(profile, [2, 2 + 2 / 3, 2 + 4 / 3, 4])
-  np.testing.assert_allclose(error, [1 / 3**0.5, np.nan, np.nan, 0])
-  profile, error = budget.measured_profile(nats[:1, :1], level[:1, :1], (4,))
-  np.testing.assert_allclose(profile, 1)
-  assert np.all(np.isnan(error))
-
-
-def test_the_plan_of_a_measured_profile_costs_what_the_likelihood_reports():
-  chain = chain_lib.Chain(num_tokens=4)
-  x0 = jnp.asarray(chain.draw(2048, seed=3))
-  blocks, process = blocks_lib.whole(4), masked.Masked(3)
-
-  def denoise(x, t, s, slots):
-    return jnp.log(jnp.maximum(chain.posterior(x, process.mask_id), 1e-30)), None
-
-  def bound(key, reveals):
-    return likelihood.bound(
-      denoise, key, x0, blocks=blocks, process=process, coords=np.arange(4)[:, None],
-      reveals=reveals)
-
-  run = jax.jit(bound, static_argnums=1)
-  samples = [run(jax.random.key(i), None) for i in range(8)]
-  nats, level = (np.concatenate(leaf) for leaf in zip(*samples, strict=True))
-  profile, error = budget.measured_profile(nats, level, blocks.sizes)
-  assert np.all(error < 0.02) and np.all(np.diff(profile) > 0)
-  for calls in (1, 2, 4):
-    plan = budget.optimal(profile, calls)
-    reported = np.concatenate([run(jax.random.key(100 + i), (plan,))[0] for i in range(8)])
-    mean, half = likelihood.interval(reported.sum(1))
-    assert abs(mean - budget.cost(profile, plan)) < 2 * half + 2 * float(np.sum(error))
-  np.testing.assert_allclose(budget.cost(profile, (1,) * 4), chain.exact['nats'], atol=0.05)
-
-
 @pytest.mark.parametrize('call, message', [
   (lambda: budget.cost(np.ones(4), (2, 1)), 'sum to the 4 tokens'),
   (lambda: budget.cost(np.ones(4), (4, 0)), 'positive'),
@@ -125,9 +83,6 @@ def test_the_plan_of_a_measured_profile_costs_what_the_likelihood_reports():
   (lambda: budget.optimal([], 1), 'finite'),
   (lambda: budget.counts(levels.linear(), 0, 1), 'size >= 1'),
   (lambda: budget.counts(levels.linear(), 1, 0), 'calls >= 1'),
-  (lambda: budget.measured_profile(np.ones((2, 2)), np.ones((2, 2)), (2, 3)), 'one size'),
-  (lambda: budget.measured_profile(np.ones((2, 2)), np.ones((2, 1)), (2, 2)), 'a column a block'),
-  (lambda: budget.measured_profile(np.ones((2, 1)), np.full((2, 1), 0.3), (4,)), 'k / 4'),
 ])
 def test_nonsense_is_refused_in_words(call, message):
   with pytest.raises(ValueError, match=message):

@@ -19,7 +19,7 @@ FLOORS = (
   ('data', 'codec', 'metrics', 'optim', 'state', 'sharding', 'checkpoint', 'manifest', 'logs',
    'pictures', 'prose', 'report', 'report_style'),
   ('arrange', 'build', 'check', 'recipe', 'workdirs', 'generate', 'judge_text', 'language',
-   'evaluate', 'train', 'main', 'windows'),
+   'profile', 'evaluate', 'train', 'main', 'windows'),
 )
 # What each module of the lower floors may import, besides its own folder.
 ALLOWED = {
