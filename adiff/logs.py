@@ -104,7 +104,8 @@ class Logs:
         flat = np.ravel(np.asarray(value))
         for index, scalar in enumerate(flat):
           tag = name if flat.size == 1 else f'{name}/{index}'
-          self._board.add(summary.scalar(tag, float(scalar)), step)
+          if not math.isnan(scalar):  # an empty bin of a curve
+            self._board.add(summary.scalar(tag, float(scalar)), step)
     except OSError as error:
       raise self._cannot_write(error) from error
 

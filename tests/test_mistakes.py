@@ -199,7 +199,7 @@ CASES = (
   _config('a codec of images for text', 'codec.name=none', 'subwords', config='text.py'),
   _config('a block size that does not divide', 'train.block_sizes=(7,)', '7', config='text.py'),
   _config('a batch that is not dealt out', 'train.block_sizes=(1,4)', 'multiple', config='text.py'),
-  _config('complements of uniform noise', 'train.complementary=True', 'masked',
+  _config('complements of uniform noise', 'train.complementary=True', 'uniform',
           config='text.py:uniform'),
   _config('next tokens of floats', 'train.next_token=1.0', 'symbols',
           config='toy.py:block-gaussian'),
