@@ -46,7 +46,7 @@ def model(path, row, size=None, solver=None):
   return language.Model(parts, params)
 
 
-@pytest.mark.parametrize('row, size', [('block4', None), ('forcing', 4), ('uniform', 4)])
+@pytest.mark.parametrize('row, size', [('block4', None), ('forcing', 4)])
 def test_a_continuation_does_not_depend_on_the_prompts_beside_it(path, row, size):
   of = model(path, row, size)
   together = of.generate(['the cat s', 'th', ''], seed=3)
@@ -113,6 +113,7 @@ def test_the_loss_of_an_ar_model_is_its_token_by_token_evaluation_through_the_ca
   ids = of.tokenizer.encode(text)[None]
   apply = recipe.network(parts.model, of.params)
   denoise = recipe.conditioned(apply, {'label': jnp.full(1, -1)})
+  denoise = jax.jit(denoise, static_argnums=5)
   slots = parts.blocks.token_slots(parts.spec.coords)
   cache, nats = parts.model.empty_cache(1, 15, 1), []
   for k in range(16):

@@ -51,18 +51,18 @@ def chain_posterior(chain):
   return denoise
 
 
-@pytest.mark.parametrize('reveals', [(4,), (2, 2), (1, 3), (3, 1), (1, 1, 1, 1)])
+@pytest.mark.parametrize('reveals', [(4,), (1, 3), (3, 1)])
 def test_revealing_tokens_together_costs_what_enumeration_says(reveals):
   chain = chain_lib.Chain(num_tokens=4)
   x0 = jnp.asarray(chain.draw(512, seed=3))
   expected, orders = 0, list(itertools.permutations(range(4)))
+  posterior = jax.jit(lambda known: chain.posterior(known, chain.vocab))
   for order in orders:
     known = np.full(x0.shape, chain.vocab)
     for n, done in zip(reveals, np.cumsum([0, *reveals]), strict=False):
       now = list(order[done:done + n])
-      p = chain.posterior(jnp.asarray(known), chain.vocab)
-      own = jnp.take_along_axis(p, x0[..., None], -1)[..., 0]
-      expected -= np.log(np.asarray(own)[:, now]).sum(1).mean() / len(orders)
+      own = np.take_along_axis(np.asarray(posterior(known)), np.asarray(x0)[..., None], -1)[..., 0]
+      expected -= np.log(own[:, now]).sum(1).mean() / len(orders)
       known[:, now] = np.asarray(x0)[:, now]
   one = jax.jit(lambda key: likelihood.bound(
     chain_posterior(chain), key, x0, blocks=blocks_lib.whole(4), process=masked.Masked(3),
