@@ -72,9 +72,10 @@ def hole_of(*tokens):
 
 @pytest.mark.parametrize('sizes, order, hole', [
   ((2, 2), (0, 3, 1, 2), (1, 2)),  # the hole is the last block
-  ((1, 3), (3, 0, 1, 2), (1, 2)),  # a given token stands in it too
-  ((2, 1, 1), (3, 0, 2, 1), (1, 2)),  # the hole is the last two blocks, the later token first
-  ((1, 1, 2), (2, 0, 1, 3), (1, 3)),  # two holes
+  # a given token stands in it too; the last two blocks, the later token first; two holes
+  pytest.param((1, 3), (3, 0, 1, 2), (1, 2), marks=pytest.mark.soak),
+  pytest.param((2, 1, 1), (3, 0, 2, 1), (1, 2), marks=pytest.mark.soak),
+  pytest.param((1, 1, 2), (2, 0, 1, 3), (1, 3), marks=pytest.mark.soak),
 ], ids=str)
 def test_a_hole_that_comes_last_is_filled_by_the_exact_conditional(sizes, order, hole):
   blocks, hole = blocks_lib.Blocks(sizes, order), hole_of(*hole)

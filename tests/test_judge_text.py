@@ -9,6 +9,8 @@ from adiff import arrange, build, language, train, workdirs
 from configs import base
 from configs import text as text_config
 
+# The notebook 03_text takes the same route in every run of the gate.
+pytestmark = pytest.mark.soak
 TEXT = 'the cat sat on the mat. the dog sat on the log. ' * 60
 
 

@@ -46,9 +46,8 @@ def model(path, row, size=None, solver=None):
   return language.Model(parts, params)
 
 
-@pytest.mark.parametrize('row, size', [('block4', None), ('forcing', 4)])
-def test_a_continuation_does_not_depend_on_the_prompts_beside_it(path, row, size):
-  of = model(path, row, size)
+def test_a_continuation_does_not_depend_on_the_prompts_beside_it(path):
+  of = model(path, 'block4')
   together = of.generate(['the cat s', 'th', ''], seed=3)
   # Example i of a batch has the i-th key, so the first alone must come out the same.
   assert of.generate('the cat s', seed=3) == together[0]

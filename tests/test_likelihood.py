@@ -51,7 +51,8 @@ def chain_posterior(chain):
   return denoise
 
 
-@pytest.mark.parametrize('reveals', [(4,), (1, 3), (3, 1)])
+@pytest.mark.parametrize('reveals', [
+  (4,), (1, 3), *(pytest.param(r, marks=pytest.mark.soak) for r in ((2, 2), (3, 1), (1, 1, 1, 1)))])
 def test_revealing_tokens_together_costs_what_enumeration_says(reveals):
   chain = chain_lib.Chain(num_tokens=4)
   x0 = jnp.asarray(chain.draw(512, seed=3))

@@ -61,7 +61,8 @@ def mask_of(*tokens):
 
 
 @pytest.mark.parametrize('solver, history', [(SOLVERS[0], 0.0), (SOLVERS[1], None)])
-@pytest.mark.parametrize('tokens', [(0, 3), (3, 5)])
+@pytest.mark.parametrize('tokens', [
+  (0, 3), *(pytest.param(t, marks=pytest.mark.soak) for t in ((3, 5), (4, 5)))])
 def test_it_comes_to_a_walk_from_scratch_with_the_kept_tokens_given(solver, tokens, history):
   walk, mask = blockwise(solver, history), mask_of(*tokens)
   state = walk.first(KEYS())

@@ -130,7 +130,8 @@ ADAPTIVE = (
 )
 
 
-@pytest.mark.parametrize('solver', [ADAPTIVE[i] for i in (2, 5)])
+@pytest.mark.parametrize('solver', [
+  pytest.param(one, marks=() if i == 2 else pytest.mark.soak) for i, one in enumerate(ADAPTIVE)])
 def test_rows_that_finish_at_different_times_agree_with_the_plain_walk(solver):
   regime = tiny.regime('block-masked')
   plan = levels.Plan(2, 3)
@@ -206,7 +207,8 @@ def test_a_block_whose_tokens_are_all_given_makes_the_one_call_that_writes_keys(
   assert network.calls == 1 + 1 + 2
 
 
-@pytest.mark.parametrize('solver', [ADAPTIVE[i] for i in (0, 3)])
+@pytest.mark.parametrize('solver', [
+  ADAPTIVE[3], *(pytest.param(ADAPTIVE[i], marks=pytest.mark.soak) for i in (0, 1, 2, 4))])
 def test_a_row_and_its_calls_do_not_depend_on_its_batch(solver):
   run = lambda keys_, lengths: walk(
     Network(), levels.Plan(2, 6), blocks_lib.equal(12, 6), solver, keys_=keys_,

@@ -89,6 +89,7 @@ def made(workdir, name):
   return parts
 
 
+@pytest.mark.soak
 def test_the_command_names_the_window_of_least_noise(tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(windows, 'grid', lambda: [(0.5, 1.0), (0.0, 0.5)])
   made(tmp_path, 'block-masked')

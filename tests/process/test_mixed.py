@@ -175,7 +175,8 @@ def test_the_bound_with_the_exact_network_is_the_entropy(random):
   assert half < 0.04
 
 
-@pytest.mark.parametrize('random', [0.5])
+@pytest.mark.soak
+@pytest.mark.parametrize('random', [0.2, 0.5, 0.8])
 def test_a_fine_walk_with_the_exact_network_draws_from_the_law(random):
   run = jax.jit(lambda keys: sampler.sample(
     exact(random), keys, levels.Plan(1, steps=100), blocks=blocks_lib.whole(3),

@@ -39,7 +39,9 @@ def draw(name, inner, *, cached):
 
 
 @pytest.mark.parametrize('name, inner', [
-  ('block-masked', threshold.Threshold(0.5)), ('block-gaussian', first_order.FirstOrder())])
+  ('block-masked', threshold.Threshold(0.5)),
+  pytest.param('block-gaussian', first_order.FirstOrder(), marks=pytest.mark.soak),
+  pytest.param('forcing-uniform', first_order.FirstOrder(), marks=pytest.mark.soak)])
 def test_cached_and_plain_agree_with_a_memory_of_the_last_estimate(name, inner):
   plain, cached = (draw(name, inner, cached=flag) for flag in (False, True))
   if plain.dtype == jnp.int32:
