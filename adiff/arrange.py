@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from adiff import budget
+from adiff import budget, build
 
 BUDGET = 'budget'  # the solver name that stands for a plan made from the workdir's own profile
 
@@ -14,7 +14,7 @@ def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profil
 
   solver: NAME or NAME(key=value, ..) of build.SOLVERS, or 'budget': as many random tokens in each
   of `steps` calls as the loss profile makes best (adiff/budget.py). profile: that of
-  adiff/profile.py; None: the one in the workdir's eval.json.
+  adiff/loss_profile.py; None: the one in the workdir's eval.json.
   """
   config = config.copy_and_resolve_references().unlock()
   if block_size is not None:
@@ -60,7 +60,7 @@ def _best_counts(workdir, config, profile):
       f'solver budget needs the loss profile in {path}, and there is none; run --mode=eval on a '
       'model of masked noise with equal blocks first'
     )
-  size = config.blocks.get('size', config.data.num_tokens)
+  size = build.block_size(config)
   if len(profile['nats']) != size:
     raise ValueError(
       f'the loss profile in {path} is of blocks of {len(profile["nats"])} tokens, not of {size}; '

@@ -18,8 +18,7 @@ import optax
 from adiff import blocks as blocks_lib
 from adiff import check, levels, optim
 from adiff import recipe as recipe_lib
-from adiff.codec import patches, pyramid
-from adiff.codec import text as text_codec
+from adiff.codec import patches, pyramid, tokenizers
 from adiff.data import chain, digits, images, mixture
 from adiff.data import spec as spec_lib
 from adiff.data import text as text_data
@@ -40,13 +39,13 @@ from adiff.solvers import (
 
 CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
 TOKENIZERS = {
-  'bytes': lambda corpus: text_codec.Bytes(),
-  'characters': lambda corpus: text_codec.characters_of(
+  'bytes': lambda corpus: tokenizers.Bytes(),
+  'characters': lambda corpus: tokenizers.characters_of(
     document for split in corpus.splits for document in corpus.documents(split)
   ),
   'subwords': lambda corpus, path, size: (
-    text_codec.subwords_from(path) if path
-    else text_codec.subwords_of(corpus.documents('train'), size)
+    tokenizers.subwords_from(path) if path
+    else tokenizers.subwords_of(corpus.documents('train'), size)
   ),
 }
 DATA = {
@@ -180,16 +179,23 @@ def build_source(config) -> spec_lib.Source:
     )
   codec = lambda shape, count: resolve('codec', CODECS, config.codec, shape=shape, levels=count)
   tokenizer = lambda corpus: resolve('codec', TOKENIZERS, config.codec, corpus=corpus)
-  return resolve(
-    'data', DATA, config.data, codec=codec, tokenizer=tokenizer, align=_largest_block(config)
-  )
+  # Packed documents are filled up to whole blocks.
+  align = max(block_size(config), *config.train.block_sizes, 1)
+  return resolve('data', DATA, config.data, codec=codec, tokenizer=tokenizer, align=align)
 
 
-def _largest_block(config):
-  """Tokens to a multiple of which packed documents are filled up."""
-  sizes = {'equal': lambda b: b.size, 'whole': lambda b: config.data.num_tokens}
-  own = sizes.get(config.blocks.name, lambda b: 1)(config.blocks)
-  return max(own, *config.train.block_sizes, 1)
+def block_size(config) -> int:
+  """Tokens of a block of equal ones; 1 for other geometries."""
+  if config.blocks.name == 'whole':
+    return config.data.num_tokens
+  return config.blocks.size if config.blocks.name == 'equal' else 1
+
+
+def build_solver(choice, process) -> solvers_base.Solver:
+  """The solver, which must serve the process."""
+  solver = resolve('solver', SOLVERS, choice)
+  solver.check(process)
+  return solver
 
 
 def build_process(config, spec) -> process_base.Process:
@@ -250,11 +256,14 @@ def build_plan(config, blocks, *, steps=None) -> levels.Plan:
   return plan
 
 
-def build(config) -> Parts:
-  """All parts of a config; raises ValueError for what cannot work, with what to write instead."""
+def build(config, source=None) -> Parts:
+  """All parts of a config; raises ValueError for what cannot work, with what to write instead.
+
+  source: the data set of an earlier build of the same config.data and config.codec.
+  """
   check.keys(config)
   check.numbers(config)
-  source = build_source(config)
+  source = source or build_source(config)
   spec = source.spec
   spec_lib.check_split(config.eval.split, source.splits)
   process = build_process(config, spec)
@@ -270,8 +279,7 @@ def build(config) -> Parts:
   kinds = [(blocks, draw), *_other_blocks(config, spec, draw)]
   check.extras(config, len(kinds))
   plan = build_plan(config, blocks)
-  solver = resolve('solver', SOLVERS, config.solver)
-  solver.check(process)
+  solver = build_solver(config.solver, process)
   if config.guidance.scale != 1 and not spec.num_classes:
     raise ValueError(
       f'guidance.scale={config.guidance.scale} needs labels, and {config.data.name} has none; set '

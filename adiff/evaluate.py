@@ -196,7 +196,7 @@ def _judge_law(parts, params, mesh, found):
   # Labels of real examples, not balanced ones: the law includes them.
   split, num = parts.config.eval.split, parts.config.eval.num
   real = parts.source.rows(split, np.arange(num) % parts.source.size(split))['label']
-  tokens, _, row = generate.draw(parts, params, mesh, labels=real)
+  tokens, _, row = generate.for_report(parts, params, mesh, labels=real)
   samples = parts.spec.decode(tokens)
   found['law'] = {key: float(value) for key, value in parts.source.law_test(samples).items()}
   found['generators'].append(row)
@@ -208,7 +208,7 @@ def _judge_images(parts, params, mesh, found, shown, progress):
   steps = sorted({*config.eval.steps, config.plan.steps})
   drawn = {}
   for n in steps:
-    tokens, labels, row = generate.draw(parts, params, mesh, steps=n, progress=progress)
+    tokens, labels, row = generate.for_report(parts, params, mesh, steps=n, progress=progress)
     drawn[n] = parts.spec.decode(tokens), labels, row
   images, labels, _ = drawn[config.plan.steps]
   columns = 10

@@ -111,7 +111,7 @@ class Sampler:
     )
 
 
-def draw(parts, params, mesh, *, steps=None, progress=False, labels=None):
+def for_report(parts, params, mesh, *, steps=None, progress=False, labels=None):
   """(tokens in raster order, labels, row of the report's table) of eval.num samples at `steps` a
   block (None: as the config says)."""
   config = parts.config

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adiff import arrange, build, generate, profile, prose
+from adiff import arrange, build, generate, loss_profile, prose
 from adiff.metrics import words
 
 CHARACTERS = 20_000_000  # of the corpus that are read for its words
@@ -14,7 +14,7 @@ def judge(parts: build.Parts, params, mesh, found, shown, *, workdir, progress):
   config, source = parts.config, parts.source
   found['profile'] = _profile(parts, params, mesh, progress)
   reference = _reference(parts)
-  tokens, _, row = generate.draw(parts, params, mesh, progress=progress)
+  tokens, _, row = generate.for_report(parts, params, mesh, progress=progress)
   own = _scores(parts, tokens, row, reference)
   found['generators'] = [row]
   found['text'] = {
@@ -26,15 +26,11 @@ def judge(parts: build.Parts, params, mesh, found, shown, *, workdir, progress):
     'corpus_repetition': reference['repetition'],
   }
   found['samplers'] = [{'sampler': config.solver.name, 'steps': config.plan.steps, **own}]
-  for text in config.eval.samplers:
-    name, _, steps = text.partition('@')
-    try:
-      other = build.build(arrange.arrange(
-        config, workdir, solver=name, steps=int(steps) if steps else None, profile=found['profile']
-      ))
-    except ValueError as error:
-      raise ValueError(f'config.eval.samplers: {text}: {error}') from error
-    drawn, _, row = generate.draw(other, params, mesh, progress=progress)
+  for name, steps in samplers(parts):
+    other = build.build(
+      arrange.arrange(config, workdir, solver=name, steps=steps, profile=found['profile']), source
+    )
+    drawn, _, row = generate.for_report(other, params, mesh, progress=progress)
     found['samplers'].append(
       {'sampler': name, 'steps': other.config.plan.steps, **_scores(other, drawn, row, reference)}
     )
@@ -48,13 +44,34 @@ def judge(parts: build.Parts, params, mesh, found, shown, *, workdir, progress):
   )
 
 
+def samplers(parts):
+  """[(solver, steps or None)] of config.eval.samplers.
+
+  Raises ValueError for one that cannot sample: training asks before it begins.
+  """
+  found = []
+  for text in parts.config.eval.samplers:
+    name, at, steps = text.partition('@')
+    if at and not (steps.isdecimal() and int(steps)):
+      raise ValueError(f'config.eval.samplers: {text!r}: write NAME(key=value)@STEPS, STEPS >= 1')
+    try:
+      if name != arrange.BUDGET:
+        build.build_solver(arrange.parse_solver(name), parts.process)
+      elif not loss_profile.has_profile(parts):
+        raise ValueError('budget needs masked noise, equal blocks and rows that are not packed')
+    except ValueError as error:
+      raise ValueError(f'config.eval.samplers: {text!r}: {error}') from error
+    found.append((name, int(steps) if steps else None))
+  return found
+
+
 def _profile(parts, params, mesh, progress):
   """{'nats', 'error'} of one masked token by the number of masked ones in its block, or None."""
-  if not profile.has_profile(parts):
+  if not loss_profile.has_profile(parts):
     return None
   config = parts.config
   rows = min(ROWS, parts.source.size(config.eval.split), config.eval.examples or ROWS)
-  found = profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
+  found = loss_profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
   error = found.std(0, ddof=1) / len(found) ** 0.5
   return {'nats': found.mean(0).tolist(), 'error': error.tolist()}
 

@@ -15,7 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import build, checkpoint, evaluate, generate, logs, optim, pictures, sharding, workdirs
+from adiff import (
+  build,
+  checkpoint,
+  evaluate,
+  generate,
+  judge_text,
+  logs,
+  optim,
+  pictures,
+  sharding,
+  workdirs,
+)
 from adiff import state as state_lib
 from adiff.data import batches
 
@@ -37,6 +48,7 @@ def _train(config, workdir, profile, progress):
   """The story itself."""
   # ---- Parts, workdir, mesh -------------------------------------------------------------------
   parts = build.build(config)
+  judge_text.samplers(parts)  # a mistake there would show only after training
   mesh = sharding.make_mesh(config.mesh.data, config.mesh.fsdp)
   if config.train.batch_size % mesh.size:
     raise ValueError(

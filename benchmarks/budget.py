@@ -23,7 +23,7 @@ from adiff import (
   evaluate,
   levels,
   likelihood,
-  profile,
+  loss_profile,
   sharding,
   workdirs,
 )
@@ -38,7 +38,7 @@ def read(workdir):
   config = workdirs.load(workdir)
   parts = build.build(config)
   workdirs.check_contract(workdir, parts.contract)
-  if not profile.has_profile(parts) or parts.blocks.sizes[0] < 4:
+  if not loss_profile.has_profile(parts) or parts.blocks.sizes[0] < 4:
     raise ValueError(
       f'{workdir} has no budgets to compare; choose a run with process masked, a draw that is not '
       'ones, equal blocks of at least 4 tokens, and rows that are not packed'
@@ -131,8 +131,8 @@ def main():
   num = parts.source.size(config.eval.split)
   num = min(config.eval.examples or num, num)
   rows, how = range(num // 2, num), dict(samples=options.samples, progress=True)
-  chosen = profile.measure(parts, params, mesh, range(num // 2), **how).mean(0)
-  found = compare(profile.measure(parts, params, mesh, rows, **how), chosen)
+  chosen = loss_profile.measure(parts, params, mesh, range(num // 2), **how).mean(0)
+  found = compare(loss_profile.measure(parts, params, mesh, rows, **how), chosen)
   options.report.write_text(page(options, parts, step, chosen, rows, found))
   print(options.report.read_text())
 

@@ -19,7 +19,7 @@ FLOORS = (
   ('data', 'codec', 'metrics', 'optim', 'state', 'sharding', 'checkpoint', 'manifest', 'logs',
    'pictures', 'prose', 'report', 'report_style'),
   ('arrange', 'build', 'check', 'recipe', 'workdirs', 'generate', 'judge_text', 'language',
-   'profile', 'evaluate', 'train', 'main', 'windows'),
+   'loss_profile', 'clip_search', 'evaluate', 'train', 'main'),
 )
 # What each module of the lower floors may import, besides its own folder.
 ALLOWED = {

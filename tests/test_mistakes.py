@@ -203,6 +203,10 @@ CASES = (
           config='text.py:uniform'),
   _config('next tokens of floats', 'train.next_token=1.0', 'symbols',
           config='toy.py:block-gaussian'),
+  _config('a sampler of the report that is none', "eval.samplers=('thresold',)", 'threshold',
+          config='text.py'),
+  _config('a sampler of the report without steps', "eval.samplers=('budget@x',)", '@STEPS',
+          config='text.py'),
   _config('a temperature below zero', 'truncation.temperature=-1.0', 'temperature',
           config='text.py'),
   # Evaluation and sampling.

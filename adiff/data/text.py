@@ -18,7 +18,7 @@ import threading
 
 import numpy as np
 
-from adiff.codec import text as codec
+from adiff.codec import tokenizers
 from adiff.data import spec, tfds_folder
 
 _SPLITS = ('train', 'test')
@@ -267,7 +267,7 @@ class _Packed:
 
 
 class Text(spec.Source):
-  """Rows of `num_tokens` symbols of a corpus through a tokenizer (adiff.codec.text).
+  """Rows of `num_tokens` symbols of a corpus through a tokenizer (adiff.codec.tokenizers).
 
   Cut (packed=False): a split is one stream, end-of-text after each document but a lone one.
   Training examples start at every symbol, so that shuffled batches are random crops; held-out
@@ -328,7 +328,7 @@ class Text(spec.Source):
     with self._lock:
       if split not in self._views:
         folder = self._cache / spec.digest(self.corpus.fingerprint, self.tokenizer.digest) / split
-        stream = codec.tokenise(self.corpus.documents(split), self.tokenizer, folder)
+        stream = tokenizers.tokenise(self.corpus.documents(split), self.tokenizer, folder)
         if not self.packed and len(stream.bounds) == 2:  # A lone document: no end follows it.
           stream = stream._replace(tokens=stream.tokens[:-1])
         if len(stream.tokens) < self._num_tokens:

@@ -69,7 +69,7 @@ class Unmasking(Solver):
 
   def check(self, process):
     """Needs noise that is the mask alone."""
-    if not hasattr(process, 'mask_id') or getattr(process, 'random', 0):
+    if not process.counts:
       raise ValueError(
         f'solver {type(self).__name__} reveals masked tokens and needs process masked; write '
         'solver first_order for other noise'

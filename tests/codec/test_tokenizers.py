@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tokenizers
 
-from adiff.codec import text as text_lib
+from adiff.codec import tokenizers as text_lib
 
 ODD = ('', 'a', 'naïve café\r\n\ttabs\n', 'emoji 👩‍🚀🏳️‍🌈 and 𝔘𝔫𝔦',
        '\x00\x7f\u2028 \ufffd', 'ab ' * 50)

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from adiff.codec import text as codec
+from adiff.codec import tokenizers as codec
 from adiff.data import batches
 from adiff.data import text as text_lib
 

@@ -1,6 +1,6 @@
 r"""Which window of noise levels teaches with the least noise: a search, on a trained network.
 
-  python -m adiff.windows --workdir=runs/text
+  python -m adiff.clip_search --workdir=runs/text
 
 A clipped window of levels lowers the variance of the gradient, the best window depends on the size
 of the blocks, and BD3-LM (Arriola et al. 2025, arXiv:2503.09573, section 5) searches it by the
@@ -129,7 +129,7 @@ def table(found) -> str:
 
 
 def main(argv=None):
-  """Entry point of `python -m adiff.windows`: prints the table and the flags of the best window,
+  """Entry point of `python -m adiff.clip_search`: prints the table and the best window's flags,
   writes windows.json into the workdir; a mistake is one sentence and exit code 2."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff import build, checkpoint, levels, windows, workdirs
+from adiff import build, checkpoint, clip_search, levels, workdirs
 
 ROWS, WIDTH = 32, 512
 
@@ -31,7 +31,7 @@ class Quadratic:
 
 def quadratic(recipe, **how):
   params, rows = {'w': jnp.full(WIDTH, 0.1)}, {'target': jnp.full(WIDTH, -0.1)}
-  return windows.search(
+  return clip_search.search(
     recipe, params, rows, jax.random.key(3), windows=[(0.0, 0.5), (0.5, 1.0)], draws=24, **how)
 
 
@@ -42,7 +42,7 @@ def expected(low, high):
 
 def test_the_noise_is_that_of_a_gradient_with_known_variance():
   found = quadratic(Quadratic())
-  assert [(row['low'], row['high']) for row in found] == [(0.0, 0.5), windows.FULL, (0.5, 1.0)]
+  assert [(row['low'], row['high']) for row in found] == [(0.0, 0.5), clip_search.FULL, (0.5, 1.0)]
   for row in found:
     np.testing.assert_allclose(row['noise'], expected(row['low'], row['high']), rtol=0.06)
     np.testing.assert_allclose(row['loss'], 0.5 * WIDTH * 0.2**2, rtol=0.05)
@@ -61,16 +61,16 @@ def test_a_draw_may_be_more_than_its_window():
 
 
 def test_the_grid_lies_inside_the_full_range():
-  found = windows.grid((0.5, 0.8), 0.1)
+  found = clip_search.grid((0.5, 0.8), 0.1)
   assert found[:2] == [(0.0, 0.5), (0.1, 0.6)] and found[-1] == (0.2, 1.0) and len(found) == 9
   for window in found:
     levels.clipped(*window)
 
 
 @pytest.mark.parametrize('wrong', [
-  lambda: windows.grid(stride=0.0),
-  lambda: windows.search(Quadratic(), {}, {}, jax.random.key(0), windows=[(0.5, 0.2)]),
-  lambda: windows.search(Quadratic(), {}, {}, jax.random.key(0), windows=[], draws=1),
+  lambda: clip_search.grid(stride=0.0),
+  lambda: clip_search.search(Quadratic(), {}, {}, jax.random.key(0), windows=[(0.5, 0.2)]),
+  lambda: clip_search.search(Quadratic(), {}, {}, jax.random.key(0), windows=[], draws=1),
 ])
 def test_what_cannot_be_searched_is_refused(wrong):
   with pytest.raises(ValueError):
@@ -91,9 +91,9 @@ def made(workdir, name):
 
 @pytest.mark.soak
 def test_the_command_names_the_window_of_least_noise(tmp_path, capsys, monkeypatch):
-  monkeypatch.setattr(windows, 'grid', lambda: [(0.5, 1.0), (0.0, 0.5)])
+  monkeypatch.setattr(clip_search, 'grid', lambda: [(0.5, 1.0), (0.0, 0.5)])
   made(tmp_path, 'block-masked')
-  windows.main([f'--workdir={tmp_path}', '--draws=3'])
+  clip_search.main([f'--workdir={tmp_path}', '--draws=3'])
   found = json.loads((tmp_path / 'windows.json').read_text())
   rows = found['windows']
   assert found['step'] == 3 and found['draws'] == 3 and len(rows) == 3
@@ -114,6 +114,6 @@ def test_a_workdir_without_a_window_to_find_is_refused_in_one_sentence(
     parts = build.build(tiny.config(name))
     workdirs.claim(str(tmp_path), parts.config, parts.contract)
   with pytest.raises(SystemExit) as stop:
-    windows.main([f'--workdir={tmp_path}'])
+    clip_search.main([f'--workdir={tmp_path}'])
   lines = capsys.readouterr().err.splitlines()
   assert stop.value.code == 2 and len(lines) == 1 and says in lines[0]
