@@ -11,8 +11,7 @@ never made. With `history=None` there is one stream: a block reads its past exac
 past itself is (diffusion forcing).
 
 A slot is one row of the network's input. All that attention must know about it stands in `Slots`:
-small integer arrays that are passed into jit (a host-made [S, S] mask would be baked into the
-program).
+small integer arrays (a host-made [S, S] mask would be baked into the program).
 """
 
 import dataclasses
@@ -138,36 +137,38 @@ class Blocks:
     """Slots of a training row, [S]; coords [N, A] are in raster order.
 
     Packed rows: segment [B, N] in block order says which document a token belongs to (-1: padding),
-    position [B, N] where in it; then leaves are [B, S].
+    position [B, N] where in it; then leaves are [B, S], or [1, S] where all examples agree. The
+    others are host arrays: attention can leave out what is known to be invisible.
     """
-    one, axis = self.token_slots(coords), 0
+    one = self.token_slots(coords)
     if segment is not None:
-      one, axis = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf[None], (len(segment), *leaf.shape)), one
-      ), 1
-      one = one._replace(segment=segment)
+      one = jax.tree.map(lambda leaf: leaf[None], one)._replace(segment=segment)
       one = one if position is None else one._replace(coords=position[..., None])
     if self.history is None:
       return one
-    past = jax.tree.map(
-      lambda leaf: jax.lax.slice_in_dim(leaf, 0, self._num_history, axis=axis), one
+    copy = np.concatenate([np.arange(self.num_tokens), np.arange(self._num_history)])
+    past = np.broadcast_to(np.arange(len(copy)) >= self.num_tokens, one.block[..., copy].shape)
+    return Slots(
+      block=one.block[..., copy],
+      stream=past.astype(np.int32),
+      readable=past,
+      segment=one.segment[..., copy],
+      coords=one.coords[..., copy, :],
+      rank=one.rank[..., copy],
     )
-    past = past._replace(stream=jnp.ones_like(past.stream))
-    work = one._replace(readable=jnp.zeros_like(one.readable))
-    return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis), work, past)
 
   def token_slots(self, coords) -> Slots:
     """Slots of a sampling row, [N]: one stream, in which finished blocks are the history."""
     coords = jnp.asarray(coords, jnp.int32)
     chex.assert_shape(coords, (self.num_tokens, None))
-    zeros = jnp.zeros(self.num_tokens, jnp.int32)
+    zeros = np.zeros(self.num_tokens, np.int32)
     return Slots(
-      block=jnp.asarray(self.block_of_token),
+      block=self.block_of_token,
       stream=zeros,
-      readable=jnp.ones(self.num_tokens, bool),
+      readable=np.ones(self.num_tokens, bool),
       segment=zeros,
       coords=coords[np.asarray(self.order)],
-      rank=jnp.arange(self.num_tokens) if self.causal else zeros,
+      rank=np.arange(self.num_tokens, dtype=np.int32) if self.causal else zeros,
     )
 
 

@@ -22,6 +22,7 @@ from adiff import (
   generate,
   judge_text,
   logs,
+  mask,
   optim,
   pictures,
   sharding,
@@ -188,15 +189,16 @@ def _check_init_from(workdir):
 
 
 def flops_per_step(parts, params) -> float:
-  """Model FLOPs of a step: 6 a weight and slot, and attention over all pairs of slots;
-  recomputation not counted."""
+  """Model FLOPs of a step: 6 a weight and slot, and attention over the pairs of slots that see each
+  other; recomputation not counted."""
   weights = sum(
     leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(params)
     if jax.tree_util.keystr(path[-1:], simple=True) == 'kernel'
   )
-  slots, model = parts.blocks.num_slots, parts.config.model
+  model = parts.model
+  pairs = int(mask.picture(parts.blocks, model.reach, model.sinks).sum())
   return parts.config.train.batch_size * (
-    6 * weights * slots + 12 * model.depth * model.width * slots**2
+    6 * weights * parts.blocks.num_slots + 12 * model.depth * model.width * pairs
   )
 
 

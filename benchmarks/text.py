@@ -40,7 +40,7 @@ def make_parts(options, row, seed):
   with c.unlocked():
     c.data.data_dir, c.data.num_tokens, c.seed = options.data_dir, 256, seed
     base.choose(
-      c, 'model', 'denoiser', width=options.width, depth=options.depth, heads=4,
+      c, 'model', 'denoiser', width=options.width, depth=options.depth, heads=2,
       rotary_base=10_000.0,
     )
     base.choose(c, 'draw', draw)

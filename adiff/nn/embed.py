@@ -25,7 +25,7 @@ class Token(nn.Module):
   @nn.compact
   def __call__(self, x):
     if jnp.issubdtype(x.dtype, jnp.integer):
-      init = nn.initializers.normal(self.width**-0.5)
+      init = nn.initializers.normal(1.0)  # a position's projection is as large
       table = nn.Embed(
         self.num_inputs, self.width, dtype=self.dtype, embedding_init=init, name='symbol'
       )

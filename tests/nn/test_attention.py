@@ -1,44 +1,134 @@
-"""The kernel against the definition."""
+"""The kernel against the definition: values, gradients, derivatives, for every geometry."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from adiff import blocks as blocks_lib
 from adiff import mask
 from adiff.nn import attention
 
+GEOMETRIES = {
+  'whole': blocks_lib.whole(160),
+  'tokens': blocks_lib.tokens(160),
+  'many small blocks': blocks_lib.equal(256, 4),
+  'few large blocks': blocks_lib.equal(320, 80),
+  'a token-causal copy': blocks_lib.Blocks((32,) * 8, tuple(range(256)), 0.0, causal=True),
+  'one stream': blocks_lib.equal(256, 16, history=None),
+  'scales': blocks_lib.scales((1, 2, 4, 8, 16)),
+  'small': blocks_lib.equal(6, 2),
+}
 
-def reference(q, k, v, allowed):
+
+def slots_of(blocks):
+  return blocks.slots(np.zeros((blocks.num_tokens, 1)))
+
+
+def inputs(num_slots, batch=1, dtype=jnp.float32):
+  return jax.random.normal(jax.random.key(0), (3, batch, num_slots, 2, 8), dtype)
+
+
+def definition(q, k, v, allowed):
+  allowed = allowed[None] if allowed.ndim == 2 else allowed
   scores = jnp.einsum('bqhd,bkhd->bhqk', q, k) / q.shape[-1] ** 0.5
-  weights = jax.nn.softmax(jnp.where(allowed[None, None], scores, -jnp.inf), axis=-1)
+  weights = jax.nn.softmax(jnp.where(allowed[:, None], scores, -jnp.inf), axis=-1)
   return jnp.einsum('bhqk,bkhd->bqhd', weights, v)
 
 
-def test_values_and_gradients_are_those_of_the_definition():
-  slots = blocks_lib.equal(6, 2).slots(np.zeros((6, 1)))
-  q, k, v = jax.random.normal(jax.random.key(0), (3, 2, 10, 2, 4))
-  seen, allowed = attention.visible(slots, slots), mask.attend(slots, slots)
-  np.testing.assert_allclose(
-    attention.attention(q, k, v, seen), reference(q, k, v, allowed), atol=1e-5)
-  total = lambda f, seen: jax.grad(lambda args: jnp.sum(jnp.sin(f(*args, seen))))((q, k, v))
-  for a, b in zip(total(attention.attention, seen), total(reference, allowed), strict=True):
-    np.testing.assert_allclose(a, b, atol=1e-5)
+def check(slots, reach=None, sinks=0, batch=1):
+  """Values and gradients of the kernel are those of the definition; returns what was seen."""
+  arrays = inputs(slots.block.shape[-1], batch)
+  seen, allowed = attention.visible(slots, slots, reach, sinks), mask.attend(
+    slots, slots, reach, sinks)
+  both = [
+    jax.jit(jax.value_and_grad(
+      lambda args, f=f, how=how: (lambda out: (jnp.sum(jnp.sin(out)), out))(f(*args, how)),
+      has_aux=True))(arrays)
+    for f, how in ((attention.attention, seen), (definition, jnp.asarray(allowed)))
+  ]
+  for a, b in zip(*(jax.tree.leaves(one) for one in both), strict=True):
+    np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-5)
+  return seen
+
+
+def area(seen):
+  return sum(
+    (rows[1] - rows[0]) * sum(b - a for a, b in columns) for rows, columns in seen.tiles
+  )
+
+
+@pytest.mark.parametrize('name', GEOMETRIES)
+def test_values_and_gradients_are_those_of_the_definition(name):
+  check(slots_of(GEOMETRIES[name]))
+
+
+@pytest.mark.parametrize(('reach', 'sinks'), [(1, 0), (3, 2)])
+def test_a_short_reach_is_kept_and_saves_scores(reach, sinks):
+  slots = slots_of(blocks_lib.equal(512, 16))
+  assert area(check(slots, reach, sinks)) < 0.6 * area(attention.visible(slots, slots))
+
+
+def test_slots_in_any_order_are_served():
+  slots = slots_of(blocks_lib.equal(24, 4))
+  order = np.random.default_rng(0).permutation(slots.block.size)
+  check(jax.tree.map(lambda leaf: leaf[order], slots))
+
+
+@pytest.mark.parametrize('history', [0.0, None])
+def test_documents_of_packed_rows_stay_apart(history):
+  blocks = blocks_lib.equal(192, 16, history=history)
+  segment = np.stack([np.repeat([0, 1, -1], [64, 96, 32]), np.zeros(192, int)]).astype(np.int32)
+  slots = blocks.slots(np.zeros((192, 1)), segment)
+  seen = check(slots, batch=2)
+  assert all(piece is not None for one in seen.masks for piece in one)
+
+
+def test_two_streams_of_many_blocks_cost_a_third_of_all_scores():
+  slots = slots_of(blocks_lib.equal(1024, 64))
+  assert area(attention.visible(slots, slots)) < 0.31 * slots.block.size**2
+
+
+def test_what_all_queries_of_a_rectangle_see_is_not_masked():
+  slots = slots_of(blocks_lib.equal(1024, 128))
+  assert all(piece is None for one in attention.visible(slots, slots).masks for piece in one)
+
+
+def test_slots_known_only_when_the_program_runs_give_the_same():
+  slots, (q, k, v) = slots_of(blocks_lib.equal(192, 16)), inputs(368)
+  traced = jax.jit(lambda s: attention.attention(q, k, v, attention.visible(s, s)))(slots)
+  known = attention.attention(q, k, v, attention.visible(slots, slots))
+  np.testing.assert_allclose(traced, known, atol=1e-5)
 
 
 def test_masks_may_differ_from_example_to_example():
   slots = blocks_lib.equal(4, 2, history=None).slots(np.zeros((4, 1)))
   batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1]]), slots)
-  q, k, v = jax.random.normal(jax.random.key(0), (3, 2, 4, 2, 4))
+  q, k, v = inputs(4, 2)
   out = attention.attention(q, k, v, attention.visible(batch, batch))
   for i, one in enumerate((slots, jax.tree.map(lambda leaf: leaf[::-1], slots))):
-    expected = reference(q[i:i + 1], k[i:i + 1], v[i:i + 1], mask.attend(one, one))
+    expected = definition(q[i:i + 1], k[i:i + 1], v[i:i + 1], mask.attend(one, one))
     np.testing.assert_allclose(out[i:i + 1], expected, atol=1e-5)
 
 
-def test_half_precision_stays_half_precision():
-  slots = blocks_lib.whole(4).slots(np.zeros((4, 1)))
-  q = jnp.ones((1, 4, 2, 4), jnp.bfloat16)
+def test_forward_derivatives_are_those_of_finite_differences():
+  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
+    slots = slots_of(blocks_lib.equal(192, 16))
+    arrays = inputs(368, dtype=jnp.float64)
+    towards = jax.random.normal(jax.random.key(1), arrays.shape, jnp.float64)
+    f = jax.jit(lambda args: attention.attention(*args, attention.visible(slots, slots)))
+    _, found = jax.jvp(f, (arrays,), (towards,))
+    step = 1e-5
+    wanted = (f(arrays + step * towards) - f(arrays - step * towards)) / (2 * step)
+    np.testing.assert_allclose(found, wanted, atol=1e-8)
+
+
+def test_half_precision_stays_half_precision_and_is_near_the_definition():
+  slots = slots_of(blocks_lib.equal(192, 16))
+  arrays = inputs(368)
   with jax.numpy_dtype_promotion('standard'):  # jax promotes bfloat16 itself
-    out = attention.attention(q, q, q, attention.visible(slots, slots))
+    out = attention.attention(
+      *arrays.astype(jnp.bfloat16), attention.visible(slots, slots))
   assert out.dtype == jnp.bfloat16
+  expected = definition(*arrays, mask.attend(slots, slots))
+  np.testing.assert_allclose(out.astype(jnp.float32), expected, atol=0.05)
