@@ -117,20 +117,26 @@ class Blocks:
     return per_token @ one_hot
 
   def pack(self, xt, xh, t):
-    """Both streams as the network reads them: (x [B, S, ...], t [B, S]).
+    """Both streams as the network reads them: (x [B, S, ...], t [B, S] or [B, R]).
 
-    xt [B, N, ...] is the working copy at levels t [B, N], xh its history copy (None if history is).
+    xt [B, N, ...] is the working copy, xh its history copy (None if history is). t: levels of the
+    working copy, one a token [B, N] or one a block [B, K]; then the network is told one level a run
+    (see `runs`).
     """
     chex.assert_axis_dimension(xt, 1, self.num_tokens)
-    chex.assert_shape(t, xt.shape[:2])
+    if t.shape != xt.shape[:2]:
+      chex.assert_shape(t, (len(xt), self.num_blocks))
     if self.history is None:
       return xt, t
-    past = jnp.full((t.shape[0], self._num_history), self.history, t.dtype)
+    num_past = self._num_history
+    if t.shape[1] != self.num_tokens:
+      num_past = int(np.searchsorted(self.first_token, num_past))
+    past = jnp.full((t.shape[0], num_past), self.history, t.dtype)
     x = jnp.concatenate([xt, xh[:, :self._num_history]], axis=1)
     return x, jnp.concatenate([t, past], axis=1)
 
   def unpack(self, out):
-    """[B, S, ...] -> [B, N, ...]: the working copy's outputs."""
+    """[B, S or N, ...] -> [B, N, ...]: the working copy's outputs."""
     return out[:, :self.num_tokens]
 
   def slots(self, coords, segment=None, position=None) -> Slots:
@@ -170,6 +176,20 @@ class Blocks:
       coords=coords[np.asarray(self.order)],
       rank=np.arange(self.num_tokens, dtype=np.int32) if self.causal else zeros,
     )
+
+
+def runs(slots: Slots) -> tuple[np.ndarray, np.ndarray]:
+  """(first [R], index [S]): the first slot of every run, and the run of every slot. A run is the
+  slots of a block in a stream; only for slots [S] that are known when the program is traced."""
+  block, stream = np.asarray(slots.block).reshape(-1), np.asarray(slots.stream).reshape(-1)
+  new = np.append(True, np.diff(block).astype(bool) | np.diff(stream).astype(bool))
+  return np.flatnonzero(new), np.cumsum(new) - 1
+
+
+def per_slot(t, slots: Slots):
+  """Levels t [B, S], or [B, R] one a run, as [B, S]."""
+  num_slots = slots.block.shape[-1]
+  return t if t.shape[1] == num_slots else t[:, runs(slots)[1]]
 
 
 def spread(cond, slots: Slots, history_cond=False):

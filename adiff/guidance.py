@@ -28,7 +28,8 @@ def guide(network, cond, *, scale, interval=(0.0, 1.0), share_cache):
     if cache is not None and share_cache:
       cache = cache._replace(k=cache.k[:, :t.shape[0]], v=cache.v[:, :t.shape[0]])
     with_cond, without = jnp.split(out, 2)
-    per_slot = scale[slots.block][None] if scale.ndim else scale
+    told = slice(t.shape[1] - out.shape[1], None)  # of finished slots there may be no outputs
+    per_slot, t = scale[slots.block[told]][None] if scale.ndim else scale, t[:, told]
     strength = jnp.where((t >= interval[0]) & (t <= interval[1]), per_slot, 1)[..., None]
     return without + strength * (with_cond - without), cache
 

@@ -15,9 +15,10 @@ def loss(
 ):
   """(scalar, {name: scalar, [K] or [NUM_LEVELS]}): the process's objective, averaged over tokens.
 
-  denoise(x [B, S, ..], t, s, slots) -> (out, cache) is all that is known of the network; x0 [B, N]
-  or [B, N, D] in block order; coords [N, A] in raster order; weight [B, N] or None: 0 for tokens
-  that carry no loss (padding, a prompt). Normalised by the weights, not by the noised tokens.
+  denoise(x [B, S, ..], t, s, slots) -> (out, cache) is all that is known of the network, which is
+  told one level a block and stream; x0 [B, N] or [B, N, D] in block order; coords [N, A] in raster
+  order; weight [B, N] or None: 0 for tokens that carry no loss (padding, a prompt). Normalised by
+  the weights, not by the noised tokens.
   Curves are nan where a bin is empty. documents: {'segment', 'position'} of packed rows, see
   Blocks.slots.
   complementary: the second half of the batch repeats the first, and its noise hides exactly what is
@@ -38,8 +39,8 @@ def loss(
     if blocks.history is None
     else process.add_noise(key_history, x0, jnp.full_like(t, blocks.history))
   )
-  x, t_slots = blocks.pack(xt, xh, t)
-  out, _ = denoise(x, t_slots, t_slots, blocks.slots(coords, **(documents or {})))
+  x, t_runs = blocks.pack(xt, xh, levels)
+  out, _ = denoise(x, t_runs, t_runs, blocks.slots(coords, **(documents or {})))
   per_token = process.loss(blocks.unpack(out), x0, xt, t)
   weight = jnp.ones_like(per_token) if weight is None else weight.astype(per_token.dtype)
   total = jnp.sum(per_token * weight) / jnp.maximum(jnp.sum(weight), 1)

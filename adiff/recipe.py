@@ -145,9 +145,11 @@ def hinted(denoise, estimate, process, key):
 
   def twice(x, t, s, slots):
     out, _ = estimate(x, t, s, slots)
-    hint = jax.lax.stop_gradient(process.x0_hat(out, x, t))
-    half = jax.random.bernoulli(key, 0.5, (len(t), 1))
-    seen = half & (jnp.broadcast_to(slots.stream, t.shape) == 0) & (t > 0)
+    told, level = out.shape[1], blocks_lib.per_slot(t, slots)
+    hint = jax.lax.stop_gradient(process.x0_hat(out, x[:, :told], level[:, :told]))
+    hint = jnp.pad(hint, ((0, 0), (0, x.shape[1] - told), (0, 0)))
+    half = jax.random.bernoulli(key, 0.5, (len(level), 1))
+    seen = half & (jnp.broadcast_to(slots.stream, level.shape) == 0) & (level > 0)
     return denoise(blocks_lib.Hinted(x, jnp.where(seen[..., None], hint, 0)), t, s, slots)
 
   return twice

@@ -7,7 +7,7 @@ not depend on the batch it sits in, and stochastic steps agree between the two s
   denoise(x, t, s, slots, cache=None, commit=0) -> (out, cache)
 
 is all that is known of the network (x [B, S, ..], t and s [B, S], slots [S]). `commit`: the first
-slots are a finished block, whose keys the call appends to the cache.
+slots are a finished block, whose keys the call appends to the cache; `out` may begin behind them.
 
 stop: a symbol behind whose first occurrence in a row, in block order, nothing is made: tokens there
 become stop symbols too. Given tokens neither count as one nor are overwritten.
@@ -206,7 +206,7 @@ def next_block(denoise, state, window, num_pending, *, blocks, process, solver, 
       finished = solver.shown(xh, solver.init(xh), level, level), level, level
       told = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), finished, told)
       out, cache = denoise(*told, both, cache, pending)
-      out = out[:, pending:]
+      out = out[:, -num_tokens:]
     else:
       out, _ = denoise(*told, work, cache)
     call = lambda y, t, s: denoise(*pin(y, t, s), work, cache)[0]

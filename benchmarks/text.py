@@ -46,7 +46,7 @@ def make_parts(options, row, seed):
     base.choose(c, 'draw', draw)
     c.optim.schedule = 'constant'
     c.train.batch_size, c.train.ema = options.batch, 0.995
-    c.eval.samples, c.eval.batch_size = 4, 16
+    c.eval.samples, c.eval.batch_size = 2, 16
   return build.build(c)
 
 
@@ -132,7 +132,7 @@ def main():
   parser.add_argument('--folder', type=pathlib.Path, default=ROOT / 'runs' / 'text_blocks')
   parser.add_argument('--report', type=pathlib.Path, default=ROOT / 'benchmarks' / 'text.md')
   parser.add_argument('--seeds', type=int, default=3)
-  parser.add_argument('--steps', type=int, default=1000)
+  parser.add_argument('--steps', type=int, default=1200)
   parser.add_argument('--width', type=int, default=64)
   parser.add_argument('--depth', type=int, default=2)
   parser.add_argument('--batch', type=int, default=8)

@@ -28,7 +28,7 @@ def test_the_denoiser_gives_the_logits_of_qwen3_with_the_same_weights():
   t = jnp.zeros((2, TOKENS))
   params = model.init(jax.random.key(1), x, t, t, slots)['params']
   params = jax.tree.map(lambda leaf: jnp.zeros_like(leaf), params)
-  hidden = params['layers']['mlp_out']['kernel'].shape[1]
+  hidden = params['last_layer']['mlp_out']['kernel'].shape[0]
 
   config = transformers.Qwen3Config(
     vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=hidden, num_hidden_layers=DEPTH,
@@ -42,20 +42,28 @@ def test_the_denoiser_gives_the_logits_of_qwen3_with_the_same_weights():
     for name, weight in peer.named_parameters():
       weight.copy_(torch.randn_like(weight) * weight.shape[-1] ** -0.5 + ('norm' in name))
   weights = {name: np.asarray(weight.detach()) for name, weight in peer.named_parameters()}
-  layers = lambda name: np.stack([weights[f'model.layers.{i}.{name}.weight'] for i in range(DEPTH)])
-  kernel = lambda *names: np.concatenate([layers(n).swapaxes(1, 2) for n in names], axis=-1)
+  layer = lambda i, name: weights[f'model.layers.{i}.{name}.weight']
+  kernel = lambda i, *names: np.concatenate([layer(i, name).T for name in names], axis=-1)
 
   # Signals are (scale, shift, gate) of the attention, then of the MLP: gates of one.
   gates = jnp.repeat(jnp.array([0.0, 0, 1, 0, 0, 1]), WIDTH)
-  params['layers']['modulation'] = jnp.tile(gates, (DEPTH, 1))
-  params['layers']['norm_attention']['scale'] = layers('input_layernorm')
-  params['layers']['norm_mlp']['scale'] = layers('post_attention_layernorm')
-  params['layers']['norm_q']['scale'] = layers('self_attn.q_norm')
-  params['layers']['norm_k']['scale'] = layers('self_attn.k_norm')
-  params['layers']['qkv']['kernel'] = kernel(*(f'self_attn.{n}_proj' for n in 'qkv'))
-  params['layers']['attention_out']['kernel'] = kernel('self_attn.o_proj')
-  params['layers']['mlp_in']['kernel'] = kernel('mlp.gate_proj', 'mlp.up_proj')
-  params['layers']['mlp_out']['kernel'] = kernel('mlp.down_proj')
+
+  def of_layer(i):
+    return {
+      'modulation': gates,
+      'norm_attention': {'scale': layer(i, 'input_layernorm')},
+      'norm_mlp': {'scale': layer(i, 'post_attention_layernorm')},
+      'norm_q': {'scale': layer(i, 'self_attn.q_norm')},
+      'norm_k': {'scale': layer(i, 'self_attn.k_norm')},
+      'qkv': {'kernel': kernel(i, *(f'self_attn.{name}_proj' for name in 'qkv'))},
+      'attention_out': {'kernel': kernel(i, 'self_attn.o_proj')},
+      'mlp_in': {'kernel': kernel(i, 'mlp.gate_proj', 'mlp.up_proj')},
+      'mlp_out': {'kernel': kernel(i, 'mlp.down_proj')},
+    }
+
+  *early, last = (of_layer(i) for i in range(DEPTH))
+  params['layers'] = jax.tree.map(lambda *leaves: np.stack(leaves), *early)
+  params['last_layer'] = last
   params['token']['symbol']['embedding'] = weights['model.embed_tokens.weight']
   params['norm_out']['scale'] = weights['model.norm.weight']
   params['out']['kernel'] = weights['lm_head.weight'].T

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adiff import blocks as blocks_lib
 from adiff.nn import attention, embed, rotary
@@ -34,7 +35,8 @@ DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
 
 class Block(nn.Module):
-  """One layer: attention and MLP, each modulated and gated."""
+  """One layer: attention and MLP, each modulated and gated. told: (first, last) of the slots whose
+  results are wanted, None for all."""
 
   width: int
   heads: int
@@ -42,6 +44,7 @@ class Block(nn.Module):
   dropout: float
   rotary_base: float
   dtype: jnp.dtype
+  told: tuple[int, int] | None = None
 
   @nn.compact
   def __call__(self, x, layer, modulation, coords, key_coords, seen):
@@ -60,6 +63,10 @@ class Block(nn.Module):
     fresh = k, v
     if cached is not None:
       k, v = (jnp.concatenate([old, new], axis=1) for old, new in zip(cached, fresh, strict=True))
+    if self.told is not None:
+      told = slice(*self.told)
+      x, q, coords = x[:, told], q[:, told], coords[..., told, :]
+      signal = [one[:, told] for one in signal]
     h = attention.attention(
       rotary.rotate(q, coords, base=self.rotary_base),
       rotary.rotate(k, key_coords, base=self.rotary_base),
@@ -131,7 +138,10 @@ class Denoiser(nn.Module):
     commit=0,
     key=None,
   ):
-    """x [B, S] or [B, S, D], t and s [B, S], slots [S] -> (out [B, S, O] float32 or wider, cache).
+    """x [B, S] or [B, S, D], t and s [B, S], slots [S] -> (out [B, T, O] float32 or wider, cache).
+
+    The T slots of `out` are those whose outputs anybody may want, see `_told`. Where slots are
+    known when the program is traced, t may be [B, R], one level a run (see blocks.runs).
 
     x may be Hinted where the model was made with self_condition; without hint it is zero.
     s, the level asked for, is for networks that are built to use it (flow maps).
@@ -144,38 +154,57 @@ class Denoiser(nn.Module):
     x, hint = x if isinstance(x, blocks_lib.Hinted) else (x, None)
     h = embed.Token(self.num_inputs, self.width, dtype, name='token')(x)
     if self.self_condition:
-      hint = jnp.zeros((*t.shape, self.num_outputs)) if hint is None else hint
+      hint = jnp.zeros((*x.shape[:2], self.num_outputs)) if hint is None else hint
       h = h + nn.Dense(self.width, use_bias=False, dtype=dtype, name='hint')(hint)
     position = embed.Position(self.width, dtype, name='position')(slots.coords)
     h = h + (position if position.ndim == 3 else position[None])
+    first, run = (slice(None), None) if t.shape[1] == x.shape[1] else blocks_lib.runs(slots)
     signal = embed.Level(self.width, dtype, name='level')(t)
     if self.num_classes:
       label = embed.Label(self.num_classes, self.width, dtype, name='label')
-      signal = signal + label(cond['label'])
+      signal = signal + label(cond['label'][:, first])
     signal = nn.silu(signal)
     zeros = nn.initializers.zeros
     modulation = nn.Dense(6 * self.width, dtype=dtype, kernel_init=zeros, name='modulation')(signal)
+    last = nn.Dense(2 * self.width, dtype=dtype, kernel_init=zeros, name='modulation_out')(signal)
+    if run is not None:
+      modulation, last = modulation[:, run], last[:, run]
 
     keys = (
       slots
       if cache is None
       else jax.tree.map(lambda a, b: jnp.concatenate([a, b]), cache.slots, slots)
     )
-    seen = attention.visible(slots, keys, self.reach, self.sinks)
-    layers = nn.scan(
-      nn.remat(Block, prevent_cse=False) if self.remat else Block,
-      variable_axes={'params': 0},
-      split_rngs={'params': True},
-      in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
-      length=self.depth,
-      unroll=self.depth,
-    )(self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype, name='layers')
+    told = slice(*_told(slots, commit))
+    queries = jax.tree.map(lambda leaf: leaf[..., told], slots._replace(coords=None))
+    see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks)
+    block = nn.remat(Block, prevent_cse=False) if self.remat else Block
+    sizes = self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype
     cached = None if cache is None else (cache.k, cache.v)
     layer_keys = None if key is None else jax.random.split(key, self.depth)
-    h, fresh = layers(h, (cached, layer_keys), modulation, slots.coords, keys.coords, seen)
+    early, late = (
+      jax.tree.map(lambda leaf, cut=cut: leaf[cut], (cached, layer_keys))
+      for cut in (slice(-1), -1)
+    )
+    shared = modulation, slots.coords, keys.coords
+    fresh = []
+    if self.depth > 1:
+      layers = nn.scan(
+        block,
+        variable_axes={'params': 0},
+        split_rngs={'params': True},
+        in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
+        length=self.depth - 1,
+        unroll=self.depth - 1,
+      )(*sizes, name='layers')
+      h, first_keys = layers(h, early, *shared, see(slots))
+      fresh.append(first_keys)
+    last_layer = block(*sizes, (told.start, told.stop), name='last_layer')
+    h, last_keys = last_layer(h, late, *shared, see(queries))
+    fresh.append(jax.tree.map(lambda leaf: leaf[None], last_keys))
+    fresh = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *fresh)
 
-    last = nn.Dense(2 * self.width, dtype=dtype, kernel_init=zeros, name='modulation_out')(signal)
-    shift, scale = jnp.split(last, 2, axis=-1)
+    shift, scale = jnp.split(last[:, told], 2, axis=-1)
     h = nn.RMSNorm(dtype=dtype, name='norm_out')(h) * (1 + scale) + shift
     wide = jnp.promote_types(dtype, jnp.float32)
     out = nn.Dense(self.num_outputs, dtype=wide, kernel_init=zeros, name='out')(h.astype(wide))
@@ -195,6 +224,20 @@ class Denoiser(nn.Module):
     )
     dtype = jnp.dtype(self.dtype)
     return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), slots, jnp.int32(0))
+
+
+def _told(slots, commit) -> tuple[int, int]:
+  """(first, last) of the slots whose outputs anybody may want: those behind the committed ones, if
+  any; and without a history copy that is known as such, unless it is read token by token."""
+  num_slots = slots.block.shape[-1]
+  if commit:
+    return commit if commit < num_slots else 0, num_slots
+  if all(isinstance(leaf, np.ndarray) for leaf in (slots.stream, slots.rank)):
+    stream = slots.stream.reshape(-1)
+    work = int(np.argmax(np.append(stream, 1)))
+    if work and stream[work:].all() and not slots.rank.any():
+      return 0, work
+  return 0, num_slots
 
 
 def append(cache: Cache, fresh, slots: blocks_lib.Slots, commit) -> Cache:
