@@ -124,16 +124,13 @@ class Blocks:
     (see `runs`).
     """
     chex.assert_axis_dimension(xt, 1, self.num_tokens)
-    if t.shape != xt.shape[:2]:
-      chex.assert_shape(t, (len(xt), self.num_blocks))
     if self.history is None:
       return xt, t
     num_past = self._num_history
-    if t.shape[1] != self.num_tokens:
-      num_past = int(np.searchsorted(self.first_token, num_past))
-    past = jnp.full((t.shape[0], num_past), self.history, t.dtype)
-    x = jnp.concatenate([xt, xh[:, :self._num_history]], axis=1)
-    return x, jnp.concatenate([t, past], axis=1)
+    blocks_past = int(np.searchsorted(self.first_token, num_past))
+    columns = {self.num_blocks: blocks_past, self.num_tokens: num_past}[t.shape[1]]
+    past = jnp.full((t.shape[0], columns), self.history, t.dtype)
+    return jnp.concatenate([xt, xh[:, :num_past]], axis=1), jnp.concatenate([t, past], axis=1)
 
   def unpack(self, out):
     """[B, S or N, ...] -> [B, N, ...]: the working copy's outputs."""

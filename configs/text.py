@@ -25,7 +25,7 @@ ROWS = dict(
 
 # size: (tokens, width, depth, heads, batch, steps, learning rate); base has 110M parameters
 SIZES = dict(
-  laptop=(128, 96, 3, 4, 8, 900, 3e-3),
+  laptop=(128, 96, 3, 4, 8, 1100, 3e-3),
   small=(512, 384, 8, 6, 64, 20_000, 1e-3),
   base=(1024, 768, 12, 12, 512, 250_000, 4e-4),
 )

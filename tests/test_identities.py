@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from adiff import blocks as blocks_lib
-from adiff import levels, likelihood, mask, sampler
+from adiff import levels, likelihood, mask, recipe, sampler
 from adiff.data import chain as chain_lib
 from adiff.data import mixture as mixture_lib
 from adiff.nn import denoiser
@@ -67,6 +67,27 @@ def test_masks_equal_their_pictures(name):
 
 
 # ---- The past is a token with a level -----------------------------------------------------------
+
+
+def test_slots_known_beforehand_and_one_level_a_block_give_the_same_outputs(regime):
+  blocks, process = regime.blocks, regime.process
+  x0, label = regime.data(), jnp.asarray(tiny.LABELS)
+  level = jax.random.uniform(jax.random.key(1), (tiny.BATCH, blocks.num_blocks))
+  t = blocks.per_token(level)
+  xt = process.add_noise(jax.random.key(2), x0, t)
+  slots = blocks.slots(regime.coords)
+  x, per_slot = blocks.pack(xt, x0, t)
+  slow = blocks.unpack(regime.call(regime.params, x, per_slot, slots, label))
+
+  @jax.jit
+  def fast(params):
+    network = recipe.network(regime.model, params, history_cond=regime.parts.recipe.history_cond)
+    x, per_run = blocks.pack(xt, x0, level)
+    return network(x, per_run, per_run, slots, {'label': label})[0]
+
+  out = fast(regime.params)
+  assert out.shape[1] == blocks.num_tokens
+  np.testing.assert_allclose(out, slow, atol=2e-5, rtol=1e-5)
 
 
 def test_the_working_copy_of_a_block_is_what_one_stream_with_a_finished_past_gives(regime):
@@ -222,7 +243,7 @@ def influence(blocks, *, seed=0, **arguments):
   model = denoiser.Denoiser(1, 1, width=16, heads=2, **arguments)
   coords = np.arange(blocks.num_tokens)[:, None]
   params = tiny.random_params(model, gaussian.Gaussian(1), blocks, coords, seed=seed)
-  slots = blocks.slots(coords)
+  slots = jax.tree.map(jnp.asarray, blocks.slots(coords))  # so that every slot has an output
   t = jnp.linspace(0.2, 0.9, blocks.num_slots)[None]
   out = lambda x: model.apply({'params': params}, x[None, :, None], t, t, slots)[0][0, :, 0]
   x = jax.random.normal(jax.random.key(seed), (blocks.num_slots,))

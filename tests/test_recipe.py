@@ -137,7 +137,8 @@ def objective(monkeypatch, of, rows, key=KEY):
 
   def made(model, params, *, history_cond, key):
     def apply(x, t, s, slots, cond, cache=None, commit=0):
-      met.update(x=np.asarray(x), t=np.asarray(t), segment=slots.segment, label=cond['label'])
+      t = np.asarray(blocks_lib.per_slot(t, slots))
+      met.update(x=np.asarray(x), t=t, segment=slots.segment, label=cond['label'])
       return jnp.zeros((*x.shape[:2], 3)), None
     return apply
 
@@ -181,7 +182,7 @@ def test_tokens_behind_the_end_are_neither_seen_nor_paid_for(monkeypatch):
 def test_a_batch_is_dealt_out_among_block_sizes_and_their_gradients_are_averaged(monkeypatch):
   def made(model, params, *, history_cond, key):
     def apply(x, t, s, slots, cond, cache=None, commit=0):
-      place = 1 + slots.block[:, None].astype(float)
+      place = jnp.asarray(1.0 + slots.block[:, None], float)
       wave = jnp.sin(place * (1 + jnp.arange(3.0))[None])
       out = wave[None] * params['out']['bias'][None, None]
       return jnp.broadcast_to(out, (*x.shape, 3)), None
