@@ -18,11 +18,11 @@ import numpy as np
 from adiff import (
   build,
   checkpoint,
+  cost,
   evaluate,
   generate,
   judge_text,
   logs,
-  mask,
   optim,
   pictures,
   sharding,
@@ -93,7 +93,7 @@ def _train(config, workdir, profile, progress):
   log = logs.Logs(
     workdir, total_steps=config.train.steps, start_step=start, progress=progress,
     tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
-    flops_per_step=flops_per_step(parts, state.params),
+    flops_per_step=cost.step_flops(parts),
     peak_flops=logs.matmul_rate() * (mesh.size if jax.default_backend() != 'cpu' else 1),
   )
   measure = evaluate.Bound(parts, mesh)
@@ -186,20 +186,6 @@ def _check_init_from(workdir):
       f'config.init_from={workdir} holds no checkpoint; name the workdir of a run that has saved '
       'one'
     )
-
-
-def flops_per_step(parts, params) -> float:
-  """Model FLOPs of a step: 6 a weight and slot, and attention over the pairs of slots that see each
-  other; recomputation not counted."""
-  weights = sum(
-    leaf.size for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-    if jax.tree_util.keystr(path[-1:], simple=True) == 'kernel'
-  )
-  model = parts.model
-  pairs = int(mask.picture(parts.blocks, model.reach, model.sinks).sum())
-  return parts.config.train.batch_size * (
-    6 * weights * parts.blocks.num_slots + 12 * model.depth * model.width * pairs
-  )
 
 
 def _check_finite(unchecked, keeper):

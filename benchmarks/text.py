@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from scipy import stats
 
-from adiff import build, evaluate, likelihood, sharding, state, train
+from adiff import build, cost, evaluate, likelihood, sharding, state
 from adiff.data import batches
 from configs import base, shakespeare
 
@@ -55,7 +55,7 @@ def run(options, row, seed, flops):
   parts = make_parts(options, row, seed)
   recipe, config = parts.recipe, parts.config
   now = jax.jit(recipe.init)(state.stream(seed, 'init'))
-  own = train.flops_per_step(parts, now.params)
+  own = cost.step_flops(parts)
   stops = {'equal steps': options.steps, 'equal FLOPs': round(options.steps * flops / own)}
   key = state.stream(seed, 'train')
   update = jax.jit(
@@ -140,9 +140,7 @@ def main():
   options.folder.mkdir(parents=True, exist_ok=True)
   costs = {}
   for row in ROWS:
-    parts = make_parts(options, row, 0)
-    shapes = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
-    costs[row] = train.flops_per_step(parts, shapes)
+    costs[row] = cost.step_flops(make_parts(options, row, 0))
   found = {}
   for seed in range(options.seeds):
     for row in ROWS:

@@ -18,7 +18,7 @@ FLOORS = (
   ('loss', 'solvers', 'sampler', 'guidance', 'likelihood', 'truncation', 'budget', 'revision'),
   ('data', 'codec', 'metrics', 'optim', 'state', 'sharding', 'checkpoint', 'manifest', 'logs',
    'pictures', 'prose', 'report', 'report_style'),
-  ('arrange', 'build', 'check', 'recipe', 'workdirs', 'generate', 'judge_text', 'language',
+  ('arrange', 'build', 'check', 'cost', 'recipe', 'workdirs', 'generate', 'judge_text', 'language',
    'loss_profile', 'clip_search', 'evaluate', 'train', 'main'),
 )
 # What each module of the lower floors may import, besides its own folder.
