@@ -91,7 +91,7 @@ def page(options, found):
     'row above, paired by seed and row of text, with a 95% Student interval over seeds.', '',
   ]
   for budget in ('equal steps', 'equal FLOPs'):
-    lines += [f'## {budget.capitalize()}', '',
+    lines += [f'## {budget[0].upper() + budget[1:]}', '',
               '| tokens a block | steps | FLOPs a step | nats | difference |',
               '| --- | --- | --- | --- | --- |']
     above = None

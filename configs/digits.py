@@ -37,8 +37,9 @@ def get_config(argument='short'):
   c.eval.num, c.eval.features = 1797, True
   c.eval.samples = 16
   if argument == 'long':
-    c.guidance.scale = c.guidance.first = 1.1
-    c.train.steps = 6000
+    c.guidance.scale = c.guidance.first = 1.05
+    c.spacing.exponent = 2.5
+    c.train.steps = 8000
     c.train.eval_every = c.train.checkpoint_every = 2000
   elif argument == 'scales':
     base.choose(c, 'codec', 'pyramid', sides=(1, 2, 4, 8))
