@@ -55,12 +55,14 @@ class Blocks:
   as noisy as it is.
   causal: the history copy reads its own block token by token, not as a whole, so that its outputs
   can carry a next-token loss; then the last block's copy is made too.
+  stream: 'double', or 'shifted' for one stream of blocks of one token, see shifted.py.
   """
 
   sizes: tuple[int, ...]
   order: tuple[int, ...]
   history: float | None = 0.0
   causal: bool = False
+  stream: str = 'double'
 
   def __post_init__(self):
     if not self.sizes or any(size < 1 for size in self.sizes):
@@ -218,9 +220,9 @@ def whole(num_tokens, *, history=0.0) -> Blocks:
   return Blocks((num_tokens,), _raster(num_tokens), history)
 
 
-def tokens(num_tokens, *, history=0.0) -> Blocks:
+def tokens(num_tokens, *, history=0.0, stream='double') -> Blocks:
   """Blocks of one token: autoregression."""
-  return Blocks((1,) * num_tokens, _raster(num_tokens), history)
+  return Blocks((1,) * num_tokens, _raster(num_tokens), history, stream=stream)
 
 
 def equal(num_tokens, size, *, history=0.0) -> Blocks:

@@ -130,7 +130,9 @@ class Parts:
         'name': self.config.process.name,
         **{k: v for k, v in process.items() if k not in ('eta', 'clip')},
       },
-      'blocks': {'order': order, 'num_tokens': self.blocks.num_tokens},
+      'blocks': {
+        'order': order, 'num_tokens': self.blocks.num_tokens, 'stream': self.blocks.stream
+      },
       'history_cond': self.recipe.history_cond,
       'codec': dict(self.config.codec),
       'data': self.source.fingerprint,
@@ -273,6 +275,7 @@ def build(config, source=None) -> Parts:
       'draw ones trains on pure noise alone, which only process masked can learn from; set '
       'draw.name=uniform'
     )
+  check.stream(config, blocks.stream)
   draw = resolve('draw', DRAWS, config.draw)
   if config.atoms.zero or config.atoms.one:
     draw = levels.atoms(draw, zero=config.atoms.zero, one=config.atoms.one)
@@ -296,7 +299,7 @@ def build(config, source=None) -> Parts:
     model=model, tx=tx, blocks=tuple(b for b, _ in kinds), process=process,
     draw=tuple(d for _, d in kinds), coords=spec.coords,
     ema=config.train.ema, cond_dropout=config.cond_dropout, microbatches=config.train.microbatches,
-    history_cond=config.history_cond or blocks.history is None,
+    history_cond=config.history_cond or blocks.history is None or blocks.stream == 'shifted',
     random_length=config.train.random_length, complementary=config.train.complementary,
     next_token=config.train.next_token, self_condition=model.self_condition,
   )

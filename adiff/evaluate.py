@@ -34,7 +34,7 @@ class Bound:
     self._size = -(-parts.config.eval.batch_size // mesh.size) * mesh.size
     one = lambda params, key, batch: likelihood.bound(
       recipe.conditioned(
-        recipe.network(parts.model, params, history_cond=parts.recipe.history_cond),
+        parts.recipe.network(params),
         {'label': batch['label']},
       ),
       key,

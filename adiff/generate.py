@@ -9,7 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from adiff import build, guidance, recipe, sampler, sharding, state, truncation
+from adiff import (
+  build,
+  cost,
+  exported,
+  guidance,
+  recipe,
+  room,
+  sampler,
+  sharding,
+  state,
+  truncation,
+)
 
 
 def make_sampler(parts: build.Parts, plan=None, *, trace=False):
@@ -21,32 +32,54 @@ def make_sampler(parts: build.Parts, plan=None, *, trace=False):
 
   def run(params, keys, labels):
     cond = {'label': labels}
-    apply = recipe.network(model, params, history_cond=parts.recipe.history_cond)
-    share = not parts.recipe.history_cond
+    apply = parts.recipe.network(params)
     if guided:
       interval = parts.config.guidance.interval
-      denoise = guidance.guide(
-        apply, cond, scale=parts.guidance, interval=interval, share_cache=share
-      )
+      denoise = guidance.guide(apply, cond, scale=parts.guidance, interval=interval)
     else:
       denoise = recipe.conditioned(apply, cond)
     denoise = truncation.truncate(denoise, **dict(parts.config.truncation))
     if trace:
       return sampler.sample(denoise, keys, plan, trace=True, coords=parts.spec.coords, **how)
-    rows = sampler.cache_rows(plan, blocks)
-    branches = 2 if guided and not share else 1
-    cache = model.empty_cache(branches * len(labels), rows, parts.spec.coords.shape[-1])
+    cache = model.empty_cache(branches(parts) * len(labels), 0, parts.spec.coords.shape[-1])
     now = sampler.start(keys, cache, plan=plan, **how)
-    runs = plan.windows(blocks.sizes)
-    now = sampler.walk(denoise, now, runs, coords=parts.spec.coords, **how)
+    for rows, windows in room.rooms(plan, blocks, model.reach, model.sinks):
+      now = now._replace(cache=model.grow(now.cache, rows))
+      now = sampler.walk(denoise, now, [windows], coords=parts.spec.coords, **how)
     return now.x, now.calls
 
   return jax.jit(run)
 
 
+def branches(parts: build.Parts) -> int:
+  """Caches an example needs: two for guidance over history that carries the condition."""
+  return 2 if parts.config.guidance.scale != 1 and parts.recipe.history_cond else 1
+
+
+def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollout:
+  """What `batch` samples cost that are drawn together by `make_sampler`, or by its definition."""
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  params = jax.eval_shape(parts.recipe.init, key).params
+  keys = jax.eval_shape(lambda: example_keys(0, 0, batch))
+  labels = jax.ShapeDtypeStruct((batch,), np.int32)
+  run = make_sampler(parts, plan, trace=not cached)
+  return _rollout(parts, batch, plan, cached, run.trace(params, keys, labels).jaxpr)
+
+
+def _rollout(parts, batch, plan, cached, program):
+  plan = plan or parts.plan
+  rows = room.rows(plan, parts.blocks, parts.model.reach, parts.model.sinks) if cached else 0
+  cache = jax.eval_shape(lambda: parts.model.empty_cache(batch * branches(parts), rows, 1))
+  return cost.Rollout(
+    cost.traced(program).products,
+    evaluations=plan.num_rows * parts.solver.calls,
+    cache_bytes=(cache.k.size + cache.v.size) * cache.k.dtype.itemsize,
+  )
+
+
 def example_keys(seed, start, num):
   """[num] keys: example i of a seed has one key, whatever the batch it is drawn in."""
-  return jax.vmap(lambda i: state.stream(seed, 'sample', i))(jnp.arange(start, start + num))
+  return jax.vmap(lambda i: state.stream(seed, 'sample', i))(start + jnp.arange(num))
 
 
 def balanced_labels(num_classes, start, num):
@@ -69,15 +102,17 @@ class Sampler:
   ):
     """labels: int32 [num], one an example and used in a circle; None: balanced."""
     self._parts, self._seed, self._given = parts, seed, labels
-    self._size = -(-batch_size // mesh.size) * mesh.size
+    self.size = -(-batch_size // mesh.size) * mesh.size
     self._put = lambda tree: jax.device_put(tree, sharding.batch_sharding(mesh))
     self._params = params
     first = self._inputs(0)
-    self._run = make_sampler(parts, plan).lower(params, *first).compile()
+    traced = make_sampler(parts, plan).trace(params, *first)
+    self.cost = _rollout(parts, self.size, plan, True, traced.jaxpr)
+    self._run = traced.lower().compile()
 
   def _inputs(self, start):
-    labels = self._labels(start, self._size)
-    return self._put((example_keys(self._seed, start, self._size), labels))
+    labels = self._labels(start, self.size)
+    return self._put((example_keys(self._seed, start, self.size), labels))
 
   def _labels(self, start, num):
     if self._given is None:
@@ -88,7 +123,7 @@ class Sampler:
     """(tokens [num, N, ..] in raster order, labels [num], network calls [num], seconds of sampling,
     compilation excluded)."""
     found, calls, seconds = [], [], 0.0
-    for first in range(start, start + num, self._size):
+    for first in range(start, start + num, self.size):
       inputs = jax.block_until_ready(self._inputs(first))
       begun = time.perf_counter()
       drawn = jax.block_until_ready(self._run(self._params, *inputs))
@@ -96,7 +131,7 @@ class Sampler:
       found.append(np.asarray(drawn[0]))
       calls.append(np.asarray(drawn[1]))
       if progress is not None:
-        progress.update(min(self._size, start + num - first))
+        progress.update(min(self.size, start + num - first))
     tokens = np.concatenate(found)[:num]
     if not self._parts.process.discrete and not np.all(np.isfinite(tokens)):
       raise ValueError(
@@ -127,7 +162,9 @@ def for_report(parts, params, mesh, *, steps=None, progress=False, labels=None):
   with bar:
     tokens, labels, calls, seconds = draws.draw(0, config.eval.num, progress=bar)
   row = {'name': 'this model', 'num': config.eval.num, 'seed': config.seed,
-         'steps': steps or config.plan.steps, 'nfe': float(calls.mean()), 'seconds': seconds}
+         'steps': steps or config.plan.steps, 'nfe': float(calls.mean()), 'seconds': seconds,
+         'gflop': draws.cost.flops / draws.size / 1e9,
+         'cache_kib': draws.cost.cache_bytes / draws.size / 2**10}
   return tokens, labels, row
 
 
@@ -177,6 +214,21 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
   os.remove(note)
   os.rmdir(folder)
   return out
+
+
+def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
+  """Exports the sampler: `exported.Sampler(folder)` draws what `Sampler` draws."""
+  draw = make_sampler(parts)
+
+  def run(params, seed, start, labels):
+    x, _ = draw(params, example_keys(seed, start, batch), labels)
+    return jnp.take(x, np.argsort(parts.blocks.order), axis=1)
+
+  return exported.write(
+    folder, run, jax.tree.map(np.asarray, params), batch=batch, seed=seed,
+    labels=balanced_labels(parts.spec.num_classes, 0, max(parts.spec.num_classes, 1)),
+    codec=getattr(parts.source, 'codec', None), about={'step': step, 'contract': parts.contract},
+  )
 
 
 def _fingerprint(params):

@@ -5,14 +5,15 @@ import jax
 import jax.numpy as jnp
 
 
-def guide(network, cond, *, scale, interval=(0.0, 1.0), share_cache):
+def guide(network, cond, *, scale, interval=(0.0, 1.0)):
   """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one call with both branches
   stacked in the batch.
 
   network(x, t, s, slots, cond, cache, commit) -> (out, cache); cond {name: [B] or [B, K]}.
   out = null + scale (cond - null) on tokens with a level inside `interval` (Kynkaanniemi et al.
   2024, arXiv:2404.07724); elsewhere scale is 1. scale: one number, or one a block.
-  share_cache: history carries no condition, so both branches read one cache (of B rows, else 2 B).
+  A cache of B examples is read by both branches: right where history carries no condition. One of
+  2 B serves them apart.
   """
   twice = lambda tree: jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), tree)
   both = {name: jnp.concatenate([value, jnp.full_like(value, -1)]) for name, value in cond.items()}
@@ -20,13 +21,7 @@ def guide(network, cond, *, scale, interval=(0.0, 1.0), share_cache):
   chex.assert_rank(scale, {0, 1})
 
   def denoise(x, t, s, slots, cache=None, commit=0):
-    if cache is not None and share_cache:
-      cache = cache._replace(
-        k=jnp.concatenate([cache.k, cache.k], 1), v=jnp.concatenate([cache.v, cache.v], 1)
-      )
     out, cache = network(*twice((x, t, s)), slots, both, cache, commit)
-    if cache is not None and share_cache:
-      cache = cache._replace(k=cache.k[:, :t.shape[0]], v=cache.v[:, :t.shape[0]])
     with_cond, without = jnp.split(out, 2)
     told = slice(t.shape[1] - out.shape[1], None)  # of finished slots there may be no outputs
     per_slot, t = scale[slots.block[told]][None] if scale.ndim else scale, t[:, told]

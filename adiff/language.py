@@ -22,6 +22,7 @@ from adiff import (
   generate,
   likelihood,
   recipe,
+  room,
   sampler,
   state,
   truncation,
@@ -175,7 +176,9 @@ class Model:
     now = self._start(self.params, keys, given, mask, plan, stop)
     raster = lambda x: np.asarray(x)[:, np.argsort(order)]
     seconds, needed = 0.0, max(np.flatnonzero(order < until)) + 1
-    for pending, size, windows in plan.windows(blocks.sizes):
+    model = self.parts.model
+    for rows, (pending, size, windows) in room.rooms(plan, blocks, model.reach, model.sinks):
+      now = now._replace(cache=model.grow(now.cache, rows))
       for index in range(len(windows.start)):
         window = jax.tree.map(lambda leaf, i=index: jnp.asarray(leaf[i]), windows)
         if window.start >= needed:
@@ -196,7 +199,7 @@ class Model:
 
   def _denoise(self, params, num):
     parts = self.parts
-    apply = recipe.network(parts.model, params, history_cond=parts.recipe.history_cond)
+    apply = parts.recipe.network(params)
     labels = {'label': jnp.full(num, -1, jnp.int32)}
     return truncation.truncate(recipe.conditioned(apply, labels), **dict(parts.config.truncation))
 
@@ -206,8 +209,7 @@ class Model:
     return dict(blocks=parts.blocks, process=parts.process, solver=parts.solver)
 
   def _start(self, params, keys, given, mask, plan, stop):
-    rows = sampler.cache_rows(self.parts.plan, self.parts.blocks)
-    cache = self.parts.model.empty_cache(len(keys), rows, self.parts.spec.coords.shape[-1])
+    cache = self.parts.model.empty_cache(len(keys), 0, self.parts.spec.coords.shape[-1])
     return sampler.start(
       keys, cache, plan=plan, given=jnp.asarray(given), given_mask=jnp.asarray(mask), stop=stop,
       **self._how,
@@ -219,13 +221,14 @@ class Model:
 
   def _compiled(self, now, window, pending, stop):
     """One program for windows of equal shape."""
-    key = (now.x.shape, window.t.shape, pending, stop)
+    key = (now.x.shape, now.cache.k.shape, window.t.shape, pending, stop)
     if key not in self._programs:
       advance = lambda params, now, window: sampler.next_block(
         self._denoise(params, len(now.x)), now, window, pending, coords=self.parts.spec.coords,
         stop=stop, **self._how,
       )[0]
-      self._programs[key] = jax.jit(advance).lower(self.params, now, window).compile()
+      jitted = jax.jit(advance, donate_argnums=1)
+      self._programs[key] = jitted.lower(self.params, now, window).compile()
     return self._programs[key]
 
   # ---- Likelihood -------------------------------------------------------------------------------
@@ -319,7 +322,7 @@ class Model:
     parts = self.parts
 
     def bound(params, key, tokens, free):
-      apply = recipe.network(parts.model, params, history_cond=parts.recipe.history_cond)
+      apply = parts.recipe.network(params)
       denoise = recipe.conditioned(apply, {'label': jnp.full(len(tokens), -1, jnp.int32)})
       nats, _ = likelihood.bound(
         denoise, key, tokens, blocks=parts.blocks, process=parts.process,

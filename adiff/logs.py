@@ -227,6 +227,20 @@ def matmul_rate(seconds: float = 0.3, *, size: int = 1024) -> float:
   return 2 * size**3 / best
 
 
+def bandwidth(seconds: float = 0.3, *, megabytes: int = 256) -> float:
+  """Measures a copy that is too large for caches on the default device; returns bytes/s, read and
+  written ones together."""
+  x = jnp.zeros(megabytes * 2**18, jnp.float32)
+  copy = jax.jit(lambda x: x + 1)
+  copy(x).block_until_ready()
+  best, start = math.inf, time.perf_counter()
+  while time.perf_counter() - start < seconds:
+    begun = time.perf_counter()
+    copy(x).block_until_ready()
+    best = min(best, time.perf_counter() - begun)
+  return 2 * x.size * 4 / best
+
+
 def _truncate(workdir, start_step):
   """Drops the lines behind start_step; a kill in the middle leaves the old file or the new one."""
   path = os.path.join(workdir, FILE)

@@ -31,7 +31,7 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False):
   blocks = dataclasses.replace(parts.blocks, history=0.0)  # as in likelihood.bound
 
   def nats(params, key, batch, masked):
-    apply = recipe.network(parts.model, params, history_cond=parts.recipe.history_cond)
+    apply = parts.recipe.network(params)
     denoise = recipe.conditioned(apply, {'label': batch['label']})
     x0 = batch['tokens']
     u = jnp.full((len(x0), blocks.num_blocks), (masked - 0.5) / size)

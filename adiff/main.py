@@ -17,6 +17,8 @@ import traceback
 from absl import flags
 from ml_collections import config_flags
 
+from adiff import compilation
+
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
@@ -33,9 +35,9 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   'mode',
   'train',
-  ['train', 'eval', 'sample'],
-  'train needs --config and --workdir; eval and sample need --workdir alone, and read the config '
-  'there.',
+  ['train', 'eval', 'sample', 'export'],
+  'train needs --config and --workdir; eval, sample and export need --workdir alone, and read the '
+  'config there. export writes a sampler that starts without tracing, see adiff/exported.py.',
 )
 _STEP = flags.DEFINE_integer(
   'step', None, 'Checkpoint to evaluate or to sample from. Default: the newest.', lower_bound=0
@@ -70,11 +72,16 @@ _SOLVER = flags.DEFINE_string(
   'eval.json.',
 )
 _NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
-_OUT = flags.DEFINE_string('out', None, 'sample: the .npz to write. Default: WORKDIR/samples.npz.')
+_OUT = flags.DEFINE_string(
+  'out', None, 'sample: the .npz to write, default WORKDIR/samples.npz; export: the folder, '
+  'default WORKDIR/exported.',
+)
 _SEED = flags.DEFINE_integer(
   'seed', None, "sample: seed of the samples. Default: the config's.", lower_bound=0
 )
-_BATCH = flags.DEFINE_integer('batch', 256, 'sample: examples in one compiled call.', lower_bound=1)
+_BATCH = flags.DEFINE_integer(
+  'batch', 256, 'sample and export: examples in one compiled call.', lower_bound=1
+)
 _PROFILE = flags.DEFINE_integer(
   'profile', 0, 'train: write a trace of this many steps to WORKDIR/profile.', lower_bound=0
 )
@@ -120,6 +127,10 @@ def run() -> int:
     )
     return 0
   seed = config.seed if _SEED.value is None else _SEED.value
+  if _MODE.value == 'export':
+    folder = _OUT.value or os.path.join(_WORKDIR.value, 'exported')
+    print(generate.to_folder(parts, params, folder, batch=_BATCH.value, seed=seed, step=step))
+    return 0
   out = _OUT.value or os.path.join(_WORKDIR.value, 'samples.npz')
   print(
     generate.to_file(
@@ -205,6 +216,7 @@ def _is_ours(error) -> bool:
 
 def main():
   """Entry point of `python -m adiff.main`."""
+  compilation.keep()
   try:
     _parse(sys.argv)
     sys.exit(run())

@@ -25,12 +25,12 @@ from adiff import blocks as blocks_lib
 def attend(q: blocks_lib.Slots, k: blocks_lib.Slots, reach=None, sinks=0):
   """May slot q read slot k? bool [(B,) Q, K]; the definition every kernel is tested against.
 
-  reach: a block reads at most the `reach` blocks before it (None: all), and the first `sinks`
-  blocks always.
+  reach: a block reads at most the `reach` blocks before it (None or 0: all), and the first
+  `sinks` blocks always.
   """
   q_block, k_block = q.block[..., :, None], k.block[..., None, :]
   earlier = (k_block < q_block) & k.readable[..., None, :]
-  if reach is not None:
+  if reach:
     earlier &= (q_block - k_block <= reach) | (k_block < sinks)
   q_stream, k_stream = q.stream[..., :, None], k.stream[..., None, :]
   until = (k_stream == 0) | (k.rank[..., None, :] <= q.rank[..., :, None])

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from adiff import blocks as blocks_lib
-from adiff import levels
+from adiff import levels, shifted
 from adiff import loss as loss_lib
 from adiff import state as state_lib
 from adiff.process import base as process_base
@@ -58,6 +58,11 @@ class Plain:
   complementary: bool = False
   next_token: float = 0.0
   self_condition: bool = False
+
+  def network(self, params, *, key=None):
+    """`network` of this model, as its blocks and their history want it."""
+    apply = network(self.model, params, history_cond=self.history_cond, key=key)
+    return shifted.shift(apply, self.blocks[0]) if self.blocks[0].stream == 'shifted' else apply
 
   def init(self, key) -> state_lib.State:
     """The state before the first step."""
@@ -124,9 +129,7 @@ class Plain:
       rows = jax.tree.map(lambda a: jnp.concatenate([a, a]), rows)
     hidden = jax.random.uniform(key_cond, rows['label'].shape) < self.cond_dropout
     cond = {'label': jnp.where(hidden, -1, rows['label'])}
-    with_key = lambda key: conditioned(
-      network(self.model, params, history_cond=self.history_cond, key=key), cond
-    )
+    with_key = lambda key: conditioned(self.network(params, key=key), cond)
     denoise = with_key(key_drop)
     if self.self_condition:
       key_half = jax.random.fold_in(key_cond, 1)

@@ -36,7 +36,10 @@ RUN = (('steps', 'Steps'), ('nfe', 'NFE'))
 BOUND = (('nats', 'nats per example'), ('bits_per_dim', 'bits per dimension'),
          ('exact', 'exact entropy in nats'), ('num_examples', 'examples'),
          ('samples_per_example', 'draws per example'), ('dequantisation', 'dequantisation'))
-COST = (('num', 'Samples'), ('seed', 'Seed'), ('seconds', 'Seconds'))
+COST = (
+  ('num', 'Samples'), ('seed', 'Seed'), ('seconds', 'Seconds'), ('gflop', 'GFLOP a sample'),
+  ('cache_kib', 'Cache a sample (KiB)'),
+)
 
 # Where a picture goes, by its name up to the first slash: (section, look, caption). A 'chart' is
 # dark on white and follows the colour scheme; 'pixels' keep their colours and their hard edges.

@@ -150,16 +150,11 @@ class State(NamedTuple):
 def start(
   keys, cache, *, blocks, process, solver, plan, given=None, given_mask=None, stop=None
 ) -> State:
-  """The state before the first window; cache is empty, with at least `cache_rows(plan, blocks)`
-  rows."""
+  """The state before the first window; cache is empty, with rows for what its walk writes, see
+  room.py."""
   _check(plan, blocks, process, solver, given, stop)
   x, known = initial(keys, blocks=blocks, process=process, given=given, given_mask=given_mask)
   return State(x, known, keys, solver.init(x), cache, jnp.zeros(len(keys), jnp.int32))
-
-
-def cache_rows(plan, blocks) -> int:
-  """Rows that the walk writes: all tokens that finish before the last window opens."""
-  return sum(m * len(windows.start) for m, _, windows in plan.windows(blocks.sizes))
 
 
 def next_block(denoise, state, window, num_pending, *, blocks, process, solver, coords, stop=None):

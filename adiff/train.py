@@ -93,7 +93,7 @@ def _train(config, workdir, profile, progress):
   log = logs.Logs(
     workdir, total_steps=config.train.steps, start_step=start, progress=progress,
     tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
-    flops_per_step=cost.step_flops(parts),
+    flops_per_step=cost.step(parts).flops,
     peak_flops=logs.matmul_rate() * (mesh.size if jax.default_backend() != 'cpu' else 1),
   )
   measure = evaluate.Bound(parts, mesh)

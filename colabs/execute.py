@@ -15,11 +15,14 @@ import time
 import nbclient
 import nbformat
 
+from adiff import compilation
+
 FOLDER = pathlib.Path(__file__).resolve().parent
 
 
 def main(names: list[str]) -> int:
   """Runs the named notebooks, or all; returns the exit code: 0, or 1 if any failed."""
+  compilation.keep()
   paths = [FOLDER / pathlib.Path(name).name for name in names] or sorted(FOLDER.glob('*.ipynb'))
   failed = []
   for path in paths:

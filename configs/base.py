@@ -39,7 +39,9 @@ CHOICES = dict(
   ),
   blocks=dict(
     whole=dict(),  # one block: full-sequence diffusion
-    tokens=dict(),  # one token a block: autoregression
+    # one token a block: autoregression. stream='shifted': half the slots, for masked symbols that
+    # train on pure noise (draw ones) alone
+    tokens=dict(stream='double'),
     equal=dict(size=2),  # `size` consecutive tokens a block
     cells=dict(cell=(2, 2)),  # boxes of the token grid
     frames=dict(grid=(3, 2), per_block=1),  # whole frames of a (frames, ...) grid
@@ -90,6 +92,8 @@ CHOICES = dict(
       mlp_ratio=4.0,
       dropout=0.0,
       rotary_base=100.0,  # 10,000 for long texts
+      reach=0,  # blocks that a block looks back; 0: all. Then a cache holds no more than these
+      sinks=0,  # first blocks that are seen from everywhere
       self_condition=False,  # show the network its own last estimate
       remat=False,  # recompute activations in the backward pass: less memory, a third more work
       dtype='float32',  # of the computation: float32, bfloat16; parameters and softmax stay float32

@@ -45,11 +45,5 @@ if [ ! -x "$python" ] || [ "$(cat "$venv/adiff.stamp" 2>/dev/null)" != "$stamp" 
   say "ready: $python"
 fi
 
-# Compiled programs are kept between runs, however small: starting again costs a fraction.
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/adiff/jax"
-export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$cache}"
-export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="${JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS:-0}"
-export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES="${JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES:--1}"
-
 # Large arrays on huge pages: a training step on the CPU takes a quarter less. Glibc 2.35 and newer.
 export GLIBC_TUNABLES="glibc.malloc.hugetlb=1${GLIBC_TUNABLES:+:$GLIBC_TUNABLES}"

@@ -9,11 +9,15 @@ os.environ['XLA_FLAGS'] = ' '.join([
   '--xla_backend_optimization_level=0',
 ])
 
-import jax
-import pytest
-import tiny
+from adiff import compilation
 
-from configs import toy
+compilation.keep()
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+import tiny  # noqa: E402
+
+from configs import toy  # noqa: E402
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_numpy_dtype_promotion', 'strict')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adiff import blocks as blocks_lib
-from adiff import build, cost
+from adiff import build, cost, generate
 from adiff.nn import denoiser
 from configs import toy
 
@@ -14,7 +14,7 @@ A, B = jnp.ones((3, 5)), jnp.ones((5, 7))
 
 
 def test_a_product_costs_two_an_entry_and_term():
-  assert cost.flops(jnp.matmul, A, B) == 2 * 3 * 5 * 7
+  assert cost.count(jnp.matmul, A, B).flops == 2 * 3 * 5 * 7
 
 
 def test_a_scan_costs_its_body_a_step_and_branches_the_dearest():
@@ -22,19 +22,29 @@ def test_a_scan_costs_its_body_a_step_and_branches_the_dearest():
     carry = jax.lax.scan(lambda c, _: (c @ b @ b.T, None), a, length=4)[0]
     return jax.lax.cond(jnp.sum(carry) > 0, lambda c: c @ b @ b.T, lambda c: c + 0, carry)
 
-  assert cost.flops(jax.jit(run), A, B) == 5 * 2 * (2 * 3 * 5 * 7)
+  assert cost.count(jax.jit(run), A, B).flops == 5 * 2 * (2 * 3 * 5 * 7)
 
 
 def test_a_gradient_costs_the_products_that_it_needs():
   square = lambda a, b: jnp.sum((a @ b) ** 2)
   once = 2 * 3 * 5 * 7
-  assert cost.flops(jax.grad(square), A, B) == 2 * once
-  assert cost.flops(jax.grad(square, argnums=(0, 1)), A, B) == 3 * once
+  assert cost.count(jax.grad(square), A, B).flops == 2 * once
+  assert cost.count(jax.grad(square, argnums=(0, 1)), A, B).flops == 3 * once
 
 
 def test_arrays_need_not_exist():
   shape = lambda *sizes: jax.ShapeDtypeStruct(sizes, jnp.float32)
-  assert cost.flops(jnp.matmul, shape(10**5, 10**5), shape(10**5, 10)) == 2 * 10**11
+  found = cost.count(jnp.matmul, shape(10**5, 10**5), shape(10**5, 10))
+  assert found.flops == 2 * 10**11
+  assert found.bytes == 4 * (10**10 + 2 * 10**6)
+
+
+def test_a_product_takes_the_longer_of_its_operations_and_its_bytes():
+  large, thin = jnp.ones((100, 100)), jnp.ones((100, 1))
+  both = cost.count(lambda a, b: (a @ a, a @ b), large, thin)
+  operations, moved = 2 * 100**3 / 1e6, 4 * (100**2 + 200) / 1e4
+  assert both.seconds(1e6, 1e4) == pytest.approx(12 + moved)
+  assert both.seconds(1e5, 1e9) == pytest.approx(10 * operations + 2 * 100**2 / 1e5)
 
 
 def test_two_streams_cost_what_the_sum_over_their_parts_says():
@@ -46,7 +56,7 @@ def test_two_streams_cost_what_the_sum_over_their_parts_says():
   x, t = jnp.zeros((1, blocks.num_slots), int), jnp.zeros((1, runs))
   params = jax.eval_shape(
     lambda key: model.init(key, x, t, t, slots), jax.random.key(0))['params']
-  found = cost.flops(lambda p: model.apply({'params': p}, x, t, t, slots)[0], params)
+  found = cost.count(lambda p: model.apply({'params': p}, x, t, t, slots)[0], params).flops
   told, hidden = blocks.num_tokens, round(4 * width * 2 / 3 / 8) * 8
   # blocks of 80 are rectangles of their own: what is computed is what is seen
   pairs = size**2 * num_blocks * (num_blocks + 1) // 2
@@ -74,12 +84,35 @@ def test_a_training_step_costs_three_forward_passes_at_most(row):
       lambda key: parts.process.prior(key, (size, parts.blocks.num_tokens)), key),
     'label': jax.ShapeDtypeStruct((size,), np.int32),
   }
-  forward = cost.flops(lambda *args: parts.recipe.objective(*args)[0], params, rows, key)
-  assert 2.7 * forward < cost.step_flops(parts) <= 3 * forward
+  forward = cost.count(lambda *args: parts.recipe.objective(*args)[0], params, rows, key).flops
+  assert 2.7 * forward < cost.step(parts).flops <= 3 * forward
 
 
 def test_recomputed_activations_and_microbatches_do_not_count():
   config = toy.get_config('block-masked')
-  plain = cost.step_flops(build.build(config))
+  plain = cost.step(build.build(config)).flops
   config.model.remat, config.train.microbatches = True, 2
-  assert cost.step_flops(build.build(config)) == plain
+  assert cost.step(build.build(config)).flops == plain
+
+
+def test_a_rollout_costs_its_calls_and_its_cache():
+  config = toy.get_config('block-masked')
+  config.data.num_tokens, config.blocks.size, config.plan.steps = 64, 16, 3
+  parts = build.build(config)
+  cached, plain = (generate.rollout(parts, 2, cached=cached) for cached in (True, False))
+  assert cached.evaluations == plain.evaluations == 4 * 3
+  assert plain.cache_bytes == 0
+  model = config.model
+  assert cached.cache_bytes == 2 * 4 * 2 * 48 * model.depth * model.width
+  # 3 calls on 16 tokens a block, and 48 finished ones once; against 64 tokens in each of 12 calls
+  tokens = (12 * 16 + 48) / (12 * 64)
+  assert 0.8 * tokens < cached.flops / plain.flops < 1.2 * tokens
+
+
+def test_guidance_doubles_the_work_but_not_the_cache():
+  config = toy.get_config('block-gaussian')
+  once = generate.rollout(build.build(config), 2)
+  config.guidance.scale = 1.5
+  twice = generate.rollout(build.build(config), 2)
+  assert twice.cache_bytes == once.cache_bytes
+  assert 1.8 * once.flops < twice.flops <= 2 * once.flops

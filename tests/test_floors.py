@@ -15,11 +15,12 @@ FILES = {
 FLOORS = (
   ('blocks', 'mask', 'levels'),
   ('process', 'nn'),
-  ('loss', 'solvers', 'sampler', 'guidance', 'likelihood', 'truncation', 'budget', 'revision'),
+  ('loss', 'shifted', 'solvers', 'sampler', 'guidance', 'likelihood', 'truncation', 'budget',
+   'revision', 'room'),
   ('data', 'codec', 'metrics', 'optim', 'state', 'sharding', 'checkpoint', 'manifest', 'logs',
    'pictures', 'prose', 'report', 'report_style'),
-  ('arrange', 'build', 'check', 'cost', 'recipe', 'workdirs', 'generate', 'judge_text', 'language',
-   'loss_profile', 'clip_search', 'evaluate', 'train', 'main'),
+  ('arrange', 'build', 'check', 'compilation', 'cost', 'exported', 'recipe', 'workdirs', 'generate',
+   'judge_text', 'language', 'loss_profile', 'clip_search', 'evaluate', 'train', 'main'),
 )
 # What each module of the lower floors may import, besides its own folder.
 ALLOWED = {

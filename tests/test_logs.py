@@ -125,3 +125,4 @@ def test_ticks_that_follow_closely_do_not_wait_for_the_loss(tmp_path):
 
 def test_the_measured_rate_is_that_of_a_computer():
   assert 1e8 < logs.matmul_rate(0.02, size=256) < 1e16
+  assert 1e7 < logs.bandwidth(0.02, megabytes=8) < 1e14

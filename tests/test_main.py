@@ -133,7 +133,7 @@ def test_evaluation_alone_repeats_the_numbers_of_training(whole, folder):
   assert again['bound'] == first['bound'] and again['law'] == first['law']
 
 
-def test_killed_sampling_resumes_to_the_same_file_whatever_the_batch(whole, folder):
+def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(whole, folder):
   draw = ['--mode=sample', f'--workdir={whole}', '--seed=3']
   _run([*draw, f'--num={SAMPLES}', f'--out={folder}/a.npz'], folder / 'a')
   parts = folder / 'b.npz.parts'
@@ -148,6 +148,12 @@ def test_killed_sampling_resumes_to_the_same_file_whatever_the_batch(whole, fold
   for name in ('examples', 'labels'):
     np.testing.assert_array_equal(other[name], one[name])
     np.testing.assert_array_equal(few[name], one[name][:40])
+  place = f'{folder}/exported'
+  _run(['--mode=export', f'--workdir={whole}', '--batch=16', f'--out={place}'], folder / 'e')
+  served = [sys.executable, '-m', 'adiff.exported', place, '--num=40', '--seed=3']
+  subprocess.run([*served, f'--out={folder}/d.npz'], check=True, capture_output=True)
+  for name, values in np.load(folder / 'd.npz').items():
+    np.testing.assert_array_equal(values, few[name])
   assert one['examples'].shape == (SAMPLES, 6)
 
 

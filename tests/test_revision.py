@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from adiff import blocks as blocks_lib
-from adiff import levels, recipe, revision, sampler
+from adiff import levels, recipe, revision, room, sampler
 from adiff.solvers import first_hitting, first_order
 
 REGIME = functools.partial(tiny.regime, 'block-masked')
@@ -28,7 +28,7 @@ class Walk:
     network = recipe.network(regime.model, regime.params, history_cond=False)
     denoise = recipe.conditioned(network, {'label': jnp.asarray(tiny.LABELS)})
     cache = regime.model.empty_cache(
-      tiny.BATCH, sampler.cache_rows(self.plan, blocks), coords.shape[1])
+      tiny.BATCH, room.rows(self.plan, blocks), coords.shape[1])
     self.first = jax.jit(lambda keys: sampler.walk(
       denoise, sampler.start(keys, cache, plan=self.plan, **self.how),
       self.plan.windows(blocks.sizes), coords=coords, **self.how))

@@ -89,20 +89,13 @@ def test_blocks_can_be_streamed_one_by_one():
   np.testing.assert_array_equal(jnp.concatenate(streamed, axis=1), whole)
 
 
-def test_the_cache_has_a_row_for_all_but_the_last_blocks():
-  assert sampler.cache_rows(levels.Plan(3, 2), BLOCKS) == 4
-  assert sampler.cache_rows(levels.Plan(1, 2), blocks_lib.whole(6)) == 0
-  forcing = blocks_lib.equal(6, 2, history=None)
-  assert sampler.cache_rows(levels.Plan(3, 2, 0), forcing) == 0
-
-
 def labelled(x, t, s, slots, cond, cache, commit):
   """A network whose output is its condition."""
   return jnp.broadcast_to(cond['label'].astype(t.dtype)[:, None, None], (*t.shape, 1)), cache
 
 
 def guided(t, **arguments):
-  denoise = guidance.guide(labelled, {'label': jnp.array([3, 1])}, share_cache=True, **arguments)
+  denoise = guidance.guide(labelled, {'label': jnp.array([3, 1])}, **arguments)
   slots = BLOCKS.token_slots(COORDS)
   return np.asarray(denoise(jnp.zeros((2, 6)), t, t, slots)[0])[..., 0]
 

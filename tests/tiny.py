@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import build, guidance, recipe, sampler
+from adiff import build, guidance, recipe, room, sampler
 from adiff.nn import denoiser
 from configs import toy
 
@@ -106,14 +106,14 @@ class Regime:
       cond = {'label': label}
       if guided:
         scale = np.linspace(1.5, 2.5, self.blocks.num_blocks, dtype=np.float32)
-        denoise = guidance.guide(network, cond, scale=scale, share_cache=not apart)
+        denoise = guidance.guide(network, cond, scale=scale)
       else:
         denoise = recipe.conditioned(network, cond)
       tokens = dict(given=given, given_mask=given_mask)
       if not cached:
         return sampler.sample(denoise, keys, plan, **common, **tokens)
       copies = 2 if guided and apart else 1
-      rows = sampler.cache_rows(plan, self.blocks)
+      rows = room.rows(plan, self.blocks)
       cache = self.model.empty_cache(copies * len(label), rows, self.coords.shape[1])
       return sampler.sample_cached(denoise, keys, plan, cache, **common, **tokens)
 

@@ -24,38 +24,43 @@ SMALL = 64
 class Seen:
   """Which rectangles are computed, and what is masked in each.
 
-  tiles: ((first query, last query), ((first key, last key), ...)) of every group of queries; ends
-  are exclusive. masks: bool [(B,) Q, K] of every rectangle, None where all of it is seen.
+  tiles: ((first query, last query), ((piece, first key, last key), ...)) of every group of queries;
+  ends are exclusive. masks: bool [(B,) Q, K] of every rectangle, None where all of it is seen.
   """
 
   tiles: tuple = flax.struct.field(pytree_node=False)
   masks: tuple
 
 
-def visible(q: blocks_lib.Slots, k: blocks_lib.Slots, reach=None, sinks=0) -> Seen:
-  """What `attention` must know of the slots; computed once a network call, shared by its layers."""
-  at = lambda slots, span: jax.tree.map(
-    lambda leaf: leaf[..., span[0]:span[1]], slots._replace(coords=None)
+def visible(q: blocks_lib.Slots, pieces, reach=None, sinks=0) -> Seen:
+  """What `attention` must know of the slots; computed once a network call, shared by its layers.
+
+  pieces: the Slots of every piece of keys: those of the call, and those of a cache before them.
+  """
+  at = lambda slots, first, stop: jax.tree.map(
+    lambda leaf: leaf[..., first:stop], slots._replace(coords=None)
   )
-  every = ((0, q.block.shape[-1]), ((0, k.block.shape[-1]),))
-  known = _host(q.segment) and _host(k.segment)
-  fixed = _fixed(q, known), _fixed(k, known)
-  if None in fixed:
-    tiles, full = (every,), lambda rows, columns: False
-  else:
-    possible = lambda rows, columns=every[1][0]: mask.attend(
-      at(fixed[0], rows), at(fixed[1], columns), reach, sinks
-    )
-    tiles = tuple((rows, _columns(possible(rows))) for rows in _rows(fixed[0]))
-    full = lambda rows, columns: known and bool(possible(rows, columns).all())
-  masks = tuple(
-    tuple(
-      None if full(rows, span) else mask.attend(at(q, rows), at(k, span), reach, sinks)
-      for span in columns
-    )
-    for rows, columns in tiles
-  )
-  return Seen(tiles, masks)
+  known = all(_host(slots.segment) for slots in (q, *pieces))
+  q_fixed, *fixed = (_fixed(slots, known) for slots in (q, *pieces))
+  all_rows = ((0, q.block.shape[-1]),)
+  tiles, masks = [], []
+  for rows in all_rows if q_fixed is None else _rows(q_fixed):
+    columns, allowed = [], []
+    for index, (k, k_fixed) in enumerate(zip(pieces, fixed, strict=True)):
+      if q_fixed is None or k_fixed is None:
+        size = k.block.shape[-1]  # 0: a cache without rows
+        spans, full = ((0, size),) if size else (), lambda first, stop: False
+      else:
+        possible = mask.attend(at(q_fixed, *rows), k_fixed, reach, sinks)
+        spans = _columns(possible)
+        full = lambda first, stop, seen=possible: known and seen[:, first:stop].all()
+      for span in spans:
+        columns.append((index, *span))
+        see = None if full(*span) else mask.attend(at(q, *rows), at(k, *span), reach, sinks)
+        allowed.append(see)
+    tiles.append((rows, tuple(columns)))
+    masks.append(tuple(allowed))
+  return Seen(tuple(tiles), tuple(masks))
 
 
 def _host(leaf) -> bool:
@@ -92,6 +97,8 @@ def _columns(possible):
   """Spans of keys that a query of `possible` [Q, K] may see; those that all of them see apart."""
   seen, by_all = np.flatnonzero(possible.any(0)), possible.all(0)
   spans = []
+  if not len(seen):
+    return ()
   for run in np.split(seen, np.flatnonzero(np.diff(seen) > SMALL) + 1):
     first, stop = int(run[0]), int(run[-1]) + 1
     until = first + int(np.argmin(np.append(by_all[first:stop], False)))
@@ -102,39 +109,49 @@ def _columns(possible):
   return tuple(spans)
 
 
-def attention(q, k, v, seen: Seen):
-  """softmax(q k / sqrt(D)) v where `seen`: q [B, Q, H, D], k and v [B, K, H, D] -> [B, Q, H, D].
+def attention(q, pieces, seen: Seen):
+  """softmax(q k / sqrt(D)) v where `seen`: q [B, Q, H, D], pieces of (k, v) [P, K, H, D] ->
+  [B, Q, H, D].
 
+  A piece of P < B examples serves B / P queries in turn: query b reads example b mod P.
   Scores and softmax are float32 at least. Every slot sees itself, so no row is empty.
   """
-  q, k, v = (jnp.swapaxes(leaf, 1, 2) for leaf in (q, k, v))
+  heads_first = lambda leaf: jnp.swapaxes(leaf, 1, 2)
+  q, pieces = heads_first(q), jax.tree.map(heads_first, pieces)
+  part = lambda index, *span: jax.tree.map(lambda leaf: leaf[:, :, slice(*span)], pieces[index])
   out = [
-    _softmax(
-      q[:, :, slice(*rows)],
-      [(k[:, :, slice(*span)], v[:, :, slice(*span)]) for span in columns],
-      masks,
-    )
+    _softmax(q[:, :, slice(*rows)], [part(*span) for span in columns], masks)
     for (rows, columns), masks in zip(seen.tiles, seen.masks, strict=True)
   ]
-  return jnp.swapaxes(out[0] if len(out) == 1 else jnp.concatenate(out, axis=2), 1, 2)
+  return heads_first(out[0] if len(out) == 1 else jnp.concatenate(out, axis=2))
 
 
 def _softmax(q, pieces, masks):
   """Attention of q [B, H, Q, D] over the keys and values of all pieces together."""
   wide = jnp.promote_types(q.dtype, jnp.float32)
+  batch = q.shape[0]
+
+  def deal(leaf, examples):  # [B, H, Q, X] -> [P, H, B / P, Q, X]
+    return jnp.moveaxis(leaf.reshape(-1, examples, *leaf.shape[1:]), 0, 2)
+
+  def gather(leaf):  # and back
+    return jnp.moveaxis(leaf, 2, 0).reshape(batch, leaf.shape[1], *leaf.shape[3:])
+
   scores = []
   for (k, _), allowed in zip(pieces, masks, strict=True):
-    one = jnp.einsum('bhqd,bhkd->bhqk', q, k, preferred_element_type=wide) * q.shape[-1] ** -0.5
+    one = jnp.einsum('phgqd,phkd->phgqk', deal(q, len(k)), k, preferred_element_type=wide)
+    one = one * q.shape[-1] ** -0.5
     if allowed is not None:
-      allowed = allowed[None, None] if allowed.ndim == 2 else allowed[:, None]
+      one_for_all = allowed.ndim == 2 or len(allowed) == 1
+      allowed = deal(allowed.reshape(-1, 1, *allowed.shape[-2:]), 1 if one_for_all else len(k))
       one = jnp.where(allowed, one, jnp.finfo(wide).min)
     scores.append(one)
-  tops = [jnp.max(one, axis=-1, keepdims=True) for one in scores]
+  tops = [gather(jnp.max(one, axis=-1, keepdims=True)) for one in scores]
   top = jax.lax.stop_gradient(jnp.max(jnp.stack(tops), axis=0))
-  weights = [jnp.exp(one - top) for one in scores]
-  total = sum(jnp.sum(one, axis=-1, keepdims=True) for one in weights)
+  weights = [jnp.exp(one - deal(top, len(one))) for one in scores]
+  total = sum(gather(jnp.sum(one, axis=-1, keepdims=True)) for one in weights)
   out = sum(
-    jnp.einsum('bhqk,bhkd->bhqd', one.astype(v.dtype), v, preferred_element_type=wide)
+    gather(jnp.einsum('phgqk,phkd->phgqd', one.astype(v.dtype), v, preferred_element_type=wide))
     for one, (_, v) in zip(weights, pieces, strict=True)
   )
   return (out / total).astype(q.dtype)

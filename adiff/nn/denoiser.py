@@ -21,8 +21,9 @@ class Cache(NamedTuple):
   """Keys and values of finished blocks: an argument and a result.
 
   Keys are stored before rotation, with the Slots of every row: what a query sees is
-  attend(q, cache.slots), no second rule. Empty rows have a segment of their own. A cache of a given
-  size never grows; `length` rows are filled.
+  attend(q, cache.slots), no second rule. Empty rows have a segment of their own. `length` rows have
+  been written; where the model has a reach, a full cache writes over its oldest rows, the sinks
+  excepted.
   """
 
   k: jax.Array  # [layers, B, C, H, D]
@@ -47,7 +48,7 @@ class Block(nn.Module):
   told: tuple[int, int] | None = None
 
   @nn.compact
-  def __call__(self, x, layer, modulation, coords, key_coords, seen):
+  def __call__(self, x, layer, modulation, coords, cached_coords, seen):
     cached, key = layer
     offset = self.param('modulation', nn.initializers.zeros, (6 * self.width,), jnp.float32)
     signal = jnp.split(modulation + offset[None, None].astype(self.dtype), 6, axis=-1)
@@ -60,19 +61,15 @@ class Block(nn.Module):
       for part in jnp.split(dense(3 * self.width, 'qkv')(h), 3, axis=-1)
     )
     q, k = norm('norm_q')(q), norm('norm_k')(k)
-    fresh = k, v
+    turn = lambda k, at: rotary.rotate(k, at, base=self.rotary_base)
+    fresh, pieces = (k, v), [(turn(k, coords), v)]
     if cached is not None:
-      k, v = (jnp.concatenate([old, new], axis=1) for old, new in zip(cached, fresh, strict=True))
+      pieces.insert(0, (turn(cached[0], cached_coords), cached[1]))
     if self.told is not None:
       told = slice(*self.told)
       x, q, coords = x[:, told], q[:, told], coords[..., told, :]
       signal = [one[:, told] for one in signal]
-    h = attention.attention(
-      rotary.rotate(q, coords, base=self.rotary_base),
-      rotary.rotate(k, key_coords, base=self.rotary_base),
-      v,
-      seen,
-    )
+    h = attention.attention(turn(q, coords), pieces, seen)
     h = dense(self.width, 'attention_out')(h.reshape(x.shape))
     x = x + signal[2] * self._drop(h, key, 0)
 
@@ -93,6 +90,7 @@ class Block(nn.Module):
 class Denoiser(nn.Module):
   """num_inputs and num_outputs come from the process; width, depth and heads are the size.
 
+  reach: a block reads at most that many blocks before it (None or 0: all), and the first `sinks`.
   remat: recompute a layer's activations in the backward pass.
   dtype: of the computation; parameters are float32.
   """
@@ -170,11 +168,7 @@ class Denoiser(nn.Module):
     if run is not None:
       modulation, last = modulation[:, run], last[:, run]
 
-    keys = (
-      slots
-      if cache is None
-      else jax.tree.map(lambda a, b: jnp.concatenate([a, b]), cache.slots, slots)
-    )
+    keys = (slots,) if cache is None else (cache.slots, slots)
     told = slice(*_told(slots, commit))
     queries = jax.tree.map(lambda leaf: leaf[..., told], slots._replace(coords=None))
     see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks)
@@ -186,7 +180,7 @@ class Denoiser(nn.Module):
       jax.tree.map(lambda leaf, cut=cut: leaf[cut], (cached, layer_keys))
       for cut in (slice(-1), -1)
     )
-    shared = modulation, slots.coords, keys.coords
+    shared = modulation, slots.coords, keys[0].coords
     fresh = []
     if self.depth > 1:
       layers = nn.scan(
@@ -208,22 +202,47 @@ class Denoiser(nn.Module):
     h = nn.RMSNorm(dtype=dtype, name='norm_out')(h) * (1 + scale) + shift
     wide = jnp.promote_types(dtype, jnp.float32)
     out = nn.Dense(self.num_outputs, dtype=wide, kernel_init=zeros, name='out')(h.astype(wide))
-    return out, append(cache, fresh, slots, commit) if cache is not None and commit else cache
+    if cache is not None and commit:
+      cache = self._append(cache, fresh, slots, commit)
+    return out, cache
 
   def empty_cache(self, batch, rows, axes) -> Cache:
     """A cache of `rows` empty rows for `batch` examples and positions on `axes` axes."""
     shape = (self.depth, batch, rows, self.heads, self.width // self.heads)
-    zeros = jnp.zeros(rows, jnp.int32)
+    zeros = lambda *more: jnp.zeros((rows, *more), jnp.int32)  # each its own: they may be donated
     slots = blocks_lib.Slots(
-      block=zeros,
-      stream=zeros,
-      readable=jnp.zeros(rows, bool),
-      segment=zeros - 1,
-      coords=jnp.zeros((rows, axes), jnp.int32),
-      rank=zeros,
+      block=zeros(), stream=zeros(), readable=jnp.zeros(rows, bool), segment=zeros() - 1,
+      coords=zeros(axes), rank=zeros(),
     )
     dtype = jnp.dtype(self.dtype)
     return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), slots, jnp.int32(0))
+
+  def grow(self, cache: Cache, rows) -> Cache:
+    """The cache with empty rows up to `rows`; one that has been full stays as it is."""
+    more = rows - cache.k.shape[2]
+    if more <= 0:
+      return cache
+    empty = self.empty_cache(cache.k.shape[1], more, cache.slots.coords.shape[-1])
+    join = lambda a, b, axis: jnp.concatenate([a, b], axis)
+    slots = jax.tree.map(lambda a, b: join(a, b, 0), cache.slots, empty.slots)
+    return Cache(join(cache.k, empty.k, 2), join(cache.v, empty.v, 2), slots, cache.length)
+
+  def _append(self, cache: Cache, fresh, slots, commit) -> Cache:
+    """Writes the first `commit` of the fresh keys, values and slots behind the filled rows."""
+    if not self.reach:
+      put = lambda old, new, axis: jax.lax.dynamic_update_slice_in_dim(old, new, cache.length, axis)
+    else:
+      rows = cache.k.shape[2]
+      kept = jnp.sum((cache.slots.segment >= 0) & (cache.slots.block < self.sinks))
+      index = cache.length + jnp.arange(commit)
+      index = jnp.where(index < rows, index, kept + (index - kept) % (rows - kept))
+      put = lambda old, new, axis: old.at[(slice(None),) * axis + (index,)].set(new)
+    k, v = (
+      put(old, new[:, :old.shape[1], :commit], 2)
+      for old, new in zip((cache.k, cache.v), fresh, strict=True)
+    )
+    rows = jax.tree.map(lambda old, new: put(old, new[:commit], 0), cache.slots, slots)
+    return Cache(k, v, rows, cache.length + commit)
 
 
 def _told(slots, commit) -> tuple[int, int]:
@@ -238,13 +257,3 @@ def _told(slots, commit) -> tuple[int, int]:
     if work and stream[work:].all() and not slots.rank.any():
       return 0, work
   return 0, num_slots
-
-
-def append(cache: Cache, fresh, slots: blocks_lib.Slots, commit) -> Cache:
-  """Writes the first `commit` of the fresh keys, values and slots behind the filled rows."""
-  put = lambda old, new, axis: jax.lax.dynamic_update_slice_in_dim(old, new, cache.length, axis)
-  k, v = (
-    put(old, new[:, :, :commit], 2) for old, new in zip((cache.k, cache.v), fresh, strict=True)
-  )
-  rows = jax.tree.map(lambda old, new: put(old, new[:commit], 0), cache.slots, slots)
-  return Cache(k, v, rows, cache.length + commit)

@@ -36,16 +36,24 @@ def definition(q, k, v, allowed):
   return jnp.einsum('bhqk,bkhd->bqhd', weights, v)
 
 
+def kernel(q, k, v, seen):
+  return attention.attention(q, [(k, v)], seen)
+
+
+def see(slots, *how):
+  return attention.visible(slots, (slots,), *how)
+
+
 def check(slots, reach=None, sinks=0, batch=1):
   """Values and gradients of the kernel are those of the definition; returns what was seen."""
   arrays = inputs(slots.block.shape[-1], batch)
-  seen, allowed = attention.visible(slots, slots, reach, sinks), mask.attend(
+  seen, allowed = see(slots, reach, sinks), mask.attend(
     slots, slots, reach, sinks)
   both = [
     jax.jit(jax.value_and_grad(
       lambda args, f=f, how=how: (lambda out: (jnp.sum(jnp.sin(out)), out))(f(*args, how)),
       has_aux=True))(arrays)
-    for f, how in ((attention.attention, seen), (definition, jnp.asarray(allowed)))
+    for f, how in ((kernel, seen), (definition, jnp.asarray(allowed)))
   ]
   for a, b in zip(*(jax.tree.leaves(one) for one in both), strict=True):
     np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-5)
@@ -54,7 +62,7 @@ def check(slots, reach=None, sinks=0, batch=1):
 
 def area(seen):
   return sum(
-    (rows[1] - rows[0]) * sum(b - a for a, b in columns) for rows, columns in seen.tiles
+    (rows[1] - rows[0]) * sum(b - a for _, a, b in columns) for rows, columns in seen.tiles
   )
 
 
@@ -66,7 +74,7 @@ def test_values_and_gradients_are_those_of_the_definition(name):
 @pytest.mark.parametrize(('reach', 'sinks'), [(1, 0), (3, 2)])
 def test_a_short_reach_is_kept_and_saves_scores(reach, sinks):
   slots = slots_of(blocks_lib.equal(512, 16))
-  assert area(check(slots, reach, sinks)) < 0.6 * area(attention.visible(slots, slots))
+  assert area(check(slots, reach, sinks)) < 0.6 * area(see(slots))
 
 
 def test_slots_in_any_order_are_served():
@@ -86,18 +94,18 @@ def test_documents_of_packed_rows_stay_apart(history):
 
 def test_two_streams_of_many_blocks_cost_a_third_of_all_scores():
   slots = slots_of(blocks_lib.equal(1024, 64))
-  assert area(attention.visible(slots, slots)) < 0.31 * slots.block.size**2
+  assert area(see(slots)) < 0.31 * slots.block.size**2
 
 
 def test_what_all_queries_of_a_rectangle_see_is_not_masked():
   slots = slots_of(blocks_lib.equal(1024, 128))
-  assert all(piece is None for one in attention.visible(slots, slots).masks for piece in one)
+  assert all(piece is None for one in see(slots).masks for piece in one)
 
 
 def test_slots_known_only_when_the_program_runs_give_the_same():
   slots, (q, k, v) = slots_of(blocks_lib.equal(192, 16)), inputs(368)
-  traced = jax.jit(lambda s: attention.attention(q, k, v, attention.visible(s, s)))(slots)
-  known = attention.attention(q, k, v, attention.visible(slots, slots))
+  traced = jax.jit(lambda s: kernel(q, k, v, see(s)))(slots)
+  known = kernel(q, k, v, see(slots))
   np.testing.assert_allclose(traced, known, atol=1e-5)
 
 
@@ -105,10 +113,31 @@ def test_masks_may_differ_from_example_to_example():
   slots = blocks_lib.equal(4, 2, history=None).slots(np.zeros((4, 1)))
   batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1]]), slots)
   q, k, v = inputs(4, 2)
-  out = attention.attention(q, k, v, attention.visible(batch, batch))
+  out = kernel(q, k, v, see(batch))
   for i, one in enumerate((slots, jax.tree.map(lambda leaf: leaf[::-1], slots))):
     expected = definition(q[i:i + 1], k[i:i + 1], v[i:i + 1], mask.attend(one, one))
     np.testing.assert_allclose(out[i:i + 1], expected, atol=1e-5)
+
+
+def test_keys_in_two_pieces_are_keys_in_one():
+  slots, (q, k, v) = slots_of(blocks_lib.equal(192, 16)), inputs(368)
+  whole = kernel(q, k, v, see(slots))
+  cut = lambda tree, *span: jax.tree.map(lambda leaf: leaf[slice(*span)], tree)
+  for jitted in (False, True):
+    parts = [cut(slots, 0, 200), cut(slots, 200, 368)]
+    if jitted:  # one piece known beforehand, the other one not, as with a cache
+      parts[0] = jax.tree.map(jnp.asarray, parts[0])
+    pieces = [(k[:, :200], v[:, :200]), (k[:, 200:], v[:, 200:])]
+    out = attention.attention(q, pieces, attention.visible(slots, parts))
+    np.testing.assert_allclose(out, whole, atol=1e-5)
+
+
+def test_a_piece_of_fewer_examples_is_read_by_several_queries_in_turn():
+  slots, (q, k, v) = slots_of(blocks_lib.equal(6, 2)), inputs(10, batch=4)
+  twice = lambda leaf: jnp.concatenate([leaf[:2], leaf[:2]])
+  seen = see(slots)
+  shared = attention.attention(q, [(k[:2], v[:2])], seen)
+  np.testing.assert_allclose(shared, kernel(q, twice(k), twice(v), seen), atol=1e-6)
 
 
 def test_forward_derivatives_are_those_of_finite_differences():
@@ -116,7 +145,7 @@ def test_forward_derivatives_are_those_of_finite_differences():
     slots = slots_of(blocks_lib.equal(192, 16))
     arrays = inputs(368, dtype=jnp.float64)
     towards = jax.random.normal(jax.random.key(1), arrays.shape, jnp.float64)
-    f = jax.jit(lambda args: attention.attention(*args, attention.visible(slots, slots)))
+    f = jax.jit(lambda args: kernel(*args, see(slots)))
     _, found = jax.jvp(f, (arrays,), (towards,))
     step = 1e-5
     wanted = (f(arrays + step * towards) - f(arrays - step * towards)) / (2 * step)
@@ -127,8 +156,8 @@ def test_half_precision_stays_half_precision_and_is_near_the_definition():
   slots = slots_of(blocks_lib.equal(192, 16))
   arrays = inputs(368)
   with jax.numpy_dtype_promotion('standard'):  # jax promotes bfloat16 itself
-    out = attention.attention(
-      *arrays.astype(jnp.bfloat16), attention.visible(slots, slots))
+    out = kernel(
+      *arrays.astype(jnp.bfloat16), see(slots))
   assert out.dtype == jnp.bfloat16
   expected = definition(*arrays, mask.attend(slots, slots))
   np.testing.assert_allclose(out.astype(jnp.float32), expected, atol=0.05)

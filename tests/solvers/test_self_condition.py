@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from adiff import blocks as blocks_lib
-from adiff import recipe, sampler
+from adiff import recipe, room, sampler
 from adiff.solvers import first_order, self_condition, threshold
 
 
@@ -34,7 +34,7 @@ def draw(name, inner, *, cached):
   keys = jax.random.split(jax.random.key(1), 3)
   if not cached:
     return jax.jit(lambda: sampler.sample(denoise, keys, plan, **how))()
-  cache = model.empty_cache(3, sampler.cache_rows(plan, one.blocks), one.coords.shape[1])
+  cache = model.empty_cache(3, room.rows(plan, one.blocks), one.coords.shape[1])
   return jax.jit(lambda: sampler.sample_cached(denoise, keys, plan, cache, **how))()
 
 
