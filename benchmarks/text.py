@@ -55,7 +55,7 @@ def run(options, row, seed, flops):
   parts = make_parts(options, row, seed)
   recipe, config = parts.recipe, parts.config
   now = jax.jit(recipe.init)(state.stream(seed, 'init'))
-  own = cost.step_flops(parts)
+  own = cost.step(parts).flops
   stops = {'equal steps': options.steps, 'equal FLOPs': round(options.steps * flops / own)}
   key = state.stream(seed, 'train')
   update = jax.jit(
@@ -140,7 +140,7 @@ def main():
   options.folder.mkdir(parents=True, exist_ok=True)
   costs = {}
   for row in ROWS:
-    costs[row] = cost.step_flops(make_parts(options, row, 0))
+    costs[row] = cost.step(make_parts(options, row, 0)).flops
   found = {}
   for seed in range(options.seeds):
     for row in ROWS:

@@ -1,0 +1,81 @@
+"""Attention under the rule, forward and backward: ours, dense, and dense by chunks of queries."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff import blocks as blocks_lib
+from adiff import mask
+from adiff.nn import attention
+from benchmarks import turns
+
+CHUNKS = (64, 128, 256, 512)
+HEADS, DIM = 8, 64
+MOST_DENSE = 1024  # tokens: beyond, its scores do not fit into a small machine
+
+
+def dense(q, k, v, allowed):
+  """Attention that makes every score."""
+  q, k, v = (jnp.swapaxes(leaf, 1, 2) for leaf in (q, k, v))
+  scores = jnp.einsum('bhqd,bhkd->bhqk', q, k) * q.shape[-1] ** -0.5
+  weights = jax.nn.softmax(jnp.where(allowed[None, None], scores, -1e30))
+  return jnp.swapaxes(jnp.einsum('bhqk,bhkd->bhqd', weights, v), 1, 2)
+
+
+def chunked(chunk):
+  """`dense`, `chunk` queries at a time."""
+
+  def run(q, k, v, allowed):
+    size = q.shape[1]
+    parts = [
+      dense(q[:, first:first + chunk], k, v, allowed[first:first + chunk])
+      for first in range(0, size, chunk)
+    ]
+    return jnp.concatenate(parts, axis=1)
+
+  return run
+
+
+def _ours(slots):
+  seen = attention.visible(slots, (slots,))
+  return lambda q, k, v, allowed: attention.attention(q, [(k, v)], seen)
+
+
+def _gradient(f):
+  return jax.grad(lambda arrays, allowed: jnp.sum(jnp.sin(f(*arrays, allowed))))
+
+
+def suite(options, rate):
+  """Rows by length and number of blocks; two streams."""
+  rows = []
+  cases = [(n, k) for n in options.lengths for k in (1, 4, 16, 64)]
+  for num_tokens, num_blocks in cases:
+    blocks = blocks_lib.equal(num_tokens, num_tokens // num_blocks)
+    slots = blocks.slots(np.zeros((num_tokens, 1)))
+    batch = max(1, 1024 // num_tokens)
+    shape = (3, batch, blocks.num_slots, HEADS, DIM)
+    arrays = jax.random.normal(jax.random.key(0), shape)
+    allowed = jnp.asarray(mask.attend(slots, slots))
+    kinds = {'ours': _ours(slots)}
+    if num_tokens <= MOST_DENSE:
+      kinds['dense'] = dense
+    kinds |= {f'chunks of {c}': chunked(c) for c in CHUNKS if c < num_tokens}
+    programs = {name: turns.compiled(_gradient(f), arrays, allowed) for name, f in kinds.items()}
+    times = turns.take_turns(
+      {n: turns.call(p[0], arrays, allowed) for n, p in programs.items()}, options.rounds
+    )
+    pairs = int(np.asarray(allowed).sum())
+    needed = 6 * 2 * batch * HEADS * DIM * pairs  # two products forward, four backward
+    median = {name: float(np.median(one)) for name, one in times.items()}
+    best = min((name for name in median if name.startswith('chunks')), key=median.get, default=None)
+    for name in kinds:
+      if name.startswith('chunks') and name != best:
+        continue
+      rows.append({
+        'tokens': num_tokens, 'blocks': num_blocks, 'batch': batch, 'attention': name,
+        **turns.summary(times[name]),
+        'over ours': median[name] / median['ours'],
+        'over the matmul rate': median[name] * rate / needed,
+        'memory MiB': programs[name][2] / 2**20, 'compile s': programs[name][1],
+      })
+  return rows

@@ -1,0 +1,97 @@
+"""A rollout block by block, against full-sequence diffusion at equal steps.
+
+A network of 6 layers with random parameters, 1,024 tokens, one sample at a time, 4 steps a block.
+`ratio` is over the row that is named; `model` is what adiff/cost.py says of the same ratio, from
+the operations and bytes of both programs. A row fails where the measured ratio is above 1.1 times
+the model's: then the baseline was handicapped. Causality saves attention (a block does not see
+later ones) and makes the first block early; it saves no steps, and the rest is linear in tokens.
+Last rows: with a reach of 4 blocks a 16 times longer rollout takes the same time a block.
+"""
+
+from unittest import mock
+
+import jax
+import numpy as np
+
+from adiff import build, generate, logs, room
+from benchmarks import turns
+from configs import base, toy
+
+STEPS = 4
+AUDIT = 1.1
+
+
+def parts_of(num_tokens, size, width, *, reach=0, guided=False):
+  """A gaussian model of blocks of `size` tokens."""
+  config = toy.get_config('block-gaussian')
+  with config.unlocked():
+    config.data.num_tokens, config.blocks.size, config.plan.steps = num_tokens, size, STEPS
+    base.choose(config, 'solver', 'first_order')
+    base.choose(
+      config, 'model', 'denoiser', width=width, depth=6, heads=max(width // 64, 1), reach=reach
+    )
+    config.guidance.scale = config.guidance.first = 1.5 if guided else 1.0
+  return build.build(config)
+
+
+def program(parts, *, cached=True, one_room=False):
+  """(thunk, cost.Rollout, seconds of compilation)."""
+  key = jax.random.key(0)
+  params = jax.jit(parts.recipe.init)(key).params
+  arguments = params, jax.random.split(key, 1), np.zeros(1, np.int32)
+  run = generate.make_sampler(parts, trace=not cached)
+  with mock.patch.object(room, 'PARTS', 1 if one_room else room.PARTS):
+    compiled, seconds, _ = turns.compiled(run, *arguments)
+    needed = generate.rollout(parts, 1, cached=cached)
+  return turns.call(compiled, *arguments), needed, seconds
+
+
+def suite(options, rate):
+  """Rows of one table."""
+  bandwidth = logs.bandwidth()
+  width, long = options.width, options.tokens
+  size = long // 8
+  blocks = lambda **how: parts_of(long, size, width, **how)
+  programs = {
+    'full sequence': program(parts_of(long, long, width)),
+    'blocks, recomputed': program(blocks(), cached=False),
+    'blocks, one cache for all': program(blocks(), one_room=True),
+    'blocks': program(blocks()),
+    'full sequence, guided': program(parts_of(long, long, width, guided=True)),
+    'blocks, guided': program(blocks(guided=True)),
+  }
+  over = {
+    'full sequence': None, 'blocks, recomputed': 'full sequence',
+    'blocks, one cache for all': 'blocks, recomputed', 'blocks': 'blocks, recomputed',
+    'full sequence, guided': 'full sequence', 'blocks, guided': 'full sequence, guided',
+  }
+  nothing = turns.call(jax.jit(lambda *leaves: leaves[0]), np.zeros(1, np.float32))
+  times = turns.take_turns({**{n: p[0] for n, p in programs.items()}, '': nothing}, options.rounds)
+  median = {name: float(np.median(one)) for name, one in times.items()}
+  model = {name: one[1].seconds(rate, bandwidth) for name, one in programs.items()}
+  rows = []
+  for name, (_, needed, seconds) in programs.items():
+    rows.append({
+      'rollout': name, **turns.summary(times[name]), 'evaluations': needed.evaluations,
+      'GFLOP': needed.flops / 1e9, 'cache MiB': needed.cache_bytes / 2**20,
+      'of the matmul rate': needed.flops / rate / median[name],
+      'dispatch share': median[''] / median[name], 'compile s': seconds,
+    })
+    if over[name]:
+      ratio, predicted = median[over[name]] / median[name], model[over[name]] / model[name]
+      rows[-1] |= {
+        'over': over[name], 'ratio': ratio, 'model': predicted,
+        'audit': 'passed' if ratio <= AUDIT * predicted else 'failed',
+      }
+  # Time a block with a reach, as the rollout grows.
+  counts = (16, 256)
+  ring = {k: program(parts_of(32 * k, 32, width, reach=4)) for k in counts}
+  times = turns.take_turns({k: one[0] for k, one in ring.items()}, max(3, options.rounds // 3))
+  for k, (_, needed, seconds) in ring.items():
+    found = turns.summary(times[k] / np.float64(k))
+    rows.append({
+      'rollout': f'reach 4, {k} blocks of 32, a block', **found,
+      'evaluations': needed.evaluations, 'GFLOP': needed.flops / 1e9,
+      'cache MiB': needed.cache_bytes / 2**20, 'compile s': seconds,
+    })
+  return rows

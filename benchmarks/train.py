@@ -1,0 +1,60 @@
+"""A training step of two streams over one of the same network with one block.
+
+`model` is what adiff/cost.py says of that ratio, from the operations and bytes of both programs;
+a row fails where the measured ratio is above 1.1 times the model's. All of it: forward, backward,
+AdamW, the parameters' average.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff import build, cost, logs
+from benchmarks import turns
+from configs import toy
+
+AUDIT = 1.1
+
+
+def compiled_step(width, depth, heads, num_tokens, num_blocks, batch_size):
+  """(thunk, cost.Cost, seconds of compilation, bytes of temporary memory)."""
+  config = toy.get_config('block-masked')
+  config.data.num_tokens, config.blocks.size = num_tokens, num_tokens // num_blocks
+  config.model.width, config.model.depth, config.model.heads = width, depth, heads
+  config.train.batch_size = batch_size
+  parts = build.build(config)
+  key = jax.random.key(0)
+  state = jax.jit(parts.recipe.init)(key)
+  batch = {
+    'tokens': jnp.zeros((batch_size, num_tokens), jnp.int32),
+    'label': jnp.zeros(batch_size, jnp.int32),
+  }
+  program, seconds, memory = turns.compiled(parts.recipe.update, state, batch, key)
+  return turns.call(program, state, batch, key), cost.step(parts), seconds, memory
+
+
+def suite(options, rate):
+  """Rows by size of the network and number of blocks."""
+  bandwidth, rows = logs.bandwidth(), []
+  width, heads = options.width, max(options.width // 64, 1)
+  cases = [  # width, depth, heads, tokens, batch, numbers of blocks, rounds
+    (width, 2, heads, 256, 16, (1, 4, 16), options.rounds),
+    (width, 6, heads, 256, 16, (1, 4, 16), options.rounds),
+    (3 * width, 6, 3 * heads, 1024, 1, (1, 4), max(options.rounds // 3, 2)),
+  ]
+  for *network, num_tokens, batch, counts, rounds in cases:
+    steps = {k: compiled_step(*network, num_tokens, k, batch) for k in counts}
+    times = turns.take_turns({k: one[0] for k, one in steps.items()}, rounds)
+    median = {k: float(np.median(one)) for k, one in times.items()}
+    model = {k: one[1].seconds(rate, bandwidth) for k, one in steps.items()}
+    for k, (_, needed, seconds, memory) in steps.items():
+      ratio, predicted = median[k] / median[1], model[k] / model[1]
+      rows.append({
+        'wide': network[0], 'deep': network[1], 'tokens': num_tokens, 'batch': batch, 'blocks': k,
+        **turns.summary(times[k]), 'over one block': ratio, 'model': predicted,
+        'audit': 'passed' if ratio <= AUDIT * predicted else 'failed',
+        'GFLOP': needed.flops / 1e9, 'of the matmul rate': needed.flops / rate / median[k],
+        'memory MiB': memory / 2**20, 'compile s': seconds,
+      })
+    jax.clear_caches()
+  return rows

@@ -1,0 +1,38 @@
+"""Candidates measured side by side: compiled before, then one call each in every round."""
+
+import time
+
+import jax
+import numpy as np
+
+
+def compiled(function, *arguments):
+  """(callable, seconds of compilation, bytes of temporary memory)."""
+  begun = time.monotonic()
+  program = jax.jit(function).lower(*arguments).compile()
+  seconds = time.monotonic() - begun
+  return program, seconds, program.memory_analysis().temp_size_in_bytes
+
+
+def take_turns(candidates, rounds):
+  """{name: seconds [rounds]} of {name: thunk}, one call each in every round."""
+  for thunk in candidates.values():
+    jax.block_until_ready(thunk())
+  found = {name: [] for name in candidates}
+  for _ in range(rounds):
+    for name, thunk in candidates.items():
+      begun = time.monotonic()
+      jax.block_until_ready(thunk())
+      found[name].append(time.monotonic() - begun)
+  return found
+
+
+def call(program, *arguments):
+  """A thunk for `take_turns`."""
+  return lambda: program(*arguments)
+
+
+def summary(seconds) -> dict:
+  """{'ms', 'spread'} of one candidate: the median, and the distance between the quartiles."""
+  low, middle, high = np.percentile(seconds, [25, 50, 75])
+  return {'ms': 1e3 * middle, 'spread': 1e3 * (high - low)}
