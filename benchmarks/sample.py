@@ -17,7 +17,8 @@ from adiff import build, generate, logs, room
 from benchmarks import turns
 from configs import base, toy
 
-STEPS = 4
+STEPS, DEPTH = 4, 6
+RING = 32, (16, 256)  # tokens a block, numbers of blocks
 AUDIT = 1.1
 
 
@@ -28,7 +29,7 @@ def parts_of(num_tokens, size, width, *, reach=0, guided=False):
     config.data.num_tokens, config.blocks.size, config.plan.steps = num_tokens, size, STEPS
     base.choose(config, 'solver', 'first_order')
     base.choose(
-      config, 'model', 'denoiser', width=width, depth=6, heads=max(width // 64, 1), reach=reach
+      config, 'model', 'denoiser', width=width, depth=DEPTH, heads=max(width // 64, 1), reach=reach
     )
     config.guidance.scale = config.guidance.first = 1.5 if guided else 1.0
   return build.build(config)
@@ -36,9 +37,8 @@ def parts_of(num_tokens, size, width, *, reach=0, guided=False):
 
 def program(parts, *, cached=True, one_room=False):
   """(thunk, cost.Rollout, seconds of compilation)."""
-  key = jax.random.key(0)
-  params = jax.jit(parts.recipe.init)(key).params
-  arguments = params, jax.random.split(key, 1), np.zeros(1, np.int32)
+  params = jax.jit(parts.recipe.init)(jax.random.key(0)).params
+  arguments = params, generate.example_keys(0, 0, 1), np.zeros(1, np.int32)
   run = generate.make_sampler(parts, trace=not cached)
   with mock.patch.object(room, 'PARTS', 1 if one_room else room.PARTS):
     compiled, seconds, _ = turns.compiled(run, *arguments)
@@ -84,13 +84,13 @@ def suite(options, rate):
         'audit': 'passed' if ratio <= AUDIT * predicted else 'failed',
       }
   # Time a block with a reach, as the rollout grows.
-  counts = (16, 256)
-  ring = {k: program(parts_of(32 * k, 32, width, reach=4)) for k in counts}
+  size, counts = RING
+  ring = {k: program(parts_of(size * k, size, width, reach=4)) for k in counts}
   times = turns.take_turns({k: one[0] for k, one in ring.items()}, max(3, options.rounds // 3))
   for k, (_, needed, seconds) in ring.items():
     found = turns.summary(times[k] / np.float64(k))
     rows.append({
-      'rollout': f'reach 4, {k} blocks of 32, a block', **found,
+      'rollout': f'reach 4, {k} blocks of {size}, a block', **found,
       'evaluations': needed.evaluations, 'GFLOP': needed.flops / 1e9,
       'cache MiB': needed.cache_bytes / 2**20, 'compile s': seconds,
     })

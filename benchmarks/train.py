@@ -14,13 +14,19 @@ from benchmarks import turns
 from configs import toy
 
 AUDIT = 1.1
+CASES = (  # times the width, depth, tokens, batch, numbers of blocks, share of the rounds
+  (1, 2, 256, 16, (1, 4, 16), 1),
+  (1, 6, 256, 16, (1, 4, 16), 1),
+  (3, 6, 1024, 1, (1, 4), 1 / 3),
+)
 
 
-def compiled_step(width, depth, heads, num_tokens, num_blocks, batch_size):
+def compiled_step(width, depth, num_tokens, batch_size, num_blocks):
   """(thunk, cost.Cost, seconds of compilation, bytes of temporary memory)."""
   config = toy.get_config('block-masked')
   config.data.num_tokens, config.blocks.size = num_tokens, num_tokens // num_blocks
-  config.model.width, config.model.depth, config.model.heads = width, depth, heads
+  config.model.width, config.model.depth = width, depth
+  config.model.heads = max(width // 64, 1)
   config.train.batch_size = batch_size
   parts = build.build(config)
   key = jax.random.key(0)
@@ -36,14 +42,10 @@ def compiled_step(width, depth, heads, num_tokens, num_blocks, batch_size):
 def suite(options, rate):
   """Rows by size of the network and number of blocks."""
   bandwidth, rows = logs.bandwidth(), []
-  width, heads = options.width, max(options.width // 64, 1)
-  cases = [  # width, depth, heads, tokens, batch, numbers of blocks, rounds
-    (width, 2, heads, 256, 16, (1, 4, 16), options.rounds),
-    (width, 6, heads, 256, 16, (1, 4, 16), options.rounds),
-    (3 * width, 6, 3 * heads, 1024, 1, (1, 4), max(options.rounds // 3, 2)),
-  ]
-  for *network, num_tokens, batch, counts, rounds in cases:
-    steps = {k: compiled_step(*network, num_tokens, k, batch) for k in counts}
+  for times_wide, depth, num_tokens, batch, counts, share in CASES:
+    network = times_wide * options.width, depth
+    steps = {k: compiled_step(*network, num_tokens, batch, k) for k in counts}
+    rounds = max(round(share * options.rounds), 2)
     times = turns.take_turns({k: one[0] for k, one in steps.items()}, rounds)
     median = {k: float(np.median(one)) for k, one in times.items()}
     model = {k: one[1].seconds(rate, bandwidth) for k, one in steps.items()}

@@ -1,0 +1,52 @@
+"""The benchmarks run, at sizes that say nothing; their numbers are made elsewhere."""
+
+import argparse
+
+import numpy as np
+import pytest
+
+from benchmarks import attention, run, sample, train, turns
+
+OPTIONS = argparse.Namespace(rounds=2, width=64, tokens=64, lengths=(64,))
+
+
+def test_candidates_take_turns_and_are_summed_up_by_quartiles():
+  called = []
+  times = turns.take_turns({name: lambda n=name: called.append(n) for name in 'ab'}, rounds=3)
+  assert called == list('ab' + 3 * 'ab')
+  assert {name: len(one) for name, one in times.items()} == {'a': 3, 'b': 3}
+  assert turns.summary([0.001, 0.002, 0.003, 0.004, 0.005]) == {
+    'ms': pytest.approx(3), 'spread': pytest.approx(2)}
+
+
+def test_rows_become_a_table_and_a_picture(tmp_path):
+  rows = [{'what': 'one', 'ms': 1.5, 'spread': 0.1}, {'what': 'two', 'ms': 12.0, 'spread': 0.2,
+                                                        'audit': 'failed'}]
+  assert run.table(rows)[2:] == ['| one | 1.5 | 0.1 |  |', '| two | 12 | 0.2 | failed |']
+  run.picture(rows, tmp_path / 'picture.png')
+  assert (tmp_path / 'picture.png').stat().st_size > 1000
+
+
+def test_attention_is_measured_against_dense_and_its_best_chunks():
+  rows = attention.suite(OPTIONS, 1e10)
+  assert {row['attention'] for row in rows} == {'ours', 'dense'}
+  assert [row['blocks'] for row in rows if row['attention'] == 'ours'] == [1, 4, 16, 64]
+  assert all(row['over ours'] == 1 for row in rows if row['attention'] == 'ours')
+
+
+def test_training_steps_are_audited(monkeypatch):
+  monkeypatch.setattr(train, 'CASES', ((1, 1, 16, 2, (1, 4), 1),))
+  one, four = train.suite(OPTIONS, 1e10)
+  assert one['over one block'] == one['model'] == 1 and one['audit'] == 'passed'
+  assert four['model'] > 1 and four['GFLOP'] > one['GFLOP']
+
+
+def test_rollouts_are_audited_and_compared_with_one_another(monkeypatch):
+  monkeypatch.setattr(sample, 'DEPTH', 1)
+  monkeypatch.setattr(sample, 'RING', (4, (8, 16)))
+  rows = {row['rollout']: row for row in sample.suite(OPTIONS, 1e10)}
+  assert rows['blocks']['model'] > 2  # recomputation does eight times the tokens
+  assert rows['blocks, guided']['cache MiB'] == rows['blocks']['cache MiB'] > 0
+  ring = [row for name, row in rows.items() if 'reach' in name]
+  assert ring[0]['cache MiB'] == ring[1]['cache MiB']
+  assert np.isfinite([row['ms'] for row in rows.values()]).all()
