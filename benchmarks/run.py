@@ -41,7 +41,8 @@ def table(rows):
 
 def picture(rows, path):
   """Milliseconds of every row, as bars."""
-  words = lambda row: [n for n in row if not isinstance(row[n], float) and n != 'batch']
+  long = 'batch', 'version', 'remark', 'over', 'audit', 'evaluations'
+  words = lambda row: [n for n in row if not isinstance(row[n], float) and n not in long]
   labels = [
     ', '.join(row[n] if isinstance(row[n], str) else f'{row[n]} {n}' for n in words(row))
     for row in rows

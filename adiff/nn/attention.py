@@ -6,6 +6,8 @@ rectangles of the score matrix are computed; what is not (segments of packed doc
 cache) is masked inside them. One softmax runs over all rectangles of a query.
 """
 
+import functools
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -129,29 +131,34 @@ def attention(q, pieces, seen: Seen):
 def _softmax(q, pieces, masks):
   """Attention of q [B, H, Q, D] over the keys and values of all pieces together."""
   wide = jnp.promote_types(q.dtype, jnp.float32)
-  batch = q.shape[0]
+  batch, _, num_queries, _ = q.shape
+  q = q * q.shape[-1] ** -0.5
 
-  def deal(leaf, examples):  # [B, H, Q, X] -> [P, H, B / P, Q, X]
-    return jnp.moveaxis(leaf.reshape(-1, examples, *leaf.shape[1:]), 0, 2)
+  def deal(leaf, examples):  # [B, H, Q, X] -> [P, H, B / P Q, X]: queries of the same keys together
+    if examples == batch:
+      return leaf
+    groups = leaf.reshape(-1, examples, *leaf.shape[1:])
+    return jnp.moveaxis(groups, 0, 2).reshape(examples, leaf.shape[1], -1, leaf.shape[-1])
 
   def gather(leaf):  # and back
-    return jnp.moveaxis(leaf, 2, 0).reshape(batch, leaf.shape[1], *leaf.shape[3:])
+    if len(leaf) == batch:
+      return leaf
+    groups = leaf.reshape(*leaf.shape[:2], -1, num_queries, leaf.shape[-1])
+    return jnp.moveaxis(groups, 2, 0).reshape(batch, leaf.shape[1], num_queries, -1)
 
   scores = []
   for (k, _), allowed in zip(pieces, masks, strict=True):
-    one = jnp.einsum('phgqd,phkd->phgqk', deal(q, len(k)), k, preferred_element_type=wide)
-    one = one * q.shape[-1] ** -0.5
+    one = jnp.einsum('bhqd,bhkd->bhqk', deal(q, len(k)), k, preferred_element_type=wide)
     if allowed is not None:
-      one_for_all = allowed.ndim == 2 or len(allowed) == 1
-      allowed = deal(allowed.reshape(-1, 1, *allowed.shape[-2:]), 1 if one_for_all else len(k))
-      one = jnp.where(allowed, one, jnp.finfo(wide).min)
+      allowed = jnp.broadcast_to(allowed, (batch, num_queries, k.shape[2]))[:, None]
+      one = jnp.where(deal(allowed, len(k)), one, jnp.finfo(wide).min)
     scores.append(one)
   tops = [gather(jnp.max(one, axis=-1, keepdims=True)) for one in scores]
-  top = jax.lax.stop_gradient(jnp.max(jnp.stack(tops), axis=0))
+  top = jax.lax.stop_gradient(functools.reduce(jnp.maximum, tops))
   weights = [jnp.exp(one - deal(top, len(one))) for one in scores]
   total = sum(gather(jnp.sum(one, axis=-1, keepdims=True)) for one in weights)
   out = sum(
-    gather(jnp.einsum('phgqk,phkd->phgqd', one.astype(v.dtype), v, preferred_element_type=wide))
+    gather(jnp.einsum('bhqk,bhkd->bhqd', one.astype(v.dtype), v, preferred_element_type=wide))
     for one, (_, v) in zip(weights, pieces, strict=True)
   )
-  return (out / total).astype(q.dtype)
+  return (out * (1 / total)).astype(q.dtype)
