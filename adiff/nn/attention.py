@@ -3,7 +3,8 @@
 Under the rule most pairs of a training row do not see each other: three quarters of two streams of
 many blocks. What is known when the program is traced (`Slots` that are host arrays) decides which
 rectangles of the score matrix are computed; what is not (segments of packed documents, rows of a
-cache) is masked inside them. One softmax runs over all rectangles of a query.
+cache) is masked inside them. One softmax runs over all rectangles of a query. On a TPU the splash
+kernel does the same where all slots are known.
 """
 
 import functools
@@ -15,6 +16,7 @@ import numpy as np
 
 from adiff import blocks as blocks_lib
 from adiff import mask
+from adiff.nn import splash as splash_lib
 
 # Queries of at most this many groups a stream share their keys: more save scores, fewer save calls.
 GROUPS = 8
@@ -28,22 +30,29 @@ class Seen:
 
   tiles: ((first query, last query), ((piece, first key, last key), ...)) of every group of queries;
   ends are exclusive. masks: bool [(B,) Q, K] of every rectangle, None where all of it is seen.
+  splash: takes the place of both where it is used.
   """
 
   tiles: tuple = flax.struct.field(pytree_node=False)
   masks: tuple
+  splash: splash_lib.Splash | None = None
 
 
-def visible(q: blocks_lib.Slots, pieces, reach=None, sinks=0) -> Seen:
+def visible(q: blocks_lib.Slots, pieces, reach=None, sinks=0, *, splash=None) -> Seen:
   """What `attention` must know of the slots; computed once a network call, shared by its layers.
 
   pieces: the Slots of every piece of keys: those of the call, and those of a cache before them.
+  splash: arguments of splash.make, where it shall be used if it can be.
   """
   at = lambda slots, first, stop: jax.tree.map(
     lambda leaf: leaf[..., first:stop], slots._replace(coords=None)
   )
   known = all(_host(slots.segment) for slots in (q, *pieces))
   q_fixed, *fixed = (_fixed(slots, known) for slots in (q, *pieces))
+  if splash and len(pieces) == 1 and q_fixed is not None and fixed[0] is not None:
+    segments = None if known else (q.segment, pieces[0].segment)
+    allowed = mask.attend(q_fixed, fixed[0], reach, sinks)
+    return Seen((), (), splash_lib.make(allowed, segments=segments, **splash))
   all_rows = ((0, q.block.shape[-1]),)
   tiles, masks = [], []
   for rows in all_rows if q_fixed is None else _rows(q_fixed):
@@ -120,6 +129,8 @@ def attention(q, pieces, seen: Seen):
   """
   heads_first = lambda leaf: jnp.swapaxes(leaf, 1, 2)
   q, pieces = heads_first(q), jax.tree.map(heads_first, pieces)
+  if seen.splash is not None:
+    return heads_first(splash_lib.attention(q, *pieces[0], seen.splash))
   part = lambda index, *span: jax.tree.map(lambda leaf: leaf[:, :, slice(*span)], pieces[index])
   out = [
     _softmax(q[:, :, slice(*rows)], [part(*span) for span in columns], masks)

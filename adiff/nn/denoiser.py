@@ -93,6 +93,7 @@ class Denoiser(nn.Module):
   reach: a block reads at most that many blocks before it (None or 0: all), and the first `sinks`.
   remat: recompute a layer's activations in the backward pass.
   dtype: of the computation; parameters are float32.
+  attention: xla, or splash for the kernel of a single TPU, see splash.py.
   """
 
   num_inputs: int
@@ -109,6 +110,7 @@ class Denoiser(nn.Module):
   self_condition: bool = False
   remat: bool = False
   dtype: str = 'float32'
+  attention: str = 'xla'
 
   def __post_init__(self):
     super().__post_init__()
@@ -121,6 +123,8 @@ class Denoiser(nn.Module):
         f'model.depth={self.depth} and model.dropout={self.dropout}: use at least one layer and a '
         'share in [0, 1)'
       )
+    if self.attention not in ('xla', 'splash'):
+      raise ValueError(f'model.attention={self.attention!r} must be xla or splash')
     if self.dtype not in DTYPES:
       raise ValueError(f'model.dtype={self.dtype!r} must be one of {", ".join(DTYPES)}')
 
@@ -171,7 +175,8 @@ class Denoiser(nn.Module):
     keys = (slots,) if cache is None else (cache.slots, slots)
     told = slice(*_told(slots, commit))
     queries = jax.tree.map(lambda leaf: leaf[..., told], slots._replace(coords=None))
-    see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks)
+    splash = dict(heads=self.heads) if self.attention == 'splash' else None
+    see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks, splash=splash)
     block = nn.remat(Block, prevent_cse=False) if self.remat else Block
     sizes = self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype
     cached = None if cache is None else (cache.k, cache.v)

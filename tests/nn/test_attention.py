@@ -46,18 +46,21 @@ def see(slots, *how):
 
 def check(slots, reach=None, sinks=0, batch=1):
   """Values and gradients of the kernel are those of the definition; returns what was seen."""
+  seen = see(slots, reach, sinks)
+  same_as_the_definition(slots, seen, jnp.asarray(mask.attend(slots, slots, reach, sinks)), batch)
+  return seen
+
+
+def same_as_the_definition(slots, seen, allowed, batch=1):
   arrays = inputs(slots.block.shape[-1], batch)
-  seen, allowed = see(slots, reach, sinks), mask.attend(
-    slots, slots, reach, sinks)
   both = [
     jax.jit(jax.value_and_grad(
       lambda args, f=f, how=how: (lambda out: (jnp.sum(jnp.sin(out)), out))(f(*args, how)),
       has_aux=True))(arrays)
-    for f, how in ((kernel, seen), (definition, jnp.asarray(allowed)))
+    for f, how in ((kernel, seen), (definition, allowed))
   ]
   for a, b in zip(*(jax.tree.leaves(one) for one in both), strict=True):
     np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-5)
-  return seen
 
 
 def area(seen):
@@ -161,3 +164,25 @@ def test_half_precision_stays_half_precision_and_is_near_the_definition():
   assert out.dtype == jnp.bfloat16
   expected = definition(*arrays, mask.attend(slots, slots))
   np.testing.assert_allclose(out.astype(jnp.float32), expected, atol=0.05)
+
+
+@pytest.mark.parametrize('name', ['whole', 'few large blocks', 'scales', 'one stream'])
+def test_the_splash_kernel_has_the_values_and_gradients_of_the_definition(name):
+  slots = slots_of(GEOMETRIES[name])
+  seen = attention.visible(slots, (slots,), splash=dict(heads=2, interpret=True))
+  assert seen.splash is not None
+  same_as_the_definition(slots, seen, jnp.asarray(mask.attend(slots, slots)))
+
+
+def test_the_splash_kernel_keeps_the_documents_of_packed_rows_apart():
+  blocks = blocks_lib.equal(192, 16)
+  segment = np.stack([np.repeat([0, 1, -1], [64, 96, 32]), np.zeros(192, int)]).astype(np.int32)
+  slots = blocks.slots(np.zeros((192, 1)), segment)
+  seen = attention.visible(slots, (slots,), splash=dict(heads=2, interpret=True))
+  same_as_the_definition(slots, seen, jnp.asarray(mask.attend(slots, slots)), batch=2)
+
+
+def test_a_cache_is_no_case_for_the_splash_kernel():
+  slots = slots_of(GEOMETRIES['small'])
+  seen = attention.visible(slots, (slots, slots), splash=dict(heads=2))
+  assert seen.splash is None
