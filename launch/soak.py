@@ -144,12 +144,14 @@ def regime(folder, options, argument):
 
 def exactness(folder, options):
   """The cached sampler against the plain one, for every row, delay, solver and guidance."""
+  from adiff import evaluate
+
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / 'pytest.out', 'w') as out:
     command = [sys.executable, '-m', 'pytest', '-q', '-m', 'soak', 'tests']
     code = subprocess.run(command, stdout=out, stderr=out, cwd=ROOT, check=False).returncode
   said = (folder / 'pytest.out').read_text().strip().splitlines()[-1]
-  return {'passed': code == 0, 'pytest': said.strip('= ')}
+  return {'passed': code == 0, 'pytest': said.strip('= '), 'commit': evaluate.commit()}
 
 
 def samples(folder, options):

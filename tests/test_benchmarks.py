@@ -27,6 +27,7 @@ def test_rows_become_a_table_and_a_picture(tmp_path):
   assert (tmp_path / 'picture.png').stat().st_size > 1000
 
 
+@pytest.mark.soak
 def test_attention_is_measured_against_dense_and_its_best_chunks():
   rows = attention.suite(OPTIONS, 1e10)
   assert {row['attention'] for row in rows} == {'ours', 'dense'}
@@ -41,6 +42,7 @@ def test_training_steps_are_audited(monkeypatch):
   assert four['model'] > 1 and four['GFLOP'] > one['GFLOP']
 
 
+@pytest.mark.soak
 def test_rollouts_are_audited_and_compared_with_one_another(monkeypatch):
   monkeypatch.setattr(sample, 'DEPTH', 1)
   monkeypatch.setattr(sample, 'RING', (4, (8, 16)))

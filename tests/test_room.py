@@ -60,8 +60,9 @@ def drawn(regime, plan, **model):
 
 
 @pytest.mark.parametrize(('name', 'limits'), [
-  ('block-masked', {}), ('forcing-gaussian', dict(reach=1)),
-  ('scales_denoised-gaussian', dict(reach=1, sinks=1)),
+  ('block-masked', {}),
+  pytest.param('forcing-gaussian', dict(reach=1), marks=pytest.mark.soak),
+  pytest.param('scales_denoised-gaussian', dict(reach=1, sinks=1), marks=pytest.mark.soak),
 ])
 def test_samples_do_not_depend_on_the_rooms_they_are_made_in(name, limits, monkeypatch):
   monkeypatch.setattr(room, 'SMALL', 1)

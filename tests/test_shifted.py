@@ -59,7 +59,7 @@ def test_a_token_is_told_from_all_before_it_and_none_behind():
     np.testing.assert_array_equal(changed, np.arange(len(changed)) >= place)
 
 
-@pytest.mark.parametrize('scale', [1.0, 2.0])
+@pytest.mark.parametrize('scale', [pytest.param(1.0, marks=pytest.mark.soak), 2.0])
 def test_the_cached_sampler_draws_what_the_plain_one_draws(scale):
   parts, params = made()
   parts = dataclasses.replace(parts, config=parts.config.copy_and_resolve_references())

@@ -166,7 +166,8 @@ def test_half_precision_stays_half_precision_and_is_near_the_definition():
   np.testing.assert_allclose(out.astype(jnp.float32), expected, atol=0.05)
 
 
-@pytest.mark.parametrize('name', ['whole', 'few large blocks', 'scales', 'one stream'])
+@pytest.mark.parametrize('name', ['few large blocks', *(
+  pytest.param(name, marks=pytest.mark.soak) for name in ('whole', 'scales', 'one stream'))])
 def test_the_splash_kernel_has_the_values_and_gradients_of_the_definition(name):
   slots = slots_of(GEOMETRIES[name])
   seen = attention.visible(slots, (slots,), splash=dict(heads=2, interpret=True))
