@@ -8,6 +8,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 if [ $# -eq 0 ]; then
-  set -- --numprocesses=logical --maxprocesses=4 --dist=loadfile
+  # Whole files, in order: the long ones have few tests and would come last if the number decided.
+  set -- --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 fi
 exec "$python" -m pytest "$@"
