@@ -97,7 +97,7 @@ CHOICES = dict(
       self_condition=False,  # show the network its own last estimate
       remat=False,  # recompute activations in the backward pass: less memory, a third more work
       dtype='float32',  # of the computation: float32, bfloat16; parameters and softmax stay float32
-      attention='xla',  # or splash: the kernel of jax, on a single TPU
+      attention='xla',  # or splash: jax's kernel on a single TPU, elsewhere as xla
     ),
   ),
 )

@@ -35,6 +35,7 @@ def test_attention_is_measured_against_dense_and_its_best_chunks():
   assert all(row['over ours'] == 1 for row in rows if row['attention'] == 'ours')
 
 
+@pytest.mark.soak
 def test_training_steps_are_audited(monkeypatch):
   monkeypatch.setattr(train, 'CASES', ((1, 1, 16, 2, (1, 4), 1),))
   one, four = train.suite(OPTIONS, 1e10)

@@ -30,7 +30,7 @@ class Seen:
 
   tiles: ((first query, last query), ((piece, first key, last key), ...)) of every group of queries;
   ends are exclusive. masks: bool [(B,) Q, K] of every rectangle, None where all of it is seen.
-  splash: takes the place of both where it is used.
+  splash: takes the place of both on a TPU.
   """
 
   tiles: tuple = flax.struct.field(pytree_node=False)
@@ -42,17 +42,19 @@ def visible(q: blocks_lib.Slots, pieces, reach=None, sinks=0, *, splash=None) ->
   """What `attention` must know of the slots; computed once a network call, shared by its layers.
 
   pieces: the Slots of every piece of keys: those of the call, and those of a cache before them.
-  splash: arguments of splash.make, where it shall be used if it can be.
+  splash: arguments of splash.make, where a TPU shall use it for slots that are all known.
   """
   at = lambda slots, first, stop: jax.tree.map(
     lambda leaf: leaf[..., first:stop], slots._replace(coords=None)
   )
   known = all(_host(slots.segment) for slots in (q, *pieces))
   q_fixed, *fixed = (_fixed(slots, known) for slots in (q, *pieces))
+  kernel = None
   if splash and len(pieces) == 1 and q_fixed is not None and fixed[0] is not None:
     segments = None if known else (q.segment, pieces[0].segment)
-    allowed = mask.attend(q_fixed, fixed[0], reach, sinks)
-    return Seen((), (), splash_lib.make(allowed, segments=segments, **splash))
+    kernel = splash_lib.make(
+      mask.attend(q_fixed, fixed[0], reach, sinks), segments=segments, **splash
+    )
   all_rows = ((0, q.block.shape[-1]),)
   tiles, masks = [], []
   for rows in all_rows if q_fixed is None else _rows(q_fixed):
@@ -71,7 +73,7 @@ def visible(q: blocks_lib.Slots, pieces, reach=None, sinks=0, *, splash=None) ->
         allowed.append(see)
     tiles.append((rows, tuple(columns)))
     masks.append(tuple(allowed))
-  return Seen(tuple(tiles), tuple(masks))
+  return Seen(tuple(tiles), tuple(masks), kernel)
 
 
 def _host(leaf) -> bool:
@@ -129,14 +131,22 @@ def attention(q, pieces, seen: Seen):
   """
   heads_first = lambda leaf: jnp.swapaxes(leaf, 1, 2)
   q, pieces = heads_first(q), jax.tree.map(heads_first, pieces)
-  if seen.splash is not None:
-    return heads_first(splash_lib.attention(q, *pieces[0], seen.splash))
+  if seen.splash is None:
+    return heads_first(_rectangles(q, pieces, seen))
+  on_tpu = lambda q, pieces, seen: splash_lib.attention(q, *pieces[0], seen.splash)
+  return heads_first(
+    jax.lax.platform_dependent(q, pieces, seen, tpu=on_tpu, default=_rectangles)
+  )
+
+
+def _rectangles(q, pieces, seen):
+  """[B, H, Q, D], computed as `seen.tiles` says."""
   part = lambda index, *span: jax.tree.map(lambda leaf: leaf[:, :, slice(*span)], pieces[index])
   out = [
     _softmax(q[:, :, slice(*rows)], [part(*span) for span in columns], masks)
     for (rows, columns), masks in zip(seen.tiles, seen.masks, strict=True)
   ]
-  return heads_first(out[0] if len(out) == 1 else jnp.concatenate(out, axis=2))
+  return out[0] if len(out) == 1 else jnp.concatenate(out, axis=2)
 
 
 def _softmax(q, pieces, masks):

@@ -93,7 +93,7 @@ class Denoiser(nn.Module):
   reach: a block reads at most that many blocks before it (None or 0: all), and the first `sinks`.
   remat: recompute a layer's activations in the backward pass.
   dtype: of the computation; parameters are float32.
-  attention: xla, or splash for the kernel of a single TPU, see splash.py.
+  attention: xla, or splash: on a single TPU the kernel of splash.py, elsewhere as xla.
   """
 
   num_inputs: int
@@ -123,6 +123,8 @@ class Denoiser(nn.Module):
         f'model.depth={self.depth} and model.dropout={self.dropout}: use at least one layer and a '
         'share in [0, 1)'
       )
+    if (self.reach or 0) < 0 or self.sinks < 0:
+      raise ValueError(f'model.reach={self.reach} and model.sinks={self.sinks} count blocks')
     if self.attention not in ('xla', 'splash'):
       raise ValueError(f'model.attention={self.attention!r} must be xla or splash')
     if self.dtype not in DTYPES:

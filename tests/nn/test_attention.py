@@ -7,7 +7,7 @@ import pytest
 
 from adiff import blocks as blocks_lib
 from adiff import mask
-from adiff.nn import attention
+from adiff.nn import attention, splash
 
 GEOMETRIES = {
   'whole': blocks_lib.whole(160),
@@ -51,13 +51,18 @@ def check(slots, reach=None, sinks=0, batch=1):
   return seen
 
 
-def same_as_the_definition(slots, seen, allowed, batch=1):
+def by_splash(q, k, v, kernel):
+  heads_first = lambda leaf: jnp.swapaxes(leaf, 1, 2)
+  return heads_first(splash.attention(*map(heads_first, (q, k, v)), kernel))
+
+
+def same_as_the_definition(slots, seen, allowed, batch=1, f=kernel):
   arrays = inputs(slots.block.shape[-1], batch)
   both = [
     jax.jit(jax.value_and_grad(
       lambda args, f=f, how=how: (lambda out: (jnp.sum(jnp.sin(out)), out))(f(*args, how)),
       has_aux=True))(arrays)
-    for f, how in ((kernel, seen), (definition, allowed))
+    for f, how in ((f, seen), (definition, allowed))
   ]
   for a, b in zip(*(jax.tree.leaves(one) for one in both), strict=True):
     np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-5)
@@ -171,8 +176,7 @@ def test_half_precision_stays_half_precision_and_is_near_the_definition():
 def test_the_splash_kernel_has_the_values_and_gradients_of_the_definition(name):
   slots = slots_of(GEOMETRIES[name])
   seen = attention.visible(slots, (slots,), splash=dict(heads=2, interpret=True))
-  assert seen.splash is not None
-  same_as_the_definition(slots, seen, jnp.asarray(mask.attend(slots, slots)))
+  same_as_the_definition(slots, seen.splash, jnp.asarray(mask.attend(slots, slots)), f=by_splash)
 
 
 def test_the_splash_kernel_keeps_the_documents_of_packed_rows_apart():
@@ -180,7 +184,15 @@ def test_the_splash_kernel_keeps_the_documents_of_packed_rows_apart():
   segment = np.stack([np.repeat([0, 1, -1], [64, 96, 32]), np.zeros(192, int)]).astype(np.int32)
   slots = blocks.slots(np.zeros((192, 1)), segment)
   seen = attention.visible(slots, (slots,), splash=dict(heads=2, interpret=True))
-  same_as_the_definition(slots, seen, jnp.asarray(mask.attend(slots, slots)), batch=2)
+  allowed = jnp.asarray(mask.attend(slots, slots))
+  same_as_the_definition(slots, seen.splash, allowed, batch=2, f=by_splash)
+
+
+def test_where_there_is_no_tpu_the_rectangles_are_computed():
+  slots = slots_of(blocks_lib.equal(24, 4))
+  seen = attention.visible(slots, (slots,), splash=dict(heads=2))
+  assert seen.splash is not None
+  same_as_the_definition(slots, seen, jnp.asarray(mask.attend(slots, slots)))
 
 
 def test_a_cache_is_no_case_for_the_splash_kernel():
