@@ -60,7 +60,8 @@ def mask_of(*tokens):
   return jnp.asarray(mask)
 
 
-@pytest.mark.parametrize('solver, history', [(SOLVERS[0], 0.0), (SOLVERS[1], None)])
+@pytest.mark.parametrize('solver, history', [
+  (SOLVERS[0], 0.0), pytest.param(SOLVERS[1], None, marks=pytest.mark.soak)])
 @pytest.mark.parametrize('tokens', [
   (0, 3), *(pytest.param(t, marks=pytest.mark.soak) for t in ((3, 5), (4, 5)))])
 def test_it_comes_to_a_walk_from_scratch_with_the_kept_tokens_given(solver, tokens, history):

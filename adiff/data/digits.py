@@ -9,7 +9,6 @@ import functools
 from typing import Any
 
 import numpy as np
-from sklearn import datasets, model_selection
 
 from adiff.data import spec
 
@@ -19,6 +18,8 @@ LEVELS = 17
 
 @functools.cache
 def _split():
+  from sklearn import datasets, model_selection  # seconds to import, for this alone
+
   data = datasets.load_digits()
   images = data.images.astype(np.uint8)[..., None]
   labels = data.target.astype(np.int32)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import threadpoolctl
-from sklearn import mixture
 
 _RIDGE = 4e-4  # Added to covariances in units of the full value range: border pixels are constant.
 
@@ -24,6 +23,8 @@ def gaussian_mixture(train, num, *, components=40, seed=0, levels=None):
   Rounded and clipped to 0..levels-1 (None: the largest training value + 1), in the dtype of train,
   shuffled. Deterministic in the seed. Raises ValueError for fewer examples than components.
   """
+  from sklearn import mixture  # seconds to import, for this alone
+
   if len(train) < components:
     raise ValueError(
         f'{len(train)} examples cannot fit {components} components; lower components')

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
-from sklearn import neural_network
 
 
 class Classifier(abc.ABC):
@@ -57,6 +56,8 @@ def fit(images, labels, test_images, test_labels, *, seed=0, levels=None, max_it
   [n]; `accuracy` is measured on the test images. Adam until the loss stalls, at most `max_iter`
   epochs. Raises ValueError when examples are unlabelled.
   """
+  from sklearn import neural_network  # seconds to import, for this alone
+
   if np.min(labels) < 0 or np.min(test_labels) < 0:
     raise ValueError(
         'the evaluator learns from labels and some are missing (-1); use a labelled data set')

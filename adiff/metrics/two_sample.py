@@ -1,7 +1,6 @@
 """A two-sample test by classifier: can a random forest tell fake from real?"""
 
 import numpy as np
-from sklearn import ensemble, model_selection
 
 
 def forest_accuracy(real, fake, *, seed=0, folds=5):
@@ -12,6 +11,8 @@ def forest_accuracy(real, fake, *, seed=0, folds=5):
   held-out example was trained on with the other label: compare against real data the generator
   has not seen. Raises ValueError when a set has fewer examples than folds.
   """
+  from sklearn import ensemble, model_selection  # seconds to import, for this alone
+
   rng = np.random.default_rng(seed)
   num = min(len(real), len(fake))
   if folds < 2 or num < folds:
