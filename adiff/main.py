@@ -4,6 +4,7 @@ r"""The binary: trains, evaluates, samples.
   python -m adiff.main --mode=eval --workdir=runs/digits
   python -m adiff.main --mode=sample --workdir=runs/digits --num=50000 --out=samples.npz
   python -m adiff.main --mode=sample --workdir=runs/text --prompt='The function' --steps=8
+  python -m adiff.main --mode=export --workdir=runs/digits --batch=16 --out=served
 
 Exit codes: 0 finished; 75 stopped by a signal with everything saved, run the same command again; 2
 a mistake that one sentence names; 1 anything else.

@@ -32,7 +32,17 @@ def reopen(state, mask, *, blocks, process, solver, key_fold) -> sampler.State:
   block on, are known.
 
   Of a walk that has not ended, the tokens that are not made yet belong in the mask as well.
+  Raises ValueError for a cache that does not hold every token before the last block (one with a
+  reach, or of a part of the walk), and for a shifted stream, whose blocks can't be entered midway.
   """
+  if blocks.stream == 'shifted':
+    raise ValueError('a shifted stream has no copy to revise from; use blocks.stream=double')
+  rows = blocks.num_tokens - blocks.sizes[-1]
+  if state.cache is not None and state.cache.slots.segment.shape[-1] < rows:
+    raise ValueError(
+      f'the cache has {state.cache.slots.segment.shape[-1]} rows, and revision needs all {rows} '
+      'before the last block; use model.reach=0 and a cache of room.rows(plan, blocks) rows'
+    )
   begin = jnp.asarray(blocks.first_token)[first_block(mask, blocks)]
   keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, key_fold)
   x, _ = sampler.initial(keys, blocks=blocks, process=process, given=state.x, given_mask=~mask)

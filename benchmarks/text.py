@@ -110,7 +110,7 @@ def page(options, found):
       )
       above = nats
     lines += ['']
-  return '\n'.join(lines) + 'The last row is compared with the first.\n'
+  return '\n'.join(lines) + '\nThe last row is compared with the first.\n'
 
 
 def _difference(nats, above):

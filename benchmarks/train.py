@@ -13,7 +13,6 @@ from adiff import build, cost, logs
 from benchmarks import turns
 from configs import toy
 
-AUDIT = 1.1
 CASES = (  # times the width, depth, tokens, batch, numbers of blocks, share of the rounds
   (1, 2, 256, 16, (1, 4, 16), 1),
   (1, 6, 256, 16, (1, 4, 16), 1),
@@ -54,7 +53,7 @@ def suite(options, rate):
       rows.append({
         'wide': network[0], 'deep': network[1], 'tokens': num_tokens, 'batch': batch, 'blocks': k,
         **turns.summary(times[k]), 'over one block': ratio, 'model': predicted,
-        'audit': 'passed' if ratio <= AUDIT * predicted else 'failed',
+        'audit': turns.audit(ratio, predicted),
         'GFLOP': needed.flops / 1e9, 'of the matmul rate': needed.flops / rate / median[k],
         'memory MiB': memory / 2**20, 'compile s': seconds,
       })

@@ -27,6 +27,12 @@ def take_turns(candidates, rounds):
   return found
 
 
+def audit(ratio, model) -> str:
+  """'failed' where a measured ratio exceeds the cost model's by a tenth: then the baseline was
+  handicapped."""
+  return 'passed' if ratio <= 1.1 * model else 'failed'
+
+
 def call(program, *arguments):
   """A thunk for `take_turns`."""
   return lambda: program(*arguments)

@@ -124,3 +124,14 @@ def test_given_blocks_and_overlapping_ones_are_refused():
     revision.continue_from(None, None, levels.Plan(3, 2, 1), 0, **how)
   with pytest.raises(ValueError, match='plan.given=0'):
     revision.continue_from(None, None, levels.Plan(3, 2, given=1), 0, **how)
+
+
+@pytest.mark.parametrize(('rows', 'stream', 'sentence'), [
+  (3, 'double', 'the cache has 3 rows'), (5, 'shifted', 'a shifted stream has no copy')])
+def test_a_ring_and_a_shifted_stream_are_refused(rows, stream, sentence):
+  regime, blocks = REGIME(), blocks_lib.tokens(6, stream=stream)
+  how = dict(blocks=blocks, process=regime.process, solver=SOLVERS[1])
+  cache = regime.model.empty_cache(tiny.BATCH, rows, 1)
+  state = sampler.start(KEYS(), cache, plan=levels.Plan(6, 1), **how)
+  with pytest.raises(ValueError, match=sentence):
+    revision.reopen(state, mask_of(2), key_fold=7, **how)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff import build, cost, generate, likelihood, recipe
+from adiff import build, cost, generate, likelihood, recipe, room, sampler
 
 LABELS = jnp.array([2, 0, 1], jnp.int32)
 
@@ -69,6 +69,29 @@ def test_the_cached_sampler_draws_what_the_plain_one_draws(scale):
   cached = generate.make_sampler(parts)(params, keys, LABELS)[0]
   plain = generate.make_sampler(parts, trace=True)(params, keys, LABELS)[-1]
   np.testing.assert_array_equal(cached, plain)
+
+
+def test_a_prompt_is_read_by_the_cached_sampler_as_by_the_plain_one():
+  parts, params = made()
+  plan = dataclasses.replace(parts.plan, given=3)
+  x0 = jnp.array([[1, 2, 0, 0, 0, 0], [2, 2, 1, 0, 0, 0], [0, 1, 2, 0, 0, 0]], jnp.int32)
+  mask = jnp.broadcast_to(jnp.arange(6) < 3, x0.shape)
+  rows = room.rows(plan, parts.blocks)
+
+  def run(params, keys, cached):
+    denoise = recipe.conditioned(parts.recipe.network(params), {'label': LABELS})
+    how = dict(
+      blocks=parts.blocks, process=parts.process, solver=parts.solver, coords=parts.spec.coords,
+      given=x0, given_mask=mask)
+    if not cached:
+      return sampler.sample(denoise, keys, plan, **how)
+    cache = parts.model.empty_cache(3, rows, 1)
+    return sampler.sample_cached(denoise, keys, plan, cache, **how)
+
+  keys = jax.random.split(jax.random.key(5), 3)
+  plain, cached = (jax.jit(run, static_argnums=2)(params, keys, one) for one in (False, True))
+  np.testing.assert_array_equal(cached, plain)
+  np.testing.assert_array_equal(cached[:, :3], x0[:, :3])
 
 
 def test_samples_follow_the_likelihood():
