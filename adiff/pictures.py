@@ -9,7 +9,6 @@ colour, labelled axes with units, and type that stays readable when a phone shri
 import io
 
 import numpy as np
-from matplotlib import colors, figure, ticker
 from PIL import Image, ImageDraw, ImageFont
 
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
@@ -18,6 +17,7 @@ MARKERS = 'osD^vP'
 INK, FAINT = '#1c2330', '#8b94a3'
 PAPER = (58, 64, 75)     # between the cells of a grid: neither ink nor background of a picture
 MASKED = (62, 105, 152)  # a pixel without a value yet
+SEEN, UNSEEN = np.uint8([0, 114, 178]), np.uint8([233, 236, 241])  # pairs of a mask
 DPI = 200
 
 
@@ -120,6 +120,7 @@ def strip(frames, levels, *, columns=10, pad=1, scale=6, duration_ms=120, hold_m
 
 def new_axes(*, width=5.2, height=3.2, xlabel='', ylabel='', title=None):
   """A new figure and its axes in the house look; sizes in inches."""
+  from matplotlib import figure  # a second to import, for charts alone
   fig = figure.Figure(figsize=(width, height), dpi=DPI, facecolor='white', layout='constrained')
   axes = fig.add_subplot()
   axes.spines[['top', 'right']].set_visible(False)
@@ -158,8 +159,7 @@ def mask_picture(allowed, *, query_labels=None, key_labels=None, title=None):
   fig, axes = new_axes(width=min(5.2, 0.9 + 4.2 * columns / max(rows, columns)),
                     height=0.9 + 4.2 * rows / max(rows, columns),
                     xlabel='key (is read)', ylabel='query (reads)', title=title)
-  axes.imshow(allowed, cmap=colors.ListedColormap(['#e9ecf1', COLOURS[0]]), vmin=0, vmax=1,
-              interpolation='nearest')
+  axes.imshow(np.where(allowed[..., None], SEEN, UNSEEN), interpolation='nearest')
   if max(rows, columns) <= 64:
     for i in range(1, rows):
       axes.axhline(i - 0.5, color='white', linewidth=0.6)
@@ -188,8 +188,7 @@ def plan_picture(matrix, *, title=None):
   fig, axes = new_axes(height=3.8, xlabel='block', ylabel='row of the plan', title=title)
   image = axes.imshow(matrix, cmap='cividis', vmin=0, vmax=1, aspect='auto',
                       interpolation='nearest')
-  for axis in (axes.xaxis, axes.yaxis):
-    axis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=10, min_n_ticks=1))
+  axes.locator_params(integer=True, nbins=10, min_n_ticks=1)
   axes.spines[:].set_visible(False)
   bar = fig.colorbar(image, ax=axes, pad=0.02)
   bar.set_label('level t  (0 clean, 1 noise)', fontsize=10.5, color=INK)
@@ -224,8 +223,8 @@ def curves(rows, keys, *, ylabel='loss', title=None):
       y = _running_mean(y, max(5, len(x) // 40))
     axes.plot(x, y, linewidth=1.9, label=key, marker='o' if len(x) == 1 else None, **look)
   axes.grid(axis='y', color='#e3e6ec', linewidth=0.8)
-  axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=6))
-  axes.xaxis.set_major_formatter(ticker.StrMethodFormatter('{x:,.0f}'))
+  axes.locator_params(axis='x', integer=True, nbins=6)
+  axes.xaxis.set_major_formatter('{x:,.0f}')
   axes.legend(frameon=False, fontsize=9.5, labelcolor=INK)
   return fig
 
@@ -249,7 +248,7 @@ def per_block(values, intervals=None, *, ylabel='bound (nats)', title=None):
   axes.bar(np.arange(len(values)), values, width=0.78, color=COLOURS[0], yerr=error,
            error_kw={'ecolor': INK, 'elinewidth': 1.3, 'capsize': 3 if len(values) <= 32 else 0})
   axes.grid(axis='y', color='#e3e6ec', linewidth=0.8)
-  axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, nbins=12))
+  axes.locator_params(axis='x', integer=True, nbins=12)
   return fig
 
 
@@ -302,10 +301,9 @@ def quality_vs_steps(rows, *, metric='frechet', ylabel='Fréchet distance (lower
   ticks = sorted({r['nfe'] for r in ours})
   if len(ticks) <= 8:
     axes.set_xticks(ticks, labels=[f'{t:,g}' for t in ticks])
-    axes.xaxis.set_minor_locator(ticker.NullLocator())
-  axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-  axes.yaxis.set_major_formatter(ticker.StrMethodFormatter('{x:g}'))
-  axes.yaxis.set_minor_locator(ticker.NullLocator())
+  axes.locator_params(axis='y', subs=(1, 2, 5))
+  axes.yaxis.set_major_formatter('{x:g}')
+  axes.minorticks_off()
   axes.margins(0.08, 0.12)
   axes.grid(axis='y', color='#e3e6ec', linewidth=0.8)
   axes.legend(frameon=False, fontsize=9.5, labelcolor=INK, ncols=2, loc='lower left',
@@ -340,7 +338,7 @@ def png_bytes(picture):
   array of another type.
   """
   out = io.BytesIO()
-  if isinstance(picture, figure.Figure):
+  if hasattr(picture, 'savefig'):
     picture.savefig(out, format='png', metadata={'Software': None})
     return out.getvalue()
   picture = np.asarray(picture)

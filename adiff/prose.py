@@ -8,7 +8,6 @@ Fragments need the page's style sheet, `report_style.STYLE`.
 import itertools
 
 import numpy as np
-from matplotlib import ticker
 
 from adiff import pictures, report_style
 
@@ -219,7 +218,7 @@ def quality_vs_calls(rows, *, metric, ylabel, title=None) -> bytes:
   powers = range(int(np.floor(cost.min())), int(np.ceil(cost.max())) + 1)
   axes.set_xticks([2.0 ** i for i in powers],
                   labels=[f'{2 ** i:,}' if i >= 0 else f'1/{2 ** -i:,}' for i in powers])
-  axes.xaxis.set_minor_locator(ticker.NullLocator())
+  axes.minorticks_off()
   axes.set_xlim(2 ** (powers[0] - 0.3), 2 ** (powers[-1] + 0.3))
   axes.margins(y=0.12)
   axes.grid(axis='y', color='#e3e6ec', linewidth=0.8)

@@ -1,11 +1,11 @@
 """A Gaussian mixture over sequences: its law is known, to judge likelihoods and samples."""
 
 import functools
+import statistics
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import special
 
 from adiff.data import spec
 from adiff.metrics import chi_square
@@ -103,7 +103,7 @@ class Mixture(spec.Source):
     return np.log(weights) - log_norm - 0.5 * squares / std**2
 
   def _log_flat(self, flat):
-    return special.logsumexp(self._log_joint(flat), axis=1)
+    return np.logaddexp.reduce(self._log_joint(flat), axis=1)
 
   def log_prob(self, x):
     """Log density in nats, float64 [b], of x [b, N, D]."""
@@ -111,7 +111,8 @@ class Mixture(spec.Source):
 
   def posterior(self, x):
     """p(component | x), float64 [b, C], of clean x [b, N, D]."""
-    return special.softmax(self._log_joint(np.asarray(x, np.float64).reshape(len(x), -1)), axis=1)
+    joint = self._log_joint(np.asarray(x, np.float64).reshape(len(x), -1))
+    return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
 
   def _cells(self, flat):
     # Component times quartile of one projection, measured from the mean of that component.
@@ -120,7 +121,7 @@ class Mixture(spec.Source):
     direction /= np.linalg.norm(direction)
     component = np.argmax(self._log_joint(flat), 1)
     score = np.sum((flat - means[component]) * direction, 1) / std[component]
-    quartile = np.searchsorted(special.ndtri([0.25, 0.5, 0.75]), score)
+    quartile = np.searchsorted(statistics.NormalDist().quantiles(4), score)
     return np.bincount(component * 4 + quartile, minlength=4 * self.components)
 
   def law_test(self, samples):

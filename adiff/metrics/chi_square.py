@@ -1,7 +1,6 @@
-"""Chi-square tests of counts against a law. (scipy.stats would take a second to import.)"""
+"""Chi-square tests of counts against a law."""
 
 import numpy as np
-from scipy import special
 
 MIN_EXPECTED = 5.0
 
@@ -22,6 +21,7 @@ def goodness_of_fit(counts, probs):
 
 def verdict(statistic, dof) -> dict:
   """{'statistic', 'dof', 'p_value'}; raises ValueError without a degree of freedom."""
+  from scipy import special  # half a second to import, for this alone; scipy.stats takes more
   if dof < 1:
     raise ValueError('too few samples for a test of the law; pass at least a few thousand')
   return {'statistic': statistic, 'dof': dof, 'p_value': float(special.chdtrc(dof, statistic))}

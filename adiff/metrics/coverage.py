@@ -5,12 +5,12 @@ arXiv:1904.06991. Density and coverage, robust to outliers: Naeem et al. 2020, a
 """
 
 import numpy as np
-from scipy.spatial import distance
 
 _CHUNK = 512
 
 
 def _radii(points, k):
+  from scipy.spatial import distance  # half a second to import, for this alone
   radii = [np.partition(distance.cdist(points[i:i + _CHUNK], points), k, axis=1)[:, k]
            for i in range(0, len(points), _CHUNK)]
   return np.concatenate(radii)  # Rank 0 is the point itself.
@@ -18,6 +18,7 @@ def _radii(points, k):
 
 def _balls(points, centres, radii):
   """(balls that hold each point [n], whether each ball holds a point [m])."""
+  from scipy.spatial import distance  # half a second to import, for this alone
   inside, hit = [], np.zeros(len(centres), bool)
   for i in range(0, len(points), _CHUNK):
     within = distance.cdist(points[i:i + _CHUNK], centres) <= radii

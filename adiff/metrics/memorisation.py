@@ -1,7 +1,6 @@
 """Memorisation: are samples closer to the training set than fresh real examples are?"""
 
 import numpy as np
-from scipy.spatial import distance
 
 _CHUNK = 512
 
@@ -11,6 +10,7 @@ def nearest(samples, train):
 
   samples [n, ...] and train [m, ...] are flattened; integer images are compared as numbers.
   """
+  from scipy.spatial import distance  # half a second to import, for this alone
   samples = np.asarray(samples, np.float64).reshape(len(samples), -1)
   train = np.asarray(train, np.float64).reshape(len(train), -1)
   index, gaps = [], []

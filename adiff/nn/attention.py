@@ -8,6 +8,7 @@ kernel does the same where all slots are known.
 """
 
 import functools
+from typing import Any
 
 import flax.struct
 import jax
@@ -16,7 +17,6 @@ import numpy as np
 
 from adiff import blocks as blocks_lib
 from adiff import mask
-from adiff.nn import splash as splash_lib
 
 # Queries of at most this many groups a stream share their keys: more save scores, fewer save calls.
 GROUPS = 8
@@ -30,12 +30,12 @@ class Seen:
 
   tiles: ((first query, last query), ((piece, first key, last key), ...)) of every group of queries;
   ends are exclusive. masks: bool [(B,) Q, K] of every rectangle, None where all of it is seen.
-  splash: takes the place of both on a TPU.
+  splash: a splash.Splash, takes the place of both on a TPU.
   """
 
   tiles: tuple = flax.struct.field(pytree_node=False)
   masks: tuple
-  splash: splash_lib.Splash | None = None
+  splash: Any = None
 
 
 def visible(q: blocks_lib.Slots, pieces, reach=None, sinks=0, *, splash=None) -> Seen:
@@ -52,7 +52,8 @@ def visible(q: blocks_lib.Slots, pieces, reach=None, sinks=0, *, splash=None) ->
   kernel = None
   if splash and len(pieces) == 1 and q_fixed is not None and fixed[0] is not None:
     segments = None if known else (q.segment, pieces[0].segment)
-    kernel = splash_lib.make(
+    from adiff.nn import splash as splash_kernel  # Pallas takes half a second to import
+    kernel = splash_kernel.make(
       mask.attend(q_fixed, fixed[0], reach, sinks), segments=segments, **splash
     )
   all_rows = ((0, q.block.shape[-1]),)
@@ -133,7 +134,7 @@ def attention(q, pieces, seen: Seen):
   q, pieces = heads_first(q), jax.tree.map(heads_first, pieces)
   if seen.splash is None:
     return heads_first(_rectangles(q, pieces, seen))
-  on_tpu = lambda q, pieces, seen: splash_lib.attention(q, *pieces[0], seen.splash)
+  on_tpu = lambda q, pieces, seen: seen.splash(q, *pieces[0])
   return heads_first(
     jax.lax.platform_dependent(q, pieces, seen, tpu=on_tpu, default=_rectangles)
   )

@@ -24,6 +24,26 @@ class Splash(NamedTuple):
   kernel: Any
   segments: tuple | None
 
+  def __call__(self, q, k, v):
+    """softmax(q k / sqrt(D)) v under the mask: [B, H, S, D] each -> [B, H, Q, D]."""
+    batch, _, num_queries, dim = q.shape
+    pad = lambda leaf: jnp.pad(
+      leaf, ((0, 0), (0, 0), (0, _padded(leaf.shape[2]) - leaf.shape[2]), (0, 0))
+    )
+    arguments = pad(q * dim**-0.5), pad(k), pad(v)
+    if self.segments is not None:
+      ids = (jnp.broadcast_to(one, (batch, one.shape[-1])) for one in self.segments)
+      # What pads has the first key's segment: queries that pad see that key alone.
+      first = self.segments[1][..., :1]
+      ids = [
+        jnp.concatenate(
+          [one, jnp.broadcast_to(first, (batch, _padded(one.shape[1]) - one.shape[1]))], axis=1
+        )
+        for one in ids
+      ]
+      arguments += (splash_attention_kernel.SegmentIds(*ids),)
+    return jax.vmap(self.kernel)(*arguments)[:, :, :num_queries].astype(q.dtype)
+
 
 def make(allowed, heads, segments=None, *, interpret=False) -> Splash:
   """Of a host mask [Q, K]. interpret: runs anywhere, slowly."""
@@ -41,27 +61,6 @@ def make(allowed, heads, segments=None, *, interpret=False) -> Splash:
     head_shards=1, q_seq_shards=1, interpret=interpret,
   )
   return Splash(kernel, segments)
-
-
-def attention(q, k, v, splash: Splash):
-  """softmax(q k / sqrt(D)) v under the mask: [B, H, S, D] each -> [B, H, Q, D]."""
-  batch, _, num_queries, dim = q.shape
-  pad = lambda leaf: jnp.pad(
-    leaf, ((0, 0), (0, 0), (0, _padded(leaf.shape[2]) - leaf.shape[2]), (0, 0))
-  )
-  arguments = pad(q * dim**-0.5), pad(k), pad(v)
-  if splash.segments is not None:
-    ids = (jnp.broadcast_to(one, (batch, one.shape[-1])) for one in splash.segments)
-    # What pads has the first key's segment: queries that pad see that key alone.
-    first = splash.segments[1][..., :1]
-    ids = [
-      jnp.concatenate(
-        [one, jnp.broadcast_to(first, (batch, _padded(one.shape[1]) - one.shape[1]))], axis=1
-      )
-      for one in ids
-    ]
-    arguments += (splash_attention_kernel.SegmentIds(*ids),)
-  return jax.vmap(splash.kernel)(*arguments)[:, :, :num_queries].astype(q.dtype)
 
 
 def _padded(size) -> int:

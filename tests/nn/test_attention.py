@@ -7,7 +7,7 @@ import pytest
 
 from adiff import blocks as blocks_lib
 from adiff import mask
-from adiff.nn import attention, splash
+from adiff.nn import attention
 
 GEOMETRIES = {
   'whole': blocks_lib.whole(160),
@@ -53,7 +53,7 @@ def check(slots, reach=None, sinks=0, batch=1):
 
 def by_splash(q, k, v, kernel):
   heads_first = lambda leaf: jnp.swapaxes(leaf, 1, 2)
-  return heads_first(splash.attention(*map(heads_first, (q, k, v)), kernel))
+  return heads_first(kernel(*map(heads_first, (q, k, v))))
 
 
 def same_as_the_definition(slots, seen, allowed, batch=1, f=kernel):
