@@ -13,7 +13,8 @@ KEYS = (  # what is read, besides optim, whose keys optim.make names
   *('train.block_sizes', 'train.random_length', 'train.complementary', 'train.next_token'),
   *('train.log_every', 'train.eval_every', 'train.checkpoint_every', 'train.keep'),
   *('eval', 'eval.split', 'eval.batch_size', 'eval.examples', 'eval.samples', 'eval.num'),
-  *('eval.steps', 'eval.samplers', 'eval.features', 'mesh', 'mesh.data', 'mesh.fsdp'),
+  *('eval.steps', 'eval.samplers', 'eval.features', 'mesh'),
+  *('mesh.data', 'mesh.fsdp', 'mesh.tensor', 'mesh.sequence'),
 )
 
 

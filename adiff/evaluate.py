@@ -17,6 +17,7 @@ from adiff import (
   likelihood,
   logs,
   pictures,
+  processes,
   recipe,
   report,
   sharding,
@@ -31,7 +32,7 @@ class Bound:
 
   def __init__(self, parts: build.Parts, mesh):
     self._parts, self._mesh = parts, mesh
-    self._size = -(-parts.config.eval.batch_size // mesh.size) * mesh.size
+    self._size = sharding.round_up(mesh, parts.config.eval.batch_size)
     one = lambda params, key, batch: likelihood.bound(
       recipe.conditioned(
         parts.recipe.network(params),
@@ -46,28 +47,32 @@ class Bound:
       known=batch['weight'] == 0 if 'weight' in batch else None,
       documents=recipe.documents_of(batch),
     )
-    self._one = jax.jit(one)
+    self._one = jax.jit(one, out_shardings=sharding.replicated(mesh))
 
   def samples(self, params, *, samples, progress=False):
     """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
     parts, config = self._parts, self._parts.config
-    limit = config.eval.examples or parts.source.size(config.eval.split)
+    size = parts.source.size(config.eval.split)
+    limit = min(config.eval.examples or size, size)
     nats, level = [], []
-    rows = batches.once(parts.source, config.eval.split, self._size, parts.blocks.order)
-    total = -(-min(limit, parts.source.size(config.eval.split)) // self._size)
+    rows = batches.once(
+      parts.source, config.eval.split, self._size, parts.blocks.order,
+      rows=sharding.local_rows(self._mesh, self._size),
+    )
+    total = -(-limit // self._size)
     for index, batch in tqdm.tqdm(
       zip(range(total), rows), total=total, desc='bound', disable=not progress, leave=False
     ):
-      keep = batch.pop('mask')
-      batch = sharding.put_batch(self._mesh, batch)
+      del batch['mask']  # what fills up the last batch comes last
+      batch = sharding.put_batch(self._mesh, batch, self._size)
       drawn = [
         self._one(
           params, jax.random.fold_in(state.stream(config.seed, 'bound', index), sample), batch
         )
         for sample in range(samples)
       ]
-      nats.append(np.stack([np.asarray(n) for n, _ in drawn], 1)[keep])
-      level.append(np.stack([np.asarray(t) for _, t in drawn], 1)[keep])
+      nats.append(np.stack([np.asarray(n) for n, _ in drawn], 1))
+      level.append(np.stack([np.asarray(t) for _, t in drawn], 1))
     return tuple(np.concatenate(leaf)[:limit] for leaf in (nats, level))
 
   def __call__(self, params, *, samples, progress=False) -> dict:
@@ -149,6 +154,13 @@ def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) 
     fragments = judge_text.judge(
       parts, params, mesh, found, shown, workdir=workdir, progress=progress
     )
+  processes.agree(lambda: _write(workdir, found, shown, fragments))
+  found['report'] = os.path.join(workdir, report.FILE)
+  return found
+
+
+def _write(workdir, found, shown, fragments):
+  """The files of an evaluation."""
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
   shown.update(pictures.charts(found, rows) | _curves(rows))
   folder = os.path.join(workdir, 'pictures')
@@ -160,8 +172,7 @@ def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) 
   with open(os.path.join(workdir, 'eval.json.tmp'), 'w') as file:
     json.dump(found, file, indent=1)
   os.replace(os.path.join(workdir, 'eval.json.tmp'), os.path.join(workdir, 'eval.json'))
-  found['report'] = str(report.write(workdir, found, shown, fragments))
-  return found
+  report.write(workdir, found, shown, fragments)
 
 
 def _curves(rows):
@@ -218,7 +229,8 @@ def _judge_images(parts, params, mesh, found, shown, progress):
   shown['samples'] = pictures.png_bytes(
     pictures.grid(images[:count], levels, columns=columns, scale=scale, labels=names)
   )
-  shown['strip'] = pictures.strip(_frames(parts, params), levels, columns=columns, scale=scale)
+  frames = _frames(parts, params, mesh)
+  shown['strip'] = pictures.strip(frames, levels, columns=columns, scale=scale)
   if not config.eval.features:
     found['generators'] = [row for _, _, row in drawn.values()]
     return
@@ -274,10 +286,10 @@ def _judge_images(parts, params, mesh, found, shown, progress):
   )
 
 
-def _frames(parts, params, num=10):
+def _frames(parts, params, mesh, num=10):
   """[R, num, H, W, C]: what the walk looks like; masked tokens are -1."""
   labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
-  rows = generate.make_sampler(parts, trace=True)(
+  rows = generate.make_sampler(parts, mesh=mesh, trace=True)(
     params, generate.example_keys(parts.config.seed, 0, num), labels
   )
   rows = generate.to_raster(parts, np.asarray(rows))

@@ -23,9 +23,9 @@ from adiff import (
 )
 
 
-def make_sampler(parts: build.Parts, plan=None, *, trace=False):
+def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False):
   """(params, keys [B], labels [B]) -> (x0 [B, N, ..] in block order, network calls [B]), jitted;
-  trace: -> x after every row [R, B, N, ..], uncached."""
+  trace: -> x after every row [R, B, N, ..], uncached. mesh: every device gets the whole result."""
   plan = plan or parts.plan
   model, blocks, guided = parts.model, parts.blocks, parts.config.guidance.scale != 1
   how = dict(blocks=blocks, process=parts.process, solver=parts.solver)
@@ -48,7 +48,7 @@ def make_sampler(parts: build.Parts, plan=None, *, trace=False):
       now = sampler.walk(denoise, now, [windows], coords=parts.spec.coords, **how)
     return now.x, now.calls
 
-  return jax.jit(run)
+  return jax.jit(run, out_shardings=mesh and sharding.replicated(mesh))
 
 
 def branches(parts: build.Parts) -> int:
@@ -101,18 +101,20 @@ class Sampler:
     self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None
   ):
     """labels: int32 [num], one an example and used in a circle; None: balanced."""
-    self._parts, self._seed, self._given = parts, seed, labels
-    self.size = -(-batch_size // mesh.size) * mesh.size
-    self._put = lambda tree: jax.device_put(tree, sharding.batch_sharding(mesh))
+    self._parts, self._given = parts, labels
+    self.size, self._mesh = sharding.round_up(mesh, batch_size), mesh
+    spread = sharding.batch_sharding(mesh)
+    self._keys = jax.jit(lambda at: example_keys(seed, at, self.size), out_shardings=spread)
     self._params = params
     first = self._inputs(0)
-    traced = make_sampler(parts, plan).trace(params, *first)
+    traced = make_sampler(parts, plan, mesh=mesh).trace(params, *first)
     self.cost = _rollout(parts, self.size, plan, True, traced.jaxpr)
     self._run = traced.lower().compile()
 
   def _inputs(self, start):
-    labels = self._labels(start, self.size)
-    return self._put((example_keys(self._seed, start, self.size), labels))
+    local = sharding.local_rows(self._mesh, self.size)
+    labels = self._labels(start, self.size)[local]
+    return self._keys(np.int32(start)), sharding.put_batch(self._mesh, labels, self.size)
 
   def _labels(self, start, num):
     if self._given is None:

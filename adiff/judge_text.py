@@ -40,7 +40,7 @@ def judge(parts: build.Parts, params, mesh, found, shown, *, workdir, progress):
     )
   return (
     ('Samples', prose.samples(_texts(source, tokens[:6]))),
-    ('Which token was revealed when', _strip(parts, params)),
+    ('Which token was revealed when', _strip(parts, params, mesh)),
   )
 
 
@@ -134,10 +134,10 @@ def _scores(parts, tokens, row, reference) -> dict:
   }
 
 
-def _strip(parts, params) -> str:
+def _strip(parts, params, mesh) -> str:
   """One sample, each token coloured by the step that revealed it."""
   label = np.full(1, -1, np.int32)
-  walk = generate.make_sampler(parts, trace=True)
+  walk = generate.make_sampler(parts, mesh=mesh, trace=True)
   rows = np.asarray(walk(params, generate.example_keys(parts.config.seed, 0, 1), label))[:, 0]
   hidden = rows == getattr(parts.process, 'mask_id', -1)
   changed = np.concatenate([np.ones((1, rows.shape[1]), bool), rows[1:] != rows[:-1]])

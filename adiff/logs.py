@@ -161,6 +161,28 @@ class Logs:
     return speed
 
 
+class Silent:
+  """The Logs of every process but the first."""
+
+  def __init__(self, *arguments, **how):
+    del arguments, how
+
+  def tick(self, step, loss):
+    pass
+
+  def write(self, step, scalars):
+    pass
+
+  def pause(self):
+    pass
+
+  def images(self, step, name, image):
+    pass
+
+  def close(self):
+    pass
+
+
 class _Board:
   """A TensorBoard event file, written at once.
 

@@ -42,17 +42,18 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False):
     # Each of k masked tokens counts B / k, so the mean over tokens is the mean of masked ones.
     return parts.process.bound(blocks.unpack(out), x0, xt, t).mean(1)
 
-  one = jax.jit(nats)
+  one = jax.jit(nats, out_shardings=sharding.replicated(mesh))
   numbers = np.unique(np.rint(np.linspace(1, size, min(size, MOST))).astype(int))
-  batch_size = -(-config.eval.batch_size // mesh.size) * mesh.size
+  batch_size = sharding.round_up(mesh, config.eval.batch_size)
+  local = sharding.local_rows(mesh, batch_size)
   order, split = list(parts.blocks.order), config.eval.split
   found = []
   starts = range(rows.start, rows.stop, batch_size)
   for first in tqdm.tqdm(starts, desc='loss profile', disable=not progress, leave=False):
     index = np.minimum(np.arange(first, first + batch_size), rows.stop - 1)
-    batch = parts.source.rows(split, index)
+    batch = parts.source.rows(split, index[local])
     batch = sharding.put_batch(
-      mesh, {'tokens': batch['tokens'][:, order], 'label': batch['label']}
+      mesh, {'tokens': batch['tokens'][:, order], 'label': batch['label']}, batch_size
     )
     key = state.stream(config.seed, 'plans', first)
     drawn = [

@@ -86,6 +86,10 @@ _BATCH = flags.DEFINE_integer(
 _PROFILE = flags.DEFINE_integer(
   'profile', 0, 'train: write a trace of this many steps to WORKDIR/profile.', lower_bound=0
 )
+_PROCESSES = flags.DEFINE_string(
+  'processes', None, 'train and eval: run as one of several processes: auto where JAX can ask the '
+  'cluster (TPU pods, Slurm), else INDEX/COUNT@HOST:PORT of the first process.'
+)
 _REFUSALS = (  # what absl and ml_collections raise for a mistake in a flag or a config
   *(flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, ImportError),
   SyntaxError,
@@ -96,10 +100,24 @@ _HELP = {'--help', '-help', '-h', '--helpfull', '--helpshort'}
 def run() -> int:
   """One call of the binary, flags parsed; returns its exit code."""
   # After --help, which needs none of them.
-  from adiff import arrange, build, checkpoint, evaluate, generate, sharding, train, workdirs
+  from adiff import (
+    arrange,
+    build,
+    checkpoint,
+    evaluate,
+    generate,
+    processes,
+    sharding,
+    train,
+    workdirs,
+  )
 
   if not _WORKDIR.value:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
+  if _PROCESSES.value:
+    if _MODE.value not in ('train', 'eval'):
+      raise ValueError(f'--mode={_MODE.value} runs in one process; leave --processes away')
+    processes.start(_PROCESSES.value)
   if _MODE.value == 'train':
     if _CONFIG.value is None:
       raise ValueError('--config is missing; write for example --config=configs/digits.py')
@@ -110,7 +128,7 @@ def run() -> int:
   config = arrange.arrange(workdirs.load(_WORKDIR.value, _SET.value), _WORKDIR.value, **how)
   parts = build.build(config)
   workdirs.check_contract(_WORKDIR.value, parts.contract)
-  mesh = sharding.make_mesh(config.mesh.data, config.mesh.fsdp)
+  mesh = sharding.make_mesh(**config.mesh)
   import jax
 
   abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
@@ -121,8 +139,11 @@ def run() -> int:
   )
   step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
   if _MODE.value == 'eval':
-    found = evaluate.evaluate(parts, params, _WORKDIR.value, step=step, mesh=mesh)
-    print(
+    with jax.set_mesh(mesh):
+      found = evaluate.evaluate(
+        parts, params, _WORKDIR.value, step=step, mesh=mesh, progress=processes.first()
+      )
+    processes.say(
       f'{config.eval.split} bound {found["bound"]["nats"]:.3f} +- {found["bound"]["ci95"]:.3f} '
       f'nats; {found["report"]}'
     )

@@ -14,6 +14,7 @@ import pathlib
 
 from adiff import prose, report_style
 
+FILE = 'report.html'
 # Columns of the quality table: key, heading, what is better, what it means.
 METRICS = (
     ('frechet', 'Fréchet', 'low', 'Distance between the feature statistics of the samples and of '
@@ -232,7 +233,7 @@ def write(workdir, report, pictures, fragments=()):
   ValueError without a title or for bytes of another kind, OSError where the folder cannot be
   written.
   """
-  path = pathlib.Path(workdir) / 'report.html'
+  path = pathlib.Path(workdir) / FILE
   text = page(report, pictures, fragments)
   path.parent.mkdir(parents=True, exist_ok=True)
   draft = path.with_name(f'.{path.name}.{os.getpid()}')

@@ -1,92 +1,155 @@
-"""One mesh everywhere, axes ('data', 'fsdp'), and rules that look at shapes only.
+"""One mesh everywhere, and the rules that place arrays on it; activations: nn/layout.py.
 
-The batch is split over both axes. Parameters and optimiser state are replicated over 'data' and
-split over 'fsdp' (Rajbhandari et al. 2020, arXiv:1910.02054); the compiler inserts the collectives.
+The batch is split over `data` and `fsdp`. Parameters and optimiser state are replicated over `data`
+and `sequence`, split over `fsdp` by shape (Rajbhandari et al. 2020, arXiv:1910.02054) and over
+`tensor` by name; the compiler inserts the collectives.
 """
 
+import math
+
 import jax
-import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-AXES = ('data', 'fsdp')
+from adiff.nn import layout
+
+# What a parameter's path ends with, and which of its dimensions `tensor` splits.
+TENSOR = {
+  'qkv/kernel': -2,  # [W, 3, H, D]
+  'attention_out/kernel': -3,  # [H, D, W]
+  'mlp_in/kernel': -1,  # [W, 2, F]
+  'mlp_out/kernel': -2,  # [F, W]
+}
+STACKED = 'layers'  # parameters below are [layers, ...]: each device needs a part of every layer
 
 
-def make_mesh(data: int = -1, fsdp: int = 1, *, devices=None) -> jax.sharding.Mesh:
-  """Returns the mesh [data, fsdp] over all devices; -1 for one of the two means "what is left".
+def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None) -> jax.sharding.Mesh:
+  """The mesh [data, fsdp, tensor, sequence] over all devices; -1, once, for "what is left".
 
   Axes are of type Auto: the compiler propagates shardings. (The default of `jax.make_mesh`,
   Explicit, rejects embeddings and sharded matrix products.)
 
-  Raises ValueError when data * fsdp is not the number of devices.
+  Raises ValueError when the product of the sizes is not the number of devices.
   """
   devices = jax.devices() if devices is None else devices
-  count = len(devices)
-  sizes = [data, fsdp]
-  if any(size != -1 and size < 1 for size in sizes) or sizes == [-1, -1]:
-    raise ValueError(
-      f'mesh.data is {data} and mesh.fsdp is {fsdp}; use positive sizes, and -1 at most once.'
-    )
+  count, sizes = len(devices), [data, fsdp, tensor, sequence]
+  told = ', '.join(f'mesh.{axis}={size}' for axis, size in zip(layout.AXES, sizes, strict=True))
+  if any(size != -1 and size < 1 for size in sizes) or sizes.count(-1) > 1:
+    raise ValueError(f'{told}: use positive sizes, and -1 at most once.')
   if -1 in sizes:
-    known = -data * fsdp  # One of the two is -1, so this is the other.
-    sizes[sizes.index(-1)] = count // known
-  if sizes[0] * sizes[1] != count:
+    sizes[sizes.index(-1)] = count // -math.prod(sizes)
+  if math.prod(sizes) != count:
     raise ValueError(
-      f'mesh.data={data} and mesh.fsdp={fsdp} do not fit {count} devices; choose sizes whose '
-      f'product is {count}, for example mesh.data=-1 and mesh.fsdp=1.'
+      f'{told} do not fit {count} devices; choose sizes whose product is {count}, for example '
+      'mesh.data=-1 and 1 for the others.'
     )
-  return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
+  kinds = (AxisType.Auto,) * len(sizes)
+  return jax.make_mesh(tuple(sizes), layout.AXES, axis_types=kinds, devices=devices)
+
+
+def check_fits(mesh, *, heads, batch_size, num_slots):
+  """Raises ValueError where heads, the rows of a batch or the slots of a row cannot be split
+  evenly over the mesh."""
+  groups = mesh.shape['tensor'] * mesh.shape['sequence']
+  if heads % groups:
+    raise ValueError(
+      f'model.heads={heads} cannot be split over mesh.tensor={mesh.shape["tensor"]} times '
+      f'mesh.sequence={mesh.shape["sequence"]}; write a multiple of {groups}'
+    )
+  if num_slots % mesh.shape['sequence']:
+    raise ValueError(
+      f'the {num_slots} slots of a row cannot be split over mesh.sequence='
+      f'{mesh.shape["sequence"]}; make the block size a multiple of it'
+    )
+  if batch_size % rows(mesh):
+    raise ValueError(
+      f'train.batch_size={batch_size} cannot be split over {rows(mesh)} devices; write a multiple '
+      f'of {rows(mesh)}'
+    )
+
+
+def rows(mesh) -> int:
+  """Parts into which a batch is split."""
+  return math.prod(mesh.shape[axis] for axis in layout.ROWS)
+
+
+def round_up(mesh, batch_size) -> int:
+  """The next batch size that can be split."""
+  return -(-batch_size // rows(mesh)) * rows(mesh)
 
 
 def replicated(mesh) -> NamedSharding:
-  """Returns the sharding of a whole copy on every device."""
+  """The sharding of a whole copy on every device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh) -> NamedSharding:
-  """Returns the sharding of arrays [B, ...] whose rows are split over all devices."""
-  return NamedSharding(mesh, PartitionSpec(AXES))
+  """The sharding of arrays [B, ...] whose rows are split."""
+  return NamedSharding(mesh, PartitionSpec(layout.ROWS))
 
 
 def state_shardings(mesh, abstract_state, *, min_size: int = 2**16):
-  """Returns a tree of shardings for a tree of arrays or `jax.ShapeDtypeStruct`.
+  """A tree of shardings for a tree of arrays or `jax.ShapeDtypeStruct`.
 
-  A leaf of at least min_size elements is split over 'fsdp' along its largest divisible axis (the
-  last one among equals); smaller leaves are replicated, as moving them costs more than it saves.
+  A leaf of at least min_size elements is split over `fsdp` along its largest dimension that
+  divides and that `tensor` leaves whole (the last one among equals); smaller leaves are not, as
+  moving them costs more than it saves.
   """
-  parts = mesh.shape['fsdp']
 
-  def rule(leaf):
-    axes = [axis for axis, size in enumerate(leaf.shape) if size % parts == 0 and size > 0]
-    if parts == 1 or not axes or np.prod(leaf.shape, dtype=np.int64) < min_size:
-      return replicated(mesh)
-    largest = max(axes, key=lambda axis: (leaf.shape[axis], axis))
-    spec = [None] * largest + ['fsdp']
+  def rule(path, leaf):
+    name, shape = path_name(path), leaf.shape
+    spec = [None] * len(shape)
+    for end, dimension in TENSOR.items():
+      if mesh.shape['tensor'] > 1 and name.endswith(end):
+        spec[dimension] = 'tensor'
+    parts, first = mesh.shape['fsdp'], int(STACKED in name.split('/'))
+    free = [axis for axis in range(first, len(shape))
+            if spec[axis] is None and shape[axis] and shape[axis] % parts == 0]
+    if parts > 1 and free and math.prod(shape) >= min_size:
+      spec[max(free, key=lambda axis: (shape[axis], axis))] = 'fsdp'
+    while spec and spec[-1] is None:
+      spec.pop()
     return NamedSharding(mesh, PartitionSpec(*spec))
 
-  return jax.tree.map(rule, abstract_state)
+  return jax.tree_util.tree_map_with_path(rule, abstract_state)
 
 
-def put_batch(mesh, batch):
-  """Turns a tree of numpy arrays, this process's rows of the batch, into global arrays [B, ...].
+def path_name(path) -> str:
+  """'params/layers/qkv/kernel' of a path in a tree."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')
+
+
+def local_rows(mesh, batch_size) -> slice:
+  """The rows of a global batch that this process's devices need, as `Batches.rows`."""
+  found = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
+  starts, stops, _ = zip(*(span.indices(batch_size) for span, in found), strict=True)
+  return slice(min(starts), max(stops))
+
+
+def put_batch(mesh, batch, batch_size):
+  """Turns a tree of numpy arrays, this process's `local_rows` of a batch of batch_size rows, into
+  global arrays [B, ...].
 
   Raises ValueError when the global batch cannot be split evenly over the devices.
   """
-  rows = {leaf.shape[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves(batch)}
-  local = mesh.size // jax.process_count()
-  for count in rows:
-    if count == 0 or count % local:
-      raise ValueError(
-        f'a batch of {count * jax.process_count()} rows cannot be split over {mesh.size} devices; '
-        f'set batch_size to a multiple of {mesh.size}.'
-      )
-  sharding = batch_sharding(mesh)
-  return jax.tree.map(
-    lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch
-  )
+  if batch_size % rows(mesh):
+    raise ValueError(
+      f'a batch of {batch_size} rows cannot be split over {rows(mesh)} devices; set batch_size to '
+      f'a multiple of {rows(mesh)}.'
+    )
+  sharding, first = batch_sharding(mesh), local_rows(mesh, batch_size).start
+
+  def put(leaf):
+    def piece(index):
+      start, stop, _ = index[0].indices(batch_size)
+      return leaf[start - first:stop - first]
+
+    return jax.make_array_from_callback((batch_size, *leaf.shape[1:]), sharding, piece)
+
+  return jax.tree.map(put, batch)
 
 
 def born(fn, shardings, *args):
-  """Returns fn(*args) compiled so that every result is created in its final sharding.
+  """fn(*args), compiled so that every result is created in its final sharding.
 
   The state of a large model never exists unsharded on one device.
   """

@@ -25,6 +25,7 @@ from adiff import (
   logs,
   optim,
   pictures,
+  processes,
   sharding,
   workdirs,
 )
@@ -42,23 +43,24 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
   longer finite.
   """
   with _handlers((signal.SIGTERM,), _exit_unfinished):
-    return _train(config, workdir, profile, progress)
-
-
-def _train(config, workdir, profile, progress):
-  """The story itself."""
-  # ---- Parts, workdir, mesh -------------------------------------------------------------------
-  parts = build.build(config)
-  judge_text.samplers(parts)  # a mistake there would show only after training
-  mesh = sharding.make_mesh(config.mesh.data, config.mesh.fsdp)
-  if config.train.batch_size % mesh.size:
-    raise ValueError(
-      f'train.batch_size={config.train.batch_size} cannot be split over {mesh.size} devices; '
-      f'write a multiple of {mesh.size}'
+    parts = build.build(config)
+    judge_text.samplers(parts)  # a mistake there would show only after training
+    mesh = sharding.make_mesh(**config.mesh)
+    sharding.check_fits(
+      mesh, heads=config.model.heads, batch_size=config.train.batch_size,
+      num_slots=parts.blocks.num_slots,
     )
+    with jax.set_mesh(mesh):
+      return _train(parts, mesh, workdir, profile, progress and processes.first())
+
+
+def _train(parts, mesh, workdir, profile, progress):
+  """The story itself."""
+  # ---- Workdir --------------------------------------------------------------------------------
+  config = parts.config
   if config.init_from and checkpoint.latest_step(workdir) is None:
     _check_init_from(config.init_from)
-  workdirs.claim(workdir, config, parts.contract)
+  processes.agree(lambda: workdirs.claim(workdir, config, parts.contract))
   keeper = checkpoint.Checkpoints(workdir, keep=config.train.keep, best='nats')
 
   # ---- State: restored, or born sharded ---------------------------------------------------------
@@ -71,7 +73,7 @@ def _train(config, workdir, profile, progress):
   restored = keeper.restore(placed)
   if restored is not None:
     start, state = restored
-    print(f'resuming {workdir} at step {start} of {config.train.steps}')
+    processes.say(f'resuming {workdir} at step {start} of {config.train.steps}')
   else:
     start, state = 0, sharding.born(parts.recipe.init, shardings, key_init)
     if config.init_from:
@@ -79,7 +81,8 @@ def _train(config, workdir, profile, progress):
 
   # ---- Data, update, logs -----------------------------------------------------------------------
   source = batches.Batches(
-    parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order
+    parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
+    rows=sharding.local_rows(mesh, config.train.batch_size),
   )
   key_train = state_lib.stream(config.seed, 'train')
   update = jax.jit(
@@ -87,17 +90,17 @@ def _train(config, workdir, profile, progress):
       state, batch, jax.random.fold_in(key_train, state.step)
     ),
     donate_argnums=0,
-    out_shardings=(shardings, None),
+    out_shardings=(shardings, sharding.replicated(mesh)),
   )
   learning_rate = optim.make(**dict(config.optim), total_steps=config.train.steps)[1]
-  log = logs.Logs(
+  log = (logs.Logs if processes.first() else logs.Silent)(
     workdir, total_steps=config.train.steps, start_step=start, progress=progress,
     tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
     flops_per_step=cost.step(parts).flops,
     peak_flops=logs.matmul_rate() * (mesh.size if jax.default_backend() != 'cpu' else 1),
   )
   measure = evaluate.Bound(parts, mesh)
-  preview = _preview(parts)
+  preview = _preview(parts, mesh)
 
   # ---- The loop ---------------------------------------------------------------------------------
   # (step, finite) since the loss was last looked at; checked before anything is saved
@@ -112,12 +115,13 @@ def _train(config, workdir, profile, progress):
       if step >= config.train.steps:  # a checkpoint may lie beyond the end
         break
       trace(step - start)
-      state, scalars = update(state, sharding.put_batch(mesh, batch))
+      state, scalars = update(state, sharding.put_batch(mesh, batch, config.train.batch_size))
       unchecked.append((step, scalars.pop('finite')))
       done = step + 1
       last, saving = done == config.train.steps, done % config.train.checkpoint_every == 0
+      stopping = bool(stop) or processes.preempted(done)
       log.tick(done, scalars['loss'])
-      if done % config.train.log_every == 0 or last or saving or stop:
+      if done % config.train.log_every == 0 or last or saving or stopping:
         _check_finite(unchecked, keeper)
       if done % config.train.log_every == 0 or last:
         log.write(done, {**scalars, 'learning_rate': learning_rate(jnp.int32(step))})
@@ -127,13 +131,13 @@ def _train(config, workdir, profile, progress):
         log.write(done, {'test/nats': found['nats'], 'test/per_block': found['per_block']})
         for name, image in preview(state.ema).items():
           log.images(done, name, image)
-      if last or saving or stop:
+      if last or saving or stopping:
         keeper.save(done, state, found and {'nats': found['nats']})
       if found or saving:
         log.pause()
-      if stop and not last:
+      if stopping and not last:
         keeper.wait()
-        print(f'stopped by a signal; step {done} is saved, run the same command again')
+        processes.say(f'stopped by a signal; step {done} is saved, run the same command again')
         return UNFINISHED
 
   # ---- The report -------------------------------------------------------------------------------
@@ -141,7 +145,7 @@ def _train(config, workdir, profile, progress):
     parts, state.ema, workdir, step=config.train.steps, mesh=mesh, progress=progress
   )
   bound = report['bound']
-  print(
+  processes.say(
     f'{config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats an example; '
     f'report: {report["report"]}'
   )
@@ -169,9 +173,9 @@ def init_from(workdir, state):
 
   params = jax.tree_util.tree_map_with_path(pick, state.params)
   unused = sorted(set(old) - set(flat(state.params)))
-  print(f'init_from {workdir} at step {step}: {taken} arrays taken')
+  processes.say(f'init_from {workdir} at step {step}: {taken} arrays taken')
   for line in [f'new: {name}' for name in fresh] + [f'not used: {name}' for name in unused]:
-    print(f'  {line}')
+    processes.say(f'  {line}')
   if not taken:
     raise ValueError(
       f'config.init_from={workdir}: no parameter has the name and shape of this model; use the '
@@ -205,11 +209,11 @@ def _check_finite(unchecked, keeper):
     )
 
 
-def _preview(parts):
+def _preview(parts, mesh):
   """params -> {name: picture}: a few samples on the way, of image sets."""
   if not parts.spec.image_levels:
     return lambda params: {}
-  num, run = 20, generate.make_sampler(parts)
+  num, run = 20, generate.make_sampler(parts, mesh=mesh)
   labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
   keys = generate.example_keys(parts.config.seed, 0, num)
 
@@ -224,7 +228,8 @@ def _preview(parts):
 
 @contextlib.contextmanager
 def _handlers(names, handler):
-  """Installs a signal handler for a while."""
+  """Installs a signal handler for a while; of several processes JAX's own listens, see `processes`."""
+  names = names if jax.process_count() == 1 else ()
   before = {name: signal.signal(name, handler) for name in names}
   try:
     yield

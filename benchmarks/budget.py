@@ -127,7 +127,7 @@ def main():
     parts, step, params = read(options.workdir)
   except (ValueError, OSError) as error:
     parser.exit(2, f'adiff: {" ".join(str(error).split())}\n')
-  config, mesh = parts.config, sharding.make_mesh(-1, 1)
+  config, mesh = parts.config, sharding.make_mesh()
   num = parts.source.size(config.eval.split)
   num = min(config.eval.examples or num, num)
   rows, how = range(num // 2, num), dict(samples=options.samples, progress=True)

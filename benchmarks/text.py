@@ -62,7 +62,7 @@ def run(options, row, seed, flops):
     lambda s, b: recipe.update(s, b, jax.random.fold_in(key, s.step)), donate_argnums=0
   )
   source = batches.Batches(parts.source, 'train', config.train.batch_size, seed=seed)
-  measure = evaluate.Bound(parts, sharding.make_mesh(-1, 1))
+  measure = evaluate.Bound(parts, sharding.make_mesh())
   found, begun = {'flops_per_step': own, 'steps': stops}, time.monotonic()
   for step, batch in source.iterate():
     for name, stop in stops.items():

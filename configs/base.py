@@ -184,5 +184,9 @@ def get_config():
   c.eval.samplers = ()
   # images: train the feature classifier and report distances (small images)
   c.eval.features = False
-  c.mesh = ml_collections.ConfigDict(dict(data=-1, fsdp=1))  # devices a axis; -1: what is left
+  c.mesh = ml_collections.ConfigDict()  # devices an axis; -1, once: what is left
+  c.mesh.data = -1  # copies of the parameters, each with its rows of the batch
+  c.mesh.fsdp = 1  # parts of the parameters, each with its rows of the batch
+  c.mesh.tensor = 1  # parts of the heads and of the MLP's features
+  c.mesh.sequence = 1  # parts of every row's tokens, for rows that are too long for one device
   return c.lock()

@@ -17,8 +17,8 @@ FLOORS = (
   ('process', 'nn'),
   ('loss', 'shifted', 'solvers', 'sampler', 'guidance', 'likelihood', 'truncation', 'budget',
    'revision', 'room'),
-  ('data', 'codec', 'metrics', 'optim', 'state', 'sharding', 'checkpoint', 'manifest', 'logs',
-   'pictures', 'prose', 'report', 'report_style'),
+  ('data', 'codec', 'metrics', 'optim', 'state', 'processes', 'sharding', 'checkpoint', 'manifest',
+   'logs', 'pictures', 'prose', 'report', 'report_style'),
   ('arrange', 'build', 'check', 'compilation', 'cost', 'exported', 'recipe', 'workdirs', 'generate',
    'judge_text', 'language', 'loss_profile', 'clip_search', 'evaluate', 'train', 'main'),
 )

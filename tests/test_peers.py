@@ -55,9 +55,10 @@ def test_the_denoiser_gives_the_logits_of_qwen3_with_the_same_weights():
       'norm_mlp': {'scale': layer(i, 'post_attention_layernorm')},
       'norm_q': {'scale': layer(i, 'self_attn.q_norm')},
       'norm_k': {'scale': layer(i, 'self_attn.k_norm')},
-      'qkv': {'kernel': kernel(i, *(f'self_attn.{name}_proj' for name in 'qkv'))},
-      'attention_out': {'kernel': kernel(i, 'self_attn.o_proj')},
-      'mlp_in': {'kernel': kernel(i, 'mlp.gate_proj', 'mlp.up_proj')},
+      'qkv': {'kernel': kernel(i, *(f'self_attn.{name}_proj' for name in 'qkv')).reshape(
+        WIDTH, 3, HEADS, -1)},
+      'attention_out': {'kernel': kernel(i, 'self_attn.o_proj').reshape(HEADS, -1, WIDTH)},
+      'mlp_in': {'kernel': kernel(i, 'mlp.gate_proj', 'mlp.up_proj').reshape(WIDTH, 2, -1)},
       'mlp_out': {'kernel': kernel(i, 'mlp.down_proj')},
     }
 

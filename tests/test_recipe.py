@@ -120,7 +120,7 @@ def test_a_step_on_eight_devices_is_the_step_on_one():
   mesh = sharding.make_mesh(2, 4)
   shardings = sharding.state_shardings(mesh, jax.eval_shape(lambda: before), min_size=64)
   assert any(not leaf.is_fully_replicated for leaf in jax.tree.leaves(shardings))
-  spread = jax.device_put(before, shardings), sharding.put_batch(mesh, rows)
+  spread = jax.device_put(before, shardings), sharding.put_batch(mesh, rows, len(rows['label']))
   single = jax.jit(of.update)(before, rows, jax.random.key(KEY))
   several = jax.jit(of.update, out_shardings=(shardings, None))(*spread, jax.random.key(KEY))
   same(single[0].params, several[0].params)

@@ -47,9 +47,9 @@ def random_params(model, process, blocks, coords, *, seed=0):
   )['params']
   leaves, tree = jax.tree.flatten(abstract)
   rng = np.random.default_rng(seed)
-  # Kernels [in, out] keep the scale of what they map; vectors scatter around one half.
+  # Kernels keep the scale of what they map; vectors scatter around one half.
   fill = lambda leaf: (
-    0.6 * rng.normal(size=leaf.shape) * leaf.shape[-2] ** -0.5
+    0.6 * rng.normal(size=leaf.shape) * model.width**-0.5
     if leaf.ndim > 1 else 0.5 + 0.3 * rng.normal(size=leaf.shape)
   ).astype(np.float32)
   return jax.tree.unflatten(tree, [jnp.asarray(fill(leaf)) for leaf in leaves])

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff import blocks as blocks_lib
-from adiff.nn import attention, embed, rotary
+from adiff.nn import attention, embed, layout, rotary
 
 
 class Cache(NamedTuple):
@@ -52,14 +52,14 @@ class Block(nn.Module):
     cached, key = layer
     offset = self.param('modulation', nn.initializers.zeros, (6 * self.width,), jnp.float32)
     signal = jnp.split(modulation + offset[None, None].astype(self.dtype), 6, axis=-1)
-    dense = lambda width, name: nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)
+    dense = lambda shape, name, **how: nn.DenseGeneral(
+      shape, use_bias=False, dtype=self.dtype, name=name, **how
+    )
     norm = lambda name: nn.RMSNorm(dtype=self.dtype, name=name)
 
     h = norm('norm_attention')(x) * (1 + signal[0]) + signal[1]
-    q, k, v = (
-      part.reshape(*x.shape[:-1], self.heads, self.width // self.heads)
-      for part in jnp.split(dense(3 * self.width, 'qkv')(h), 3, axis=-1)
-    )
+    qkv = dense((3, self.heads, self.width // self.heads), 'qkv')(h)
+    q, k, v = (layout.heads(qkv[:, :, part]) for part in range(3))
     q, k = norm('norm_q')(q), norm('norm_k')(k)
     turn = lambda k, at: rotary.rotate(k, at, base=self.rotary_base)
     fresh, pieces = (k, v), [(turn(k, coords), v)]
@@ -69,16 +69,16 @@ class Block(nn.Module):
       told = slice(*self.told)
       x, q, coords = x[:, told], q[:, told], coords[..., told, :]
       signal = [one[:, told] for one in signal]
-    h = attention.attention(turn(q, coords), pieces, seen)
-    h = dense(self.width, 'attention_out')(h.reshape(x.shape))
-    x = x + signal[2] * self._drop(h, key, 0)
+    h = layout.slots_of_heads(attention.attention(turn(q, coords), pieces, seen))
+    h = dense(self.width, 'attention_out', axis=(-2, -1))(h)
+    x = layout.slots(x + signal[2] * self._drop(h, key, 0))
 
     h = norm('norm_mlp')(x) * (1 + signal[3]) + signal[4]
     # two input matrices: parameters as of a plain MLP
     hidden = round(self.mlp_ratio * self.width * 2 / 3 / 8) * 8
-    gate, up = jnp.split(dense(2 * hidden, 'mlp_in')(h), 2, axis=-1)
-    h = dense(self.width, 'mlp_out')(nn.silu(gate) * up)
-    return x + signal[5] * self._drop(h, key, 1), fresh
+    both = layout.features(dense((2, hidden), 'mlp_in')(h))
+    h = dense(self.width, 'mlp_out')(nn.silu(both[:, :, 0]) * both[:, :, 1])
+    return layout.slots(x + signal[5] * self._drop(h, key, 1)), fresh
 
   def _drop(self, h, key, index):
     if key is None or self.dropout == 0:
@@ -161,7 +161,7 @@ class Denoiser(nn.Module):
       hint = jnp.zeros((*x.shape[:2], self.num_outputs)) if hint is None else hint
       h = h + nn.Dense(self.width, use_bias=False, dtype=dtype, name='hint')(hint)
     position = embed.Position(self.width, dtype, name='position')(slots.coords)
-    h = h + (position if position.ndim == 3 else position[None])
+    h = layout.slots(h + (position if position.ndim == 3 else position[None]))
     first, run = (slice(None), None) if t.shape[1] == x.shape[1] else blocks_lib.runs(slots)
     signal = embed.Level(self.width, dtype, name='level')(t)
     if self.num_classes:

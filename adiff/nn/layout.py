@@ -1,0 +1,50 @@
+"""Where activations lie on the mesh; nothing happens where none is set (`jax.set_mesh`).
+
+Rows of the batch are split over `data` and `fsdp`, heads and features over `tensor` (Shoeybi et al.
+2019, arXiv:1909.08053), the slots of a row over `sequence`. For attention, slots are exchanged for
+heads: every device then has whole rows and a share of the heads, so the causal triangle is in
+balance whatever the mask, and each of q, k, v and the result moves once (Jacobs et al. 2023,
+arXiv:2309.14509).
+"""
+
+import math
+
+import jax
+from jax.sharding import PartitionSpec
+
+AXES = ('data', 'fsdp', 'tensor', 'sequence')
+ROWS = ('data', 'fsdp')
+
+
+def slots(h):
+  """[B, S, W] between attentions."""
+  return _constrain(h, 'sequence', None)
+
+
+def features(h):
+  """[B, S, 2, F] inside the MLP."""
+  return _constrain(h, 'sequence', None, 'tensor')
+
+
+def heads(q):
+  """[B, S, H, D] inside attention: whole rows."""
+  return _constrain(q, None, ('tensor', 'sequence'), None)
+
+
+def slots_of_heads(h):
+  """[B, S, H, D], the result of attention, given back to the slots' devices."""
+  return _constrain(h, 'sequence', 'tensor', None)
+
+
+def _constrain(leaf, *axes):
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty or mesh.size == 1:
+    return leaf
+  # What does not divide stays whole (one example, the short windows of sampling): the compiler's
+  # gradients are wrong where it pads (jax 0.10, a sum over an uneven dimension). Training asks
+  # sharding.check_fits before.
+  parts = lambda axes: math.prod(mesh.shape[axis] for axis in axes)
+  wanted = [(axis,) if isinstance(axis, str) else axis or () for axis in (ROWS, *axes)]
+  sizes = zip(leaf.shape, wanted, strict=True)
+  spec = [names if size % parts(names) == 0 else None for size, names in sizes]
+  return jax.lax.with_sharding_constraint(leaf, PartitionSpec(*spec))

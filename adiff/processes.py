@@ -1,0 +1,77 @@
+"""Several processes, one program: how they find each other, agree, and notice that one is gone."""
+
+import os
+import re
+import sys
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+# Seconds without a sign of life after which a process counts as dead.
+HEARTBEAT = 20
+AUTO = 'auto'
+_LONGEST = 2000  # characters of a sentence that all processes hear
+
+
+def start(text: str):
+  """Joins the others. text: 'auto' where JAX can ask the cluster (a TPU pod, Slurm), else
+  INDEX/COUNT@HOST:PORT of the first process.
+
+  Raises ValueError for another text. To be called before any device is asked for.
+  """
+  if text == AUTO:
+    jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
+    return
+  found = re.fullmatch(r'(\d+)/(\d+)@([^@]+:\d+)', text)
+  if not found or int(found[1]) >= int(found[2]):
+    raise ValueError(
+      f'--processes={text} is not understood; write auto, or INDEX/COUNT@HOST:PORT of the first '
+      'process, for example 0/4@10.0.0.1:8476, with INDEX below COUNT'
+    )
+  jax.distributed.initialize(
+    found[3], int(found[2]), int(found[1]), heartbeat_timeout_seconds=HEARTBEAT
+  )
+
+
+def first() -> bool:
+  """Is this the one process that writes files and talks?"""
+  return jax.process_index() == 0
+
+
+def say(text: str):
+  """Prints it once."""
+  if first():
+    print(text, flush=True)
+
+
+def agree(act):
+  """Calls act() in the first process; a ValueError or OSError of it is raised in all."""
+  error, text = None, b''
+  if first():
+    try:
+      act()
+    except (ValueError, OSError) as caught:
+      error, text = caught, str(caught).encode()[:_LONGEST]
+  if jax.process_count() > 1:
+    told = np.zeros(_LONGEST, np.uint8)
+    told[:len(text)] = np.frombuffer(text, np.uint8)
+    told = multihost_utils.broadcast_one_to_all(told)
+    text = bytes(np.asarray(told)).rstrip(b'\0')
+  if error is not None:
+    raise error
+  if text:
+    raise ValueError(text.decode(errors='replace'))
+
+
+def preempted(step: int) -> bool:
+  """Shall all processes save and stop after this step? True for all at the same step, soon after
+  SIGTERM reached one of them; to be asked after every step."""
+  return jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step)
+
+
+def leave(code: int):
+  """Ends this process at once: with another one gone, an orderly end would wait for it."""
+  sys.stdout.flush()
+  sys.stderr.flush()
+  os._exit(code)
