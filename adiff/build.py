@@ -19,7 +19,7 @@ from adiff import blocks as blocks_lib
 from adiff import check, levels, optim
 from adiff import recipe as recipe_lib
 from adiff.codec import patches, pyramid, tokenizers
-from adiff.data import chain, digits, images, mixture
+from adiff.data import chain, digits, images, latents, mixture
 from adiff.data import spec as spec_lib
 from adiff.data import text as text_data
 from adiff.nn import denoiser
@@ -51,6 +51,7 @@ TOKENIZERS = {
 DATA = {
   'chain': chain.Chain,
   'mixture': mixture.Mixture,
+  'latents': latents.Latents,
   'digits': lambda codec: digits.Digits(codec(digits.SHAPE, digits.LEVELS)),
   'tfds': lambda codec, dataset, data_dir: images.TfdsImages(codec, dataset, data_dir),
   'image_folder': lambda codec, data_dir, size, channels: images.ImageFolder(
@@ -171,9 +172,9 @@ def _text(corpus, tokenizer, num_tokens, packed, align):
 
 def build_source(config) -> spec_lib.Source:
   """The data set, seen through its codec."""
-  toys, texts = ('chain', 'mixture'), ('text', 'tfds_text')
-  kind = 'toy' if config.data.name in toys else 'text' if config.data.name in texts else 'image'
-  fits = {'toy': ('none',), 'text': tuple(TOKENIZERS), 'image': tuple(CODECS)}
+  whole, texts = ('chain', 'mixture', 'latents'), ('text', 'tfds_text')
+  kind = 'whole' if config.data.name in whole else 'text' if config.data.name in texts else 'image'
+  fits = {'whole': ('none',), 'text': tuple(TOKENIZERS), 'image': tuple(CODECS)}
   if config.data.name in DATA and config.codec.name not in fits[kind]:
     raise ValueError(
       f'config.codec.name={config.codec.name!r} does not fit '
@@ -187,8 +188,8 @@ def build_source(config) -> spec_lib.Source:
 
 
 def block_size(config) -> int:
-  """Tokens of a block of equal ones; 1 for other geometries."""
-  if config.blocks.name == 'whole':
+  """Tokens of a block of a sequence cut into equal ones; 1 for other geometries."""
+  if config.blocks.name == 'whole' and 'num_tokens' in config.data:
     return config.data.num_tokens
   return config.blocks.size if config.blocks.name == 'equal' else 1
 

@@ -62,16 +62,19 @@ def step(parts) -> Cost:
   The update moves parameters, gradients, two moments and the average once each, out and in again.
   """
   recipe = dataclasses.replace(parts.recipe, model=parts.model.clone(remat=False), microbatches=1)
-  size = parts.config.train.batch_size
   key = jax.eval_shape(lambda: jax.random.key(0))
-  prior = lambda key: parts.process.prior(key, (size, parts.blocks.num_tokens))
-  rows = {
-    'tokens': jax.eval_shape(prior, key), 'label': jax.ShapeDtypeStruct((size,), np.int32),
-  }
   state = jax.eval_shape(recipe.init, key)
   moved = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
-  products = count(recipe.update, state, rows, key).products
+  products = count(recipe.update, state, rows(parts), key).products
   return Cost((*products, (0, moved, 1)))
+
+
+def rows(parts):
+  """The batch of a training step, as ShapeDtypeStructs."""
+  size = parts.config.train.batch_size
+  prior = lambda key: parts.process.prior(key, (size, parts.blocks.num_tokens))
+  tokens = jax.eval_shape(prior, jax.eval_shape(lambda: jax.random.key(0)))
+  return {'tokens': tokens, 'label': jax.ShapeDtypeStruct((size,), np.int32)}
 
 
 def _products(jaxpr, times):

@@ -150,10 +150,12 @@ def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) 
     _judge_images(parts, params, mesh, found, shown, progress)
   elif hasattr(parts.source, 'law_test'):
     _judge_law(parts, params, mesh, found)
-  else:
+  elif hasattr(parts.source, 'corpus'):
     fragments = judge_text.judge(
       parts, params, mesh, found, shown, workdir=workdir, progress=progress
     )
+  else:
+    _show_latents(parts, params, mesh, found, shown, progress)
   processes.agree(lambda: _write(workdir, found, shown, fragments))
   found['report'] = os.path.join(workdir, report.FILE)
   return found
@@ -211,6 +213,22 @@ def _judge_law(parts, params, mesh, found):
   samples = parts.spec.decode(tokens)
   found['law'] = {key: float(value) for key, value in parts.source.law_test(samples).items()}
   found['generators'].append(row)
+
+
+def _show_latents(parts, params, mesh, found, shown, progress):
+  """Latents: up to three channels of samples and of real examples as colours, nothing decoded."""
+  split = parts.config.eval.split
+  tokens, _, row = generate.for_report(parts, params, mesh, progress=progress)
+  found['generators'].append(row)
+  real = parts.source.rows(split, np.arange(min(len(tokens), parts.source.size(split))))['tokens']
+  for name, some in (('samples', tokens), ('samples/real', real)):
+    examples = parts.spec.decode(some[:40])
+    frames = examples if examples.ndim == 4 else examples[:, 0]  # the first one of a video
+    colours = frames[..., :3 if frames.shape[-1] >= 3 else 1]
+    low, high = np.percentile(colours, [1, 99])
+    levels = np.clip((colours - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+    scale = max(1, 64 // levels.shape[1])
+    shown[name] = pictures.png_bytes(pictures.grid(levels, 256, scale=scale))
 
 
 def _judge_images(parts, params, mesh, found, shown, progress):

@@ -19,6 +19,9 @@ CHOICES = dict(
     tfds=dict(dataset='mnist', data_dir=''),
     # data_dir/CLASS/*.png, cropped and scaled to size
     image_folder=dict(data_dir='', size=32, channels=3),
+    # latents of an autoencoder, encoded beforehand: data_dir/SPLIT/*.npy, see adiff/data/latents.py;
+    # shape (H, W, C) or (T, H, W, C), patch x patch of them a token. made_up: random fields instead
+    latents=dict(data_dir='', shape=(32, 32, 4), patch=1, num_classes=0, made_up=False),
     # a UTF-8 file or a folder of them; '': the documentation that ships inside Python. packed:
     # whole documents, several a row, instead of rows cut anywhere
     text=dict(path='', num_tokens=256, packed=False),
@@ -97,7 +100,7 @@ CHOICES = dict(
       self_condition=False,  # show the network its own last estimate
       remat=False,  # recompute activations in the backward pass: less memory, a third more work
       dtype='float32',  # of the computation: float32, bfloat16; parameters and softmax stay float32
-      attention='xla',  # or splash: jax's kernel on a single TPU, elsewhere as xla
+      attention='xla',  # or splash: jax's kernel on TPUs, elsewhere as xla
     ),
   ),
 )
@@ -107,6 +110,24 @@ def choose(config, key, name, **arguments):
   """Sets config[key] to the choice `name`, with the defaults of CHOICES for what is not given."""
   with config.unlocked():
     config[key] = ml_collections.ConfigDict(dict(name=name, **{**CHOICES[key][name], **arguments}))
+
+
+def debug(config, **sizes):
+  """Makes a large config small: a network, a batch and a run for two cores and a minute.
+
+  sizes: keys of config.data and config.blocks; latents are made up.
+  """
+  for section in (config.data, config.blocks):
+    section.update({key: value for key, value in sizes.items() if key in section})
+  if config.data.name == 'latents':
+    config.data.made_up, config.data.num_classes = True, min(config.data.num_classes, 10)
+  config.model.width, config.model.depth, config.model.heads = 64, 2, 4
+  config.train.steps, config.train.batch_size, config.optim.warmup = 100, 16, 10
+  config.train.eval_every = config.train.checkpoint_every = 50
+  config.optim.learning_rate, config.train.ema = 1e-3, 0.99
+  config.eval.batch_size, config.eval.examples, config.eval.num = 32, 64, 40
+  config.plan.steps = min(config.plan.steps, 8)
+  config.mesh.update(dict(data=-1, fsdp=1, tensor=1, sequence=1))
 
 
 def get_config():

@@ -17,6 +17,7 @@ import numpy as np
 
 from adiff import blocks as blocks_lib
 from adiff import mask
+from adiff.nn import layout
 
 # Queries of at most this many groups a stream share their keys: more save scores, fewer save calls.
 GROUPS = 8
@@ -134,7 +135,7 @@ def attention(q, pieces, seen: Seen):
   q, pieces = heads_first(q), jax.tree.map(heads_first, pieces)
   if seen.splash is None:
     return heads_first(_rectangles(q, pieces, seen))
-  on_tpu = lambda q, pieces, seen: seen.splash(q, *pieces[0])
+  on_tpu = lambda q, pieces, seen: layout.on_each_device(seen.splash, q, *pieces[0])
   return heads_first(
     jax.lax.platform_dependent(q, pieces, seen, tpu=on_tpu, default=_rectangles)
   )

@@ -93,7 +93,7 @@ class Denoiser(nn.Module):
   reach: a block reads at most that many blocks before it (None or 0: all), and the first `sinks`.
   remat: recompute a layer's activations in the backward pass.
   dtype: of the computation; parameters are float32.
-  attention: xla, or splash: on a single TPU the kernel of splash.py, elsewhere as xla.
+  attention: xla, or splash: on TPUs the kernel of splash.py, elsewhere as xla.
   """
 
   num_inputs: int
@@ -177,7 +177,7 @@ class Denoiser(nn.Module):
     keys = (slots,) if cache is None else (cache.slots, slots)
     told = slice(*_told(slots, commit))
     queries = jax.tree.map(lambda leaf: leaf[..., told], slots._replace(coords=None))
-    splash = dict(heads=self.heads) if self.attention == 'splash' else None
+    splash = dict(heads=layout.local_heads(self.heads)) if self.attention == 'splash' else None
     see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks, splash=splash)
     block = nn.remat(Block, prevent_cse=False) if self.remat else Block
     sizes = self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype
@@ -196,7 +196,7 @@ class Denoiser(nn.Module):
         split_rngs={'params': True},
         in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
         length=self.depth - 1,
-        unroll=self.depth - 1,
+        unroll=1 if self.remat else self.depth - 1,  # what is recomputed must stay in a loop
       )(*sizes, name='layers')
       h, first_keys = layers(h, early, *shared, see(slots))
       fresh.append(first_keys)

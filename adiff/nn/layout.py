@@ -36,9 +36,38 @@ def slots_of_heads(h):
   return _constrain(h, 'sequence', 'tensor', None)
 
 
-def _constrain(leaf, *axes):
+def local_heads(count) -> int:
+  """Heads of attention that one device computes."""
+  mesh = _mesh()
+  return count // (mesh.shape['tensor'] * mesh.shape['sequence']) if mesh else count
+
+
+def on_each_device(kernel, q, k, v):
+  """kernel(q, k, v) of [B, H, S, D], a custom call that the compiler cannot split: every device
+  calls it with its rows and heads."""
+  mesh = _mesh()
+  if not mesh:
+    return kernel(q, k, v)
+  whole, split = PartitionSpec(), PartitionSpec(ROWS, ('tensor', 'sequence'))
+  segments = kernel.segments and tuple(
+    PartitionSpec(ROWS) if leaf.ndim == 2 else whole for leaf in kernel.segments
+  )
+  call = jax.shard_map(
+    lambda kernel, q, k, v: kernel(q, k, v), out_specs=split, check_vma=False,
+    in_specs=(kernel._replace(kernel=whole, segments=segments), split, split, split),
+  )
+  return call(kernel, q, k, v)
+
+
+def _mesh():
+  """The mesh, where there is one of several devices."""
   mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or mesh.size == 1:
+  return None if mesh.empty or mesh.size == 1 else mesh
+
+
+def _constrain(leaf, *axes):
+  mesh = _mesh()
+  if not mesh:
     return leaf
   # What does not divide stays whole (one example, the short windows of sampling): the compiler's
   # gradients are wrong where it pads (jax 0.10, a sum over an uneven dimension). Training asks

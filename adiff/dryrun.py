@@ -1,0 +1,155 @@
+"""Does it fit, and how fast would it be? Compiles the real training step and sampler of a config
+for devices that need not be there, and asks the compiler."""
+
+import dataclasses
+import re
+
+import jax
+import numpy as np
+
+from adiff import build, collectives, cost, generate, sharding
+
+GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+  """memory in bytes, rate in bfloat16 FLOP/s, bandwidth of the memory and of all links to other
+  chips in bytes/s. Source: cloud.google.com/tpu/docs, the page of each generation."""
+
+  memory: float
+  rate: float
+  bandwidth: float
+  links: float
+
+
+CHIPS = {
+  'TPU v4': Chip(32 * GIB, 275e12, 1228e9, 300e9),
+  'TPU v5 lite': Chip(16 * GIB, 197e12, 819e9, 200e9),
+  'TPU v5': Chip(95 * GIB, 459e12, 2765e9, 600e9),
+  'TPU v6 lite': Chip(32 * GIB, 918e12, 1640e9, 448e9),
+}
+
+
+def devices_of(topology) -> list:
+  """The devices of 'v5e:16x16' (any TPU topology), 'cpu:8', or '' for those that are here.
+
+  Raises ValueError for a name that is not understood, or where a TPU topology needs libtpu and
+  there is none.
+  """
+  if not topology:
+    return jax.devices()
+  kind, _, size = topology.partition(':')
+  if kind == 'cpu' and size.isdecimal():
+    jax.config.update('jax_num_cpu_devices', int(size))
+    return jax.devices('cpu')
+  if not re.fullmatch(r'v\d+\w*', kind) or not re.fullmatch(r'\d+(x\d+)+', size):
+    raise ValueError(f'--topology={topology} is not understood; write v5e:16x16 or cpu:8')
+  from jax.experimental import topologies
+
+  try:
+    return topologies.get_topology_desc(topology, platform='tpu').devices
+  except Exception as error:
+    raise ValueError(
+      f'--topology={topology} cannot be made here ({str(error).splitlines()[0]}); TPUs need the '
+      "package libtpu: pip install 'adiff[tpu]'"
+    ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """One compiled program. memory: bytes a device by part; moved: see collectives.found;
+  flops: of the model, of one device; bytes: what its matrix products read and write, of one."""
+
+  memory: dict[str, int]
+  moved: dict
+  flops: float
+  bytes: float
+
+  @property
+  def total(self) -> int:
+    return sum(self.memory.values())
+
+  def seconds(self, chip: Chip) -> dict[str, float]:
+    """Of arithmetic, memory and links; a step takes at least the longest of them."""
+    return {
+      'arithmetic': self.flops / chip.rate, 'memory': self.bytes / chip.bandwidth,
+      'links': sum(self.moved.values()) / chip.links,
+    }
+
+
+def training_step(parts: build.Parts, devices) -> Program:
+  """Compiles a training step, as train.py does."""
+  config = parts.config
+  mesh = mesh_of(parts, devices)
+  with jax.set_mesh(mesh):
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    abstract = jax.eval_shape(parts.recipe.init, key)
+    shardings = sharding.state_shardings(mesh, abstract)
+    rows = _placed(cost.rows(parts), sharding.batch_sharding(mesh))
+    state = jax.tree.map(_place, abstract, shardings)
+    compiled = jax.jit(
+      parts.recipe.update, donate_argnums=0,
+      out_shardings=(shardings, sharding.replicated(mesh)),
+    ).lower(state, rows, _place(key, sharding.replicated(mesh))).compile()
+  local = lambda tree: sum(
+    int(np.prod(leaf.sharding.shard_shape(leaf.shape))) * leaf.dtype.itemsize
+    for leaf in jax.tree.leaves(tree)
+  )
+  found = compiled.memory_analysis()
+  memory = {
+    'parameters': local(state.params), 'average': local(state.ema),
+    'optimiser': local(state.opt_state), 'batch': local(rows),
+    'activations and gradients': found.temp_size_in_bytes,
+    'program': found.generated_code_size_in_bytes,
+  }
+  needed = cost.step(parts)
+  return Program(
+    memory, collectives.found(compiled.as_text(), mesh), needed.flops / mesh.size,
+    needed.bytes / mesh.size,
+  )
+
+
+def rollout(parts: build.Parts, devices) -> Program:
+  """Compiles the sampler, for one example a part of the batch."""
+  mesh = mesh_of(parts, devices)
+  batch = sharding.rows(mesh)
+  with jax.set_mesh(mesh):
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    params = jax.eval_shape(parts.recipe.init, key).params
+    params = jax.tree.map(_place, params, sharding.state_shardings(mesh, params))
+    spread = sharding.batch_sharding(mesh)
+    inputs = _placed(
+      (jax.eval_shape(lambda: generate.example_keys(0, 0, batch)),
+       jax.ShapeDtypeStruct((batch,), np.int32)), spread)
+    compiled = generate.make_sampler(parts, mesh=mesh).lower(params, *inputs).compile()
+  found, needed = compiled.memory_analysis(), generate.rollout(parts, batch)
+  cache = needed.cache_bytes // batch
+  memory = {
+    'parameters': found.argument_size_in_bytes, 'cache': cache,
+    'activations': max(found.temp_size_in_bytes - cache, 0),
+    'program': found.generated_code_size_in_bytes,
+  }
+  return Program(
+    memory, collectives.found(compiled.as_text(), mesh), needed.flops / mesh.size,
+    needed.bytes / mesh.size,
+  )
+
+
+def mesh_of(parts, devices):
+  """The mesh of the config over these devices, which must fit."""
+  config = parts.config
+  mesh = sharding.make_mesh(**config.mesh, devices=devices)
+  sharding.check_fits(
+    mesh, heads=config.model.heads, batch_size=config.train.batch_size,
+    num_slots=parts.blocks.num_slots,
+  )
+  return mesh
+
+
+def _place(leaf, where):
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+
+
+def _placed(tree, where):
+  return jax.tree.map(lambda leaf: _place(leaf, where), tree)

@@ -1,0 +1,66 @@
+r"""ImageNet 256x256 in the latent space of an autoencoder: three published geometries.
+
+  python -m adiff.main --mode=dryrun --topology=v5e:16x16 --config=configs/imagenet256.py:acdit_xl
+  launch/tpu_pod.sh acdit --config=configs/imagenet256.py:acdit_xl --workdir=/mnt/runs/acdit \
+      --config.data.data_dir=/mnt/imagenet_latents
+  python -m adiff.main --config=configs/imagenet256.py:acdit_xl-debug --workdir=runs/debug
+
+acdit_xl: four square blocks of 16x16 latents read clean ones before them (ACDiT, arXiv:2412.07720;
+its text in sections 3 and 4). xar_b: four cells of 8x8 latents read noisy ones before them (xAR,
+arXiv:2502.20388). dit_xl: one block, patches of 2x2 (DiT, arXiv:2212.09748). Our network shares one
+modulation among all layers, so its parameters are fewer than theirs. NAME-debug: the same choices,
+made small, on made-up latents: two cores, a minute. No result was measured yet.
+"""
+
+from configs import base
+
+# name: (latent shape, patch, width, depth, heads, batch, steps, mesh)
+ROWS = dict(
+  acdit_xl=((32, 32, 4), 1, 1152, 28, 16, 1024, 1_200_000, dict(fsdp=16)),
+  xar_b=((16, 16, 16), 1, 768, 24, 12, 2048, 500_000, dict()),
+  dit_xl=((32, 32, 4), 2, 1152, 28, 16, 256, 7_000_000, dict()),
+)
+ARGUMENTS = (*ROWS, *(f'{name}-debug' for name in ROWS))
+
+
+def get_config(argument='acdit_xl'):
+  """A config of one of ARGUMENTS."""
+  if argument not in ARGUMENTS:
+    raise ValueError(
+      f'configs/imagenet256.py has no {argument!r}; write one of {", ".join(ARGUMENTS)}'
+    )
+  name, _, debug = argument.partition('-')
+  shape, patch, width, depth, heads, batch, steps, mesh = ROWS[name]
+  c = base.get_config()
+  c.name = f'imagenet256 {argument}'
+  base.choose(c, 'data', 'latents', shape=shape, patch=patch, num_classes=1000)
+  base.choose(c, 'process', 'gaussian', clip=0.0)
+  base.choose(
+    c, 'model', 'denoiser', width=width, depth=depth, heads=heads, dtype='bfloat16',
+    attention='splash', remat=True,
+  )
+  base.choose(c, 'solver', 'multistep')
+  c.plan.steps = 25
+  c.guidance.scale = c.guidance.first = 1.5
+  c.optim.learning_rate, c.optim.weight_decay, c.optim.warmup = 1e-4, 0.0, 1000
+  c.train.steps, c.train.batch_size, c.train.ema = steps, batch, 0.9999
+  c.train.eval_every = c.train.checkpoint_every = 5000
+  c.eval.batch_size, c.eval.examples, c.eval.num, c.eval.steps = 256, 4096, 256, ()
+  c.mesh.update(mesh)
+  if name == 'acdit_xl':
+    base.choose(c, 'blocks', 'cells', cell=(16, 16))
+    c.process.schedule, c.process.prediction, c.optim.schedule = 'linear', 'v', 'wsd'
+  elif name == 'xar_b':
+    base.choose(c, 'blocks', 'cells', cell=(8, 8))
+    c.process.schedule = c.process.prediction = 'flow'
+    base.choose(c, 'draw', 'logit_normal')
+    c.history, c.atoms.zero = None, 0.05  # a noisy past, and clean ones as sampling has them
+    base.choose(c, 'solver', 'first_order')
+    c.process.eta, c.plan.steps = 1.0, 50
+    c.guidance.first, c.guidance.scale = 1.0, 2.7
+  else:
+    base.choose(c, 'blocks', 'whole')
+    c.process.schedule, c.process.prediction, c.plan.steps = 'linear', 'eps', 50
+  if debug:
+    base.debug(c, shape=(8, 8, shape[-1]), cell=(4, 4))
+  return c.lock()

@@ -1,0 +1,27 @@
+r"""A language model of 110M parameters on rows of 1,024 tokens, in blocks of 16.
+
+  python -m adiff.main --mode=dryrun --topology=v5e:4x4 --config=configs/lm.py:110m
+  launch/tpu_pod.sh lm --config=configs/lm.py:110m --workdir=/mnt/runs/lm \
+      --config.data.path=/mnt/corpus --config.codec.path=/mnt/tokenizer.json
+  python -m adiff.main --config=configs/lm.py:110m-debug --workdir=runs/debug
+
+configs/text.py:block16-base, placed on a pod. 110m-debug: the same choices, made small, on the
+documentation that ships inside Python: two cores, a minute. No result was measured yet.
+"""
+
+from configs import base, text
+
+ARGUMENTS = ('110m', '110m-debug')
+
+
+def get_config(argument='110m'):
+  """A config of one of ARGUMENTS."""
+  if argument not in ARGUMENTS:
+    raise ValueError(f'configs/lm.py has no {argument!r}; write one of {", ".join(ARGUMENTS)}')
+  c = text.get_config('block16-base').unlock()
+  c.name = f'lm {argument}'
+  c.model.attention = 'splash'
+  if argument == '110m-debug':
+    base.debug(c, num_tokens=64)
+    base.choose(c, 'codec', 'bytes')
+  return c.lock()
