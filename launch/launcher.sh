@@ -53,15 +53,24 @@ check_workdir() {
     "for example --workdir=${folder:-/mnt/runs}/digits"
 }
 
+# Shows a command as one could type it.
+show() {
+  local word line='$'
+  for word in "$@"; do
+    if [[ "$word" =~ [^a-zA-Z0-9_.,:/=@%+-] ]]; then word="${word@Q}"; fi
+    line+=" $word"
+  done
+  say "$line"
+}
+
 # Shows a command and runs it; DRY_RUN=1 only shows it.
-show() { say "\$ $(printf '%q ' "$@")"; }
 run() {
   show "$@"
   [ -n "${DRY_RUN:-}" ] || "$@"
 }
 
 # Runs a command again while it ends with 75; returns any other code. A signal to this script is
-# passed on to the command, and its 75 then ends the series.
+# passed on to the command, and its 75 then ends the series. PAUSE: seconds between two runs.
 run_until_finished() {
   local child='' code told=''
   show "$@"

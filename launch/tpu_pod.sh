@@ -44,7 +44,7 @@ state() {
   local found
   if ! found="$("${queue[@]}" describe "$name" --format='value(state.state)' "${place[@]}" \
       2> "$temporary/error")"; then
-    if grep -q NOT_FOUND "$temporary/error"; then echo NONE; else cat "$temporary/error" >&2; fi
+    if grep -qi 'not.found' "$temporary/error"; then echo NONE; else cat "$temporary/error" >&2; fi
   elif [ "$found" = ACTIVE ]; then
     "${hosts[@]}" describe "$name" --format='value(state)' "${place[@]}" || true
   else
@@ -92,14 +92,13 @@ folder="adiff-$(git -C "$repository" rev-parse --short HEAD)"
   say 'what is not committed stays behind; the hosts get the commit alone'
 git -C "$repository" archive --prefix="$folder/" -o "$temporary/$folder.tar.gz" HEAD
 # The images bring an older Python; uv brings its own.
-install="test -e $folder/installed || { tar xzf $folder.tar.gz && cd $folder &&
-  PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install -q --user uv &&
-  python3 -m uv venv -q --clear --python=3.11 .venv &&
-  python3 -m uv pip install -q --python=.venv -c requirements.lock -e '.[tpu]' &&
-  touch installed; }"
+install="test -e $folder/installed || { tar xzf $folder.tar.gz && cd $folder && \
+PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install -q --user uv && \
+python3 -m uv venv -q --clear --python=3.11 .venv && \
+python3 -m uv pip install -q --python=.venv -c requirements.lock -e .[tpu] && touch installed; }"
 # The lock: a host whose connection was lost may still be training.
-train="cd $folder && exec 9> ~/adiff.lock && flock 9 &&
-  exec .venv/bin/python -m adiff.main --processes=auto $(printf '%q ' "$@")"
+train="cd $folder && exec 9> ~/adiff.lock && flock 9 && \
+exec .venv/bin/python -m adiff.main --processes=auto $(printf '%q ' "$@")"
 
 lost=0
 while true; do
