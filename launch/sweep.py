@@ -25,6 +25,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,12 +80,14 @@ def grid(words, folder) -> list:
   axes = {}
   for word in words:
     key, _, values = word.partition('=')
-    if not re.fullmatch(r'[a-z]\w*(\.\w+)*', key) or not all(split(values)) or key in axes:
+    values = split(values)
+    known = re.fullmatch(r'[a-z]\w*(\.\w+)*', key) and key not in axes
+    if not known or not all(values) or len(set(values)) < len(values):
       raise ValueError(
-        f'{word!r} is no axis of the grid; write every key once, as KEY=VALUE,VALUE, for example '
-        'optim.learning_rate=1e-3,3e-4'
+        f'{word!r} is no axis of the grid; write every key and value once, as KEY=VALUE,VALUE, for '
+        'example optim.learning_rate=1e-3,3e-4'
       )
-    axes[key] = split(values)
+    axes[key] = values
   runs = []
   for values in itertools.product(*axes.values()):
     named = dict(zip(axes, values))
@@ -133,8 +136,10 @@ class Sweep:
     """One run, to its end or to its failure."""
     begun, code = time.monotonic(), UNFINISHED
     while code == UNFINISHED and not self.stopped and not run.result:
-      self.say(f'{run.workdir.name} begins\n  {shlex.join(self.command(run))}')
-      code = self.call(run)
+      log = f'{run.workdir}.log' if self.options.jobs > 1 else None
+      self.say(f'{run.workdir.name} begins{f", its log: {log}" if log else ""}\n'
+               f'  {shlex.join(self.command(run))}')
+      code = self.call(run, log)
       if code == UNFINISHED and not self.stopped:
         time.sleep(float(os.environ.get('PAUSE', 10)))
     if run.result:
@@ -143,15 +148,13 @@ class Sweep:
       run.state = 'stopped'
     else:
       run.state = f'failed with {code}' if code else 'handed over'
-    self.say(f'{run.workdir.name}: {run.state} after {(time.monotonic() - begun) / 60:.1f} minutes')
+    minutes = (time.monotonic() - begun) / 60
+    self.say(f'{run.workdir.name}: {run.state} after {minutes:.1f} minutes')
     (self.options.folder / 'sweep.md').write_text(table(self.runs))
 
-  def call(self, run):
-    """Calls the launcher once; returns its exit code. Runs side by side write into files."""
-    log = contextlib.nullcontext()
-    if self.options.jobs > 1:
-      log = open(f'{run.workdir}.log', 'a')
-    with log as out:
+  def call(self, run, log):
+    """Calls the launcher once; returns its exit code. log: a file for what it prints, or None."""
+    with open(log, 'a') if log else contextlib.nullcontext() as out:
       child = subprocess.Popen(self.command(run), cwd=ROOT, stdout=out, stderr=out)
       self.children.add(child)
       if self.stopped:  # between the question and the start
@@ -183,6 +186,9 @@ def main(arguments=None) -> int:
   for word in options.every:
     if not word.startswith('--config.') or '=' not in word:
       parser.error(f'{word!r} is no argument; those of every run are written --config.KEY=VALUE')
+  program = (shlex.split(options.launcher) or [''])[0]
+  if not (shutil.which(program) or shutil.which(ROOT / program)):
+    parser.error(f'--launcher={options.launcher}: there is no program {program!r}')
   if options.jobs < 1:
     parser.error(f'--jobs={options.jobs} runs nothing; write 1 or more')
   options.folder = options.folder.resolve()

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 
-import jsonschema
 import pytest
 import yaml
 from absl import flags
@@ -45,26 +44,26 @@ VARIABLES = {
 LAUNCHERS = (POD, SLURM, K8S, XPK, EVAL)
 NAMES = [one[0] for one in LAUNCHERS]
 # All that the scripts may call besides the stand-ins: this machine may have the real ones.
-ORDINARY = (
-  'awk bash cat cksum dirname env flock git grep gzip kill mktemp python3 rm seq sleep touch'.split()
-)
+ORDINARY = 'awk bash cat cksum dirname env flock git grep gzip mktemp python3 rm seq sleep'.split()
 STAND_IN = f'''#!{sys.executable} -SE
-import json, os, pathlib, signal, sys
-here = pathlib.Path(__file__).resolve().parent
-me = pathlib.Path(sys.argv[0]).name
+import json, os, signal, sys
+here = os.path.dirname(os.path.realpath(__file__))
+me = os.path.basename(sys.argv[0])
 said = sys.stdin.read() if sys.argv[1:2] == ['apply'] else ''
-local_devices = os.environ.get('JAX_LOCAL_DEVICE_IDS', '')
+with open(here + '/answers.json') as file:
+  answers = json.load(file)
 code, out = 0, ''
-answers = json.loads((here / 'answers.json').read_text())
 for tool, words, queue in answers:
   if tool == me and words in ' '.join(sys.argv[1:]):
     code, out = queue.pop(0) if len(queue) > 1 else queue[0]
     break
-(here / 'answers.json').write_text(json.dumps(answers))
+with open(here + '/answers.json', 'w') as file:
+  json.dump(answers, file)
 if out == 'until told':
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
-with open(here / 'calls', 'a') as file:
-  print(json.dumps([me, sys.argv[1:], said, local_devices]), file=file)
+with open(here + '/calls', 'a') as file:
+  devices = os.environ.get('JAX_LOCAL_DEVICE_IDS', '')
+  print(json.dumps([me, sys.argv[1:], said, devices]), file=file)
 if out == 'until told':
   signal.pause()
 print(out, file=sys.stderr if code else sys.stdout)
@@ -137,8 +136,15 @@ class Desk:
     return subprocess.CompletedProcess(launcher, process.returncode, out, err)
 
 
+@pytest.fixture(scope='module')
+def stamp():
+  """What launch/environment.sh writes into an environment that is up to date."""
+  command = 'cat requirements.lock setup.cfg pyproject.toml | cksum'
+  return subprocess.check_output(command, shell=True, cwd=ROOT, text=True)
+
+
 @pytest.fixture
-def desk(tmp_path):
+def desk(tmp_path, stamp):
   """Stand-ins for every tool; the interpreter of launch/local.sh is one too."""
   folder = tmp_path / 'desk'
   (folder / 'venv' / 'bin').mkdir(parents=True)
@@ -150,10 +156,6 @@ def desk(tmp_path):
   desk.answer('gcloud', 'queued-resources describe', 'ACTIVE')
   desk.answer('gcloud', 'tpu-vm describe', 'READY')
   (folder / 'venv' / 'bin' / 'python').symlink_to(folder / 'python')
-  stamp = subprocess.run(
-    'cat requirements.lock setup.cfg pyproject.toml | cksum', shell=True, cwd=ROOT, check=True,
-    capture_output=True, text=True,
-  ).stdout
   (folder / 'venv' / 'adiff.stamp').write_text(stamp)
   return desk
 
@@ -254,8 +256,11 @@ def test_a_mistake_is_refused_in_one_sentence(desk, launcher, variables, words):
 
 @pytest.mark.parametrize('launcher', LAUNCHERS, ids=NAMES)
 def test_what_is_run_at_last_is_understood_by_the_binary(desk, launcher):
-  if 'processes' not in flags.FLAGS or 'follow' not in flags.FLAGS['mode'].parser.enum_values:
-    pytest.skip('this commit has no --processes and no --mode=follow yet')
+  known = 'follow' in flags.FLAGS['mode'].parser.enum_values if launcher is EVAL else (
+    'processes' in flags.FLAGS
+  )
+  if not known:
+    pytest.skip('this commit of adiff.main has no --processes or no --mode=follow')
   if launcher is K8S:
     (container,) = pod(job(desk))['containers']
     words = [*container['command'], *container['args']]
@@ -279,7 +284,7 @@ def test_what_is_run_at_last_is_understood_by_the_binary(desk, launcher):
 
 
 @pytest.mark.parametrize('launcher', (POD, EVAL), ids=('tpu_pod', 'eval'))
-@pytest.mark.parametrize('codes', [(0,), (75, 75, 0), (75, 2), (2,), (1,)])
+@pytest.mark.parametrize('codes', [(75, 75, 0), (75, 2), (1,)])
 def test_75_is_run_again_and_other_codes_are_passed_on(desk, launcher, codes):
   scripted(desk, *codes)
   assert desk.run(launcher).returncode == codes[-1]
@@ -345,7 +350,7 @@ def test_a_slice_that_is_there_is_not_asked_for_again(desk):
   assert not desk.calls('create') and not desk.calls('delete')
 
 
-@pytest.mark.parametrize('code', (1, 75, 255))
+@pytest.mark.parametrize('code', (1, 255))
 def test_a_slice_that_was_taken_away_is_replaced_and_the_run_resumes(desk, code):
   desk.answer('gcloud', 'queued-resources describe', 'ACTIVE', 'SUSPENDING', 'SUSPENDED',
               (1, 'ERROR: NOT_FOUND'), 'ACTIVE')
@@ -400,13 +405,14 @@ def test_a_host_waits_for_what_a_lost_connection_left_behind(desk):
     stdout=subprocess.DEVNULL,
   )
   first = subprocess.Popen(**host)
-  wait_until(lambda: desk.calls('python -m'))
+  runs = lambda: [call for call in desk.calls() if call.tool == 'python']
+  wait_until(runs)
   second = subprocess.Popen(**host)
   time.sleep(0.2)
-  assert len(desk.calls('python -m')) == 1 and second.poll() is None
+  before = len(runs())
   first.terminate()
   assert (first.wait(10), second.wait(10)) == (75, 0)
-  assert len(desk.calls('python -m')) == 2
+  assert (before, len(runs())) == (1, 2)
 
 
 # Kubernetes.
@@ -495,6 +501,7 @@ def test_the_job_has_fields_that_kubernetes_knows_alone(desk):
 
 
 def test_the_job_fits_the_schema_of_a_cluster(desk):
+  jsonschema = pytest.importorskip('jsonschema')
   path = os.environ.get('JOBSET_CRD')
   if not path:
     pytest.skip('JOBSET_CRD names no file; see kubectl get crd jobsets.jobset.x-k8s.io -o yaml')
@@ -688,8 +695,9 @@ def test_the_commas_of_a_tuple_do_not_split_it():
 
 
 @pytest.mark.parametrize('arguments, word', [
-  (['seed'], "'seed'"), (['seed='], 'seed='), (['seed=0', 'seed=1'], 'once'),
+  (['seed'], "'seed'"), (['seed='], 'seed='), (['seed=0', 'seed=1'], 'once'), (['seed=0,0'], 'once'),
   (['--jobs=0'], '--jobs=0'), (['--workdir=runs/toy'], '--workdir'),
+  (['--launcher=launch/nowhere.sh'], 'launch/nowhere.sh'),
 ])
 def test_a_sweep_refuses_what_is_no_grid(tmp_path, capsys, arguments, word):
   with pytest.raises(SystemExit) as refused:
