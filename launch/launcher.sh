@@ -55,9 +55,9 @@ check_workdir() {
 
 # Shows a command as one could type it.
 show() {
-  local word line='$'
+  local word line='$' quote="'" inside="'\\''"
   for word in "$@"; do
-    if [[ "$word" =~ [^a-zA-Z0-9_.,:/=@%+-] ]]; then word="${word@Q}"; fi
+    if [[ "$word" =~ [^a-zA-Z0-9_.,:/=@%+-] ]]; then word="'${word//$quote/$inside}'"; fi
     line+=" $word"
   done
   say "$line"

@@ -104,10 +104,8 @@ def table(runs) -> str:
   lines = [f'| {" | ".join(columns)} |', '|' + ' --- |' * len(columns)]
   for run in order:
     bound = run.result and run.result['bound']
-    shown = [f'{bound["nats"]:.4f}', f'{bound["ci95"]:.4f}', 'finished'] if bound else [
-      '', '', run.state
-    ]
-    lines.append(f'| {" | ".join([*run.values.values(), *shown])} |')
+    shown = [f'{bound[key]:.4f}' if bound else '' for key in ('nats', 'ci95')]
+    lines.append(f'| {" | ".join([*run.values.values(), *shown, run.state])} |')
   return '\n'.join(lines) + '\n'
 
 
@@ -150,6 +148,10 @@ class Sweep:
       run.state = f'failed with {code}' if code else 'handed over'
     minutes = (time.monotonic() - begun) / 60
     self.say(f'{run.workdir.name}: {run.state} after {minutes:.1f} minutes')
+    self.write()
+
+  def write(self):
+    """Writes the table as it is now."""
     (self.options.folder / 'sweep.md').write_text(table(self.runs))
 
   def call(self, run, log):
@@ -204,6 +206,7 @@ def main(arguments=None) -> int:
     subprocess.run(['bash', '-c', 'source launch/environment.sh'], cwd=ROOT, check=True)
   with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
     list(pool.map(sweep.run, runs))
+  sweep.write()
   print(f'\n{table(runs)}\n{options.folder / "sweep.md"}')
   if sweep.stopped:
     return UNFINISHED

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Trains on all hosts of a Cloud TPU slice, which it asks for, until the run is finished.
 #
-#   ZONE=... ACCELERATOR=v5litepod-256 launch/tpu_pod.sh NAME ARGS...
-#   ZONE=us-west4-a ACCELERATOR=v5litepod-16 SPOT=1 SETUP='sudo mount 10.0.0.2:/runs /mnt/runs' \
-#     launch/tpu_pod.sh digits --config=configs/digits.py --workdir=/mnt/runs/digits
+#   ZONE=... ACCELERATOR=... launch/tpu_pod.sh NAME ARGS...
+#   export SETUP='mountpoint -q /mnt/runs || sudo mount --mkdir 10.0.0.2:/runs /mnt/runs'
+#   ZONE=us-west4-a ACCELERATOR=v5litepod-16 SPOT=1 launch/tpu_pod.sh digits \
+#     --config=configs/digits.py --workdir=/mnt/runs/digits
 #
 # Asks for the slice as a queued resource, waits for it, puts the current commit on every host and
 # runs it there. A run that ends with 75 is run again, and a slice that was taken away is asked for
@@ -13,7 +14,7 @@
 # Variables:
 #   ZONE, ACCELERATOR  where, and which kind and size    RUNTIME  the image of the hosts
 #   SPOT=1             cheaper, may be taken away        PROJECT  default: gcloud's own
-#   SETUP              a command for every host before every run, for example a mount
+#   SETUP              a command for every host before every run, harmless when repeated
 #   PAUSE              seconds between two looks at the slice (default: 30)
 #   DRY_RUN=1          prints the commands and does not run them
 set -euo pipefail
