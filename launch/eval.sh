@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Evaluates every new checkpoint of a training run once, beside the run, until the last one.
+#
+#   launch/eval.sh WORKDIR ARGS...
+#   launch/eval.sh runs/digits
+#   launch/eval.sh /mnt/runs/digits --set=plan.steps=4
+#
+# Stop it at any time and run it again: what is evaluated stays so. It ends with 0 after the last
+# checkpoint, and runs its own process again where that was pre-empted (exit code 75).
+# DRY_RUN=1 prints the command and does not run it.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/launcher.sh
+manual "$@"
+case "$1" in -*) refuse "'$1' is no workdir; write launch/eval.sh WORKDIR ARGS..." ;; esac
+
+run_until_finished launch/local.sh --mode=follow --workdir="$1" "${@:2}"
