@@ -2,6 +2,7 @@
 for devices that need not be there, and asks the compiler."""
 
 import dataclasses
+import math
 import re
 
 import jax
@@ -80,7 +81,6 @@ class Program:
 
 def training_step(parts: build.Parts, devices) -> Program:
   """Compiles a training step, as train.py does."""
-  config = parts.config
   mesh = mesh_of(parts, devices)
   with jax.set_mesh(mesh):
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -92,10 +92,11 @@ def training_step(parts: build.Parts, devices) -> Program:
       parts.recipe.update, donate_argnums=0,
       out_shardings=(shardings, sharding.replicated(mesh)),
     ).lower(state, rows, _place(key, sharding.replicated(mesh))).compile()
-  local = lambda tree: sum(
-    int(np.prod(leaf.sharding.shard_shape(leaf.shape))) * leaf.dtype.itemsize
-    for leaf in jax.tree.leaves(tree)
-  )
+
+  def local(tree):
+    leaves = jax.tree.leaves(tree)
+    return sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in leaves)
+
   found = compiled.memory_analysis()
   memory = {
     'parameters': local(state.params), 'average': local(state.ema),
@@ -153,3 +154,109 @@ def _place(leaf, where):
 
 def _placed(tree, where):
   return jax.tree.map(lambda leaf: _place(leaf, where), tree)
+
+
+# What makes a step smaller, from cheap to dear: (words, changes of the config).
+def _changes(config, count):
+  """Candidates for a config that does not fit on `count` devices."""
+  mesh, model, train = config.mesh, config.model, config.train
+  groups = mesh.tensor * mesh.sequence
+  shard = {'mesh.data': -1, 'mesh.fsdp': count // groups}
+  remat = {'model.remat': True}
+  parts = [train.microbatches * times for times in (2, 4, 8, 16, 32, 64)]
+  rows = train.batch_size // (count // groups)
+  split = [{'train.microbatches': n} for n in parts if rows % n == 0]
+  half = {'model.dtype': 'bfloat16'}
+  wanted = [
+    *([half] if model.dtype == 'float32' else []),
+    *([shard] if mesh.fsdp < count // groups else []),
+    *([remat] if not model.remat else []),
+    *([shard | remat] if mesh.fsdp < count // groups and not model.remat else []),
+    *split,
+    *(one | shard | remat for one in split),
+  ]
+  return [one for i, one in enumerate(wanted) if one not in wanted[:i]]
+
+
+def _with(config, change):
+  """A copy of the config with dotted keys set."""
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.update_from_flattened_dict(change)
+  return config
+
+
+def dryrun(config, topology) -> int:
+  """Compiles a training step and a sampler for `topology`, and prints what they need; returns the
+  exit code: 0, or 1 where the step does not fit."""
+  parts = build.build(config)
+  devices = devices_of(topology)
+  kind = devices[0].device_kind
+  chip = CHIPS.get(kind)
+  mesh = mesh_of(parts, devices)
+  shape = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items() if size > 1) or 'alone'
+  print(f'{config.name} on {len(devices)} x {kind}: {shape}\n')
+  print(rules(parts, mesh))
+  step = training_step(parts, devices)
+  print(_told('training step', step, chip, config.train.batch_size))
+  print(_told('sampler', rollout(parts, devices), chip, sharding.rows(mesh)))
+  if chip is None or step.total <= chip.memory:
+    return 0
+  print('The training step does not fit. Cheapest changes that make it fit, each compiled:')
+  fitting = 0
+  for change in _changes(config, len(devices)):
+    words = ' '.join(f'--config.{key}={value}' for key, value in change.items())
+    try:
+      found = training_step(build.build(_with(config, change), parts.source), devices)
+    except ValueError as error:
+      print(f'  (not possible: {words}: {error})')
+      continue
+    if found.total <= chip.memory:
+      print(f'  {words}: {found.total / GIB:.2f} GiB')
+      fitting += 1
+    if fitting == 3:
+      break
+  if not fitting:
+    print('  none was found; write a smaller train.batch_size or model, or more devices')
+  return 1
+
+
+def rules(parts, mesh) -> str:
+  """The table of parameters: shape, the axes that split it, bytes a device."""
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  params = jax.eval_shape(parts.recipe.init, key).params
+  placed = jax.tree.map(_place, params, sharding.state_shardings(mesh, params))
+  lines = ['| parameter | shape | split over | MiB a device |', '| --- | --- | --- | --- |']
+  for path, leaf in jax.tree_util.tree_leaves_with_path(placed):
+    axes = [*leaf.sharding.spec, *[None] * (leaf.ndim - len(leaf.sharding.spec))]
+    split = ', '.join(axis or '-' for axis in axes) if any(axes) else 'whole'
+    size = math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+    lines.append(
+      f'| {sharding.path_name(path)} | {list(leaf.shape)} | {split} | {size / 2**20:.2f} |'
+    )
+  return '\n'.join(lines) + '\n'
+
+
+def _told(what, program, chip, examples) -> str:
+  """A program in words and tables."""
+  fits = ''
+  if chip:
+    fits = 'fits' if program.total <= chip.memory else 'does NOT fit'
+    fits = f', {fits} into {chip.memory / GIB:.0f} GiB'
+  lines = [f'{what}, {examples} examples: {program.total / GIB:.2f} GiB a device{fits}', '']
+  lines += ['| part | MiB a device |', '| --- | --- |']
+  lines += [f'| {name} | {size / 2**20:.1f} |' for name, size in program.memory.items()]
+  if program.moved:
+    lines += ['', '| moved between devices | axes | MiB a device |', '| --- | --- | --- |']
+    lines += [f'| {kind} | {axes} | {size / 2**20:.1f} |'
+              for (kind, axes), size in sorted(program.moved.items())]
+  lines += ['', f'{program.flops / 1e12:.3f} TFLOP a device']
+  if chip:
+    seconds = program.seconds(chip)
+    longest = max(seconds, key=seconds.get)
+    parts = ', '.join(f'{name} {1e3 * value:.1f} ms' for name, value in seconds.items())
+    lines += [
+      f'at least {1e3 * seconds[longest]:.1f} ms, bound by {longest} ({parts}, if all overlap); '
+      f'utilisation at most {seconds["arithmetic"] / seconds[longest]:.0%}'
+    ]
+  return '\n'.join(lines) + '\n'

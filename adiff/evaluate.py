@@ -125,8 +125,11 @@ def commit() -> str:
     return ''
 
 
-def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) -> dict:
-  """Measures, writes workdir/eval.json and workdir/report.html, returns the report."""
+def evaluate(parts: build.Parts, params, workdir, *, step, mesh, folder=None, progress=True):
+  """Measures, writes eval.json and report.html, returns the report, a dict.
+
+  folder: of both files, by default the workdir.
+  """
   config = parts.config
   bound = Bound(parts, mesh)(params, samples=config.eval.samples, progress=progress)
   exact = parts.source.exact
@@ -156,25 +159,26 @@ def evaluate(parts: build.Parts, params, workdir, *, step, mesh, progress=True) 
     )
   else:
     _show_latents(parts, params, mesh, found, shown, progress)
-  processes.agree(lambda: _write(workdir, found, shown, fragments))
-  found['report'] = os.path.join(workdir, report.FILE)
+  folder = folder or workdir
+  processes.agree(lambda: _write(workdir, folder, found, shown, fragments))
+  found['report'] = os.path.join(folder, report.FILE)
   return found
 
 
-def _write(workdir, found, shown, fragments):
+def _write(workdir, out, found, shown, fragments):
   """The files of an evaluation."""
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
   shown.update(pictures.charts(found, rows) | _curves(rows))
-  folder = os.path.join(workdir, 'pictures')
+  folder = os.path.join(out, 'pictures')
   os.makedirs(folder, exist_ok=True)
   for name, picture in shown.items():
     kind = 'gif' if picture.startswith(b'GIF') else 'png'
     with open(os.path.join(folder, f'{name.replace("/", "_")}.{kind}'), 'wb') as file:
       file.write(picture)
-  with open(os.path.join(workdir, 'eval.json.tmp'), 'w') as file:
+  with open(os.path.join(out, 'eval.json.tmp'), 'w') as file:
     json.dump(found, file, indent=1)
-  os.replace(os.path.join(workdir, 'eval.json.tmp'), os.path.join(workdir, 'eval.json'))
-  report.write(workdir, found, shown, fragments)
+  os.replace(os.path.join(out, 'eval.json.tmp'), os.path.join(out, 'eval.json'))
+  report.write(out, found, shown, fragments)
 
 
 def _curves(rows):

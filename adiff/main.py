@@ -5,6 +5,8 @@ r"""The binary: trains, evaluates, samples.
   python -m adiff.main --mode=sample --workdir=runs/digits --num=50000 --out=samples.npz
   python -m adiff.main --mode=sample --workdir=runs/text --prompt='The function' --steps=8
   python -m adiff.main --mode=export --workdir=runs/digits --batch=16 --out=served
+  python -m adiff.main --mode=follow --workdir=runs/digits
+  python -m adiff.main --mode=dryrun --config=configs/lm.py:110m --topology=v5e:4x4
 
 Exit codes: 0 finished; 75 stopped by a signal with everything saved, run the same command again; 2
 a mistake that one sentence names; 1 anything else.
@@ -12,6 +14,7 @@ a mistake that one sentence names; 1 anything else.
 
 import os
 import re
+import signal
 import sys
 import traceback
 
@@ -36,9 +39,11 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   'mode',
   'train',
-  ['train', 'eval', 'sample', 'export'],
-  'train needs --config and --workdir; eval, sample and export need --workdir alone, and read the '
-  'config there. export writes a sampler that starts without tracing, see adiff/exported.py.',
+  ['train', 'eval', 'sample', 'export', 'follow', 'dryrun'],
+  'train needs --config and --workdir; eval, sample, export and follow need --workdir alone, and '
+  'read the config there. export writes a sampler that starts without tracing, see '
+  'adiff/exported.py; follow evaluates every checkpoint of a run while it trains. dryrun needs '
+  '--config alone, and compiles its programs for --topology.',
 )
 _STEP = flags.DEFINE_integer(
   'step', None, 'Checkpoint to evaluate or to sample from. Default: the newest.', lower_bound=0
@@ -86,6 +91,9 @@ _BATCH = flags.DEFINE_integer(
 _PROFILE = flags.DEFINE_integer(
   'profile', 0, 'train: write a trace of this many steps to WORKDIR/profile.', lower_bound=0
 )
+_TOPOLOGY = flags.DEFINE_string(
+  'topology', '', 'dryrun: the devices, such as v5e:16x16, v5p:4x4x8 or cpu:8. Default: those here.'
+)
 _PROCESSES = flags.DEFINE_string(
   'processes', None, 'train and eval: run as one of several processes: auto where JAX can ask the '
   'cluster (TPU pods, Slurm), else INDEX/COUNT@HOST:PORT of the first process.'
@@ -104,7 +112,9 @@ def run() -> int:
     arrange,
     build,
     checkpoint,
+    dryrun,
     evaluate,
+    follow,
     generate,
     processes,
     sharding,
@@ -112,6 +122,10 @@ def run() -> int:
     workdirs,
   )
 
+  if _MODE.value == 'dryrun':
+    if _CONFIG.value is None:
+      raise ValueError('--config is missing; write for example --config=configs/lm.py:110m')
+    return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
   if not _WORKDIR.value:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
   if _PROCESSES.value:
@@ -137,17 +151,28 @@ def run() -> int:
     abstract,
     sharding.state_shardings(mesh, abstract),
   )
-  step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
-  if _MODE.value == 'eval':
+
+  def measure(step, folder=None):
+    step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
     with jax.set_mesh(mesh):
       found = evaluate.evaluate(
-        parts, params, _WORKDIR.value, step=step, mesh=mesh, progress=processes.first()
+        parts, params, _WORKDIR.value, step=step, mesh=mesh, folder=folder,
+        progress=processes.first(),
       )
+    bound = found['bound']
     processes.say(
-      f'{config.eval.split} bound {found["bound"]["nats"]:.3f} +- {found["bound"]["ci95"]:.3f} '
-      f'nats; {found["report"]}'
+      f'step {step}, {config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats'
     )
+    return found
+
+  if _MODE.value == 'follow':
+    with processes.on_signals((signal.SIGTERM, signal.SIGINT), processes.exit_unfinished):
+      follow.follow(_WORKDIR.value, config.train.steps, measure)
     return 0
+  if _MODE.value == 'eval':
+    processes.say(measure(_STEP.value)['report'])
+    return 0
+  step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
   seed = config.seed if _SEED.value is None else _SEED.value
   if _MODE.value == 'export':
     folder = _OUT.value or os.path.join(_WORKDIR.value, 'exported')

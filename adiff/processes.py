@@ -1,15 +1,18 @@
 """Several processes, one program: how they find each other, agree, and notice that one is gone."""
 
-import os
+import contextlib
 import re
+import signal
 import sys
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-# Seconds without a sign of life after which a process counts as dead.
-HEARTBEAT = 20
+UNFINISHED = 75  # exit code: "run me again"; 0 means finished
+# Seconds until the last process must be there (hosts of a pod come one by one), and without a sign
+# of life until one counts as dead.
+GATHER, HEARTBEAT = 1800, 20
 AUTO = 'auto'
 _LONGEST = 2000  # characters of a sentence that all processes hear
 
@@ -20,8 +23,9 @@ def start(text: str):
 
   Raises ValueError for another text. To be called before any device is asked for.
   """
+  how = dict(initialization_timeout=GATHER, heartbeat_timeout_seconds=HEARTBEAT)
   if text == AUTO:
-    jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
+    jax.distributed.initialize(**how)
     return
   found = re.fullmatch(r'(\d+)/(\d+)@([^@]+:\d+)', text)
   if not found or int(found[1]) >= int(found[2]):
@@ -29,14 +33,29 @@ def start(text: str):
       f'--processes={text} is not understood; write auto, or INDEX/COUNT@HOST:PORT of the first '
       'process, for example 0/4@10.0.0.1:8476, with INDEX below COUNT'
     )
-  jax.distributed.initialize(
-    found[3], int(found[2]), int(found[1]), heartbeat_timeout_seconds=HEARTBEAT
-  )
+  jax.distributed.initialize(found[3], int(found[2]), int(found[1]), **how)
 
 
 def first() -> bool:
   """Is this the one process that writes files and talks?"""
   return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def on_signals(names, handler):
+  """Installs a signal handler for a while. Of several processes, JAX's own listens: `preempted`."""
+  names = names if jax.process_count() == 1 else ()
+  before = {name: signal.signal(name, handler) for name in names}
+  try:
+    yield
+  finally:
+    for name, old in before.items():
+      signal.signal(name, old)
+
+
+def exit_unfinished(number, frame):
+  """A handler for times when nothing is to be saved: the last checkpoint holds all there is."""
+  sys.exit(UNFINISHED)
 
 
 def say(text: str):
@@ -68,10 +87,3 @@ def preempted(step: int) -> bool:
   """Shall all processes save and stop after this step? True for all at the same step, soon after
   SIGTERM reached one of them; to be asked after every step."""
   return jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step)
-
-
-def leave(code: int):
-  """Ends this process at once: with another one gone, an orderly end would wait for it."""
-  sys.stdout.flush()
-  sys.stderr.flush()
-  os._exit(code)

@@ -9,7 +9,6 @@ the step number alone. So a run that was killed ends bit for bit where an uninte
 import contextlib
 import os
 import signal
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +31,6 @@ from adiff import (
 from adiff import state as state_lib
 from adiff.data import batches
 
-UNFINISHED = 75  # exit code: "run me again"; 0 means finished
-
 
 def train(config, workdir, *, profile=0, progress=True) -> int:
   """Trains to config.train.steps, evaluates, writes the report; returns the exit code.
@@ -42,7 +39,7 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
   cannot work, OSError when the workdir cannot be written, FloatingPointError when the loss is no
   longer finite.
   """
-  with _handlers((signal.SIGTERM,), _exit_unfinished):
+  with processes.on_signals((signal.SIGTERM,), processes.exit_unfinished):
     parts = build.build(config)
     judge_text.samplers(parts)  # a mistake there would show only after training
     mesh = sharding.make_mesh(**config.mesh)
@@ -50,17 +47,22 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
       mesh, heads=config.model.heads, batch_size=config.train.batch_size,
       num_slots=parts.blocks.num_slots,
     )
-    with jax.set_mesh(mesh):
+    if config.init_from and checkpoint.latest_step(workdir) is None:
+      _check_init_from(config.init_from)
+    with jax.set_mesh(mesh), contextlib.ExitStack() as held:
+      processes.agree(lambda: _claim(held, workdir, parts))
       return _train(parts, mesh, workdir, profile, progress and processes.first())
+
+
+def _claim(held, workdir, parts):
+  """Makes the workdir ours, for as long as `held` is open."""
+  held.enter_context(workdirs.lock(workdir))
+  workdirs.claim(workdir, parts.config, parts.contract)
 
 
 def _train(parts, mesh, workdir, profile, progress):
   """The story itself."""
-  # ---- Workdir --------------------------------------------------------------------------------
   config = parts.config
-  if config.init_from and checkpoint.latest_step(workdir) is None:
-    _check_init_from(config.init_from)
-  processes.agree(lambda: workdirs.claim(workdir, config, parts.contract))
   keeper = checkpoint.Checkpoints(workdir, keep=config.train.keep, best='nats')
 
   # ---- State: restored, or born sharded ---------------------------------------------------------
@@ -138,7 +140,7 @@ def _train(parts, mesh, workdir, profile, progress):
       if stopping and not last:
         keeper.wait()
         processes.say(f'stopped by a signal; step {done} is saved, run the same command again')
-        return UNFINISHED
+        return processes.UNFINISHED
 
   # ---- The report -------------------------------------------------------------------------------
   report = evaluate.evaluate(
@@ -227,18 +229,6 @@ def _preview(parts, mesh):
 
 
 @contextlib.contextmanager
-def _handlers(names, handler):
-  """Installs a signal handler for a while; of several processes JAX's own listens, see `processes`."""
-  names = names if jax.process_count() == 1 else ()
-  before = {name: signal.signal(name, handler) for name in names}
-  try:
-    yield
-  finally:
-    for name, old in before.items():
-      signal.signal(name, old)
-
-
-@contextlib.contextmanager
 def _signals():
   """A list that is not empty once SIGTERM or SIGINT has arrived; a second SIGINT interrupts."""
   stop = []
@@ -248,13 +238,8 @@ def _signals():
       signal.default_int_handler(number, frame)
     stop.append(number)
 
-  with _handlers((signal.SIGTERM, signal.SIGINT), handler):
+  with processes.on_signals((signal.SIGTERM, signal.SIGINT), handler):
     yield stop
-
-
-def _exit_unfinished(number, frame):
-  """Outside the loop nothing is to be saved: the last checkpoint holds all there is."""
-  sys.exit(UNFINISHED)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,10 @@
 """What a workdir says of itself: config.json and contract.json, plain JSON that runs no code."""
 
+import contextlib
+import fcntl
 import json
 import os
+import platform
 
 import ml_collections
 
@@ -14,17 +17,11 @@ FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep')
 
 
 def claim(workdir, config, contract):
-  """Makes the workdir ours, or checks that it is; writes both files.
+  """Makes a folder ours, or checks that it is; writes both files.
 
   Raises ValueError when another config made it, naming the first difference, or when it holds
   checkpoints without a config; OSError when it cannot be written.
   """
-  try:
-    os.makedirs(workdir, exist_ok=True)
-  except OSError as error:
-    raise OSError(
-      f'workdir {workdir} cannot be made ({error.strerror}); choose another --workdir'
-    ) from error
   ours = as_json(config)
   if os.path.exists(os.path.join(workdir, 'config.json')):
     theirs = _read(workdir, 'config.json')
@@ -41,6 +38,35 @@ def claim(workdir, config, contract):
     )
   _write(workdir, 'config.json', ours)
   _write(workdir, 'contract.json', contract)
+
+
+@contextlib.contextmanager
+def lock(workdir, what='is being trained'):
+  """Holds workdir/lock, which names its owner; released however the process ends.
+
+  Makes the folder if there is none. Raises ValueError where another process holds the lock, OSError
+  where it cannot be written.
+  """
+  try:
+    os.makedirs(workdir, exist_ok=True)
+    file = open(os.path.join(workdir, 'lock'), 'a+')
+  except OSError as error:
+    raise OSError(
+      f'workdir {workdir} cannot be written ({error.strerror}); choose another --workdir'
+    ) from error
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      file.seek(0)
+      raise ValueError(
+        f'{workdir} {what} by {file.read().strip() or "another process"}; stop that one, or choose '
+        'another --workdir'
+      ) from error
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {platform.node()}\n')
+    file.flush()
+    yield
 
 
 def load(workdir, overrides=()) -> ml_collections.ConfigDict:

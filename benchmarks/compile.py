@@ -46,8 +46,8 @@ def suite(options, rate):
       seconds = started([*train, f'--workdir={run}'], place / 'cache', run / 'metrics.jsonl')
       rows.append({'what': f'first step of configs/digits.py, {name}', 'seconds': seconds})
     short = [
-      '--config.train.steps=2', '--config.eval.num=16', '--config.eval.features=False',
-      '--config.eval.steps=()', f'--workdir={place}/short',
+      '--config.train.steps=2', '--config.optim.warmup=0', '--config.eval.num=16',
+      '--config.eval.features=False', '--config.eval.steps=()', f'--workdir={place}/short',
     ]
     started(['adiff.main', '--config=configs/digits.py', *short], place / 'cache')
     export = ['adiff.main', '--mode=export', f'--workdir={place}/short', '--batch=16']

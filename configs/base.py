@@ -19,8 +19,8 @@ CHOICES = dict(
     tfds=dict(dataset='mnist', data_dir=''),
     # data_dir/CLASS/*.png, cropped and scaled to size
     image_folder=dict(data_dir='', size=32, channels=3),
-    # latents of an autoencoder, encoded beforehand: data_dir/SPLIT/*.npy, see adiff/data/latents.py;
-    # shape (H, W, C) or (T, H, W, C), patch x patch of them a token. made_up: random fields instead
+    # latents of an autoencoder, encoded beforehand, see adiff/data/latents.py; shape (H, W, C) or
+    # (T, H, W, C), patch x patch of them a token. made_up: random fields instead
     latents=dict(data_dir='', shape=(32, 32, 4), patch=1, num_classes=0, made_up=False),
     # a UTF-8 file or a folder of them; '': the documentation that ships inside Python. packed:
     # whole documents, several a row, instead of rows cut anywhere

@@ -80,6 +80,7 @@ def test_what_cannot_be_searched_is_refused(wrong):
 def made(workdir, name):
   """The workdir of an untrained tiny run."""
   parts = build.build(tiny.config(name))
+  workdir.mkdir(exist_ok=True)
   workdirs.claim(str(workdir), parts.config, parts.contract)
   keeper = checkpoint.Checkpoints(str(workdir))
   state = parts.recipe.init(jax.random.key(0))

@@ -20,7 +20,8 @@ FLOORS = (
   ('data', 'codec', 'metrics', 'optim', 'state', 'processes', 'sharding', 'checkpoint', 'manifest',
    'logs', 'pictures', 'prose', 'report', 'report_style'),
   ('arrange', 'build', 'check', 'compilation', 'cost', 'exported', 'recipe', 'workdirs', 'generate',
-   'judge_text', 'language', 'loss_profile', 'clip_search', 'evaluate', 'train', 'main'),
+   'judge_text', 'collectives', 'dryrun', 'follow', 'language', 'loss_profile', 'clip_search',
+   'evaluate', 'train', 'main'),
 )
 # What each module of the lower floors may import, besides its own folder.
 ALLOWED = {

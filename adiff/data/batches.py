@@ -16,6 +16,7 @@ import numpy as np
 from adiff.data import spec
 
 _PREFETCH = 4
+_STALLED = 600  # seconds without a batch: the storage is gone
 
 
 def _check(source, split, batch_size, order):
@@ -75,7 +76,10 @@ class Batches:
     return _gather(self.source, self.split, self.indices_at(step), self.order)
 
   def iterate(self, start=0):
-    """Yields (step, batch) from `start` on, without end; a thread prepares the next batches."""
+    """Yields (step, batch) from `start` on, without end; a thread prepares the next batches.
+
+    Raises TimeoutError, an OSError, where a batch takes longer than ten minutes.
+    """
     with futures.ThreadPoolExecutor(1, thread_name_prefix='batches') as pool:
       pending = collections.deque()
       steps = itertools.count(start)
@@ -85,7 +89,14 @@ class Batches:
             step = next(steps)
             pending.append((step, pool.submit(self.batch_at, step)))
           step, future = pending.popleft()
-          yield step, future.result()
+          try:
+            batch = future.result(timeout=_STALLED)
+          except TimeoutError as error:
+            raise TimeoutError(
+              f'the batch of step {step} is not there after {_STALLED} seconds; see to the storage '
+              'of the data, then run the same command again'
+            ) from error
+          yield step, batch
       finally:
         for _, future in pending:
           future.cancel()

@@ -1,0 +1,105 @@
+"""Latents from files: what is read, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from adiff.data import latents
+
+SHAPE = (4, 6, 3)
+
+
+def write(root, *, shape=SHAPE, counts=(5, 3), labels=True, mean=(0.5, 0, -1), std=(2, 1, 4)):
+  """Two files a split; returns {split: (examples, labels)}."""
+  rng, out = np.random.default_rng(0), {}
+  (root / 'latents.json').write_text(json.dumps({'mean': mean, 'std': std}))
+  for split in ('train', 'test'):
+    (root / split).mkdir()
+    all_examples, all_labels = [], []
+    for index, count in enumerate(counts):
+      examples = rng.normal(size=(count, *shape)).astype(np.float16)
+      classes = rng.integers(0, 7, count)
+      np.save(root / split / f'{index}.npy', examples)
+      if labels:
+        np.save(root / split / f'{index}.label.npy', classes)
+      all_examples.append(examples)
+      all_labels.append(classes)
+    out[split] = np.concatenate(all_examples), np.concatenate(all_labels)
+  return out
+
+
+@pytest.mark.parametrize('shape, patch', [((4, 6, 3), 1), ((4, 6, 3), 2), ((2, 4, 6, 3), 2)])
+def test_rows_of_several_files_decode_to_what_was_written(tmp_path, shape, patch):
+  written = write(tmp_path, shape=shape)
+  source = latents.Latents(tmp_path, shape=shape, patch=patch, num_classes=7)
+  for split in source.splits:
+    assert source.size(split) == 8
+    rows = source.rows(split, np.array([7, 0, 4, 5]))
+    assert rows['tokens'].shape == (4, source.spec.num_tokens, source.spec.dim)
+    np.testing.assert_array_equal(rows['label'], written[split][1][[7, 0, 4, 5]])
+    decoded = source.spec.decode(rows['tokens'])
+    np.testing.assert_allclose(decoded, written[split][0][[7, 0, 4, 5]], atol=2e-3)
+
+
+def test_tokens_are_standardised_patches_in_raster_order(tmp_path):
+  examples = write(tmp_path)['train'][0]
+  source = latents.Latents(tmp_path, shape=SHAPE, patch=2, num_classes=7)
+  tokens = source.rows('train', np.array([2]))['tokens'][0]
+  # Token 4 is the second one of the second row of patches.
+  patch = (examples[2, 2:4, 2:4].astype(np.float32) - [0.5, 0, -1]) / [2, 1, 4]
+  np.testing.assert_allclose(tokens[4], patch.reshape(-1), atol=1e-6)
+  np.testing.assert_array_equal(source.spec.coords[4], [1, 1])
+
+
+def test_made_up_rows_are_the_same_at_every_call_and_depend_on_the_class():
+  source = latents.Latents(shape=SHAPE, num_classes=3, made_up=True)
+  one, two = (source.rows('train', np.arange(6)) for _ in range(2))
+  np.testing.assert_array_equal(one['tokens'], two['tokens'])
+  np.testing.assert_array_equal(one['label'], [0, 1, 2, 0, 1, 2])
+  assert np.abs(one['tokens'][0] - one['tokens'][3]).max() > 0.1
+
+
+def test_without_files_there_are_facts_but_no_rows():
+  source = latents.Latents(shape=(32, 32, 4), patch=2)
+  assert source.spec.num_tokens == 256 and source.spec.dim == 16
+  with pytest.raises(ValueError, match='data_dir'):
+    source.rows('train', np.arange(2))
+
+
+def test_other_data_have_another_fingerprint(tmp_path):
+  of = lambda **how: latents.Latents(shape=SHAPE, **how).fingerprint
+  write(tmp_path)
+  found = {of(made_up=True), of(), of(data_dir=tmp_path, num_classes=7)}
+  np.save(tmp_path / 'train' / '2.npy', np.zeros((1, *SHAPE), np.float16))
+  np.save(tmp_path / 'train' / '2.label.npy', np.zeros(1, np.int64))
+  assert len(found | {of(data_dir=tmp_path, num_classes=7)}) == 4
+
+
+@pytest.mark.parametrize('spoil, told', [
+  (lambda root: (root / 'latents.json').unlink(), 'latents.json'),
+  (lambda root: (root / 'latents.json').write_text('{}'), 'must hold'),
+  (lambda root: (root / 'latents.json').write_text('{"mean": [0], "std": [1]}'), '3 means'),
+  (lambda root: np.save(root / 'train' / '0.npy', np.zeros((5, 1, 1, 3))), 'data.shape'),
+  (lambda root: np.save(root / 'train' / '0.label.npy', np.full(5, 9)), 'num_classes=7'),
+  (lambda root: (root / 'train' / '1.label.npy').unlink(), 'without 1.label.npy'),
+  (lambda root: np.save(root / 'train' / '0.npy', np.array([{}], object)), 'Python objects'),
+])
+def test_files_that_do_not_fit_are_told_in_a_sentence(tmp_path, spoil, told):
+  write(tmp_path)
+  spoil(tmp_path)
+  with pytest.raises((ValueError, FileNotFoundError), match=told):
+    latents.Latents(tmp_path, shape=SHAPE, num_classes=7).rows('train', np.arange(2))
+
+
+@pytest.mark.parametrize('how', [
+  dict(shape=(4, 6)), dict(shape=SHAPE, patch=4), dict(shape=SHAPE, made_up=True, data_dir='x'),
+])
+def test_sizes_that_do_not_fit_are_told_in_a_sentence(how):
+  with pytest.raises(ValueError, match='data'):
+    latents.Latents(**how)
+
+
+def test_a_missing_folder_is_told_with_the_flag_that_names_it(tmp_path):
+  with pytest.raises(FileNotFoundError, match='data.data_dir'):
+    latents.Latents(tmp_path / 'nowhere', shape=SHAPE)
