@@ -10,8 +10,8 @@ import pytest
 
 from adiff import checkpoint, follow, manifest, workdirs
 
-STEPS = tuple(range(25, 301, 25))  # checkpoints of binary.TINY
-KEEP = '--config.train.keep=20'
+STEPS = (60, 120, 180, 240, 300)
+MORE = ('--config.train.keep=9', '--config.train.checkpoint_every=60')
 
 
 def evaluated(workdir):
@@ -20,12 +20,12 @@ def evaluated(workdir):
 
 def test_a_run_and_its_follower_are_killed_and_every_checkpoint_is_evaluated_once(tmp_path):
   workdir, tries = tmp_path / 'run', iter(range(100))
-  train = lambda: binary.start((*binary.TINY, KEEP, f'--workdir={workdir}'), tmp_path / 'train')
+  train = lambda: binary.start((*binary.TINY, *MORE, f'--workdir={workdir}'), tmp_path / 'train')
   watch = lambda: binary.start(
     ('--mode=follow', f'--workdir={workdir}', '--set=eval.num=64'), tmp_path / f'f{next(tries)}'
   )
   trainer = train()
-  while not (checkpoint.latest_step(workdir) or 0) >= 75:
+  while not (checkpoint.latest_step(workdir) or 0) >= 120:
     time.sleep(0.05)
   follower = watch()
   while not os.path.isdir(workdir / 'eval') or not evaluated(workdir):

@@ -6,6 +6,7 @@ layer (PixArt-alpha, arXiv:2310.00426, section 2.3), RMSNorm, QK-norm, rotary po
 MLP. Layers are scanned.
 """
 
+import itertools
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -36,8 +37,11 @@ DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
 
 class Block(nn.Module):
-  """One layer: attention and MLP, each modulated and gated. told: (first, last) of the slots whose
-  results are wanted, None for all."""
+  """One layer: attention and MLP, each modulated and gated.
+
+  lengths: slots of every run that shares its modulation, None where every slot has its own. told:
+  (first, last) of the slots whose results are wanted, None for all.
+  """
 
   width: int
   heads: int
@@ -45,13 +49,17 @@ class Block(nn.Module):
   dropout: float
   rotary_base: float
   dtype: jnp.dtype
+  lengths: tuple[int, ...] | None
   told: tuple[int, int] | None = None
 
   @nn.compact
   def __call__(self, x, layer, modulation, coords, cached_coords, seen):
     cached, key = layer
     offset = self.param('modulation', nn.initializers.zeros, (6 * self.width,), jnp.float32)
-    signal = jnp.split(modulation + offset[None, None].astype(self.dtype), 6, axis=-1)
+    signal = [
+      _over_slots(one, self.lengths)
+      for one in jnp.split(modulation + offset[None, None].astype(self.dtype), 6, axis=-1)
+    ]
     dense = lambda shape, name, **how: nn.DenseGeneral(
       shape, use_bias=False, dtype=self.dtype, name=name, **how
     )
@@ -171,8 +179,6 @@ class Denoiser(nn.Module):
     zeros = nn.initializers.zeros
     modulation = nn.Dense(6 * self.width, dtype=dtype, kernel_init=zeros, name='modulation')(signal)
     last = nn.Dense(2 * self.width, dtype=dtype, kernel_init=zeros, name='modulation_out')(signal)
-    if run is not None:
-      modulation, last = modulation[:, run], last[:, run]
 
     keys = (slots,) if cache is None else (cache.slots, slots)
     told = slice(*_told(slots, commit))
@@ -180,7 +186,8 @@ class Denoiser(nn.Module):
     splash = dict(heads=layout.local_heads(self.heads)) if self.attention == 'splash' else None
     see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks, splash=splash)
     block = nn.remat(Block, prevent_cse=False) if self.remat else Block
-    sizes = self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype
+    lengths = None if run is None else tuple(np.bincount(run).tolist())
+    sizes = self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype, lengths
     cached = None if cache is None else (cache.k, cache.v)
     layer_keys = None if key is None else jax.random.split(key, self.depth)
     early, late = (
@@ -205,7 +212,7 @@ class Denoiser(nn.Module):
     fresh.append(jax.tree.map(lambda leaf: leaf[None], last_keys))
     fresh = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *fresh)
 
-    shift, scale = jnp.split(last[:, told], 2, axis=-1)
+    shift, scale = jnp.split(_over_slots(last, lengths)[:, told], 2, axis=-1)
     h = nn.RMSNorm(dtype=dtype, name='norm_out')(h) * (1 + scale) + shift
     wide = jnp.promote_types(dtype, jnp.float32)
     out = nn.Dense(self.num_outputs, dtype=wide, kernel_init=zeros, name='out')(h.astype(wide))
@@ -250,6 +257,22 @@ class Denoiser(nn.Module):
     )
     rows = jax.tree.map(lambda old, new: put(old, new[:commit], 0), cache.slots, slots)
     return Cache(k, v, rows, cache.length + commit)
+
+
+def _over_slots(signal, lengths):
+  """[B, R, W], one a run of slots -> [B, S, W]. A broadcast, which is fused into what reads it: a
+  gather would write it to memory, and scatter its gradient."""
+  if lengths is None:
+    return signal
+  batch, _, width = signal.shape
+  parts, first = [], 0
+  for length, group in itertools.groupby(lengths):
+    count = len(list(group))
+    one = signal[:, first:first + count, None]
+    one = jnp.broadcast_to(one, (batch, count, length, width))
+    parts.append(one.reshape(batch, count * length, width))
+    first += count
+  return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)
 
 
 def _told(slots, commit) -> tuple[int, int]:

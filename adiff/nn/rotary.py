@@ -19,6 +19,9 @@ def rotate(x, coords, *, base=100.0):
   angle = coords.astype(float)[..., pair % axes]
   angle = angle * jnp.broadcast_to(frequency, angle.shape)
   angle = angle[..., :, None, :] if coords.ndim == 3 else angle[None, :, None, :]
-  cos, sin = jnp.cos(angle).astype(x.dtype), jnp.sin(angle).astype(x.dtype)
-  a, b = jnp.split(x, 2, axis=-1)
-  return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+  pairs = x.reshape(*x.shape[:-1], 2, half)
+  cos, sin = jnp.cos(angle)[..., None, :], jnp.sin(angle)[..., None, :]
+  sin = jnp.concatenate([-sin, sin], axis=-2)
+  # The other half by reversal: a concatenation of both results is slow on a CPU.
+  turned = pairs * cos.astype(x.dtype) + pairs[..., ::-1, :] * sin.astype(x.dtype)
+  return turned.reshape(x.shape)
