@@ -20,26 +20,37 @@ _ARRAY = re.compile(r'([a-z]+[0-9]*)\[([0-9,]*)\]')
 def found(text, mesh) -> dict:
   """{(kind, axes of the mesh joined by '+'): bytes a device} of the text of a compiled program.
 
-  Loops count as often as they run where the compiler knows it, else once.
+  Loops count as often as they run where that is a number in the text, else once. What a compiler
+  has taken apart into a start, an end and what runs meanwhile has one channel and counts once.
   """
-  total = collections.Counter()
-  for computation, times in _computations(text).items():
-    for line in computation:
+  calls = {}
+  for lines, times in _computations(text):
+    for line in lines:
       match = _CALL.search(line)
-      if match:
-        result, kind, start, rest = match.groups()
-        sizes = [_size(*one) for one in _ARRAY.findall(result)]
-        if start and kind != 'all-reduce':  # (operand, result, ..)
-          sizes = sizes[len(sizes) // 2:] if kind == 'all-gather' else sizes[:len(sizes) // 2]
-        size = sum(sizes)
-        if kind == 'reduce-scatter' and not start:
-          size *= _group_size(rest, mesh)
-        total[kind, _axes(rest, mesh)] += size * times
+      if not match:
+        continue
+      result, kind, start, rest = match.groups()
+      sizes = [_size(*one) for one in _ARRAY.findall(result)]
+      if start and kind == 'collective-permute':  # (operand, result, signals ..)
+        sizes = sizes[:1]
+      elif start and kind != 'all-reduce':  # (operands .., results ..)
+        half = len(sizes) // 2
+        sizes = sizes[half:] if kind == 'all-gather' else sizes[:half]
+      groups = _groups(rest, mesh)
+      scattered = groups.shape[1] if kind == 'reduce-scatter' and not start else 1
+      channel = re.search(r'channel_id=(\d+)', rest)
+      name = channel[1] if channel else line
+      size = sum(sizes) * scattered * times
+      if size > calls.get(name, (0,))[0]:
+        calls[name] = size, kind, _axes(groups, mesh)
+  total = collections.Counter()
+  for size, kind, axes in calls.values():
+    total[kind, axes] += size
   return {key: size for key, size in total.items() if key[1]}
 
 
 def _computations(text):
-  """{lines of a computation: how often it runs}."""
+  """[(lines of a computation, how often it runs)]."""
   bodies, name = {}, None
   for line in text.splitlines():
     head = re.match(r'(?:ENTRY )?%?([\w.\-]+) \(.*\{$', line)
@@ -48,7 +59,7 @@ def _computations(text):
       bodies[name] = []
       if line.startswith('ENTRY'):
         entry = name
-    elif name and line.startswith('}'):
+    elif line.rstrip() == '}':
       name = None
     elif name:
       bodies[name].append(line)
@@ -57,15 +68,26 @@ def _computations(text):
   def visit(name, count):
     times[name] += count
     for line in bodies[name]:
-      trips = re.search(r'known_trip_count.{1,4}\{"n":"(\d+)"', line)
-      inside = int(trips[1]) if trips and ' while(' in line else 1
+      inside = _trips(line, bodies) if ' while(' in line else 1
       for called in re.findall(r'(?:body|calls|to_apply|branch_computations|computation)=\{?%?'
                                r'([\w.\-]+)', line):
         if called in bodies:
           visit(called, count * inside)
 
   visit(entry, 1)
-  return {tuple(bodies[name]): count for name, count in times.items()}
+  return [(bodies[name], count) for name, count in times.items()]
+
+
+def _trips(line, bodies):
+  """How often a loop runs: as the compiler says, or as its condition compares."""
+  known = re.search(r'known_trip_count.{1,4}\{"n":"(\d+)"', line)
+  if known:
+    return int(known[1])
+  condition = re.search(r'condition=%?([\w.\-]+)', line)
+  lines = bodies.get(condition[1], []) if condition else []
+  limits = re.findall(r's32\[\]\S* constant\((\d+)\)', '\n'.join(lines))
+  below = any('direction=LT' in line for line in lines)
+  return int(limits[0]) if len(limits) == 1 and below else 1
 
 
 def _size(kind, shape):
@@ -78,6 +100,14 @@ def _groups(rest, mesh):
   if listed:
     return np.array([[int(n) for n in group.split(',')]
                      for group in re.findall(r'\{([\d,]+)\}', listed[1])])
+  named = re.search(r"replica_groups=mesh\[([^\]]+)\] \{([^}]+)\}", rest)
+  if named:
+    sizes = dict(re.findall(r"'(\w+)'=(\d+)", named[1]))
+    inside = re.findall(r"'(\w+)'", named[2])
+    order = [name for name in sizes if name not in inside] + inside
+    numbers = np.arange(mesh.size).reshape([int(size) for size in sizes.values()])
+    turned = numbers.transpose([list(sizes).index(name) for name in order])
+    return turned.reshape(-1, math.prod(int(sizes[name]) for name in inside))
   iota = re.search(r'replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?', rest)
   if iota:
     shape, dims, turn = ([int(n) for n in part.split(',')] if part else None
@@ -91,13 +121,8 @@ def _groups(rest, mesh):
   return np.arange(mesh.size)[None]
 
 
-def _group_size(rest, mesh):
-  return _groups(rest, mesh).shape[1]
-
-
-def _axes(rest, mesh):
-  """The axes of the mesh along which a call's groups stretch."""
-  groups = _groups(rest, mesh)
+def _axes(groups, mesh):
+  """The axes of the mesh along which groups stretch."""
   places = np.stack(np.unravel_index(groups, mesh.devices.shape), -1)
   moves = (places != places[:, :1]).any((0, 1))
   return '+'.join(name for name, moved in zip(mesh.axis_names, moves, strict=True) if moved)

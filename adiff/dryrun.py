@@ -199,7 +199,10 @@ def dryrun(config, topology) -> int:
   print(rules(parts, mesh))
   step = training_step(parts, devices)
   print(_told('training step', step, chip, config.train.batch_size))
-  print(_told('sampler', rollout(parts, devices), chip, sharding.rows(mesh)))
+  try:
+    print(_told('sampler', rollout(parts, devices), chip, sharding.rows(mesh)))
+  except jax.errors.JaxRuntimeError as error:
+    print(f'the compiler fails on the sampler: {str(error).splitlines()[0]}\n')
   if chip is None or step.total <= chip.memory:
     return 0
   print('The training step does not fit. Cheapest changes that make it fit, each compiled:')

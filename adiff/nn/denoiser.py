@@ -175,10 +175,12 @@ class Denoiser(nn.Module):
     if self.num_classes:
       label = embed.Label(self.num_classes, self.width, dtype, name='label')
       signal = signal + label(cond['label'][:, first])
-    signal = nn.silu(signal)
+    signal = layout.rows(nn.silu(signal))
     zeros = nn.initializers.zeros
-    modulation = nn.Dense(6 * self.width, dtype=dtype, kernel_init=zeros, name='modulation')(signal)
-    last = nn.Dense(2 * self.width, dtype=dtype, kernel_init=zeros, name='modulation_out')(signal)
+    modulate = lambda parts, name: layout.rows(
+      nn.Dense(parts * self.width, dtype=dtype, kernel_init=zeros, name=name)(signal)
+    )
+    modulation, last = modulate(6, 'modulation'), modulate(2, 'modulation_out')
 
     keys = (slots,) if cache is None else (cache.slots, slots)
     told = slice(*_told(slots, commit))

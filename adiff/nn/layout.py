@@ -16,6 +16,11 @@ AXES = ('data', 'fsdp', 'tensor', 'sequence')
 ROWS = ('data', 'fsdp')
 
 
+def rows(h):
+  """[B, R, W], what all slots of a run share."""
+  return _constrain(h, None, None)
+
+
 def slots(h):
   """[B, S, W] between attentions."""
   return _constrain(h, 'sequence', None)
@@ -48,9 +53,10 @@ def on_each_device(kernel, q, k, v):
   mesh = _mesh()
   if not mesh:
     return kernel(q, k, v)
-  whole, split = PartitionSpec(), PartitionSpec(ROWS, ('tensor', 'sequence'))
+  rows = ROWS if len(q) % _parts(mesh, ROWS) == 0 else None
+  whole, split = PartitionSpec(), PartitionSpec(rows, ('tensor', 'sequence'))
   segments = kernel.segments and tuple(
-    PartitionSpec(ROWS) if leaf.ndim == 2 else whole for leaf in kernel.segments
+    PartitionSpec(rows) if leaf.ndim == 2 else whole for leaf in kernel.segments
   )
   call = jax.shard_map(
     lambda kernel, q, k, v: kernel(q, k, v), out_specs=split, check_vma=False,
@@ -65,6 +71,10 @@ def _mesh():
   return None if mesh.empty or mesh.size == 1 else mesh
 
 
+def _parts(mesh, axes) -> int:
+  return math.prod(mesh.shape[axis] for axis in axes)
+
+
 def _constrain(leaf, *axes):
   mesh = _mesh()
   if not mesh:
@@ -72,8 +82,7 @@ def _constrain(leaf, *axes):
   # What does not divide stays whole (one example, the short windows of sampling): the compiler's
   # gradients are wrong where it pads (jax 0.10, a sum over an uneven dimension). Training asks
   # sharding.check_fits before.
-  parts = lambda axes: math.prod(mesh.shape[axis] for axis in axes)
   wanted = [(axis,) if isinstance(axis, str) else axis or () for axis in (ROWS, *axes)]
   sizes = zip(leaf.shape, wanted, strict=True)
-  spec = [names if size % parts(names) == 0 else None for size, names in sizes]
+  spec = [names if size % _parts(mesh, names) == 0 else None for size, names in sizes]
   return jax.lax.with_sharding_constraint(leaf, PartitionSpec(*spec))
