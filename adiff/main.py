@@ -270,7 +270,9 @@ def main():
   except (ValueError, OSError, FloatingPointError) as error:
     if not _is_ours(error):
       raise
-    print(f'adiff: {_sentence(error)}', file=sys.stderr)
+    print(f'adiff: {_sentence(error)}', file=sys.stderr, flush=True)
+    if isinstance(error, TimeoutError):
+      os._exit(2)  # a thread still waits for the storage
     sys.exit(2)
 
 

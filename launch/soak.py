@@ -125,6 +125,99 @@ def kills(folder, options):
   return {'passed': not wrong, **facts, 'differences': wrong, **_made_by(reference)}
 
 
+SHORT = (  # a run that saves every few steps
+  *('--config=configs/toy.py:block', '--config.model.width=16', '--config.model.depth=1'),
+  *('--config.model.heads=2', '--config.optim.warmup=0', '--config.train.batch_size=32'),
+  *('--config.train.eval_every=0', '--config.train.checkpoint_every=5', '--config.train.keep=3'),
+)
+
+
+def checkpoint_kills(folder, options):
+  """SIGKILLs while checkpoints are written: the newest complete one is always there, and sound."""
+  from adiff import checkpoint, follow
+
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir(parents=True)
+  workdir, moments, lost, made = folder / 'run', random.Random(2), [], 0
+  command = [*SHORT, '--config.train.steps=1000000', f'--workdir={workdir}', *options.training]
+  newest = lambda: max(follow.sealed(workdir), default=0)
+  while made < options.checkpoint_kills:
+    process, begun = start(command, folder / 'log'), newest()
+    while newest() <= begun and process.poll() is None:
+      time.sleep(0.002)
+    after(moments.uniform(0, 1))(process)
+    if process.poll() is not None:
+      return _failed(process.wait(), folder / 'log')
+    complete = newest()
+    process.kill()
+    process.wait()
+    made += 1
+    step, _ = checkpoint.restore_params(workdir)
+    if step < complete or os.path.exists(workdir / 'checkpoints' / 'damaged'):
+      lost.append(complete)
+    if made % 10 == 0:
+      _say(f'{made} of {options.checkpoint_kills} kills, step {step}, {len(lost)} lost')
+  return {'passed': not lost, 'kills': made, 'last step': step, 'lost': lost, **_here()}
+
+
+def mutilations(folder, options):
+  """A checkpoint is truncated, flipped, thinned out or exchanged: named, set aside, not used."""
+  import jax
+  from absl import logging
+
+  from adiff import checkpoint
+
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir(parents=True)
+  command = [*SHORT, '--config.train.steps=15', f'--workdir={folder}/whole', *options.training]
+  code = start(command, folder / 'log').wait()
+  if code:
+    return _failed(code, folder / 'log')
+  said, rng, missed = [], random.Random(3), []
+  logging.warning, before = lambda text, *words: said.append(text % words), logging.warning
+  for index in range(options.mutilations):
+    workdir = folder / 'spoilt'
+    shutil.rmtree(workdir, ignore_errors=True)
+    shutil.copytree(folder / 'whole', workdir)
+    how, path = _spoil(workdir / 'checkpoints', rng)
+    _, params = checkpoint.restore_params(folder / 'whole', step=10)
+    said.clear()
+    step, found = checkpoint.restore_params(workdir)
+    same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), found, params)
+    named = any(path.name in text and 'checkpoints/15' in text for text in said)
+    if step != 10 or not named or not all(jax.tree.leaves(same)):
+      missed.append(f'{index}: {how} {path.relative_to(workdir)}')
+  logging.warning = before
+  return {'passed': not missed, 'mutilations': options.mutilations, 'missed': missed, **_here()}
+
+
+def _spoil(root, rng):
+  """Damages a random file of checkpoint 15; what was done, and the file."""
+  found = sorted((root / '15').rglob('*'))
+  files = [path for path in found if path.is_file() and path.stat().st_size]
+  path, how = rng.choice(files), rng.choice(('truncate', 'flip', 'delete', 'exchange'))
+  other = root / '10' / path.relative_to(root / '15')
+  if how == 'exchange' and (not other.exists() or other.read_bytes() == path.read_bytes()):
+    how = 'flip'
+  whole = bytearray(path.read_bytes())
+  if how == 'truncate':
+    path.write_bytes(whole[:rng.randrange(len(whole))])
+  elif how == 'flip':
+    whole[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+    path.write_bytes(whole)
+  elif how == 'delete':
+    path.unlink()
+  else:
+    path.write_bytes(other.read_bytes())
+  return how, path
+
+
+def _here():
+  from adiff import evaluate
+
+  return {'commit': evaluate.commit(), 'hardware': evaluate.hardware()}
+
+
 def regime(folder, options, argument):
   """A row of configs/toy.py against the exact entropy and the law of its data."""
   command = [f'--config=configs/toy.py:{argument}', f'--workdir={folder}', *options.training]
@@ -248,6 +341,8 @@ def main(arguments=None) -> int:
   parser.add_argument('--folder', type=pathlib.Path, default=ROOT / 'runs' / 'soak')
   parser.add_argument('--report', type=pathlib.Path, default=ROOT / 'benchmarks' / 'soak.md')
   parser.add_argument('--kills', type=int, default=20, help='SIGKILLs in the entry "kills"')
+  parser.add_argument('--checkpoint-kills', type=int, default=100, help='while it is written')
+  parser.add_argument('--mutilations', type=int, default=50, help='of a checkpoint')
   parser.add_argument('--samples', type=int, default=0, help='digits to draw; 0: no such entry')
   parser.add_argument('--only', default='', help='run the entries whose name contains this')
   options, options.training = parser.parse_known_args(arguments)
@@ -259,7 +354,10 @@ def main(arguments=None) -> int:
 
   options.folder = options.folder.resolve()
   options.folder.mkdir(parents=True, exist_ok=True)
-  entries = {'exactness': exactness, 'kills': kills}
+  entries = {
+    'exactness': exactness, 'kills': kills, 'checkpoint-kills': checkpoint_kills,
+    'mutilations': mutilations,
+  }
   for argument in toy.ARGUMENTS:
     entries[f'toy-{argument}'] = lambda folder, options, a=argument: regime(folder, options, a)
   if options.samples:

@@ -80,26 +80,25 @@ class Batches:
 
     Raises TimeoutError, an OSError, where a batch takes longer than ten minutes.
     """
-    with futures.ThreadPoolExecutor(1, thread_name_prefix='batches') as pool:
-      pending = collections.deque()
-      steps = itertools.count(start)
-      try:
-        while True:
-          while len(pending) < _PREFETCH:
-            step = next(steps)
-            pending.append((step, pool.submit(self.batch_at, step)))
-          step, future = pending.popleft()
-          try:
-            batch = future.result(timeout=_STALLED)
-          except TimeoutError as error:
-            raise TimeoutError(
-              f'the batch of step {step} is not there after {_STALLED} seconds; see to the storage '
-              'of the data, then run the same command again'
-            ) from error
-          yield step, batch
-      finally:
-        for _, future in pending:
-          future.cancel()
+    pool = futures.ThreadPoolExecutor(1, thread_name_prefix='batches')
+    pending = collections.deque()
+    steps = itertools.count(start)
+    try:
+      while True:
+        while len(pending) < _PREFETCH:
+          step = next(steps)
+          pending.append((step, pool.submit(self.batch_at, step)))
+        step, future = pending.popleft()
+        try:
+          batch = future.result(timeout=_STALLED)
+        except TimeoutError as error:
+          raise TimeoutError(
+            f'the batch of step {step} is not there after {_STALLED} seconds; see to the storage '
+            'of the data, then run the same command again'
+          ) from error
+        yield step, batch
+    finally:
+      pool.shutdown(wait=False, cancel_futures=True)  # a thread may wait for ever
 
 
 def once(source, split, batch_size, order=None, *, rows=None):

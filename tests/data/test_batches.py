@@ -1,6 +1,7 @@
 """Batches are a pure function of (seed, step)."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -99,3 +100,20 @@ def test_mistakes_are_answered_in_words(source):
     batches.Batches(source, 'train', 0, seed=0)
   with pytest.raises(ValueError, match='each of the 4'):
     batches.Batches(source, 'train', 8, seed=0, order=(0, 1, 2, 2))
+
+
+def test_storage_that_stalls_is_told_with_the_step_it_stalls_at(source, monkeypatch):
+  held, read = threading.Event(), batches.Batches.batch_at
+
+  def stalls(self, step):
+    if step == 2:
+      held.wait()
+    return read(self, step)
+
+  monkeypatch.setattr(batches.Batches, 'batch_at', stalls)
+  monkeypatch.setattr(batches, '_STALLED', 0.2)
+  steps = batches.Batches(source, 'train', 8, seed=0).iterate()
+  assert [next(steps)[0] for _ in range(2)] == [0, 1]
+  with pytest.raises(OSError, match='batch of step 2'):
+    next(steps)
+  held.set()
