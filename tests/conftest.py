@@ -2,18 +2,14 @@
 
 import os
 
-# Tests compile far more than they compute: without the compiler's optimisations they take a third.
-os.environ['XLA_FLAGS'] = ' '.join([
-  os.environ.get('XLA_FLAGS', ''),
-  '--xla_force_host_platform_device_count=8',
-  '--xla_backend_optimization_level=0',
-  '--xla_cpu_use_fusion_emitters=false',
-  '--xla_cpu_parallel_codegen_split_count=1',
-])
+import binary
 
 from adiff import compilation
 
 compilation.keep()
+os.environ['XLA_FLAGS'] = ' '.join([
+  os.environ.get('XLA_FLAGS', ''), '--xla_force_host_platform_device_count=8', *binary.FLAGS,
+])
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

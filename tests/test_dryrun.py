@@ -1,6 +1,7 @@
 """The dry run compiles the real programs, and says what fits."""
 
 import ast
+import functools
 import importlib.util
 
 import jax
@@ -19,26 +20,26 @@ def config(**mesh):
   return c
 
 
+@functools.cache
+def step(**mesh):
+  return dryrun.training_step(build.build(config(**mesh)), jax.devices())
+
+
 def test_state_is_counted_as_it_is_split():
-  parts = build.build(config(data=1, fsdp=8))
-  whole = build.build(config(data=8))
-  split, copied = (dryrun.training_step(p, jax.devices()).memory for p in (parts, whole))
+  split, copied = (step(**mesh).memory for mesh in (dict(data=2, fsdp=4), dict(data=8)))
   assert copied['optimiser'] > 2 * copied['parameters'] - 100
-  # Large leaves are an eighth each, small ones are not split.
-  assert 1 / 8 < split['parameters'] / copied['parameters'] < 0.3
+  # Large leaves are a quarter each, small ones are not split.
+  assert 1 / 4 < split['parameters'] / copied['parameters'] < 0.5
 
 
 def test_fsdp_gathers_parameters_and_tensor_sums_activations():
-
-  def axes(**mesh):
-    found = dryrun.training_step(build.build(config(**mesh)), jax.devices()).moved
-    return {key for key, size in found.items() if size > 2**16}
-
+  axes = lambda **mesh: {key for key, size in step(**mesh).moved.items() if size > 2**16}
   assert ('all-gather', 'fsdp') in axes(data=2, fsdp=4)
   assert ('all-reduce', 'tensor') in axes(data=4, tensor=2)
   assert axes(data=8) == {('all-reduce', 'data')}
 
 
+@pytest.mark.soak
 def test_a_step_that_does_not_fit_is_answered_with_changes_that_do(capsys, monkeypatch):
   c = config(data=8)
   needed = dryrun.training_step(build.build(c), jax.devices())

@@ -46,19 +46,22 @@ NAMES = [one[0] for one in LAUNCHERS]
 # All that the scripts may call besides the stand-ins: this machine may have the real ones.
 ORDINARY = 'awk bash cat cksum dirname env git grep gzip mktemp rm seq sleep'.split()
 STAND_IN = f'''#!{sys.executable} -SE
-import json, os, signal, sys
+import fcntl, json, os, signal, sys
 here = os.path.dirname(os.path.realpath(__file__))
 me = os.path.basename(sys.argv[0])
 said = sys.stdin.read() if sys.argv[1:2] == ['apply'] else ''
-with open(here + '/answers.json') as file:
-  answers = json.load(file)
+file = open(here + '/answers.json', 'r+')
+fcntl.flock(file, fcntl.LOCK_EX)  # several may be called at a time
+answers = json.load(file)
 code, out = 0, ''
 for tool, words, queue in answers:
   if tool == me and words in ' '.join(sys.argv[1:]):
     code, out = queue.pop(0) if len(queue) > 1 else queue[0]
     break
-with open(here + '/answers.json', 'w') as file:
-  json.dump(answers, file)
+file.seek(0)
+file.truncate()
+json.dump(answers, file)
+file.close()
 if out == 'until told':
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
 with open(here + '/calls', 'a') as file:

@@ -32,7 +32,8 @@ def folder(tmp_path_factory):
 def whole(folder):
   """A run from start to end in one go, from another folder than the repository."""
   place = os.environ.get('PYTHONPATH', '')
-  environment = {**os.environ, 'XLA_FLAGS': '', 'PYTHONPATH': f'{binary.ROOT}:{place}'}
+  paths, compiler = f'{binary.ROOT}:{place}', ' '.join(binary.FLAGS)
+  environment = {**os.environ, 'XLA_FLAGS': compiler, 'PYTHONPATH': paths}
   command = [sys.executable, '-m', 'adiff.main', *binary.TINY, '--workdir=whole']
   done = subprocess.run(
     command, cwd=folder, env=environment, capture_output=True, text=True, check=False

@@ -52,8 +52,9 @@ def gradient(parts):
 
 @pytest.mark.parametrize('name', MESHES)
 @pytest.mark.parametrize('row', [
-  'block-masked', 'full-gaussian',
-  *(pytest.param(row, marks=pytest.mark.soak) for row in ('block-gaussian', 'full-masked')),
+  'block-masked',
+  *(pytest.param(row, marks=pytest.mark.soak)
+    for row in ('block-gaussian', 'full-gaussian', 'full-masked')),
 ])
 def test_loss_and_gradients_are_those_of_one_device(row, name):
   parts, params, batch, (value, grads) = case(row)

@@ -242,7 +242,7 @@ def _snapshot(folder):
   """{path: digest} of every file below a folder."""
   return {
     str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-    for path in sorted(pathlib.Path(folder).rglob('*')) if path.is_file()
+    for path in sorted(pathlib.Path(folder).rglob('*')) if path.is_file() and path.name != 'lock'
   }
 
 
