@@ -274,6 +274,14 @@ def main():
     if isinstance(error, TimeoutError):
       os._exit(2)  # a thread still waits for the storage
     sys.exit(2)
+  except RuntimeError as error:  # jax.errors.JaxRuntimeError is one
+    if not _PROCESSES.value or 'RESOURCE_EXHAUSTED' in str(error):
+      raise
+    print(
+      'adiff: the processes lost each other, most likely because another task died; run all of '
+      f'them again ({_sentence(error)[:300]})', file=sys.stderr, flush=True,
+    )
+    os._exit(1)  # an orderly end would wait for the others
 
 
 if __name__ == '__main__':

@@ -79,8 +79,10 @@ run_until_finished() {
   while true; do
     "$@" &
     child=$!
-    # A signal ends `wait` before the command has ended.
-    while code=0; wait "$child" || code=$?; kill -0 "$child" 2> /dev/null; do :; done
+    # A signal ends `wait` before the command has ended, with a code that is not the command's.
+    while wait "$child" || true; kill -0 "$child" 2> /dev/null; do :; done
+    code=0
+    wait "$child" || code=$?
     if [ "$code" -ne "$unfinished" ] || [ -n "$told" ]; then return "$code"; fi
     say 'unfinished, everything is saved; running it again'
     sleep "${PAUSE:-10}"
