@@ -12,11 +12,12 @@ import inspect
 from typing import Any
 
 import flax.linen
+import jax
 import numpy as np
 import optax
 
 from adiff import blocks as blocks_lib
-from adiff import check, levels, optim
+from adiff import check, levels, optim, sharding
 from adiff import recipe as recipe_lib
 from adiff.codec import patches, pyramid, tokenizers
 from adiff.data import chain, digits, images, latents, mixture
@@ -305,6 +306,18 @@ def build(config, source=None) -> Parts:
     next_token=config.train.next_token, self_condition=model.self_condition,
   )
   return Parts(config, source, blocks, process, draw, plan, solver, model, tx, recipe)
+
+
+def build_mesh(parts, devices=None) -> jax.sharding.Mesh:
+  """The mesh of the config over `devices`, or over all there are, which training must fit."""
+  config, kinds = parts.config, parts.recipe.blocks
+  mesh = sharding.make_mesh(**config.mesh, devices=devices)
+  for blocks in kinds:
+    sharding.check_fits(
+      mesh, heads=config.model.heads, batch_size=config.train.batch_size,
+      parts=len(kinds) * config.train.microbatches, num_slots=blocks.num_slots,
+    )
+  return mesh
 
 
 def _other_blocks(config, spec, draw):

@@ -23,7 +23,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import checkpoint_managers
 
-from adiff import manifest
+from adiff import manifest, processes, sharding
 
 ITEM = 'state'
 NONE, ALL_DAMAGED = -1, -2
@@ -104,7 +104,7 @@ class Checkpoints:
           f'{sorted(metrics)}; name one of these.'
         )
     try:
-      if jax.process_index() == 0:
+      if processes.first():
         manifest.forget(self._workdir, step)  # Left by a run that was killed or cleaned by hand.
       args = ocp.args.Composite(**{ITEM: ocp.args.StandardSave(state)})
       accepted = self._manager.save(step, args=args, metrics=metrics)
@@ -170,7 +170,7 @@ class Checkpoints:
     """Runs beside the training: waits for the commit, then writes the manifest."""
     try:
       self._manager.wait_until_finished()
-      if jax.process_index() == 0:
+      if processes.first():
         manifest.write(self._workdir, step)
       self._tidy()
     except BaseException as error:  # Handed to wait(), on the thread that can act on it.
@@ -178,7 +178,7 @@ class Checkpoints:
 
   def _tidy(self):
     """Empties the trash, which orbax never does, and forgets manifests of deleted steps."""
-    if jax.process_index() == 0:
+    if processes.first():
       trash = os.path.join(manifest.root(self._workdir), 'trash')
       if os.path.isdir(trash):
         shutil.rmtree(trash)
@@ -187,7 +187,7 @@ class Checkpoints:
   def _newest_sound(self):
     """Process 0 verifies and moves aside; all processes learn the step it chose."""
     chosen = NONE
-    if jax.process_index() == 0:
+    if processes.first():
       for step in reversed(self.steps()):
         try:
           manifest.verify(self._workdir, step)
@@ -312,7 +312,7 @@ def _check_shapes(folder, stored, wanted, role):
 def _shapes(tree):
   leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
   return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): list(leaf.shape)
+    sharding.path_name(path): list(leaf.shape)
     for path, leaf in leaves
   }
 

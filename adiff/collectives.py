@@ -1,4 +1,4 @@
-"""What a compiled program moves between devices, read from its text, and what the rules predict.
+"""What a compiled program moves between devices, read from its text.
 
 Bytes are those of the whole array that one device ends or begins with: the result of an all-gather,
 the operand of a reduce-scatter, an all-reduce, an all-to-all or a permute.

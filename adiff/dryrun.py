@@ -8,7 +8,7 @@ import re
 import jax
 import numpy as np
 
-from adiff import build, collectives, cost, generate, sharding
+from adiff import build, collectives, cost, generate, sharding, train
 
 GIB = 2**30
 
@@ -81,17 +81,13 @@ class Program:
 
 def training_step(parts: build.Parts, devices) -> Program:
   """Compiles a training step, as train.py does."""
-  mesh = mesh_of(parts, devices)
+  mesh = build.build_mesh(parts, devices)
   with jax.set_mesh(mesh):
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    abstract = jax.eval_shape(parts.recipe.init, key)
+    abstract = jax.eval_shape(parts.recipe.init, jax.eval_shape(lambda: jax.random.key(0)))
     shardings = sharding.state_shardings(mesh, abstract)
-    rows = _placed(cost.rows(parts), sharding.batch_sharding(mesh))
-    state = jax.tree.map(_place, abstract, shardings)
-    compiled = jax.jit(
-      parts.recipe.update, donate_argnums=0,
-      out_shardings=(shardings, sharding.replicated(mesh)),
-    ).lower(state, rows, _place(key, sharding.replicated(mesh))).compile()
+    rows = sharding.placed(cost.rows(parts), sharding.batch_sharding(mesh))
+    state = sharding.placed(abstract, shardings)
+    compiled = train.make_update(parts, mesh, shardings).lower(state, rows).compile()
 
   def local(tree):
     leaves = jax.tree.leaves(tree)
@@ -113,14 +109,14 @@ def training_step(parts: build.Parts, devices) -> Program:
 
 def rollout(parts: build.Parts, devices) -> Program:
   """Compiles the sampler, for one example a part of the batch."""
-  mesh = mesh_of(parts, devices)
+  mesh = build.build_mesh(parts, devices)
   batch = sharding.rows(mesh)
   with jax.set_mesh(mesh):
     key = jax.eval_shape(lambda: jax.random.key(0))
     params = jax.eval_shape(parts.recipe.init, key).params
-    params = jax.tree.map(_place, params, sharding.state_shardings(mesh, params))
+    params = sharding.placed(params, sharding.state_shardings(mesh, params))
     spread = sharding.batch_sharding(mesh)
-    inputs = _placed(
+    inputs = sharding.placed(
       (jax.eval_shape(lambda: generate.example_keys(0, 0, batch)),
        jax.ShapeDtypeStruct((batch,), np.int32)), spread)
     compiled = generate.make_sampler(parts, mesh=mesh).lower(params, *inputs).compile()
@@ -135,25 +131,6 @@ def rollout(parts: build.Parts, devices) -> Program:
     memory, collectives.found(compiled.as_text(), mesh), needed.flops / mesh.size,
     needed.bytes / mesh.size,
   )
-
-
-def mesh_of(parts, devices):
-  """The mesh of the config over these devices, which must fit."""
-  config = parts.config
-  mesh = sharding.make_mesh(**config.mesh, devices=devices)
-  sharding.check_fits(
-    mesh, heads=config.model.heads, batch_size=config.train.batch_size,
-    num_slots=parts.blocks.num_slots,
-  )
-  return mesh
-
-
-def _place(leaf, where):
-  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
-
-
-def _placed(tree, where):
-  return jax.tree.map(lambda leaf: _place(leaf, where), tree)
 
 
 # What makes a step smaller, from cheap to dear: (words, changes of the config).
@@ -193,7 +170,7 @@ def dryrun(config, topology) -> int:
   devices = devices_of(topology)
   kind = devices[0].device_kind
   chip = CHIPS.get(kind)
-  mesh = mesh_of(parts, devices)
+  mesh = build.build_mesh(parts, devices)
   shape = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items() if size > 1) or 'alone'
   print(f'{config.name} on {len(devices)} x {kind}: {shape}\n')
   print(rules(parts, mesh))
@@ -228,7 +205,7 @@ def rules(parts, mesh) -> str:
   """The table of parameters: shape, the axes that split it, bytes a device."""
   key = jax.eval_shape(lambda: jax.random.key(0))
   params = jax.eval_shape(parts.recipe.init, key).params
-  placed = jax.tree.map(_place, params, sharding.state_shardings(mesh, params))
+  placed = sharding.placed(params, sharding.state_shardings(mesh, params))
   lines = ['| parameter | shape | split over | MiB a device |', '| --- | --- | --- | --- |']
   for path, leaf in jax.tree_util.tree_leaves_with_path(placed):
     axes = [*leaf.sharding.spec, *[None] * (leaf.ndim - len(leaf.sharding.spec))]

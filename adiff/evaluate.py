@@ -125,8 +125,10 @@ def commit() -> str:
     return ''
 
 
-def evaluate(parts: build.Parts, params, workdir, *, step, mesh, folder=None, progress=True):
-  """Measures, writes eval.json and report.html, returns the report, a dict.
+def evaluate(
+  parts: build.Parts, params, workdir, *, step, mesh, folder=None, progress=True
+) -> dict:
+  """Measures, writes eval.json and report.html, returns the report.
 
   folder: of both files, by default the workdir.
   """

@@ -28,7 +28,7 @@ def follow(workdir, last: int, evaluate: Callable):
   top, passed = os.path.join(workdir, _FOLDER), set()
   with workdirs.lock(top, 'is being written'):
     while last not in done(workdir) | passed:
-      open_steps = [step for step in sealed(workdir) if step not in done(workdir) | passed]
+      open_steps = [step for step in manifest.sealed(workdir) if step not in done(workdir) | passed]
       if not open_steps:
         time.sleep(PAUSE)
         continue
@@ -39,7 +39,7 @@ def follow(workdir, last: int, evaluate: Callable):
       try:
         evaluate(step, draft)
       except (ValueError, OSError) as error:
-        if step in sealed(workdir) and not isinstance(error, manifest.Damaged):
+        if step in manifest.sealed(workdir) and not isinstance(error, manifest.Damaged):
           raise
         logging.warning('checkpoint %s is passed over: %s', step, error)
         passed.add(step)
@@ -52,8 +52,3 @@ def done(workdir) -> set[int]:
   """Steps that are evaluated."""
   top = os.path.join(workdir, _FOLDER)
   return {int(name) for name in os.listdir(top) if name.isdecimal()}
-
-
-def sealed(workdir) -> list[int]:
-  """Steps of checkpoints that were written to their end, digests included, ascending."""
-  return [s for s in manifest.steps(workdir) if os.path.exists(manifest.path(workdir, s))]

@@ -122,19 +122,17 @@ def run() -> int:
     workdirs,
   )
 
-  if _MODE.value == 'dryrun':
-    if _CONFIG.value is None:
-      raise ValueError('--config is missing; write for example --config=configs/lm.py:110m')
-    return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
-  if not _WORKDIR.value:
+  if _MODE.value != 'dryrun' and not _WORKDIR.value:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
+  if _MODE.value in ('train', 'dryrun') and _CONFIG.value is None:
+    raise ValueError('--config is missing; write for example --config=configs/digits.py')
+  if _MODE.value == 'dryrun':
+    return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
   if _PROCESSES.value:
     if _MODE.value not in ('train', 'eval'):
       raise ValueError(f'--mode={_MODE.value} runs in one process; leave --processes away')
     processes.start(_PROCESSES.value)
   if _MODE.value == 'train':
-    if _CONFIG.value is None:
-      raise ValueError('--config is missing; write for example --config=configs/digits.py')
     return train.train(_CONFIG.value, _WORKDIR.value, profile=_PROFILE.value)
   how = dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
   if _PROMPT.value:
@@ -146,11 +144,7 @@ def run() -> int:
   import jax
 
   abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
-  placed = jax.tree.map(
-    lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s),
-    abstract,
-    sharding.state_shardings(mesh, abstract),
-  )
+  placed = sharding.placed(abstract, sharding.state_shardings(mesh, abstract))
 
   def measure(step, folder=None):
     step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
@@ -274,8 +268,10 @@ def main():
     if isinstance(error, TimeoutError):
       os._exit(2)  # a thread still waits for the storage
     sys.exit(2)
-  except RuntimeError as error:  # jax.errors.JaxRuntimeError is one
-    if not _PROCESSES.value or 'RESOURCE_EXHAUSTED' in str(error):
+  except RuntimeError as error:
+    from adiff import processes
+
+    if not processes.lost(error):
       raise
     print(
       'adiff: the processes lost each other, most likely because another task died; run all of '

@@ -36,6 +36,11 @@ def steps(workdir) -> tuple[int, ...]:
   return tuple(sorted(int(name) for name in names if name.isdecimal()))
 
 
+def sealed(workdir) -> tuple[int, ...]:
+  """Returns those of `steps` that were written to their end, digests included."""
+  return tuple(step for step in steps(workdir) if os.path.exists(path(workdir, step)))
+
+
 def write(workdir, step: int) -> None:
   """Writes the sha256 of every file of a step; after a power cut all are there, or none.
 

@@ -83,6 +83,13 @@ def agree(act):
     raise ValueError(text.decode(errors='replace'))
 
 
+def lost(error) -> bool:
+  """Does an error of JAX say that the processes cannot reach each other any more? (It gives no
+  kind of its own to that; too little memory is what else a running program fails with.)"""
+  is_jax = isinstance(error, jax.errors.JaxRuntimeError)
+  return is_jax and jax.process_count() > 1 and 'RESOURCE_EXHAUSTED' not in str(error)
+
+
 def preempted(step: int) -> bool:
   """Shall all processes save and stop after this step? True for all at the same step, soon after
   SIGTERM reached one of them; to be asked after every step."""

@@ -46,9 +46,9 @@ def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None) -> jax.sha
   return jax.make_mesh(tuple(sizes), layout.AXES, axis_types=kinds, devices=devices)
 
 
-def check_fits(mesh, *, heads, batch_size, num_slots):
-  """Raises ValueError where heads, the rows of a batch or the slots of a row cannot be split
-  evenly over the mesh."""
+def check_fits(mesh, *, heads, batch_size, parts, num_slots):
+  """Raises ValueError where heads, the rows of one of `parts` of a batch or the slots of a row
+  cannot be split evenly over the mesh."""
   groups = mesh.shape['tensor'] * mesh.shape['sequence']
   if heads % groups:
     raise ValueError(
@@ -60,10 +60,11 @@ def check_fits(mesh, *, heads, batch_size, num_slots):
       f'the {num_slots} slots of a row cannot be split over mesh.sequence='
       f'{mesh.shape["sequence"]}; make the block size a multiple of it'
     )
-  if batch_size % rows(mesh):
+  if batch_size % (parts * rows(mesh)):
+    some = f' in {parts} parts' if parts > 1 else ''
     raise ValueError(
-      f'train.batch_size={batch_size} cannot be split over {rows(mesh)} devices; write a multiple '
-      f'of {rows(mesh)}'
+      f'train.batch_size={batch_size}{some} cannot be split over {rows(mesh)} devices; write a '
+      f'multiple of {parts * rows(mesh)}'
     )
 
 
@@ -111,6 +112,14 @@ def state_shardings(mesh, abstract_state, *, min_size: int = 2**16):
     return NamedSharding(mesh, PartitionSpec(*spec))
 
   return jax.tree_util.tree_map_with_path(rule, abstract_state)
+
+
+def placed(abstract, shardings):
+  """A tree of `jax.ShapeDtypeStruct` with its shardings: a tree of them, or one for all leaves."""
+  place = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+  if isinstance(shardings, NamedSharding):
+    return jax.tree.map(lambda leaf: place(leaf, shardings), abstract)
+  return jax.tree.map(place, abstract, shardings)
 
 
 def path_name(path) -> str:

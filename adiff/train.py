@@ -42,11 +42,7 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
   with processes.on_signals((signal.SIGTERM,), processes.exit_unfinished):
     parts = build.build(config)
     judge_text.samplers(parts)  # a mistake there would show only after training
-    mesh = sharding.make_mesh(**config.mesh)
-    sharding.check_fits(
-      mesh, heads=config.model.heads, batch_size=config.train.batch_size,
-      num_slots=parts.blocks.num_slots,
-    )
+    mesh = build.build_mesh(parts)
     if config.init_from and checkpoint.latest_step(workdir) is None:
       _check_init_from(config.init_from)
     with jax.set_mesh(mesh), contextlib.ExitStack() as held:
@@ -69,10 +65,7 @@ def _train(parts, mesh, workdir, profile, progress):
   key_init = state_lib.stream(config.seed, 'init')
   abstract = jax.eval_shape(parts.recipe.init, key_init)
   shardings = sharding.state_shardings(mesh, abstract)
-  placed = jax.tree.map(
-    lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), abstract, shardings
-  )
-  restored = keeper.restore(placed)
+  restored = keeper.restore(sharding.placed(abstract, shardings))
   if restored is not None:
     start, state = restored
     processes.say(f'resuming {workdir} at step {start} of {config.train.steps}')
@@ -86,14 +79,7 @@ def _train(parts, mesh, workdir, profile, progress):
     parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
     rows=sharding.local_rows(mesh, config.train.batch_size),
   )
-  key_train = state_lib.stream(config.seed, 'train')
-  update = jax.jit(
-    lambda state, batch: parts.recipe.update(
-      state, batch, jax.random.fold_in(key_train, state.step)
-    ),
-    donate_argnums=0,
-    out_shardings=(shardings, sharding.replicated(mesh)),
-  )
+  update = make_update(parts, mesh, shardings)
   learning_rate = optim.make(**dict(config.optim), total_steps=config.train.steps)[1]
   log = (logs.Logs if processes.first() else logs.Silent)(
     workdir, total_steps=config.train.steps, start_step=start, progress=progress,
@@ -154,17 +140,29 @@ def _train(parts, mesh, workdir, profile, progress):
   return 0
 
 
+def make_update(parts, mesh, shardings):
+  """(state, batch) -> (state, scalars), jitted; the state's buffers are used again."""
+  key_train = state_lib.stream(parts.config.seed, 'train')
+  return jax.jit(
+    lambda state, batch: parts.recipe.update(
+      state, batch, jax.random.fold_in(key_train, state.step)
+    ),
+    donate_argnums=0,
+    out_shardings=(shardings, sharding.replicated(mesh)),
+  )
+
+
 def init_from(workdir, state):
   """The state with the averaged parameters of another run where names and shapes agree; prints what
   differs."""
   step, loaded = checkpoint.restore_params(workdir)
-  flat = lambda tree: {jax.tree_util.keystr(path, simple=True, separator='/'): leaf
+  flat = lambda tree: {sharding.path_name(path): leaf
                        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
   old, taken, fresh = flat(loaded), 0, []
 
   def pick(path, leaf):
     nonlocal taken
-    name = jax.tree_util.keystr(path, simple=True, separator='/')
+    name = sharding.path_name(path)
     if name in old and old[name].shape == leaf.shape:
       taken += 1
       return jax.device_put(np.asarray(old[name], leaf.dtype), leaf.sharding)

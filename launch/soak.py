@@ -134,13 +134,13 @@ SHORT = (  # a run that saves every few steps
 
 def checkpoint_kills(folder, options):
   """SIGKILLs while checkpoints are written: the newest complete one is always there, and sound."""
-  from adiff import checkpoint, follow
+  from adiff import checkpoint, manifest
 
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
   workdir, moments, lost, made = folder / 'run', random.Random(2), [], 0
   command = [*SHORT, '--config.train.steps=1000000', f'--workdir={workdir}', *options.training]
-  newest = lambda: max(follow.sealed(workdir), default=0)
+  newest = lambda: max(manifest.sealed(workdir), default=0)
   while made < options.checkpoint_kills:
     process, begun = start(command, folder / 'log'), newest()
     while newest() <= begun and process.poll() is None:

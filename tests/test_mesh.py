@@ -59,7 +59,7 @@ def gradient(parts):
 def test_loss_and_gradients_are_those_of_one_device(row, name):
   parts, params, batch, (value, grads) = case(row)
   mesh = sharding.make_mesh(**MESHES[name])
-  sharding.check_fits(mesh, heads=4, batch_size=ROWS, num_slots=parts.blocks.num_slots)
+  sharding.check_fits(mesh, heads=4, batch_size=ROWS, parts=1, num_slots=parts.blocks.num_slots)
   shardings = sharding.state_shardings(mesh, params, min_size=1)
   split = {axis for leaf in jax.tree.leaves(shardings) for axis in leaf.spec if axis}
   assert split == {axis for axis in ('fsdp', 'tensor') if mesh.shape[axis] > 1}
@@ -79,6 +79,15 @@ def test_stacked_layers_are_split_inside_every_layer():
   assert tuple(placed['layers']['qkv']['kernel'].spec) == (None, 'fsdp', None, 'tensor')
 
 
+def test_every_micro_batch_must_be_split_and_every_kind_of_blocks():
+  config = toy.get_config('block-masked')
+  config.train.batch_size, config.train.microbatches, config.mesh.data = 16, 4, 8
+  with pytest.raises(ValueError, match='batch_size=16 in 4 parts'):
+    build.build_mesh(build.build(config))
+  config.train.batch_size = 32
+  assert build.build_mesh(build.build(config)).shape['data'] == 8
+
+
 @pytest.mark.parametrize(
   'mesh, heads, told', [
     (dict(data=1, tensor=2, sequence=4), 4, 'model.heads=4'), (dict(data=8), 8, 'batch_size=12'),
@@ -86,5 +95,6 @@ def test_stacked_layers_are_split_inside_every_layer():
   ],
 )
 def test_what_cannot_be_split_evenly_is_told_in_a_sentence(mesh, heads, told):
+  mesh = sharding.make_mesh(**mesh)
   with pytest.raises(ValueError, match=told):
-    sharding.check_fits(sharding.make_mesh(**mesh), heads=heads, batch_size=12, num_slots=14)
+    sharding.check_fits(mesh, heads=heads, batch_size=12, parts=1, num_slots=14)

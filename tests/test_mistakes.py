@@ -109,6 +109,13 @@ CASES = (
   Case('nothing at all', '', ('--workdir',)),
   Case('no workdir', f'--config={binary.ROOT}/configs/toy.py', ('--workdir', 'runs/')),
   Case('no config', '--workdir={new}', ('--config', 'configs/digits.py')),
+  Case('a dry run of nothing', '--mode=dryrun', ('--config',)),
+  Case('a topology of no kind', f'--mode=dryrun --config={binary.ROOT}/configs/toy.py '
+       '--topology=16x16', ('--topology', 'v5e:16x16')),
+  Case('a process among too few', f'--config={binary.ROOT}/configs/toy.py --workdir={{new}} '
+       '--processes=2/2@localhost:1', ('INDEX below COUNT', 'auto')),
+  Case('samples by several processes', '--mode=sample --workdir={new} --processes=auto',
+       ('one process', '--processes')),
   Case('an unknown flag', '--wordir={new}', ('wordir',)),
   Case('a word that is no flag', '--workdir={new} train', ("'train'", '--FLAG=VALUE')),
   Case('an unknown mode', '--workdir={new} --mode=trian', ('mode', 'train', 'eval', 'sample')),

@@ -37,6 +37,13 @@ def finish(running, log, code=0):
   assert codes == [code] * len(running), said
 
 
+def saved(workdir, running):
+  """Returns once the first checkpoint is there."""
+  while (checkpoint.latest_step(workdir) or 0) < 10:
+    assert all(one.poll() is None for one in running)
+    time.sleep(0.02)
+
+
 def losses(workdir):
   return {row['step']: row['loss'] for row in logs.read(workdir) if 'loss' in row}
 
@@ -67,9 +74,7 @@ def test_two_processes_train_as_one_does_and_one_of_them_writes(folder, whole):
 def test_a_process_that_dies_stops_the_others_and_a_relaunch_loses_nothing(folder, whole):
   workdir, log = folder / 'killed', folder / 'killed_log'
   running = launch(workdir, 2, log)
-  while (checkpoint.latest_step(workdir) or 0) < 10:
-    assert all(one.poll() is None for one in running)
-    time.sleep(0.02)
+  saved(workdir, running)
   running[1].kill()
   begun = time.monotonic()
   assert running[0].wait(timeout=60) not in (0, None)
@@ -87,9 +92,7 @@ def test_a_process_that_dies_stops_the_others_and_a_relaunch_loses_nothing(folde
 def test_a_signal_to_one_process_saves_and_stops_all_and_one_process_goes_on(folder, whole):
   workdir, log = folder / 'stopped', folder / 'stopped_log'
   running = launch(workdir, 2, log)
-  while (checkpoint.latest_step(workdir) or 0) < 10:
-    assert all(one.poll() is None for one in running)
-    time.sleep(0.02)
+  saved(workdir, running)
   running[1].process.terminate()
   finish(running, log, code=75)
   assert 10 < checkpoint.latest_step(workdir) < STEPS

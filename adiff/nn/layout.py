@@ -16,7 +16,7 @@ AXES = ('data', 'fsdp', 'tensor', 'sequence')
 ROWS = ('data', 'fsdp')
 
 
-def rows(h):
+def runs(h):
   """[B, R, W], what all slots of a run share."""
   return _constrain(h, None, None)
 
