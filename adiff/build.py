@@ -12,7 +12,6 @@ import inspect
 from typing import Any
 
 import flax.linen
-import jax
 import numpy as np
 import optax
 
@@ -308,8 +307,8 @@ def build(config, source=None) -> Parts:
   return Parts(config, source, blocks, process, draw, plan, solver, model, tx, recipe)
 
 
-def build_mesh(parts, devices=None) -> jax.sharding.Mesh:
-  """The mesh of the config over `devices`, or over all there are, which training must fit."""
+def build_mesh(parts, devices=None):
+  """The mesh of the config over `devices`, see sharding.make_mesh, which training must fit."""
   config, kinds = parts.config, parts.recipe.blocks
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
   for blocks in kinds:

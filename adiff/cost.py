@@ -5,12 +5,17 @@ between them is fused into them or small. A product takes the longer of its oper
 machine's rate and its bytes at the machine's bandwidth (a roofline).
 """
 
+import collections
 import dataclasses
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
+
+from adiff import sharding
+from adiff.nn import layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +67,15 @@ def step(parts) -> Cost:
   The update moves parameters, gradients, two moments and the average once each, out and in again.
   """
   recipe = dataclasses.replace(parts.recipe, model=parts.model.clone(remat=False), microbatches=1)
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  state = jax.eval_shape(recipe.init, key)
-  moved = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))
-  products = count(recipe.update, state, rows(parts), key).products
-  return Cost((*products, (0, moved, 1)))
+  before, key = state(parts), jax.eval_shape(lambda: jax.random.key(0))
+  update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(before.params))
+  products = count(recipe.update, before, rows(parts), key).products
+  return Cost((*products, (0, update, 1)))
+
+
+def state(parts):
+  """The state of training, as ShapeDtypeStructs."""
+  return jax.eval_shape(parts.recipe.init, jax.eval_shape(lambda: jax.random.key(0)))
 
 
 def rows(parts):
@@ -75,6 +84,61 @@ def rows(parts):
   prior = lambda key: parts.process.prior(key, (size, parts.blocks.num_tokens))
   tokens = jax.eval_shape(prior, jax.eval_shape(lambda: jax.random.key(0)))
   return {'tokens': tokens, 'label': jax.ShapeDtypeStruct((size,), np.int32)}
+
+
+def moved(parts, mesh) -> dict[str, float]:
+  """{axes of the mesh joined by '+': bytes} that one device moves in a training step, as
+  `collectives.found` counts them, from the rules of sharding.py and nn/layout.py alone.
+
+  A parameter that is split over fsdp is gathered before either pass and its gradient is summed into
+  parts, which are then summed over what is left; every other gradient is summed whole, that of a
+  table of embeddings too, and that of the positions, which all rows share. A layer sums its two
+  results over tensor, backward its two inputs; over sequence it exchanges q, k, v and their
+  attention. What a layer recomputes, it moves again.
+  """
+  model, total = parts.model, collections.Counter()
+  size = jnp.dtype(model.dtype).itemsize
+  params = state(parts).params
+  places = sharding.state_shardings(mesh, params)
+
+  def move(axes, amount):
+    name = '+'.join(axis for axis in mesh.axis_names if axis in axes and mesh.shape[axis] > 1)
+    if name:
+      total[name] += amount
+
+  def parameter(path, leaf, place):
+    split = [axis for axis in place.spec if axis]
+    copies = [axis for axis in ('data', 'fsdp', 'sequence') if axis not in split]
+    wide = sharding.path_name(path).startswith('out/')  # the head is computed in float32
+    whole = leaf.size * (max(size, 4) if wide else size) * parts.recipe.microbatches
+    whole /= mesh.shape['tensor'] if 'tensor' in split else 1
+    if path[-1].key == 'embedding':
+      copies += split
+    elif 'fsdp' in split:
+      move(['fsdp'], 3 * whole)
+      whole /= mesh.shape['fsdp']
+    move(copies, whole)
+
+  jax.tree_util.tree_map_with_path(parameter, params, places)
+  one = parts.blocks.num_slots * model.width * size / mesh.shape['sequence']  # of a row
+  move(layout.ROWS, one * parts.recipe.microbatches)
+  layers = model.depth * parts.config.train.batch_size // sharding.rows(mesh) * one
+  move(['tensor'], (5 if model.remat else 4) * layers)
+  move(['sequence'], (12 if model.remat else 8) * layers / mesh.shape['tensor'])
+  return dict(total)
+
+
+def kept(parts) -> int:
+  """Bytes that the backward pass of a training step, or of one micro-batch, keeps of the forward
+  pass, on all devices together; beside scores of attention.splash, which are not kept on a TPU."""
+  recipe, key = parts.recipe, jax.eval_shape(lambda: jax.random.key(0))
+  part = lambda row: jax.ShapeDtypeStruct((len(row) // recipe.microbatches, *row.shape[1:]),
+                                          row.dtype)
+  backward = lambda params, batch, key: jax.vjp(
+    lambda params: recipe.objective(params, batch, key)[0], params
+  )[1]
+  found = jax.eval_shape(backward, state(parts).params, jax.tree.map(part, rows(parts)), key)
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
 
 
 def _products(jaxpr, times):

@@ -1,7 +1,9 @@
 """Does it fit, and how fast would it be? Compiles the real training step and sampler of a config
-for devices that need not be there, and asks the compiler."""
+for devices that need not be there, and asks the compiler; where there is none, the cost model."""
 
+import collections
 import dataclasses
+import importlib.util
 import math
 import re
 
@@ -30,13 +32,14 @@ CHIPS = {
   'TPU v5': Chip(95 * GIB, 459e12, 2765e9, 600e9),
   'TPU v6 lite': Chip(32 * GIB, 918e12, 1640e9, 448e9),
 }
+KINDS = {'v4': 'TPU v4', 'v5e': 'TPU v5 lite', 'v5p': 'TPU v5', 'v6e': 'TPU v6 lite'}
 
 
-def devices_of(topology) -> list:
-  """The devices of 'v5e:16x16' (any TPU topology), 'cpu:8', or '' for those that are here.
+def devices_of(topology) -> list | int:
+  """The devices of 'v5e:16x16' (any TPU topology), 'cpu:8', or '' for those that are here; of TPUs
+  their number where the package libtpu is missing.
 
-  Raises ValueError for a name that is not understood, or where a TPU topology needs libtpu and
-  there is none.
+  Raises ValueError for a name that is not understood, and for a topology that cannot be made.
   """
   if not topology:
     return jax.devices()
@@ -46,26 +49,31 @@ def devices_of(topology) -> list:
     return jax.devices('cpu')
   if not re.fullmatch(r'v\d+\w*', kind) or not re.fullmatch(r'\d+(x\d+)+', size):
     raise ValueError(f'--topology={topology} is not understood; write v5e:16x16 or cpu:8')
+  if not importlib.util.find_spec('libtpu'):
+    if kind not in KINDS:
+      raise ValueError(f'--topology={topology}: without libtpu write one of {", ".join(KINDS)}')
+    return math.prod(int(side) for side in size.split('x'))
   from jax.experimental import topologies
 
   try:
     return topologies.get_topology_desc(topology, platform='tpu').devices
   except Exception as error:
     raise ValueError(
-      f'--topology={topology} cannot be made here ({str(error).splitlines()[0]}); TPUs need the '
-      "package libtpu: pip install 'adiff[tpu]'"
+      f'--topology={topology} cannot be made: {str(error).splitlines()[0]}'
     ) from error
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-  """One compiled program. memory: bytes a device by part; moved: see collectives.found;
-  flops: of the model, of one device; bytes: what its matrix products read and write, of one."""
+  """One program. memory: bytes a device by part; moved: see collectives.found; flops: of the model,
+  of one device; bytes: what its matrix products read and write, of one; predicted: see cost.moved.
+  """
 
   memory: dict[str, int]
   moved: dict
   flops: float
   bytes: float
+  predicted: dict = dataclasses.field(default_factory=dict)
 
   @property
   def total(self) -> int:
@@ -80,57 +88,58 @@ class Program:
 
 
 def training_step(parts: build.Parts, devices) -> Program:
-  """Compiles a training step, as train.py does."""
+  """Compiles a training step, as train.py does. devices: where they are but a number, nothing is
+  compiled, and moved is what cost.moved predicts, memory what must be there at least."""
   mesh = build.build_mesh(parts, devices)
-  with jax.set_mesh(mesh):
-    abstract = jax.eval_shape(parts.recipe.init, jax.eval_shape(lambda: jax.random.key(0)))
-    shardings = sharding.state_shardings(mesh, abstract)
-    rows = sharding.placed(cost.rows(parts), sharding.batch_sharding(mesh))
-    state = sharding.placed(abstract, shardings)
-    compiled = train.make_update(parts, mesh, shardings).lower(state, rows).compile()
-
-  def local(tree):
-    leaves = jax.tree.leaves(tree)
-    return sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in leaves)
-
-  found = compiled.memory_analysis()
+  abstract = cost.state(parts)
+  shardings = sharding.state_shardings(mesh, abstract)
+  rows = sharding.placed(cost.rows(parts), sharding.batch_sharding(mesh))
+  state = sharding.placed(abstract, shardings)
   memory = {
-    'parameters': local(state.params), 'average': local(state.ema),
-    'optimiser': local(state.opt_state), 'batch': local(rows),
-    'activations and gradients': found.temp_size_in_bytes,
-    'program': found.generated_code_size_in_bytes,
+    'parameters': _local(state.params), 'average': _local(state.ema),
+    'optimiser': _local(state.opt_state), 'batch': _local(rows),
   }
+  predicted = cost.moved(parts, mesh)
+  if isinstance(devices, int):
+    moved, predicted = {('predicted', axes): size for axes, size in predicted.items()}, {}
+    memory['gradients'] = _local(state.params)
+    memory['kept for the backward pass'] = cost.kept(parts) // mesh.size
+  else:
+    with jax.set_mesh(mesh):
+      compiled = train.make_update(parts, mesh, shardings).lower(state, rows).compile()
+    found = compiled.memory_analysis()
+    memory['activations and gradients'] = found.temp_size_in_bytes
+    memory['program'] = found.generated_code_size_in_bytes
+    moved = collectives.found(compiled.as_text(), mesh)
   needed = cost.step(parts)
-  return Program(
-    memory, collectives.found(compiled.as_text(), mesh), needed.flops / mesh.size,
-    needed.bytes / mesh.size,
-  )
+  return Program(memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted)
 
 
 def rollout(parts: build.Parts, devices) -> Program:
-  """Compiles the sampler, for one example a part of the batch."""
+  """Compiles the sampler, for one example a part of the batch; devices as in training_step."""
   mesh = build.build_mesh(parts, devices)
   batch = sharding.rows(mesh)
-  with jax.set_mesh(mesh):
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    params = jax.eval_shape(parts.recipe.init, key).params
-    params = sharding.placed(params, sharding.state_shardings(mesh, params))
-    spread = sharding.batch_sharding(mesh)
+  params = cost.state(parts).params
+  params = sharding.placed(params, sharding.state_shardings(mesh, params))
+  needed, moved = generate.rollout(parts, batch), {}
+  memory = {'parameters': _local(params), 'cache': needed.cache_bytes // batch}
+  if not isinstance(devices, int):
     inputs = sharding.placed(
       (jax.eval_shape(lambda: generate.example_keys(0, 0, batch)),
-       jax.ShapeDtypeStruct((batch,), np.int32)), spread)
-    compiled = generate.make_sampler(parts, mesh=mesh).lower(params, *inputs).compile()
-  found, needed = compiled.memory_analysis(), generate.rollout(parts, batch)
-  cache = needed.cache_bytes // batch
-  memory = {
-    'parameters': found.argument_size_in_bytes, 'cache': cache,
-    'activations': max(found.temp_size_in_bytes - cache, 0),
-    'program': found.generated_code_size_in_bytes,
-  }
-  return Program(
-    memory, collectives.found(compiled.as_text(), mesh), needed.flops / mesh.size,
-    needed.bytes / mesh.size,
-  )
+       jax.ShapeDtypeStruct((batch,), np.int32)), sharding.batch_sharding(mesh))
+    with jax.set_mesh(mesh):
+      compiled = generate.make_sampler(parts, mesh=mesh).lower(params, *inputs).compile()
+    found = compiled.memory_analysis()
+    memory['activations'] = max(found.temp_size_in_bytes - memory['cache'], 0)
+    memory['program'] = found.generated_code_size_in_bytes
+    moved = collectives.found(compiled.as_text(), mesh)
+  return Program(memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size)
+
+
+def _local(tree) -> int:
+  """Bytes a device of a tree of ShapeDtypeStructs with shardings."""
+  leaves = jax.tree.leaves(tree)
+  return sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in leaves)
 
 
 # What makes a step smaller, from cheap to dear: (words, changes of the config).
@@ -165,14 +174,18 @@ def _with(config, change):
 
 def dryrun(config, topology) -> int:
   """Compiles a training step and a sampler for `topology`, and prints what they need; returns the
-  exit code: 0, or 1 where the step does not fit."""
+  exit code: 0, or 1 where the step does not fit. Without libtpu TPUs are estimated."""
   parts = build.build(config)
   devices = devices_of(topology)
-  kind = devices[0].device_kind
+  estimated = isinstance(devices, int)
+  kind = KINDS[topology.partition(':')[0]] if estimated else devices[0].device_kind
   chip = CHIPS.get(kind)
   mesh = build.build_mesh(parts, devices)
   shape = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items() if size > 1) or 'alone'
-  print(f'{config.name} on {len(devices)} x {kind}: {shape}\n')
+  print(f'{config.name} on {mesh.size} x {kind}: {shape}\n')
+  if estimated:
+    print("No compiler for TPUs is here (pip install 'adiff[tpu]'): what follows is the cost "
+          "model's own estimate, and memory what is needed at least.\n")
   print(rules(parts, mesh))
   step = training_step(parts, devices)
   print(_told('training step', step, chip, config.train.batch_size))
@@ -182,9 +195,10 @@ def dryrun(config, topology) -> int:
     print(f'the compiler fails on the sampler: {str(error).splitlines()[0]}\n')
   if chip is None or step.total <= chip.memory:
     return 0
-  print('The training step does not fit. Cheapest changes that make it fit, each compiled:')
+  how = 'estimated' if estimated else 'compiled'
+  print(f'The training step does not fit. Cheapest changes that make it fit, each {how}:')
   fitting = 0
-  for change in _changes(config, len(devices)):
+  for change in _changes(config, mesh.size):
     words = ' '.join(f'--config.{key}={value}' for key, value in change.items())
     try:
       found = training_step(build.build(_with(config, change), parts.source), devices)
@@ -203,8 +217,7 @@ def dryrun(config, topology) -> int:
 
 def rules(parts, mesh) -> str:
   """The table of parameters: shape, the axes that split it, bytes a device."""
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  params = jax.eval_shape(parts.recipe.init, key).params
+  params = cost.state(parts).params
   placed = sharding.placed(params, sharding.state_shardings(mesh, params))
   lines = ['| parameter | shape | split over | MiB a device |', '| --- | --- | --- | --- |']
   for path, leaf in jax.tree_util.tree_leaves_with_path(placed):
@@ -230,6 +243,15 @@ def _told(what, program, chip, examples) -> str:
     lines += ['', '| moved between devices | axes | MiB a device |', '| --- | --- | --- |']
     lines += [f'| {kind} | {axes} | {size / 2**20:.1f} |'
               for (kind, axes), size in sorted(program.moved.items())]
+  if program.predicted:
+    found = collections.Counter()
+    for (_, axes), size in program.moved.items():
+      found[axes] += size
+    lines += ['', '| axes | MiB predicted from the rules | found |', '| --- | --- | --- |']
+    both = {axes: (program.predicted.get(axes, 0), found[axes])
+            for axes in sorted({*found, *program.predicted})}
+    lines += [f'| {axes} | {ours / 2**20:.1f} | {theirs / 2**20:.1f} |'
+              for axes, (ours, theirs) in both.items()]
   lines += ['', f'{program.flops / 1e12:.3f} TFLOP a device']
   if chip:
     seconds = program.seconds(chip)

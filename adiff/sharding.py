@@ -8,7 +8,7 @@ and `sequence`, split over `fsdp` by shape (Rajbhandari et al. 2020, arXiv:1910.
 import math
 
 import jax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from adiff.nn import layout
 
@@ -22,16 +22,18 @@ TENSOR = {
 STACKED = 'layers'  # parameters below are [layers, ...]: each device needs a part of every layer
 
 
-def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None) -> jax.sharding.Mesh:
+def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None):
   """The mesh [data, fsdp, tensor, sequence] over all devices; -1, once, for "what is left".
 
-  Axes are of type Auto: the compiler propagates shardings. (The default of `jax.make_mesh`,
+  devices: others than all that are here; or how many, for an AbstractMesh of devices that nobody
+  has. Axes are of type Auto: the compiler propagates shardings. (The default of `jax.make_mesh`,
   Explicit, rejects embeddings and sharded matrix products.)
 
   Raises ValueError when the product of the sizes is not the number of devices.
   """
   devices = jax.devices() if devices is None else devices
-  count, sizes = len(devices), [data, fsdp, tensor, sequence]
+  count = devices if isinstance(devices, int) else len(devices)
+  sizes = [data, fsdp, tensor, sequence]
   told = ', '.join(f'mesh.{axis}={size}' for axis, size in zip(layout.AXES, sizes, strict=True))
   if any(size != -1 and size < 1 for size in sizes) or sizes.count(-1) > 1:
     raise ValueError(f'{told}: use positive sizes, and -1 at most once.')
@@ -43,6 +45,8 @@ def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None) -> jax.sha
       'mesh.data=-1 and 1 for the others.'
     )
   kinds = (AxisType.Auto,) * len(sizes)
+  if devices is count:
+    return AbstractMesh(tuple(sizes), layout.AXES, axis_types=kinds)
   return jax.make_mesh(tuple(sizes), layout.AXES, axis_types=kinds, devices=devices)
 
 

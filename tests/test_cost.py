@@ -116,3 +116,16 @@ def test_guidance_doubles_the_work_but_not_the_cache():
   twice = generate.rollout(build.build(config), 2)
   assert twice.cache_bytes == once.cache_bytes
   assert 1.8 * once.flops < twice.flops <= 2 * once.flops
+
+
+def test_a_recomputed_layer_keeps_what_enters_it_and_its_parameters():
+  def kept(depth):
+    c = toy.get_config('block-gaussian')
+    c.model.depth, c.model.remat = depth, True
+    parts = build.build(c)
+    rows = c.train.batch_size * parts.blocks.num_slots * c.model.width
+    return cost.kept(parts), rows, cost.state(parts).params['layers']
+
+  (more, rows, layers), (less, *_) = kept(4), kept(3)
+  parameters = sum(leaf.size // 3 for leaf in jax.tree.leaves(layers))
+  assert more - less == 4 * (rows + parameters)

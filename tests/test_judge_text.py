@@ -26,7 +26,7 @@ def run(tmp_path_factory):
     c.data.path, c.data.num_tokens, c.data.packed = str(folder / 'corpus'), 64, True
     base.choose(c, 'codec', 'characters')
     c.model.width, c.model.depth, c.model.heads = 16, 1, 2
-    c.train.steps, c.train.batch_size, c.train.log_every = 6, 8, 2
+    c.train.steps, c.train.batch_size, c.train.log_every = 6, 16, 2
     c.train.eval_every = c.train.checkpoint_every = 3
     c.train.block_sizes, c.train.random_length, c.optim.warmup = (1,), 0.2, 2
     c.eval.examples, c.eval.num, c.eval.samples, c.eval.batch_size = 0, 4, 2, 4

@@ -175,7 +175,7 @@ class Denoiser(nn.Module):
     if self.num_classes:
       label = embed.Label(self.num_classes, self.width, dtype, name='label')
       signal = signal + label(cond['label'][:, first])
-    signal = layout.runs(nn.silu(signal))
+    signal = layout.runs(nn.silu(layout.runs(signal)))
     zeros = nn.initializers.zeros
     modulate = lambda parts, name: layout.runs(
       nn.Dense(parts * self.width, dtype=dtype, kernel_init=zeros, name=name)(signal)

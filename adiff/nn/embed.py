@@ -3,6 +3,8 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from adiff.nn import layout
+
 
 def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0):
   """[..] -> [.., width]: cos and sin of scale * value at geometric frequencies.
@@ -43,8 +45,8 @@ class Level(nn.Module):
   @nn.compact
   def __call__(self, t):
     features = sinusoid(t, min(256, self.width)).astype(self.dtype)
-    hidden = nn.silu(nn.Dense(self.width, dtype=self.dtype, name='hidden')(features))
-    return nn.Dense(self.width, dtype=self.dtype, name='out')(hidden)
+    hidden = layout.runs(nn.Dense(self.width, dtype=self.dtype, name='hidden')(features))
+    return nn.Dense(self.width, dtype=self.dtype, name='out')(layout.runs(nn.silu(hidden)))
 
 
 class Position(nn.Module):
