@@ -86,7 +86,7 @@ class Plain:
     return state_lib.State(state.step + 1, params, ema, opt_state), scalars
 
   def gradient(self, params, batch: dict[str, Any], key):
-    """(gradient, {name: scalar or curve}) of a batch and its noise, all kinds of blocks together."""
+    """(gradient, {name: scalar or curve}) of a batch, all kinds of blocks together."""
     kinds = len(self.blocks)
     if kinds == 1:
       return self._gradient(params, batch, key, 0)
