@@ -32,7 +32,7 @@ def processes(folder, options):
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
   command = [
-    *TINY, '--config.train.steps=200', '--config.train.checkpoint_every=20',
+    *TINY, '--config.train.steps=80', '--config.train.checkpoint_every=10',
     '--config.train.log_every=1', *options.training,
   ]
   try:
@@ -134,7 +134,7 @@ def _told_to_stop(command, folder):
   start, log = _run(command, workdir, COUNT)
   for _ in range(TRIES):
     running = start()
-    runs.after(0.1, workdir / 'checkpoints' / 'digests' / '60.json')(running[0])
+    runs.after(0.1, workdir / 'checkpoints' / 'digests' / '30.json')(running[0])
     running[2].terminate()
     codes = [one.wait() for one in running]
     if codes == [75] * COUNT:
