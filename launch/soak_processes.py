@@ -158,6 +158,8 @@ def _kill_one_of_four(command, folder, seconds, count):
       running[victim].kill()
       took, found = _stop(running)
       running = None
+      if 0 in found and not (workdir / 'eval.json').exists():
+        wrong.append(f'{workdir.name} was called finished and was not')
       codes.update(code for index, code in enumerate(found) if index != victim)
       slowest, made = max(slowest, took), made + 1
       runs.say(f'{made} of {count} kills: process {victim} after {moment:.0f} s, rest {took:.0f} s')
