@@ -137,11 +137,15 @@ class Checkpoints:
           '"damaged"; start again in a new workdir, or bring the files back from a backup.'
         )
       try:
-        return chosen, _read(self._workdir, chosen, abstract_state)
+        state = _read(self._workdir, chosen, abstract_state)
       except manifest.Damaged as error:  # Only a step without a manifest gets here.
         if jax.process_count() > 1:
           raise  # The processes may disagree about it; nobody moves files then.
         self._move_aside(chosen, error)
+        continue
+      if processes.first() and chosen not in manifest.sealed(self._workdir):
+        manifest.write(self._workdir, chosen)  # A follower waits for it.
+      return chosen, state
 
   def steps(self) -> tuple[int, ...]:
     """Returns the steps of the committed checkpoints, ascending."""

@@ -98,6 +98,10 @@ _PROCESSES = flags.DEFINE_string(
   'processes', None, 'train and eval: run as one of several processes: auto where JAX can ask the '
   'cluster (TPU pods, Slurm), else INDEX/COUNT@HOST:PORT of the first process.'
 )
+_GATHER = flags.DEFINE_integer(
+  'gather', 1800, 'With --processes: seconds until the last process must be there. Hosts of a pod '
+  'come one by one; a process that died before it came is not noticed sooner.', lower_bound=1,
+)
 _REFUSALS = (  # what absl and ml_collections raise for a mistake in a flag or a config
   *(flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, ImportError),
   SyntaxError,
@@ -107,6 +111,17 @@ _HELP = {'--help', '-help', '-h', '--helpfull', '--helpshort'}
 
 def run() -> int:
   """One call of the binary, flags parsed; returns its exit code."""
+  if _MODE.value != 'dryrun' and not _WORKDIR.value:
+    raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
+  if _MODE.value in ('train', 'dryrun') and _CONFIG.value is None:
+    raise ValueError('--config is missing; write for example --config=configs/digits.py')
+  if _PROCESSES.value:
+    if _MODE.value not in ('train', 'eval'):
+      raise ValueError(f'--mode={_MODE.value} runs in one process; leave --processes away')
+    from adiff import processes
+
+    processes.start(_PROCESSES.value, _GATHER.value)  # early: from here on a death is noticed
+
   # After --help, which needs none of them.
   from adiff import (
     arrange,
@@ -122,16 +137,8 @@ def run() -> int:
     workdirs,
   )
 
-  if _MODE.value != 'dryrun' and not _WORKDIR.value:
-    raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
-  if _MODE.value in ('train', 'dryrun') and _CONFIG.value is None:
-    raise ValueError('--config is missing; write for example --config=configs/digits.py')
   if _MODE.value == 'dryrun':
     return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
-  if _PROCESSES.value:
-    if _MODE.value not in ('train', 'eval'):
-      raise ValueError(f'--mode={_MODE.value} runs in one process; leave --processes away')
-    processes.start(_PROCESSES.value)
   if _MODE.value == 'train':
     return train.train(_CONFIG.value, _WORKDIR.value, profile=_PROFILE.value)
   how = dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)

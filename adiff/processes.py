@@ -10,20 +10,19 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 UNFINISHED = 75  # exit code: "run me again"; 0 means finished
-# Seconds until the last process must be there (hosts of a pod come one by one), and without a sign
-# of life until one counts as dead.
-GATHER, HEARTBEAT = 1800, 20
+HEARTBEAT = 20  # seconds without a sign of life until a process counts as dead
 AUTO = 'auto'
 _LONGEST = 2000  # characters of a sentence that all processes hear
 
 
-def start(text: str):
+def start(text: str, gather: int = 1800):
   """Joins the others. text: 'auto' where JAX can ask the cluster (a TPU pod, Slurm), else
-  INDEX/COUNT@HOST:PORT of the first process.
+  INDEX/COUNT@HOST:PORT of the first process. gather: seconds until the last one must be there;
+  hosts of a pod come one by one.
 
   Raises ValueError for another text. To be called before any device is asked for.
   """
-  how = dict(initialization_timeout=GATHER, heartbeat_timeout_seconds=HEARTBEAT)
+  how = dict(initialization_timeout=gather, heartbeat_timeout_seconds=HEARTBEAT)
   if text == AUTO:
     jax.distributed.initialize(**how)
     return

@@ -77,28 +77,30 @@ class Plain:
   def update(self, state: state_lib.State, batch: dict[str, Any], key):
     """(state, {name: scalar or curve}) after one step on batch {'tokens' [B, N, ..], 'label' [B]},
     of packed rows also {'segment', 'position', 'weight' [B, N]}; curves are those of blocks[0]."""
-    kinds = len(self.blocks)
-    if kinds == 1:
-      grads, scalars = self._gradient(state.params, batch, key, 0)
-    else:
-      found = [
-        self._gradient(
-          state.params, jax.tree.map(lambda a, k=kind: a[k::kinds], batch),
-          jax.random.fold_in(key, kind), kind,
-        )
-        for kind in range(kinds)
-      ]
-      grads = jax.tree.map(lambda *g: sum(g) / kinds, *(g for g, _ in found))
-      scalars = dict(found[0][1], loss=sum(one['loss'] for _, one in found) / kinds)
-      for blocks, (_, one) in zip(self.blocks, found, strict=True):
-        scalars[f'loss_block{blocks.sizes[0]}'] = one['loss']
-
+    grads, scalars = self.gradient(state.params, batch, key)
     updates, opt_state = self.tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     ema = state_lib.update_ema(state.ema, params, step=state.step, decay=self.ema)
     scalars['grad_norm'] = optax.global_norm(grads)
     scalars['finite'] = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
     return state_lib.State(state.step + 1, params, ema, opt_state), scalars
+
+  def gradient(self, params, batch: dict[str, Any], key):
+    """(gradient, {name: scalar or curve}) of a batch, all kinds of blocks together."""
+    kinds = len(self.blocks)
+    if kinds == 1:
+      return self._gradient(params, batch, key, 0)
+    found = [
+      self._gradient(
+        params, jax.tree.map(lambda a, k=kind: a[k::kinds], batch),
+        jax.random.fold_in(key, kind), kind,
+      )
+      for kind in range(kinds)
+    ]
+    scalars = dict(found[0][1], loss=sum(one['loss'] for _, one in found) / kinds)
+    for blocks, (_, one) in zip(self.blocks, found, strict=True):
+      scalars[f'loss_block{blocks.sizes[0]}'] = one['loss']
+    return jax.tree.map(lambda *g: sum(g) / kinds, *(g for g, _ in found)), scalars
 
   def _gradient(self, params, batch, key, kind):
     """(gradient, scalars) of a batch cut into blocks[kind], averaged over micro-batches."""

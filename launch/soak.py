@@ -22,208 +22,21 @@ import time
 
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-CHILDREN = dict(os.environ)  # this process itself stays off the accelerator
+from launch import runs, soak_faults, soak_processes
+
 TOLERANCE = 0.05  # of the exact nats: how far above it a bound may end
 LEVEL = 1e-3  # smallest p-value with which samples pass for the law
-
-
-# Killing and resuming; the tests use these too.
-
-
-def start(arguments, log) -> subprocess.Popen:
-  """Starts the binary; standard output goes to log.out, errors to log.err."""
-  with open(f'{log}.out', 'w') as out, open(f'{log}.err', 'w') as err:
-    command = [sys.executable, '-m', 'adiff.main', *map(str, arguments)]
-    return subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT, env=CHILDREN)
-
-
-def after(seconds, path=None):
-  """A moment: so many seconds after the start, or after `path` exists, or the process's end."""
-
-  def wait(process):
-    while path is not None and not os.path.exists(path) and process.poll() is None:
-      time.sleep(0.002)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-      time.sleep(0.002)
-
-  return wait
-
-
-def kill_and_resume(starter, arguments, moments, log):
-  """Kills a command at each moment and runs it again, at last to its end; (kills, exit code).
-
-  starter: `start`, or a function like it. moments: functions of the process that return when it is
-  time. A run that ends before its moment ends the series.
-  """
-  kills = 0
-  for moment in moments:
-    process = starter(arguments, log)
-    moment(process)
-    if process.poll() is not None:
-      return kills, process.wait()
-    process.kill()
-    process.wait()
-    kills += 1
-  return kills, starter(arguments, log).wait()
-
-
-def differences(workdir, reference) -> list[str]:
-  """What tells a run from another one: parameters bit for bit, and metrics except times."""
-  import jax
-
-  from adiff import checkpoint, logs
-
-  found = []
-  for ema in (False, True):
-    trees = [checkpoint.restore_params(place, ema=ema) for place in (workdir, reference)]
-    if trees[0][0] != trees[1][0]:
-      found.append(f'newest step {trees[0][0]} and {trees[1][0]}')
-    leaves = [jax.tree_util.tree_leaves_with_path(tree) for _, tree in trees]
-    for (path, one), (_, other) in zip(*leaves, strict=True):
-      if one.tobytes() != other.tobytes():
-        found.append(f'{"average" if ema else "parameters"} {jax.tree_util.keystr(path)}')
-  rows = [
-    [{k: v for k, v in row.items() if not k.startswith('time/')} for row in logs.read(place)]
-    for place in (workdir, reference)
-  ]
-  if rows[0] != rows[1]:
-    found.append(f'metric lines ({len(rows[0])} and {len(rows[1])})')
-  return found
 
 
 # Entries: each returns the facts of its row, with 'passed'.
 
 
-def kills(folder, options):
-  """Random SIGKILLs; every run that was resumed to its end equals a whole one."""
-  shutil.rmtree(folder, ignore_errors=True)
-  folder.mkdir(parents=True)
-  command = [
-    *('--config=configs/toy.py:block', '--config.model.width=32', '--config.model.depth=2'),
-    *('--config.train.steps=600', '--config.train.checkpoint_every=50',
-    '--config.train.eval_every=250', *options.training),
-  ]
-  begun = time.monotonic()
-  reference = folder / 'whole'
-  code = start([*command, f'--workdir={reference}'], folder / 'whole').wait()
-  if code:
-    return _failed(code, folder / 'whole')
-  seconds = time.monotonic() - begun
-  moments, made, runs, wrong = random.Random(0), 0, 0, []
-  while made < options.kills:
-    workdir = folder / f'killed_{runs}'
-    lives = [after(moments.uniform(0, seconds)) for _ in range(options.kills - made)]
-    count, code = kill_and_resume(start, [*command, f'--workdir={workdir}'], lives, workdir)
-    made, runs = made + count, runs + 1
-    if code:
-      return _failed(code, workdir)
-    wrong += differences(workdir, reference)
-    _say(f'{made} of {options.kills} kills, run {runs} ended; {len(wrong)} differences')
-  facts = {'kills': made, 'runs': runs, 'seconds of a whole run': round(seconds, 1)}
-  return {'passed': not wrong, **facts, 'differences': wrong, **_made_by(reference)}
-
-
-SHORT = (  # a run that saves every few steps
-  *('--config=configs/toy.py:block', '--config.model.width=16', '--config.model.depth=1'),
-  *('--config.model.heads=2', '--config.optim.warmup=0', '--config.train.batch_size=32'),
-  *('--config.train.eval_every=0', '--config.train.checkpoint_every=5', '--config.train.keep=3'),
-)
-
-
-def checkpoint_kills(folder, options):
-  """SIGKILLs while checkpoints are written: the newest complete one is always there, and sound."""
-  from adiff import checkpoint, manifest
-
-  shutil.rmtree(folder, ignore_errors=True)
-  folder.mkdir(parents=True)
-  workdir, moments, lost, made = folder / 'run', random.Random(2), [], 0
-  command = [*SHORT, '--config.train.steps=1000000', f'--workdir={workdir}', *options.training]
-  newest = lambda: max(manifest.sealed(workdir), default=0)
-  while made < options.checkpoint_kills:
-    process, begun = start(command, folder / 'log'), newest()
-    while newest() <= begun and process.poll() is None:
-      time.sleep(0.002)
-    after(moments.uniform(0, 1))(process)
-    if process.poll() is not None:
-      return _failed(process.wait(), folder / 'log')
-    complete = newest()
-    process.kill()
-    process.wait()
-    made += 1
-    step, _ = checkpoint.restore_params(workdir)
-    if step < complete or os.path.exists(workdir / 'checkpoints' / 'damaged'):
-      lost.append(complete)
-    if made % 10 == 0:
-      _say(f'{made} of {options.checkpoint_kills} kills, step {step}, {len(lost)} lost')
-  return {'passed': not lost, 'kills': made, 'last step': step, 'lost': lost, **_here()}
-
-
-def mutilations(folder, options):
-  """A checkpoint is truncated, flipped, thinned out or exchanged: named, set aside, not used."""
-  import jax
-  from absl import logging
-
-  from adiff import checkpoint
-
-  shutil.rmtree(folder, ignore_errors=True)
-  folder.mkdir(parents=True)
-  command = [*SHORT, '--config.train.steps=15', f'--workdir={folder}/whole', *options.training]
-  code = start(command, folder / 'log').wait()
-  if code:
-    return _failed(code, folder / 'log')
-  said, rng, missed = [], random.Random(3), []
-  logging.warning, before = lambda text, *words: said.append(text % words), logging.warning
-  for index in range(options.mutilations):
-    workdir = folder / 'spoilt'
-    shutil.rmtree(workdir, ignore_errors=True)
-    shutil.copytree(folder / 'whole', workdir)
-    how, path = _spoil(workdir / 'checkpoints', rng)
-    _, params = checkpoint.restore_params(folder / 'whole', step=10)
-    said.clear()
-    step, found = checkpoint.restore_params(workdir)
-    same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), found, params)
-    named = any(path.name in text and 'checkpoints/15' in text for text in said)
-    if step != 10 or not named or not all(jax.tree.leaves(same)):
-      missed.append(f'{index}: {how} {path.relative_to(workdir)}')
-  logging.warning = before
-  return {'passed': not missed, 'mutilations': options.mutilations, 'missed': missed, **_here()}
-
-
-def _spoil(root, rng):
-  """Damages a random file of checkpoint 15; what was done, and the file."""
-  found = sorted((root / '15').rglob('*'))
-  files = [path for path in found if path.is_file() and path.stat().st_size]
-  path, how = rng.choice(files), rng.choice(('truncate', 'flip', 'delete', 'exchange'))
-  other = root / '10' / path.relative_to(root / '15')
-  if how == 'exchange' and (not other.exists() or other.read_bytes() == path.read_bytes()):
-    how = 'flip'
-  whole = bytearray(path.read_bytes())
-  if how == 'truncate':
-    path.write_bytes(whole[:rng.randrange(len(whole))])
-  elif how == 'flip':
-    whole[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
-    path.write_bytes(whole)
-  elif how == 'delete':
-    path.unlink()
-  else:
-    path.write_bytes(other.read_bytes())
-  return how, path
-
-
-def _here():
-  from adiff import evaluate
-
-  return {'commit': evaluate.commit(), 'hardware': evaluate.hardware()}
-
-
 def regime(folder, options, argument):
   """A row of configs/toy.py against the exact entropy and the law of its data."""
   command = [f'--config=configs/toy.py:{argument}', f'--workdir={folder}', *options.training]
-  code = start(command, folder.with_name(f'{folder.name}_log')).wait()
+  code = runs.start(command, folder.with_name(f'{folder.name}_log')).wait()
   if code:
-    return _failed(code, folder.with_name(f'{folder.name}_log'))
+    return runs.failed(code, folder.with_name(f'{folder.name}_log'))
   found = json.loads((folder / 'eval.json').read_text())
   bound, p_value = found['bound'], found['law']['p_value']
   over = bound['nats'] - bound['exact']
@@ -231,7 +44,7 @@ def regime(folder, options, argument):
   return {
     'passed': bool(passed), 'bound': bound['nats'], 'ci95': bound['ci95'],
     'exact': bound['exact'], 'over': over / abs(bound['exact']), 'p': p_value,
-    'samples': found['generators'][0]['num'], **_made_by(folder),
+    'samples': found['generators'][0]['num'], **runs.made_by(folder),
   }
 
 
@@ -242,7 +55,7 @@ def exactness(folder, options):
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / 'pytest.out', 'w') as out:
     command = [sys.executable, '-m', 'pytest', '-q', '-m', 'soak', 'tests']
-    code = subprocess.run(command, stdout=out, stderr=out, cwd=ROOT, check=False).returncode
+    code = subprocess.run(command, stdout=out, stderr=out, cwd=runs.ROOT, check=False).returncode
   said = (folder / 'pytest.out').read_text().strip().splitlines()[-1]
   return {'passed': code == 0, 'pytest': said.strip('= '), 'commit': evaluate.commit()}
 
@@ -252,44 +65,31 @@ def samples(folder, options):
   folder.mkdir(parents=True, exist_ok=True)
   workdir = folder / 'digits'
   train = ['--config=configs/digits.py', f'--workdir={workdir}', *options.training]
-  code = start(train, folder / 'train').wait()
+  code = runs.start(train, folder / 'train').wait()
   if code:
-    return _failed(code, folder / 'train')
+    return runs.failed(code, folder / 'train')
   for name in ('whole', 'killed'):
     shutil.rmtree(folder / f'{name}.npz.parts', ignore_errors=True)
   draw = ['--mode=sample', f'--workdir={workdir}', f'--num={options.samples}']
   begun = time.monotonic()
-  code = start([*draw, f'--out={folder}/whole.npz'], folder / 'whole').wait()
+  code = runs.start([*draw, f'--out={folder}/whole.npz'], folder / 'whole').wait()
   if code:
-    return _failed(code, folder / 'whole')
+    return runs.failed(code, folder / 'whole')
   seconds = time.monotonic() - begun
   moments = random.Random(1)
-  lives = [after(moments.uniform(0.3, 0.9) * seconds) for _ in range(3)]
-  made, code = kill_and_resume(start, [*draw, f'--out={folder}/killed.npz'], lives, folder / 'kill')
+  lives = [runs.after(moments.uniform(0.3, 0.9) * seconds) for _ in range(3)]
+  made, code = runs.kill_and_resume(
+    runs.start, [*draw, f'--out={folder}/killed.npz'], lives, folder / 'kill'
+  )
   if code:
-    return _failed(code, folder / 'kill')
+    return runs.failed(code, folder / 'kill')
   whole, killed = (np.load(folder / f'{name}.npz') for name in ('whole', 'killed'))
   equal = all(np.array_equal(whole[name], killed[name]) for name in ('examples', 'labels'))
   facts = {'samples': len(killed['labels']), 'kills': made, 'seconds of a whole run': seconds}
-  return {'passed': equal and made > 0, **facts, **_made_by(workdir)}
-
-
-def _failed(code, log):
-  """The row of a run that did not end well."""
-  last = pathlib.Path(f'{log}.err').read_text().strip().splitlines()[-1:]
-  return {'passed': False, 'exit code': code, 'said': ' '.join(last)}
-
-
-def _made_by(workdir):
-  found = json.loads((workdir / 'eval.json').read_text())
-  return {key: found[key] for key in ('commit', 'hardware')}
+  return {'passed': equal and made > 0, **facts, **runs.made_by(workdir)}
 
 
 # The table.
-
-
-def _say(text):
-  print(f'[soak] {text}', flush=True)
 
 
 def _cell(value):
@@ -338,11 +138,13 @@ def main(arguments=None) -> int:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument('--folder', type=pathlib.Path, default=ROOT / 'runs' / 'soak')
-  parser.add_argument('--report', type=pathlib.Path, default=ROOT / 'benchmarks' / 'soak.md')
+  parser.add_argument('--folder', type=pathlib.Path, default=runs.ROOT / 'runs' / 'soak')
+  parser.add_argument('--report', type=pathlib.Path, default=runs.ROOT / 'benchmarks' / 'soak.md')
   parser.add_argument('--kills', type=int, default=20, help='SIGKILLs in the entry "kills"')
   parser.add_argument('--checkpoint-kills', type=int, default=100, help='while it is written')
   parser.add_argument('--mutilations', type=int, default=50, help='of a checkpoint')
+  parser.add_argument('--process-kills', type=int, default=10, help='of one process of four')
+  parser.add_argument('--follow-kills', type=int, default=5, help='of a run, and of its evaluator')
   parser.add_argument('--samples', type=int, default=0, help='digits to draw; 0: no such entry')
   parser.add_argument('--only', default='', help='run the entries whose name contains this')
   options, options.training = parser.parse_known_args(arguments)
@@ -355,8 +157,9 @@ def main(arguments=None) -> int:
   options.folder = options.folder.resolve()
   options.folder.mkdir(parents=True, exist_ok=True)
   entries = {
-    'exactness': exactness, 'kills': kills, 'checkpoint-kills': checkpoint_kills,
-    'mutilations': mutilations,
+    'exactness': exactness, 'kills': soak_faults.kills,
+    'checkpoint-kills': soak_faults.checkpoint_kills, 'mutilations': soak_faults.mutilations,
+    'processes': soak_processes.processes, 'follow': soak_processes.follow,
   }
   for argument in toy.ARGUMENTS:
     entries[f'toy-{argument}'] = lambda folder, options, a=argument: regime(folder, options, a)
@@ -369,7 +172,7 @@ def main(arguments=None) -> int:
     if not place.exists():
       if options.only not in name:
         continue
-      _say(f'{name} begins')
+      runs.say(f'{name} begins')
       begun = time.monotonic()
       found = {'entry': name, **entry(options.folder / name, options)}
       found['minutes'] = (time.monotonic() - begun) / 60
@@ -381,7 +184,7 @@ def main(arguments=None) -> int:
       found = json.loads(place.read_text())
     results.append(found)
     facts = {k: v for k, v in results[-1].items() if k not in ('entry', 'hardware')}
-    _say(f'{name}: ' + ', '.join(f'{key} {_cell(value)}' for key, value in facts.items()))
+    runs.say(f'{name}: ' + ', '.join(f'{key} {_cell(value)}' for key, value in facts.items()))
     report(results, options.report, command)
   return 0 if all(row['passed'] for row in results) else 1
 

@@ -175,11 +175,12 @@ def test_an_explicit_step_is_used_or_refused_but_never_replaced(saved):
   assert checkpoint.latest_step(saved) == 2
 
 
-def test_a_checkpoint_without_a_manifest_is_used_with_a_warning(saved, caplog):
+def test_a_checkpoint_without_a_manifest_is_used_with_a_warning_and_gets_one(saved, caplog):
   os.remove(manifest.path(saved, 2))
   with contextlib.closing(checkpoint.Checkpoints(saved)) as checkpoints:
     assert checkpoints.restore(abstract(make_state()))[0] == 2
   assert any('was not verified' in line for line in caplog.messages)
+  assert manifest.sealed(saved) == (1, 2) and manifest.verify(saved, 2)
 
 
 def test_a_manifest_of_an_earlier_life_does_not_condemn_a_new_checkpoint(saved):

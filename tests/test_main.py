@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from adiff import checkpoint, logs
-from launch import soak
+from launch import runs
 
 STEPS = 300  # of binary.TINY
 SAMPLES = 8200  # more than two of the shards in which samples are kept
@@ -61,7 +61,7 @@ def test_help_explains_every_flag_and_exit_code():
     check=False,
   )
   assert done.returncode == 0 and not done.stderr
-  for flag in 'config workdir mode step set num out seed batch profile'.split():
+  for flag in 'config workdir mode step set num out seed batch profile gather'.split():
     assert f'--{flag}: ' in done.stdout
   assert 'Exit codes' in done.stdout and '75' in done.stdout
 
@@ -81,30 +81,30 @@ def test_sigterm_saves_everything_and_the_same_command_finishes(whole, folder):
   workdir = folder / 'stopped'
   command = [*binary.TINY, f'--workdir={workdir}']
   process = binary.start(command, folder / 'stop')
-  soak.after(0.1, workdir / 'metrics.jsonl')(process)
-  soak.after(0, workdir / 'checkpoints' / 'digests')(process)
+  runs.after(0.1, workdir / 'metrics.jsonl')(process)
+  runs.after(0, workdir / 'checkpoints' / 'digests')(process)
   os.kill(process.pid, signal.SIGTERM)
   assert process.wait(timeout=60) == 75, _said(folder / 'stop')
   saved = checkpoint.latest_step(workdir)
   assert 0 < saved < STEPS
   assert f'step {saved} is saved' in _said(folder / 'stop')
   assert f'resuming {workdir} at step {saved}' in _run(command, folder / 'stop')
-  assert soak.differences(workdir, whole) == []
+  assert runs.differences(workdir, whole) == []
 
 
 def test_killed_runs_end_bit_for_bit_where_a_whole_one_does(whole, folder):
   workdir = folder / 'killed'
   draw = random.Random(0)
   moments = [  # after the first checkpoint, and anywhere after the start of the second attempt
-    soak.after(draw.uniform(0, 0.5), workdir / 'checkpoints' / 'digests'),
-    soak.after(draw.uniform(0.5, 3)),
+    runs.after(draw.uniform(0, 0.5), workdir / 'checkpoints' / 'digests'),
+    runs.after(draw.uniform(0.5, 3)),
   ]
-  kills, code = soak.kill_and_resume(
+  kills, code = runs.kill_and_resume(
     binary.start, [*binary.TINY, f'--workdir={workdir}'], moments, folder / 'kill'
   )
   assert code == 0, _said(folder / 'kill')
   assert kills >= 1
-  assert soak.differences(workdir, whole) == []
+  assert runs.differences(workdir, whole) == []
   steps = [(row['step'], 'loss' in row) for row in logs.read(workdir)]
   assert len(steps) == len(set(steps))
 
@@ -122,7 +122,7 @@ def test_a_flipped_byte_is_named_and_the_checkpoint_before_is_used(whole, folder
   assert largest.name in said and 'is not what was written' in said
   assert f'resuming {workdir} at step {steps[-2]}' in said
   assert (workdir / 'checkpoints' / 'damaged' / str(STEPS)).is_dir()
-  assert soak.differences(workdir, whole) == []
+  assert runs.differences(workdir, whole) == []
 
 
 def test_evaluation_alone_repeats_the_numbers_of_training(whole, folder):
@@ -138,9 +138,9 @@ def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(w
   draw = ['--mode=sample', f'--workdir={whole}', '--seed=3']
   _run([*draw, f'--num={SAMPLES}', f'--out={folder}/a.npz'], folder / 'a')
   parts = folder / 'b.npz.parts'
-  kills, code = soak.kill_and_resume(
+  kills, code = runs.kill_and_resume(
     binary.start, [*draw, f'--num={SAMPLES}', f'--out={folder}/b.npz'],
-    [soak.after(0, parts / '000000000.npz')], folder / 'b',
+    [runs.after(0, parts / '000000000.npz')], folder / 'b',
   )
   assert (kills, code) == (1, 0)
   assert not parts.exists()

@@ -89,6 +89,14 @@ def test_a_process_that_dies_stops_the_others_and_a_relaunch_loses_nothing(folde
   assert timeless(logs.read(workdir)) == timeless(logs.read(whole))
 
 
+def test_one_that_dies_before_it_has_joined_is_waited_for_no_longer_than_told(folder):
+  running = launch(folder / 'few', 2, folder / 'few_log', ['--gather=3'])
+  running[1].kill()
+  begun = time.monotonic()
+  assert running[0].wait(timeout=60) not in (0, None)
+  assert time.monotonic() - begun < 60 and not (folder / 'few').exists()
+
+
 def test_a_signal_to_one_process_saves_and_stops_all_and_one_process_goes_on(folder, whole):
   workdir, log = folder / 'stopped', folder / 'stopped_log'
   running = launch(workdir, 2, log)
