@@ -12,6 +12,7 @@ os.environ['XLA_FLAGS'] = ' '.join([
 ])
 
 import jax  # noqa: E402
+import launchers  # noqa: E402
 import pytest  # noqa: E402
 import tiny  # noqa: E402
 
@@ -26,3 +27,9 @@ jax.config.update('jax_debug_key_reuse', True)
 def regime(request) -> tiny.Regime:
   """Every row of the table of regimes with every process it takes, as a tiny random model."""
   return tiny.regime(request.param)
+
+
+@pytest.fixture
+def desk(tmp_path) -> launchers.Desk:
+  """Stand-ins for the tools of every launcher."""
+  return launchers.desk(tmp_path / 'desk')

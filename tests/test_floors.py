@@ -34,7 +34,7 @@ OWNERS = {
   'flax.linen': ('adiff.nn',), 'orbax': ('adiff.checkpoint',),
   'tensorflow_datasets': ('adiff.data.tfds_folder',), 'tensorflow': (),
 }
-BESIDE = ('launch', 'configs', 'benchmarks')
+BESIDE = ('launch', 'configs', 'benchmarks', 'tests')
 READING_ORDER = ('blocks', 'mask', 'levels', 'process/base', 'loss', 'sampler')
 
 

@@ -9,11 +9,9 @@ import pytest
 import tiny
 
 from adiff import blocks as blocks_lib
-from adiff import levels, likelihood, mask, recipe, sampler
-from adiff.data import chain as chain_lib
-from adiff.data import mixture as mixture_lib
+from adiff import likelihood, mask, recipe
 from adiff.nn import denoiser
-from adiff.process import gaussian, masked, uniform
+from adiff.process import gaussian, masked
 from adiff.solvers import first_order, heun, multistep
 from configs import toy as toy_config
 
@@ -282,116 +280,3 @@ def test_autoregressive_likelihoods_of_all_strings_sum_to_one(order):
   total = np.sum(np.exp(-np.asarray(nats, np.float64).sum(1)))
   np.testing.assert_allclose(total, 1, atol=1e-5)
   assert np.std(np.asarray(nats).sum(1)) > 0.1
-
-
-# ---- The order of a solver ----------------------------------------------------------------------
-
-
-def slope(solver, counts):
-  """Fitted order of the error on Gaussian data with a known denoiser, from level 0.95 to 0.05.
-
-  At the very ends one step is of first order in log SNR, which adds a logarithm to the slope.
-  """
-  process = gaussian.Gaussian(1, prediction='x0')
-  mean, std = 0.4, 0.6
-
-  def denoise(x, t, s):
-    alpha, sigma = process.scales(t)
-    return mean + alpha * std**2 / (alpha**2 * std**2 + sigma**2) * (x - alpha * mean)
-
-  def exact(x, t, s):
-    spread = lambda a, b: jnp.sqrt(a**2 * std**2 + b**2)
-    start, end = process.scales(t), process.scales(s)
-    return end[0] * mean + spread(*end) / spread(*start) * (x - start[0] * mean)
-
-  @jax.jit
-  def error(grid):
-    def row(state, now):
-      x, carry = state
-      t, s = (jnp.full((1, 1), level) for level in now)
-      return solver.step(denoise, denoise(x, t, s), process, None, x, t, s, carry), None
-
-    x = jnp.full((1, 1, 1), 1.5)
-    (end, _), _ = jax.lax.scan(row, (x, solver.init(x)), (grid[:-1], grid[1:]))
-    first, last = (level.reshape(1, 1) for level in (grid[0], grid[-1]))
-    return jnp.abs(end - exact(x, first, last))[0, 0, 0]
-
-  errors = [float(error(jnp.linspace(0.95, 0.05, count + 1))) for count in counts]
-  return -np.polyfit(np.log(counts), np.log(errors), 1)[0]
-
-
-@pytest.mark.parametrize('solver, order, counts', [
-  (first_order.FirstOrder(), 1, (16, 32, 64)),
-  (heun.Heun(), 2, (8, 16, 32)),
-  (multistep.Multistep(), 2, (8, 16, 32)),
-])
-def test_solvers_converge_at_their_order(solver, order, counts):
-  assert abs(slope(solver, counts) - order) < 0.3
-
-
-# ---- Bounds and samples with the exact denoiser -------------------------------------------------
-
-
-SIZES = (1, 2, 4)  # of 4 tokens: autoregression, blocks, one block
-
-
-def excess(denoise, x0, log_prob, *, blocks, process, coords, samples=8):
-  """(mean, standard error) of bound + log p(x0), which is pointwise zero in expectation."""
-  one = lambda key: jnp.sum(likelihood.bound(
-    denoise, key, x0, blocks=blocks, process=process, coords=coords)[0], axis=-1)
-  draw = jax.jit(lambda keys: jax.lax.map(one, keys))
-  nats = np.asarray(draw(jax.random.split(jax.random.key(0), samples)), np.float64)
-  found = nats.mean(0) + log_prob
-  return found.mean(), found.std(ddof=1) / np.sqrt(len(found))
-
-
-@pytest.mark.parametrize('size', SIZES)
-@pytest.mark.parametrize('name', ['masked', 'uniform'])
-def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_chain(name, size):
-  chain, blocks = chain_lib.Chain(num_tokens=4, vocab=3), blocks_lib.equal(4, size)
-  process = masked.Masked(3) if name == 'masked' else uniform.Uniform(3)
-  exact = {
-    'masked': lambda: tiny.exact_masked(chain, blocks, process),
-    'uniform': lambda: tiny.exact_uniform(chain, blocks),
-  }[name]()
-  x0 = chain.draw(2048, seed=3)
-  mean, error = excess(
-    exact, jnp.asarray(x0), chain.log_prob(x0), blocks=blocks, process=process,
-    coords=chain.spec.coords, samples=64 if name == 'uniform' else 8)
-  # Ends of the integral and rounding leave a few thousandths of a nat.
-  assert abs(mean) < 4 * error + 2e-3, (mean, error)
-  assert error < 0.05 * chain.exact['nats']
-
-
-@pytest.mark.parametrize('size, prediction', [(1, 'v'), (2, 'x0'), (4, 'v')])
-def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_mixture(size, prediction):
-  mixture, blocks = mixture_lib.Mixture(num_tokens=4, dim=1), blocks_lib.equal(4, size)
-  process = gaussian.Gaussian(1, prediction=prediction, log_snr=(-10.0, 9.0))
-  x0, _ = mixture.draw(2048, seed=3)
-  mean, error = excess(
-    tiny.exact_gaussian(mixture, blocks, process), jnp.asarray(x0), mixture.log_prob(x0),
-    blocks=blocks, process=process, coords=mixture.spec.coords, samples=32)
-  # The integral stops at a finite log-SNR: a bias of a few thousandths of a nat a value.
-  assert abs(mean) < 4 * error + 0.01, (mean, error)
-  assert error < 0.05
-
-
-def chain_law(blocks, plan):
-  """p value of 8,192 samples of the exact masked denoiser of a chain of three tokens."""
-  chain, process = chain_lib.Chain(num_tokens=3, vocab=3), masked.Masked(3)
-
-  def denoise(x, t, s, slots, cache=None, commit=0):
-    return jnp.log(jnp.maximum(chain.posterior(x, process.mask_id), 1e-30)), cache
-
-  draw = jax.jit(lambda keys: sampler.sample(
-    denoise, keys, plan, blocks=blocks, process=process, solver=first_order.FirstOrder(),
-    coords=chain.spec.coords))
-  return chain.law_test(draw(jax.random.split(jax.random.key(5), 8192)))['p_value']
-
-
-def test_one_token_after_another_draws_the_exact_law():
-  assert chain_law(blocks_lib.tokens(3), levels.Plan(3, 1)) > 1e-3
-
-
-def test_all_tokens_at_once_do_not():
-  assert chain_law(blocks_lib.whole(3), levels.Plan(1, 1)) < 1e-6
