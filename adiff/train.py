@@ -142,11 +142,12 @@ def _train(parts, mesh, workdir, profile, progress):
 
 def make_update(parts, mesh, shardings):
   """(state, batch) -> (state, scalars), jitted; the state's buffers are used again."""
-  key_train = state_lib.stream(parts.config.seed, 'train')
+  def update(state, batch):  # the key is made in here: the devices may be elsewhere (dryrun.py)
+    key = jax.random.fold_in(state_lib.stream(parts.config.seed, 'train'), state.step)
+    return parts.recipe.update(state, batch, key)
+
   return jax.jit(
-    lambda state, batch: parts.recipe.update(
-      state, batch, jax.random.fold_in(key_train, state.step)
-    ),
+    update,
     donate_argnums=0,
     out_shardings=(shardings, sharding.replicated(mesh)),
   )
