@@ -61,7 +61,7 @@ def step(parts) -> Cost:
 
   The update moves parameters, gradients, two moments and the average once each, out and in again.
   """
-  recipe = dataclasses.replace(parts.recipe, model=parts.model.clone(remat=False), microbatches=1)
+  recipe = dataclasses.replace(parts.recipe, model=parts.model.clone(remat='none'), microbatches=1)
   key = jax.eval_shape(lambda: jax.random.key(0))
   state = jax.eval_shape(recipe.init, key)
   moved = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.params))

@@ -139,7 +139,7 @@ def _changes(config, count):
   mesh, model, train = config.mesh, config.model, config.train
   groups = mesh.tensor * mesh.sequence
   shard = {'mesh.data': -1, 'mesh.fsdp': count // groups}
-  remat = {'model.remat': True}
+  remat = {'model.remat': 'layers'}
   parts = [train.microbatches * times for times in (2, 4, 8, 16, 32, 64)]
   rows = train.batch_size // (count // groups)
   split = [{'train.microbatches': n} for n in parts if rows % n == 0]
@@ -147,8 +147,8 @@ def _changes(config, count):
   wanted = [
     *([half] if model.dtype == 'float32' else []),
     *([shard] if mesh.fsdp < count // groups else []),
-    *([remat] if not model.remat else []),
-    *([shard | remat] if mesh.fsdp < count // groups and not model.remat else []),
+    *([remat] if model.remat == 'none' else []),
+    *([shard | remat] if mesh.fsdp < count // groups and model.remat == 'none' else []),
     *split,
     *(one | shard | remat for one in split),
   ]

@@ -91,7 +91,7 @@ def test_a_training_step_costs_three_forward_passes_at_most(row):
 def test_recomputed_activations_and_microbatches_do_not_count():
   config = toy.get_config('block-masked')
   plain = cost.step(build.build(config)).flops
-  config.model.remat, config.train.microbatches = True, 2
+  config.model.remat, config.train.microbatches = 'layers', 2
   assert cost.step(build.build(config)).flops == plain
 
 
