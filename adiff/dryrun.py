@@ -84,7 +84,7 @@ def training_step(parts: build.Parts, devices) -> Program:
   mesh = build.build_mesh(parts, devices)
   with jax.set_mesh(mesh):
     abstract = jax.eval_shape(parts.recipe.init, jax.eval_shape(lambda: jax.random.key(0)))
-    shardings = sharding.state_shardings(mesh, abstract)
+    shardings = sharding.state_shardings(mesh, abstract, offload=parts.config.train.offload)
     rows = sharding.placed(cost.rows(parts), sharding.batch_sharding(mesh))
     state = sharding.placed(abstract, shardings)
     compiled = train.make_update(parts, mesh, shardings).lower(state, rows).compile()

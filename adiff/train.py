@@ -64,7 +64,7 @@ def _train(parts, mesh, workdir, profile, progress):
   # ---- State: restored, or born sharded ---------------------------------------------------------
   key_init = state_lib.stream(config.seed, 'init')
   abstract = jax.eval_shape(parts.recipe.init, key_init)
-  shardings = sharding.state_shardings(mesh, abstract)
+  shardings = sharding.state_shardings(mesh, abstract, offload=config.train.offload)
   restored = keeper.restore(sharding.placed(abstract, shardings))
   if restored is not None:
     start, state = restored
@@ -87,6 +87,7 @@ def _train(parts, mesh, workdir, profile, progress):
     flops_per_step=cost.step(parts).flops,
     peak_flops=logs.matmul_rate() * (mesh.size if jax.default_backend() != 'cpu' else 1),
   )
+  average = lambda: sharding.fetch(state.ema, shardings.ema)
   measure = evaluate.Bound(parts, mesh)
   preview = _preview(parts, mesh)
 
@@ -115,9 +116,9 @@ def _train(parts, mesh, workdir, profile, progress):
         log.write(done, {**scalars, 'learning_rate': learning_rate(jnp.int32(step))})
       found = None
       if last or (config.train.eval_every and done % config.train.eval_every == 0):
-        found = measure(state.ema, samples=1)
+        found = measure(average(), samples=1)
         log.write(done, {'test/nats': found['nats'], 'test/per_block': found['per_block']})
-        for name, image in preview(state.ema).items():
+        for name, image in preview(average()).items():
           log.images(done, name, image)
       if last or saving or stopping:
         keeper.save(done, state, found and {'nats': found['nats']})
@@ -130,7 +131,7 @@ def _train(parts, mesh, workdir, profile, progress):
 
   # ---- The report -------------------------------------------------------------------------------
   report = evaluate.evaluate(
-    parts, state.ema, workdir, step=config.train.steps, mesh=mesh, progress=progress
+    parts, average(), workdir, step=config.train.steps, mesh=mesh, progress=progress
   )
   bound = report['bound']
   processes.say(
@@ -144,7 +145,7 @@ def make_update(parts, mesh, shardings):
   """(state, batch) -> (state, scalars), jitted; the state's buffers are used again."""
   def update(state, batch):  # the key is made in here: the devices may be elsewhere (dryrun.py)
     key = jax.random.fold_in(state_lib.stream(parts.config.seed, 'train'), state.step)
-    return parts.recipe.update(state, batch, key)
+    return parts.recipe.update(sharding.fetch(state, shardings), batch, key)
 
   return jax.jit(
     update,
@@ -182,7 +183,9 @@ def init_from(workdir, state):
       f'config.init_from={workdir}: no parameter has the name and shape of this model; use the '
       'same model sizes'
     )
-  return state.replace(params=params, ema=jax.tree.map(jnp.array, params))
+  copies = jax.tree.map(lambda new, old: jax.device_put(jnp.array(new), old.sharding),
+                        params, state.ema)
+  return state.replace(params=params, ema=copies)
 
 
 def _check_init_from(workdir):
