@@ -7,6 +7,7 @@ the step number alone. So a run that was killed ends bit for bit where an uninte
 """
 
 import contextlib
+import functools
 import os
 import signal
 
@@ -88,6 +89,7 @@ def _train(parts, mesh, workdir, profile, progress):
     peak_flops=logs.matmul_rate() * (mesh.size if jax.default_backend() != 'cpu' else 1),
   )
   average = lambda: sharding.fetch(state.ema, shardings.ema)
+  write = lambda *line: processes.agree(lambda: log.write(*line))
   measure = evaluate.Bound(parts, mesh)
   preview = _preview(parts, mesh)
 
@@ -113,13 +115,13 @@ def _train(parts, mesh, workdir, profile, progress):
       if done % config.train.log_every == 0 or last or saving or stopping:
         _check_finite(unchecked, keeper)
       if done % config.train.log_every == 0 or last:
-        log.write(done, {**scalars, 'learning_rate': learning_rate(jnp.int32(step))})
+        write(done, {**scalars, 'learning_rate': learning_rate(jnp.int32(step))})
       found = None
       if last or (config.train.eval_every and done % config.train.eval_every == 0):
         found = measure(average(), samples=1)
-        log.write(done, {'test/nats': found['nats'], 'test/per_block': found['per_block']})
+        write(done, {'test/nats': found['nats'], 'test/per_block': found['per_block']})
         for name, image in preview(average()).items():
-          log.images(done, name, image)
+          processes.agree(functools.partial(log.images, done, name, image))
       if last or saving or stopping:
         keeper.save(done, state, found and {'nats': found['nats']})
       if found or saving:
