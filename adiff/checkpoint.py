@@ -176,6 +176,7 @@ class Checkpoints:
       if processes.first():
         manifest.write(self._workdir, step)
       self._tidy()
+      processes.saved()
     except BaseException as error:  # Handed to wait(), on the thread that can act on it.
       self._error = error
 

@@ -44,6 +44,7 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
     parts = build.build(config)
     judge_text.samplers(parts)  # a mistake there would show only after training
     mesh = build.build_mesh(parts)
+    processes.outlive()
     if config.init_from and checkpoint.latest_step(workdir) is None:
       _check_init_from(config.init_from)
     with jax.set_mesh(mesh), contextlib.ExitStack() as held:
