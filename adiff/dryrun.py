@@ -60,12 +60,14 @@ def devices_of(topology) -> list:
 @dataclasses.dataclass(frozen=True)
 class Program:
   """One compiled program. memory: bytes a device by part; moved: see collectives.found;
-  flops: of the model, of one device; bytes: what its matrix products read and write, of one."""
+  flops: of the model, of one device; bytes: what its matrix products read and write, of one;
+  host: bytes of the host's memory, of one."""
 
   memory: dict[str, int]
   moved: dict
   flops: float
   bytes: float
+  host: int = 0
 
   @property
   def total(self) -> int:
@@ -89,8 +91,9 @@ def training_step(parts: build.Parts, devices) -> Program:
     state = sharding.placed(abstract, shardings)
     compiled = train.make_update(parts, mesh, shardings).lower(state, rows).compile()
 
-  def local(tree):
-    leaves = jax.tree.leaves(tree)
+  def local(tree, away=False):
+    is_away = lambda leaf: leaf.sharding.memory_kind == sharding.HOST
+    leaves = [a for a in jax.tree.leaves(tree) if is_away(a) == away]
     return sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in leaves)
 
   found = compiled.memory_analysis()
@@ -103,7 +106,7 @@ def training_step(parts: build.Parts, devices) -> Program:
   needed = cost.step(parts)
   return Program(
     memory, collectives.found(compiled.as_text(), mesh), needed.flops / mesh.size,
-    needed.bytes / mesh.size,
+    needed.bytes / mesh.size, local(state, away=True) + found.host_temp_size_in_bytes,
   )
 
 
@@ -139,7 +142,8 @@ def _changes(config, count):
   mesh, model, train = config.mesh, config.model, config.train
   groups = mesh.tensor * mesh.sequence
   shard = {'mesh.data': -1, 'mesh.fsdp': count // groups}
-  remat = {'model.remat': 'layers'}
+  remat = {} if model.remat in ('layers', 'offload') else {'model.remat': 'layers'}
+  away = {'train.offload': 'both'}
   parts = [train.microbatches * times for times in (2, 4, 8, 16, 32, 64)]
   rows = train.batch_size // (count // groups)
   split = [{'train.microbatches': n} for n in parts if rows % n == 0]
@@ -147,8 +151,9 @@ def _changes(config, count):
   wanted = [
     *([half] if model.dtype == 'float32' else []),
     *([shard] if mesh.fsdp < count // groups else []),
-    *([remat] if model.remat == 'none' else []),
-    *([shard | remat] if mesh.fsdp < count // groups and model.remat == 'none' else []),
+    *([remat] if remat else []),
+    *([shard | remat] if mesh.fsdp < count // groups and remat else []),
+    *([shard | remat | away] if train.offload != 'both' else []),
     *split,
     *(one | shard | remat for one in split),
   ]
@@ -226,6 +231,8 @@ def _told(what, program, chip, examples) -> str:
   lines = [f'{what}, {examples} examples: {program.total / GIB:.2f} GiB a device{fits}', '']
   lines += ['| part | MiB a device |', '| --- | --- |']
   lines += [f'| {name} | {size / 2**20:.1f} |' for name, size in program.memory.items()]
+  if program.host:
+    lines.append(f"| in the host's memory, besides | {program.host / 2**20:.1f} |")
   if program.moved:
     lines += ['', '| moved between devices | axes | MiB a device |', '| --- | --- | --- |']
     lines += [f'| {kind} | {axes} | {size / 2**20:.1f} |'

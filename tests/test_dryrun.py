@@ -39,6 +39,15 @@ def test_fsdp_gathers_parameters_and_tensor_sums_activations():
   assert axes(data=8) == {('all-reduce', 'data')}
 
 
+def test_what_waits_on_the_host_is_told_apart():
+  c = config(data=2, fsdp=4)
+  c.train.offload = 'both'
+  away, here = dryrun.training_step(build.build(c), jax.devices()), step(data=2, fsdp=4)
+  parts = lambda program: program.memory['average'] + program.memory['optimiser']
+  assert here.host == 0 and away.host > 0.8 * parts(here)
+  assert parts(away) + away.host == parts(here)
+
+
 @pytest.mark.soak
 def test_a_step_that_does_not_fit_is_answered_with_changes_that_do(capsys, monkeypatch):
   c = config(data=8)
