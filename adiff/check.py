@@ -1,6 +1,6 @@
 """What a config must say before anything is built from it, in words."""
 
-from adiff import truncation
+from adiff import sharding, truncation
 
 CHOSEN = ('data', 'codec', 'blocks', 'process', 'draw', 'spacing', 'solver', 'model')
 KEYS = (  # what is read, besides optim, whose keys optim.make names
@@ -9,8 +9,9 @@ KEYS = (  # what is read, besides optim, whose keys optim.make names
   *('truncation', 'truncation.temperature', 'truncation.top_k', 'truncation.top_p'),
   *('plan', 'plan.steps', 'plan.first', 'plan.delay', 'atoms', 'atoms.zero', 'atoms.one'),
   *('guidance', 'guidance.scale', 'guidance.first', 'guidance.interval'),
-  *('train', 'train.steps', 'train.batch_size', 'train.microbatches', 'train.ema'),
-  *('train.block_sizes', 'train.random_length', 'train.complementary', 'train.next_token'),
+  *('train', 'train.steps', 'train.batch_size', 'train.microbatches', 'train.offload'),
+  *('train.ema', 'train.block_sizes', 'train.random_length', 'train.complementary'),
+  'train.next_token',
   *('train.log_every', 'train.eval_every', 'train.checkpoint_every', 'train.keep'),
   *('eval', 'eval.split', 'eval.batch_size', 'eval.examples', 'eval.samples', 'eval.num'),
   *('eval.steps', 'eval.samplers', 'eval.features', 'mesh'),
@@ -35,6 +36,10 @@ def extras(config, kinds):
     raise ValueError(
       f'config.train.complementary hides what masking showed; process {config.process.name} masks '
       'nothing: set it to False'
+    )
+  if train.offload not in sharding.OFFLOAD:
+    raise ValueError(
+      f'config.train.offload={train.offload!r} must be one of {", ".join(sharding.OFFLOAD)}'
     )
   if train.batch_size % (kinds * train.microbatches):
     raise ValueError(

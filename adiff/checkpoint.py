@@ -8,6 +8,7 @@ Orbax stores no checksum: a flipped byte comes back as a wrong number without an
 file is digested right after the commit, in the background, and compared before it is used.
 """
 
+import errno
 import logging
 import math
 import os
@@ -104,6 +105,8 @@ class Checkpoints:
           f'{sorted(metrics)}; name one of these.'
         )
     try:
+      if not os.path.isdir(manifest.root(self._workdir)):  # orbax would make half a workdir of it
+        raise FileNotFoundError(errno.ENOENT, 'the folder is gone')
       if processes.first():
         manifest.forget(self._workdir, step)  # Left by a run that was killed or cleaned by hand.
       args = ocp.args.Composite(**{ITEM: ocp.args.StandardSave(state)})
@@ -177,6 +180,7 @@ class Checkpoints:
       if processes.first():
         manifest.write(self._workdir, step)
       self._tidy()
+      processes.saved()
     except BaseException as error:  # Handed to wait(), on the thread that can act on it.
       self._error = error
 

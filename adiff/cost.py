@@ -66,7 +66,7 @@ def step(parts) -> Cost:
 
   The update moves parameters, gradients, two moments and the average once each, out and in again.
   """
-  recipe = dataclasses.replace(parts.recipe, model=parts.model.clone(remat=False), microbatches=1)
+  recipe = dataclasses.replace(parts.recipe, model=parts.model.clone(remat='none'), microbatches=1)
   before, key = state(parts), jax.eval_shape(lambda: jax.random.key(0))
   update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(before.params))
   products = count(recipe.update, before, rows(parts), key).products
@@ -123,14 +123,16 @@ def moved(parts, mesh) -> dict[str, float]:
   one = parts.blocks.num_slots * model.width * size / mesh.shape['sequence']  # of a row
   move(layout.ROWS, one * parts.recipe.microbatches)
   layers = model.depth * parts.config.train.batch_size // sharding.rows(mesh) * one
-  move(['tensor'], (5 if model.remat else 4) * layers)
-  move(['sequence'], (12 if model.remat else 8) * layers / mesh.shape['tensor'])
+  again = model.remat in ('layers', 'offload')
+  move(['tensor'], (5 if again else 4) * layers)
+  move(['sequence'], (12 if again else 8) * layers / mesh.shape['tensor'])
   return dict(total)
 
 
 def kept(parts) -> int:
   """Bytes that the backward pass of a training step, or of one micro-batch, keeps of the forward
-  pass, on all devices together; beside scores of attention.splash, which are not kept on a TPU."""
+  pass, on all devices together, wherever it waits; with model.attention=splash scores are counted
+  although a TPU does not keep them."""
   recipe, key = parts.recipe, jax.eval_shape(lambda: jax.random.key(0))
   part = lambda row: jax.ShapeDtypeStruct((len(row) // recipe.microbatches, *row.shape[1:]),
                                           row.dtype)

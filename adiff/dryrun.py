@@ -66,14 +66,15 @@ def devices_of(topology) -> list | int:
 @dataclasses.dataclass(frozen=True)
 class Program:
   """One program. memory: bytes a device by part; moved: see collectives.found; flops: of the model,
-  of one device; bytes: what its matrix products read and write, of one; predicted: see cost.moved.
-  """
+  of one device; bytes: what its matrix products read and write, of one; predicted: see cost.moved;
+  host: bytes of the host's memory, of one."""
 
   memory: dict[str, int]
   moved: dict
   flops: float
   bytes: float
   predicted: dict = dataclasses.field(default_factory=dict)
+  host: int = 0
 
   @property
   def total(self) -> int:
@@ -92,9 +93,10 @@ def training_step(parts: build.Parts, devices) -> Program:
   compiled, and moved is what cost.moved predicts, memory what must be there at least."""
   mesh = build.build_mesh(parts, devices)
   abstract = cost.state(parts)
-  shardings = sharding.state_shardings(mesh, abstract)
+  shardings = sharding.state_shardings(mesh, abstract, offload=parts.config.train.offload)
   rows = sharding.placed(cost.rows(parts), sharding.batch_sharding(mesh))
   state = sharding.placed(abstract, shardings)
+  host = _local(state, away=True)
   memory = {
     'parameters': _local(state.params), 'average': _local(state.ema),
     'optimiser': _local(state.opt_state), 'batch': _local(rows),
@@ -110,9 +112,12 @@ def training_step(parts: build.Parts, devices) -> Program:
     found = compiled.memory_analysis()
     memory['activations and gradients'] = found.temp_size_in_bytes
     memory['program'] = found.generated_code_size_in_bytes
+    host += found.host_temp_size_in_bytes
     moved = collectives.found(compiled.as_text(), mesh)
   needed = cost.step(parts)
-  return Program(memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted)
+  return Program(
+    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted, host
+  )
 
 
 def rollout(parts: build.Parts, devices) -> Program:
@@ -136,9 +141,11 @@ def rollout(parts: build.Parts, devices) -> Program:
   return Program(memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size)
 
 
-def _local(tree) -> int:
-  """Bytes a device of a tree of ShapeDtypeStructs with shardings."""
-  leaves = jax.tree.leaves(tree)
+def _local(tree, away=False) -> int:
+  """Bytes a device of a tree of ShapeDtypeStructs with shardings: of what lies on it, or of what
+  waits in its host's memory."""
+  is_away = lambda leaf: leaf.sharding.memory_kind == sharding.HOST
+  leaves = [leaf for leaf in jax.tree.leaves(tree) if is_away(leaf) == away]
   return sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in leaves)
 
 
@@ -148,7 +155,8 @@ def _changes(config, count):
   mesh, model, train = config.mesh, config.model, config.train
   groups = mesh.tensor * mesh.sequence
   shard = {'mesh.data': -1, 'mesh.fsdp': count // groups}
-  remat = {'model.remat': True}
+  remat = {} if model.remat in ('layers', 'offload') else {'model.remat': 'layers'}
+  away = {'train.offload': 'both'}
   parts = [train.microbatches * times for times in (2, 4, 8, 16, 32, 64)]
   rows = train.batch_size // (count // groups)
   split = [{'train.microbatches': n} for n in parts if rows % n == 0]
@@ -156,8 +164,9 @@ def _changes(config, count):
   wanted = [
     *([half] if model.dtype == 'float32' else []),
     *([shard] if mesh.fsdp < count // groups else []),
-    *([remat] if not model.remat else []),
-    *([shard | remat] if mesh.fsdp < count // groups and not model.remat else []),
+    *([remat] if remat else []),
+    *([shard | remat] if mesh.fsdp < count // groups and remat else []),
+    *([shard | remat | away] if train.offload != 'both' else []),
     *split,
     *(one | shard | remat for one in split),
   ]
@@ -239,6 +248,8 @@ def _told(what, program, chip, examples) -> str:
   lines = [f'{what}, {examples} examples: {program.total / GIB:.2f} GiB a device{fits}', '']
   lines += ['| part | MiB a device |', '| --- | --- |']
   lines += [f'| {name} | {size / 2**20:.1f} |' for name, size in program.memory.items()]
+  if program.host:
+    lines.append(f"| in the host's memory, besides | {program.host / 2**20:.1f} |")
   if program.moved:
     lines += ['', '| moved between devices | axes | MiB a device |', '| --- | --- | --- |']
     lines += [f'| {kind} | {axes} | {size / 2**20:.1f} |'

@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import pathlib
 import platform
 import subprocess
 
@@ -171,8 +172,8 @@ def _write(workdir, out, found, shown, fragments):
   """The files of an evaluation."""
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
   shown.update(pictures.charts(found, rows) | _curves(rows))
-  folder = os.path.join(out, 'pictures')
-  os.makedirs(folder, exist_ok=True)
+  folder = pathlib.Path(out, 'pictures')
+  folder.mkdir(exist_ok=True)
   for name, picture in shown.items():
     kind = 'gif' if picture.startswith(b'GIF') else 'png'
     with open(os.path.join(folder, f'{name.replace("/", "_")}.{kind}'), 'wb') as file:

@@ -4,9 +4,11 @@ metrics.jsonl has one JSON object a line, {"step": 100, "loss": 3.2, "time/ms": 
 keys that begin with "time/" may differ between two runs of one config on one machine.
 """
 
+import errno
 import json
 import math
 import os
+import pathlib
 import time
 
 import jax
@@ -96,6 +98,8 @@ class Logs:
     line['time/at'] = time.time()
     self._step, self._clock = step, now
     try:
+      if not os.path.exists(self._file.name):  # else it would go on writing into nowhere
+        raise FileNotFoundError(errno.ENOENT, 'the folder is gone')
       self._file.write(json.dumps({'step': step} | _finite(line), allow_nan=False) + '\n')
       self._file.flush()
       for name, value in line.items():
@@ -125,11 +129,11 @@ class Logs:
       raise ValueError(
         f'picture {name!r} is {image.dtype} {list(image.shape)}; use uint8 [H, W] or [H, W, 3].'
       )
-    folder = os.path.join(self._workdir, 'pictures')
-    os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, f'{name}_{step:08d}.png')
+    folder = pathlib.Path(self._workdir, 'pictures')
+    path = os.fspath(folder / f'{name}_{step:08d}.png')
     layout = 'HW' if image.ndim == 2 else 'HWC'
     try:
+      folder.mkdir(exist_ok=True)
       Image.fromarray(image).save(path)
       self._board.add(summary.image(name, image, dataformats=layout), step)
     except OSError as error:

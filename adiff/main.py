@@ -8,8 +8,8 @@ r"""The binary: trains, evaluates, samples.
   python -m adiff.main --mode=follow --workdir=runs/digits
   python -m adiff.main --mode=dryrun --config=configs/lm.py:110m --topology=v5e:4x4
 
-Exit codes: 0 finished; 75 stopped by a signal with everything saved, run the same command again; 2
-a mistake that one sentence names; 1 anything else.
+Exit codes: 0 finished; 75 stopped by a signal, or left by another process, and something is saved:
+run the same command again; 2 a mistake that one sentence names; 1 anything else.
 """
 
 import os
@@ -280,11 +280,7 @@ def main():
 
     if not processes.lost(error):
       raise
-    print(
-      'adiff: the processes lost each other, most likely because another task died; run all of '
-      f'them again ({_sentence(error)[:300]})', file=sys.stderr, flush=True,
-    )
-    os._exit(1)  # an orderly end would wait for the others
+    processes.leave(_sentence(error)[:300])
 
 
 if __name__ == '__main__':

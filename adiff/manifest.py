@@ -6,6 +6,7 @@ The paths are absolute: orbax's writing threads fail with a relative one, and on
 import hashlib
 import json
 import os
+import pathlib
 
 from absl import logging
 
@@ -47,7 +48,7 @@ def write(workdir, step: int) -> None:
   Raises OSError when the disk refuses.
   """
   target = path(workdir, step)
-  os.makedirs(os.path.dirname(target), exist_ok=True)
+  pathlib.Path(target).parent.mkdir(exist_ok=True)
   temporary = f'{target}.tmp'
   with open(temporary, 'w') as file:
     json.dump({'step': step, 'sha256': _digests(folder(workdir, step))}, file, indent=1)

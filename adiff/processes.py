@@ -1,6 +1,8 @@
 """Several processes, one program: how they find each other, agree, and notice that one is gone."""
 
 import contextlib
+import ctypes
+import os
 import re
 import signal
 import sys
@@ -13,6 +15,7 @@ UNFINISHED = 75  # exit code: "run me again"; 0 means finished
 HEARTBEAT = 20  # seconds without a sign of life until a process counts as dead
 AUTO = 'auto'
 _LONGEST = 2000  # characters of a sentence that all processes hear
+_saved = False  # has this attempt left a checkpoint behind?
 
 
 def start(text: str, gather: int = 1800):
@@ -87,6 +90,44 @@ def lost(error) -> bool:
   kind of its own to that; too little memory is what else a running program fails with.)"""
   is_jax = isinstance(error, jax.errors.JaxRuntimeError)
   return is_jax and jax.process_count() > 1 and 'RESOURCE_EXHAUSTED' not in str(error)
+
+
+def saved():
+  """To be called when a checkpoint is complete: from now on it is worth being run again."""
+  global _saved
+  _saved = True
+
+
+def leave(reason: str):
+  """Ends this process, which has lost the others; at once, as an orderly end would wait for them.
+
+  The exit code is UNFINISHED only where this attempt has saved something, so that being run again
+  and again for a fault that comes back ends by itself.
+  """
+  again = 'run all of them again' if _saved else (
+    'this attempt has saved no checkpoint, so look for the cause before you run all of them again'
+  )
+  os.write(2, (
+    'adiff: the processes lost each other, most likely because another task died; '
+    f'{again} ({reason})\n'
+  ).encode())
+  os._exit(UNFINISHED if _saved else 1)
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_int)
+def _leave(number):
+  leave('JAX says above what it noticed')
+
+
+def outlive():
+  """Of several processes: those that survive one that died `leave`, where JAX would abort them.
+
+  It does so on a thread of its own and without an exception. The handler runs on that thread; one
+  of Python's would wait for the main thread, which waits for the dead. To be called once there are
+  devices: TPUs bring a handler of their own.
+  """
+  if jax.process_count() > 1:
+    ctypes.CDLL(None).signal(signal.SIGABRT, _leave)
 
 
 def preempted(step: int) -> bool:

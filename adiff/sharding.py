@@ -19,6 +19,11 @@ TENSOR = {
   'mlp_in/kernel': -1,  # [W, 2, F]
   'mlp_out/kernel': -2,  # [F, W]
 }
+# What of a state waits in the host's memory between updates, by the value of train.offload.
+OFFLOAD = {
+  'none': (), 'average': ('ema',), 'optimiser': ('opt_state',), 'both': ('ema', 'opt_state'),
+}
+HOST = 'pinned_host'
 STACKED = 'layers'  # parameters below are [layers, ...]: each device needs a part of every layer
 
 
@@ -92,16 +97,18 @@ def batch_sharding(mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec(layout.ROWS))
 
 
-def state_shardings(mesh, abstract_state, *, min_size: int = 2**16):
+def state_shardings(mesh, abstract_state, *, offload: str = 'none', min_size: int = 2**16):
   """A tree of shardings for a tree of arrays or `jax.ShapeDtypeStruct`.
 
   A leaf of at least min_size elements is split over `fsdp` along its largest dimension that
   divides and that `tensor` leaves whole (the last one among equals); smaller leaves are not, as
-  moving them costs more than it saves.
+  moving them costs more than it saves. Large leaves of what OFFLOAD[offload] names stay in the
+  host's memory, split in the same way; `fetch` brings them.
   """
 
   def rule(path, leaf):
     name, shape = path_name(path), leaf.shape
+    large = math.prod(shape) >= min_size
     spec = [None] * len(shape)
     for end, dimension in TENSOR.items():
       if mesh.shape['tensor'] > 1 and name.endswith(end):
@@ -109,13 +116,25 @@ def state_shardings(mesh, abstract_state, *, min_size: int = 2**16):
     parts, first = mesh.shape['fsdp'], int(STACKED in name.split('/'))
     free = [axis for axis in range(first, len(shape))
             if spec[axis] is None and shape[axis] and shape[axis] % parts == 0]
-    if parts > 1 and free and math.prod(shape) >= min_size:
+    if parts > 1 and free and large:
       spec[max(free, key=lambda axis: (shape[axis], axis))] = 'fsdp'
     while spec and spec[-1] is None:
       spec.pop()
-    return NamedSharding(mesh, PartitionSpec(*spec))
+    where = HOST if large and name.split('/')[0] in OFFLOAD[offload] else None
+    return NamedSharding(mesh, PartitionSpec(*spec), memory_kind=where)
 
   return jax.tree_util.tree_map_with_path(rule, abstract_state)
+
+
+def fetch(tree, shardings):
+  """The tree with what its shardings keep in the host's memory brought to the devices, in a
+  compiled program or outside of one."""
+
+  def move(leaf, where):
+    away = where.memory_kind == HOST
+    return jax.device_put(leaf, where.with_memory_kind('device')) if away else leaf
+
+  return jax.tree.map(move, tree, shardings)
 
 
 def placed(abstract, shardings):

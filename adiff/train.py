@@ -7,6 +7,7 @@ the step number alone. So a run that was killed ends bit for bit where an uninte
 """
 
 import contextlib
+import functools
 import os
 import signal
 
@@ -43,6 +44,7 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
     parts = build.build(config)
     judge_text.samplers(parts)  # a mistake there would show only after training
     mesh = build.build_mesh(parts)
+    processes.outlive()
     if config.init_from and checkpoint.latest_step(workdir) is None:
       _check_init_from(config.init_from)
     with jax.set_mesh(mesh), contextlib.ExitStack() as held:
@@ -64,7 +66,7 @@ def _train(parts, mesh, workdir, profile, progress):
   # ---- State: restored, or born sharded ---------------------------------------------------------
   key_init = state_lib.stream(config.seed, 'init')
   abstract = jax.eval_shape(parts.recipe.init, key_init)
-  shardings = sharding.state_shardings(mesh, abstract)
+  shardings = sharding.state_shardings(mesh, abstract, offload=config.train.offload)
   restored = keeper.restore(sharding.placed(abstract, shardings))
   if restored is not None:
     start, state = restored
@@ -87,6 +89,8 @@ def _train(parts, mesh, workdir, profile, progress):
     flops_per_step=cost.step(parts).flops,
     peak_flops=logs.matmul_rate() * (mesh.size if jax.default_backend() != 'cpu' else 1),
   )
+  average = lambda: sharding.fetch(state.ema, shardings.ema)
+  write = lambda *line: processes.agree(lambda: log.write(*line))
   measure = evaluate.Bound(parts, mesh)
   preview = _preview(parts, mesh)
 
@@ -112,13 +116,13 @@ def _train(parts, mesh, workdir, profile, progress):
       if done % config.train.log_every == 0 or last or saving or stopping:
         _check_finite(unchecked, keeper)
       if done % config.train.log_every == 0 or last:
-        log.write(done, {**scalars, 'learning_rate': learning_rate(jnp.int32(step))})
+        write(done, {**scalars, 'learning_rate': learning_rate(jnp.int32(step))})
       found = None
       if last or (config.train.eval_every and done % config.train.eval_every == 0):
-        found = measure(state.ema, samples=1)
-        log.write(done, {'test/nats': found['nats'], 'test/per_block': found['per_block']})
-        for name, image in preview(state.ema).items():
-          log.images(done, name, image)
+        found = measure(average(), samples=1)
+        write(done, {'test/nats': found['nats'], 'test/per_block': found['per_block']})
+        for name, image in preview(average()).items():
+          processes.agree(functools.partial(log.images, done, name, image))
       if last or saving or stopping:
         keeper.save(done, state, found and {'nats': found['nats']})
       if found or saving:
@@ -130,7 +134,7 @@ def _train(parts, mesh, workdir, profile, progress):
 
   # ---- The report -------------------------------------------------------------------------------
   report = evaluate.evaluate(
-    parts, state.ema, workdir, step=config.train.steps, mesh=mesh, progress=progress
+    parts, average(), workdir, step=config.train.steps, mesh=mesh, progress=progress
   )
   bound = report['bound']
   processes.say(
@@ -144,7 +148,7 @@ def make_update(parts, mesh, shardings):
   """(state, batch) -> (state, scalars), jitted; the state's buffers are used again."""
   def update(state, batch):  # the key is made in here: the devices may be elsewhere (dryrun.py)
     key = jax.random.fold_in(state_lib.stream(parts.config.seed, 'train'), state.step)
-    return parts.recipe.update(state, batch, key)
+    return parts.recipe.update(sharding.fetch(state, shardings), batch, key)
 
   return jax.jit(
     update,
@@ -182,7 +186,9 @@ def init_from(workdir, state):
       f'config.init_from={workdir}: no parameter has the name and shape of this model; use the '
       'same model sizes'
     )
-  return state.replace(params=params, ema=jax.tree.map(jnp.array, params))
+  copies = jax.tree.map(lambda new, old: jax.device_put(jnp.array(new), old.sharding),
+                        params, state.ema)
+  return state.replace(params=params, ema=copies)
 
 
 def _check_init_from(workdir):

@@ -13,7 +13,7 @@ from adiff import manifest
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
 OPTIONAL = ('plan.delay', 'solver.edit')  # a number, or null
-FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep')
+FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep', 'offload')
 
 
 def claim(workdir, config, contract):

@@ -98,7 +98,9 @@ CHOICES = dict(
       reach=0,  # blocks that a block looks back; 0: all. Then a cache holds no more than these
       sinks=0,  # first blocks that are seen from everywhere
       self_condition=False,  # show the network its own last estimate
-      remat=False,  # recompute activations in the backward pass: less memory, a third more work
+      # what the backward pass recomputes: none; dots: all but projections, little work; layers:
+      # whole ones, a third more work; offload: as layers, their inputs wait in the host's memory
+      remat='none',
       dtype='float32',  # of the computation: float32, bfloat16; parameters and softmax stay float32
       attention='xla',  # or splash: jax's kernel on TPUs, elsewhere as xla
     ),
@@ -181,6 +183,8 @@ def get_config():
   c.train = ml_collections.ConfigDict()
   c.train.steps = 1000
   c.train.batch_size = 128  # of the whole job
+  # what waits in the host's memory between updates: none, average, optimiser, both
+  c.train.offload = 'none'
   c.train.microbatches = 1  # gradient accumulation: parts of a batch, each with its own noise
   # further sizes of equal blocks that the same network learns; the batch is dealt out among all
   c.train.block_sizes = ()

@@ -51,7 +51,8 @@ def get_config(argument='block16'):
   choose_row(c, row)
   base.choose(
     c, 'model', 'denoiser', width=width, depth=depth, heads=heads, rotary_base=10_000.0,
-    dtype='float32' if size == 'laptop' else 'bfloat16', remat=size == 'base',
+    dtype='float32' if size == 'laptop' else 'bfloat16',
+    remat='layers' if size == 'base' else 'none',
   )
   c.cond_dropout = 0.0
   c.optim.learning_rate, c.optim.warmup, c.optim.final = learning_rate, 100, 0.1

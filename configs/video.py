@@ -27,7 +27,7 @@ def get_config(argument='1b'):
   base.choose(c, 'draw', 'logit_normal')
   base.choose(
     c, 'model', 'denoiser', width=1792, depth=26, heads=28, dtype='bfloat16', attention='splash',
-    remat=True,
+    remat='layers',
   )
   base.choose(c, 'solver', 'multistep')
   c.plan.steps = 25

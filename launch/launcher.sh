@@ -1,7 +1,8 @@
 # Sourced by the launchers: how they speak, what they refuse, and the exit codes of adiff.main.
 #
-# 0: finished. 75: pre-empted with everything saved, run the same command again. 2: a mistake, which
-# the same command would repeat. Anything else is for a person to read.
+# 0: finished. 75: pre-empted with everything saved, or left by another process after a checkpoint:
+# run the same command again. 2: a mistake, which the same command would repeat. Anything else is for
+# a person to read.
 
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 mistake=2

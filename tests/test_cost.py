@@ -91,7 +91,7 @@ def test_a_training_step_costs_three_forward_passes_at_most(row):
 def test_recomputed_activations_and_microbatches_do_not_count():
   config = toy.get_config('block-masked')
   plain = cost.step(build.build(config)).flops
-  config.model.remat, config.train.microbatches = True, 2
+  config.model.remat, config.train.microbatches = 'layers', 2
   assert cost.step(build.build(config)).flops == plain
 
 
@@ -121,7 +121,7 @@ def test_guidance_doubles_the_work_but_not_the_cache():
 def test_a_recomputed_layer_keeps_what_enters_it_and_its_parameters():
   def kept(depth):
     c = toy.get_config('block-gaussian')
-    c.model.depth, c.model.remat = depth, True
+    c.model.depth, c.model.remat = depth, 'layers'
     parts = build.build(c)
     rows = c.train.batch_size * parts.blocks.num_slots * c.model.width
     return cost.kept(parts), rows, cost.state(parts).params['layers']

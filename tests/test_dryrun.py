@@ -51,6 +51,15 @@ def test_fsdp_gathers_parameters_and_tensor_sums_activations():
   assert found(data=8) == {('all-reduce', 'data')}
 
 
+def test_what_waits_on_the_host_is_told_apart():
+  c = config(data=2, fsdp=4)
+  c.train.offload = 'both'
+  away, here = dryrun.training_step(build.build(c), jax.devices()), step(data=2, fsdp=4)
+  parts = lambda program: program.memory['average'] + program.memory['optimiser']
+  assert here.host == 0 and away.host > 0.8 * parts(here)
+  assert parts(away) + away.host == parts(here)
+
+
 @pytest.mark.soak
 def test_a_step_that_does_not_fit_is_answered_with_changes_that_do(capsys, monkeypatch):
   c = config(data=8)
@@ -99,7 +108,7 @@ def test_without_libtpu_a_tpu_is_estimated_and_changes_are_found(capsys, monkeyp
 @pytest.mark.skipif(not importlib.util.find_spec('libtpu'), reason='needs libtpu')
 def test_a_tpu_moves_what_the_rules_say():
   c = config(data=2, fsdp=4)
-  c.train.batch_size, c.model.remat = 4096, True
+  c.train.batch_size, c.model.remat = 4096, 'layers'
   program = dryrun.training_step(build.build(c), dryrun.devices_of('v5e:2x4'))
   for axes, size in program.predicted.items():
     found = sum(moved for (_, where), moved in program.moved.items() if where == axes)

@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import time
 
 import binary
 import pytest
@@ -258,7 +259,12 @@ def _sentence(arguments, log, *, noise=False, **how):
 
   noise: the libraries' threads may print before it; nobody can catch what they raise.
   """
-  code = binary.start(arguments, log, **how).wait(timeout=LIMIT)
+  return _ended(binary.start(arguments, log, **how), log, noise=noise)
+
+
+def _ended(running, log, *, noise=False):
+  """The one line of `_sentence`, of a call that is running."""
+  code = running.wait(timeout=LIMIT)
   errors = pathlib.Path(f'{log}.err').read_text()
   assert code == 2, errors
   assert noise or 'Traceback' not in errors
@@ -328,6 +334,19 @@ def test_a_folder_that_may_only_be_read_is_told(tmp_path):
     subprocess.run(['mount', '-o', 'remount,ro', str(disk)], check=True)
     line = _sentence([*binary.TINY, f'--workdir={disk}/run'], tmp_path / 'log')
     assert 'Read-only' in line and '--workdir' in line
+
+
+def test_a_workdir_that_vanishes_while_it_is_trained_is_told_and_not_made_again(tmp_path):
+  workdir, log = tmp_path / 'run', tmp_path / 'log'
+  running = binary.start([*binary.TINY, '--config.train.steps=100000', f'--workdir={workdir}'], log)
+  while not checkpoint.latest_step(workdir):
+    assert running.poll() is None
+    time.sleep(0.02)
+  workdir.rename(tmp_path / 'elsewhere')
+  line = _ended(running, log)
+  assert str(workdir) in line and '--workdir' in line
+  assert not workdir.exists()
+  assert 'Traceback' not in pathlib.Path(f'{log}.err').read_text()
 
 
 def test_a_device_is_no_file_for_samples(trained, tmp_path):

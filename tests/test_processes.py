@@ -77,9 +77,10 @@ def test_a_process_that_dies_stops_the_others_and_a_relaunch_loses_nothing(folde
   saved(workdir, running)
   running[1].kill()
   begun = time.monotonic()
-  assert running[0].wait(timeout=60) not in (0, None)
+  assert running[0].wait(timeout=60) == 75
   assert time.monotonic() - begun < 60
-  assert 'another task died' in pathlib.Path(f'{log}.0.err').read_text()
+  said = pathlib.Path(f'{log}.0.err').read_text().splitlines()[-1]
+  assert said.startswith('adiff: ') and 'another task died; run all of them again' in said
   finish(launch(workdir, 2, log), log)
   ours, theirs = (checkpoint.restore_params(place)[1] for place in (workdir, whole))
   jax.tree.map(np.testing.assert_array_equal, ours, theirs)
@@ -95,6 +96,19 @@ def test_one_that_dies_before_it_has_joined_is_waited_for_no_longer_than_told(fo
   begun = time.monotonic()
   assert running[0].wait(timeout=60) not in (0, None)
   assert time.monotonic() - begun < 60 and not (folder / 'few').exists()
+
+
+def test_survivors_of_a_run_that_saved_nothing_are_not_run_again(folder):
+  log = folder / 'early_log'
+  running = launch(folder / 'early', 2, log, ['--config.train.checkpoint_every=100000',
+                                              '--config.train.steps=100000'])
+  metrics = folder / 'early' / logs.FILE
+  while not metrics.exists() or not metrics.read_text():
+    assert all(one.poll() is None for one in running)
+    time.sleep(0.02)
+  running[0].kill()
+  assert running[1].wait(timeout=60) == 1
+  assert 'look for the cause' in pathlib.Path(f'{log}.1.err').read_text()
 
 
 def test_a_signal_to_one_process_saves_and_stops_all_and_one_process_goes_on(folder, whole):

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.ad_checkpoint import checkpoint_name
 
 from adiff import blocks as blocks_lib
 from adiff.nn import attention, embed, layout, rotary
@@ -34,6 +35,19 @@ class Cache(NamedTuple):
 
 
 DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
+LAYER_INPUT = 'layer_input'
+# What the backward pass finds of a layer's forward pass; it computes the rest again.
+REMAT = {
+  'none': jax.checkpoint_policies.everything_saveable,
+  'layers': jax.checkpoint_policies.nothing_saveable,  # but the layer's input
+  # results of projections; scores of attention have batch dimensions and are made again
+  'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+  # the layer's input, which waits in the host's memory
+  'offload': jax.checkpoint_policies.save_and_offload_only_these_names(
+    names_which_can_be_saved=(), names_which_can_be_offloaded=(LAYER_INPUT,),
+    offload_src='device', offload_dst='pinned_host',
+  ),
+}
 
 
 class Block(nn.Module):
@@ -55,6 +69,7 @@ class Block(nn.Module):
   @nn.compact
   def __call__(self, x, layer, modulation, coords, cached_coords, seen):
     cached, key = layer
+    x = checkpoint_name(x, LAYER_INPUT)
     offset = self.param('modulation', nn.initializers.zeros, (6 * self.width,), jnp.float32)
     signal = [
       _over_slots(one, self.lengths)
@@ -99,7 +114,7 @@ class Denoiser(nn.Module):
   """num_inputs and num_outputs come from the process; width, depth and heads are the size.
 
   reach: a block reads at most that many blocks before it (None or 0: all), and the first `sinks`.
-  remat: recompute a layer's activations in the backward pass.
+  remat: what the backward pass recomputes, one of REMAT.
   dtype: of the computation; parameters are float32.
   attention: xla, or splash: on TPUs the kernel of splash.py, elsewhere as xla.
   """
@@ -116,7 +131,7 @@ class Denoiser(nn.Module):
   reach: int | None = None
   sinks: int = 0
   self_condition: bool = False
-  remat: bool = False
+  remat: str = 'none'
   dtype: str = 'float32'
   attention: str = 'xla'
 
@@ -135,6 +150,8 @@ class Denoiser(nn.Module):
       raise ValueError(f'model.reach={self.reach} and model.sinks={self.sinks} count blocks')
     if self.attention not in ('xla', 'splash'):
       raise ValueError(f'model.attention={self.attention!r} must be xla or splash')
+    if self.remat not in REMAT:
+      raise ValueError(f'model.remat={self.remat!r} must be one of {", ".join(REMAT)}')
     if self.dtype not in DTYPES:
       raise ValueError(f'model.dtype={self.dtype!r} must be one of {", ".join(DTYPES)}')
 
@@ -187,7 +204,8 @@ class Denoiser(nn.Module):
     queries = jax.tree.map(lambda leaf: leaf[..., told], slots._replace(coords=None))
     splash = dict(heads=layout.local_heads(self.heads)) if self.attention == 'splash' else None
     see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks, splash=splash)
-    block = nn.remat(Block, prevent_cse=False) if self.remat else Block
+    again = self.remat != 'none'
+    block = nn.remat(Block, prevent_cse=False, policy=REMAT[self.remat]) if again else Block
     lengths = None if run is None else tuple(np.bincount(run).tolist())
     sizes = self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype, lengths
     cached = None if cache is None else (cache.k, cache.v)
@@ -205,7 +223,7 @@ class Denoiser(nn.Module):
         split_rngs={'params': True},
         in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
         length=self.depth - 1,
-        unroll=1 if self.remat else self.depth - 1,  # what is recomputed must stay in a loop
+        unroll=1 if again else self.depth - 1,  # what is recomputed must stay in a loop
       )(*sizes, name='layers')
       h, first_keys = layers(h, early, *shared, see(slots))
       fresh.append(first_keys)

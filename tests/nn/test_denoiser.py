@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from adiff import blocks as blocks_lib
+from adiff import cost
 from adiff.nn import denoiser
 from adiff.process import masked
 
@@ -19,11 +20,12 @@ T = jax.random.uniform(jax.random.key(1), (2, 6))
 COND = {'label': jnp.array([[0] * 6, [2] * 6])}
 
 
-def model(**arguments):
-  return denoiser.Denoiser(4, 3, num_classes=3, width=16, depth=2, heads=2, **arguments)
+def model(depth=2, **arguments):
+  return denoiser.Denoiser(4, 3, num_classes=3, width=16, depth=depth, heads=2, **arguments)
 
 
 PARAMS = tiny.random_params(model(), masked.Masked(3), BLOCKS, COORDS)
+DEEP_PARAMS = tiny.random_params(model(depth=3), masked.Masked(3), BLOCKS, COORDS)  # two scanned
 
 
 @functools.cache
@@ -97,14 +99,31 @@ def test_at_its_initial_values_the_network_says_nothing_whatever_it_reads():
   np.testing.assert_array_equal(out, 0)
 
 
-def test_recomputing_activations_changes_neither_values_nor_gradients():
-  def total(remat):
-    apply = lambda p: model(remat=remat).apply(
-      {'params': p}, X, T, T, BLOCKS.token_slots(COORDS), COND)[0]
-    return jax.jit(jax.value_and_grad(lambda p: jnp.sum(jnp.sin(apply(p)))))(PARAMS)
+def loss(remat):
+  """Of three layers, so that two are scanned."""
+  deep = model(depth=3, remat=remat)
+  return lambda params: jnp.mean(jnp.sin(
+    deep.apply({'params': params}, X, T, T, BLOCKS.token_slots(COORDS), COND)[0]))
 
-  for a, b in zip(jax.tree.leaves(total(False)), jax.tree.leaves(total(True)), strict=True):
-    np.testing.assert_allclose(a, b, atol=1e-4)
+
+def test_recomputing_activations_changes_neither_values_nor_gradients():
+  found = {remat: jax.jit(jax.value_and_grad(loss(remat)))(DEEP_PARAMS) for remat in denoiser.REMAT}
+  for remat in denoiser.REMAT:
+    for a, b in zip(*map(jax.tree.leaves, (found['none'], found[remat])), strict=True):
+      np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_backward_pass_recomputes_what_it_says_and_reads_from_the_host_what_it_says():
+  traced = {remat: jax.make_jaxpr(jax.grad(loss(remat)))(DEEP_PARAMS) for remat in denoiser.REMAT}
+  work = {remat: cost.traced(program).flops for remat, program in traced.items()}
+  assert work['none'] < work['dots'] < work['layers'] == work['offload']
+  to_host = {remat for remat, program in traced.items() if '<host>' in str(program)}
+  assert to_host == {'offload'}
+
+
+def test_an_unknown_way_to_recompute_is_refused_with_the_list():
+  with pytest.raises(ValueError, match='none, layers, dots, offload'):
+    model(remat='all')
 
 
 def test_dropout_acts_with_a_key_and_only_then():
