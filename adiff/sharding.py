@@ -50,7 +50,7 @@ def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None):
       'mesh.data=-1 and 1 for the others.'
     )
   kinds = (AxisType.Auto,) * len(sizes)
-  if devices is count:
+  if isinstance(devices, int):
     return AbstractMesh(tuple(sizes), layout.AXES, axis_types=kinds)
   return jax.make_mesh(tuple(sizes), layout.AXES, axis_types=kinds, devices=devices)
 
