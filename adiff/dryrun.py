@@ -156,7 +156,7 @@ def _changes(config, count):
   groups = mesh.tensor * mesh.sequence
   shard = {'mesh.data': -1, 'mesh.fsdp': count // groups}
   remat = {} if model.remat in ('layers', 'offload') else {'model.remat': 'layers'}
-  away = {'train.offload': 'both'}
+  away = {'train.offload': 'average'}
   parts = [train.microbatches * times for times in (2, 4, 8, 16, 32, 64)]
   rows = train.batch_size // (count // groups)
   split = [{'train.microbatches': n} for n in parts if rows % n == 0]
@@ -166,7 +166,7 @@ def _changes(config, count):
     *([shard] if mesh.fsdp < count // groups else []),
     *([remat] if remat else []),
     *([shard | remat] if mesh.fsdp < count // groups and remat else []),
-    *([shard | remat | away] if train.offload != 'both' else []),
+    *([shard | remat | away] if train.offload == 'none' else []),
     *split,
     *(one | shard | remat for one in split),
   ]
