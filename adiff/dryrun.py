@@ -67,7 +67,8 @@ def devices_of(topology) -> list | int:
 class Program:
   """One program. memory: bytes a device by part; moved: see collectives.found; flops: of the model,
   of one device; bytes: what its matrix products read and write, of one; predicted: see cost.moved;
-  host: bytes of the host's memory, of one."""
+  host: bytes of the host's memory, of one; refused: why it was not compiled, as TPUs' compilers
+  refuse what is too large."""
 
   memory: dict[str, int]
   moved: dict
@@ -75,10 +76,14 @@ class Program:
   bytes: float
   predicted: dict = dataclasses.field(default_factory=dict)
   host: int = 0
+  refused: str = ''
 
   @property
   def total(self) -> int:
     return sum(self.memory.values())
+
+  def fits(self, chip: Chip) -> bool:
+    return not self.refused and self.total <= chip.memory
 
   def seconds(self, chip: Chip) -> dict[str, float]:
     """Of arithmetic, memory and links; a step takes at least the longest of them."""
@@ -101,14 +106,20 @@ def training_step(parts: build.Parts, devices) -> Program:
     'parameters': _local(state.params), 'average': _local(state.ema),
     'optimiser': _local(state.opt_state), 'batch': _local(rows),
   }
-  predicted = cost.moved(parts, mesh)
-  if isinstance(devices, int):
+  predicted, compiled, refused = cost.moved(parts, mesh), None, ''
+  if not isinstance(devices, int):
+    try:
+      with jax.set_mesh(mesh):
+        compiled = train.make_update(parts, mesh, shardings).lower(state, rows).compile()
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      refused = str(error).splitlines()[0]
+  if compiled is None:
     moved, predicted = {('predicted', axes): size for axes, size in predicted.items()}, {}
     memory['gradients'] = _local(state.params)
     memory['kept for the backward pass'] = cost.kept(parts) // mesh.size
   else:
-    with jax.set_mesh(mesh):
-      compiled = train.make_update(parts, mesh, shardings).lower(state, rows).compile()
     found = compiled.memory_analysis()
     memory['activations and gradients'] = found.temp_size_in_bytes
     memory['program'] = found.generated_code_size_in_bytes
@@ -116,7 +127,7 @@ def training_step(parts: build.Parts, devices) -> Program:
     moved = collectives.found(compiled.as_text(), mesh)
   needed = cost.step(parts)
   return Program(
-    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted, host
+    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted, host, refused
   )
 
 
@@ -202,7 +213,7 @@ def dryrun(config, topology) -> int:
     print(_told('sampler', rollout(parts, devices), chip, sharding.rows(mesh)))
   except jax.errors.JaxRuntimeError as error:
     print(f'the compiler fails on the sampler: {str(error).splitlines()[0]}\n')
-  if chip is None or step.total <= chip.memory:
+  if chip is None or step.fits(chip):
     return 0
   how = 'estimated' if estimated else 'compiled'
   print(f'The training step does not fit. Cheapest changes that make it fit, each {how}:')
@@ -214,7 +225,7 @@ def dryrun(config, topology) -> int:
     except ValueError as error:
       print(f'  (not possible: {words}: {error})')
       continue
-    if found.total <= chip.memory:
+    if found.fits(chip):
       print(f'  {words}: {found.total / GIB:.2f} GiB')
       fitting += 1
     if fitting == 3:
@@ -243,9 +254,11 @@ def _told(what, program, chip, examples) -> str:
   """A program in words and tables."""
   fits = ''
   if chip:
-    fits = 'fits' if program.total <= chip.memory else 'does NOT fit'
+    fits = 'fits' if program.fits(chip) else 'does NOT fit'
     fits = f', {fits} into {chip.memory / GIB:.0f} GiB'
   lines = [f'{what}, {examples} examples: {program.total / GIB:.2f} GiB a device{fits}', '']
+  if program.refused:
+    lines += [f'the compiler refuses it, so this is estimated: {program.refused}', '']
   lines += ['| part | MiB a device |', '| --- | --- |']
   lines += [f'| {name} | {size / 2**20:.1f} |' for name, size in program.memory.items()]
   if program.host:
