@@ -130,10 +130,12 @@ def moved(parts, mesh) -> dict[str, float]:
 
 
 def kept(parts) -> int:
-  """Bytes that the backward pass of a training step, or of one micro-batch, keeps of the forward
-  pass, on all devices together, wherever it waits; with model.attention=splash scores are counted
-  although a TPU does not keep them."""
-  recipe, key = parts.recipe, jax.eval_shape(lambda: jax.random.key(0))
+  """Bytes that the backward pass of a training step, or of one micro-batch, reads of the forward
+  pass, on all devices together, wherever they wait. Where model.remat is none these are the results
+  of projections: a compiler makes the cheap rest again by itself."""
+  model = parts.model if parts.model.remat != 'none' else parts.model.clone(remat='dots')
+  recipe = dataclasses.replace(parts.recipe, model=model)
+  key = jax.eval_shape(lambda: jax.random.key(0))
   part = lambda row: jax.ShapeDtypeStruct((len(row) // recipe.microbatches, *row.shape[1:]),
                                           row.dtype)
   backward = lambda params, batch, key: jax.vjp(

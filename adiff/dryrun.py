@@ -95,7 +95,7 @@ class Program:
 
 def training_step(parts: build.Parts, devices) -> Program:
   """Compiles a training step, as train.py does. devices: where they are but a number, nothing is
-  compiled, and moved is what cost.moved predicts, memory what must be there at least."""
+  compiled, and moved is what cost.moved predicts, memory without what a layer needs meanwhile."""
   mesh = build.build_mesh(parts, devices)
   abstract = cost.state(parts)
   shardings = sharding.state_shardings(mesh, abstract, offload=parts.config.train.offload)
@@ -205,7 +205,7 @@ def dryrun(config, topology) -> int:
   print(f'{config.name} on {mesh.size} x {kind}: {shape}\n')
   if estimated:
     print("No compiler for TPUs is here (pip install 'adiff[tpu]'): what follows is the cost "
-          "model's own estimate, and memory what is needed at least.\n")
+          "model's own estimate, without the memory that a layer needs while it is computed.\n")
   print(rules(parts, mesh))
   step = training_step(parts, devices)
   print(_told('training step', step, chip, config.train.batch_size))
