@@ -109,6 +109,7 @@ class Checkpoints:
         raise FileNotFoundError(errno.ENOENT, 'the folder is gone')
       if processes.first():
         manifest.forget(self._workdir, step)  # Left by a run that was killed or cleaned by hand.
+      processes.saving(manifest.folder(self._workdir, step))
       args = ocp.args.Composite(**{ITEM: ocp.args.StandardSave(state)})
       accepted = self._manager.save(step, args=args, metrics=metrics)
     except Exception as error:
@@ -180,7 +181,6 @@ class Checkpoints:
       if processes.first():
         manifest.write(self._workdir, step)
       self._tidy()
-      processes.saved()
     except BaseException as error:  # Handed to wait(), on the thread that can act on it.
       self._error = error
 

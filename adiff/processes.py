@@ -15,7 +15,7 @@ UNFINISHED = 75  # exit code: "run me again"; 0 means finished
 HEARTBEAT = 20  # seconds without a sign of life until a process counts as dead
 AUTO = 'auto'
 _LONGEST = 2000  # characters of a sentence that all processes hear
-_saved = False  # has this attempt left a checkpoint behind?
+_checkpoints: list[str] = []  # of this attempt: folders that appear once they are complete
 
 
 def start(text: str, gather: int = 1800):
@@ -92,10 +92,11 @@ def lost(error) -> bool:
   return is_jax and jax.process_count() > 1 and 'RESOURCE_EXHAUSTED' not in str(error)
 
 
-def saved():
-  """To be called when a checkpoint is complete: from now on it is worth being run again."""
-  global _saved
-  _saved = True
+def saving(folder: str):
+  """To be called when a checkpoint is begun: once `folder` is there, this attempt has saved
+  something, and is worth being run again. The disk is asked, because the thread that waits for the
+  write may hear of its end later than of another process's."""
+  _checkpoints.append(folder)
 
 
 def leave(reason: str):
@@ -104,14 +105,15 @@ def leave(reason: str):
   The exit code is UNFINISHED only where this attempt has saved something, so that being run again
   and again for a fault that comes back ends by itself.
   """
-  again = 'run all of them again' if _saved else (
+  saved = any(map(os.path.isdir, reversed(_checkpoints)))
+  again = 'run all of them again' if saved else (
     'this attempt has saved no checkpoint, so look for the cause before you run all of them again'
   )
-  os.write(2, (
-    'adiff: the processes lost each other, most likely because another task died; '
+  os.write(2, (  # on a line of its own, below a progress bar
+    '\nadiff: the processes lost each other, most likely because another task died; '
     f'{again} ({reason})\n'
   ).encode())
-  os._exit(UNFINISHED if _saved else 1)
+  os._exit(UNFINISHED if saved else 1)
 
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int)
