@@ -128,6 +128,7 @@ def debug(config, **sizes):
   config.train.eval_every = config.train.checkpoint_every = 50
   config.optim.learning_rate, config.train.ema = 1e-3, 0.99
   config.eval.batch_size, config.eval.examples, config.eval.num = 32, 64, 40
+  config.eval.samplers = tuple(config.eval.samplers)[:1]  # each is compiled
   config.plan.steps = min(config.plan.steps, 8)
   config.mesh.update(dict(data=-1, fsdp=1, tensor=1, sequence=1))
 
