@@ -61,15 +61,24 @@ def traced(program: core.ClosedJaxpr) -> Cost:
   return Cost(tuple(_products(program.jaxpr, 1)))
 
 
-def step(parts) -> Cost:
+def step(parts, mesh=None) -> Cost:
   """Of one training step of a build.Parts, forward and backward, recomputation not counted.
 
   The update moves parameters, gradients, two moments and the average once each, out and in again.
+  mesh: that of a training that follows, which then need not be traced again.
   """
-  recipe = dataclasses.replace(parts.recipe, model=parts.model.clone(remat='none'), microbatches=1)
-  before, key = state(parts), jax.eval_shape(lambda: jax.random.key(0))
+  recipe, before, batch = parts.recipe, state(parts), rows(parts)
+  if parts.model.remat != 'none' or recipe.microbatches != 1:
+    recipe = dataclasses.replace(recipe, model=parts.model.clone(remat='none'), microbatches=1)
+  if mesh is not None:
+    before = sharding.placed(before, sharding.state_shardings(mesh, before))
+    batch = sharding.placed(batch, sharding.batch_sharding(mesh))
+
+  def once(state, batch):
+    return recipe.update(state, batch, jax.random.fold_in(jax.random.key(0), state.step))
+
   update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(before.params))
-  products = count(recipe.update, before, rows(parts), key).products
+  products = count(once, before, batch).products
   return Cost((*products, (0, update, 1)))
 
 

@@ -1,6 +1,7 @@
 """How parameters move. train.py knows only `init` and `update`."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.linen
@@ -30,6 +31,10 @@ def network(model, params, *, history_cond=False, key=None):
 def conditioned(apply, cond):
   """`network` with its condition: (x, t, s, slots, cache, commit) -> (out, cache)."""
   return lambda x, t, s, slots, cache=None, commit=0: apply(x, t, s, slots, cond, cache, commit)
+
+
+# Whoever asks for shapes, costs or a program of one recipe shares one trace: a second of a start.
+_traced_once = functools.partial(jax.jit, static_argnums=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +69,7 @@ class Plain:
     apply = network(self.model, params, history_cond=self.history_cond, key=key)
     return shifted.shift(apply, self.blocks[0]) if self.blocks[0].stream == 'shifted' else apply
 
+  @_traced_once
   def init(self, key) -> state_lib.State:
     """The state before the first step."""
     slots = self.blocks[0].token_slots(self.coords)
@@ -74,6 +80,7 @@ class Plain:
     init_params = lambda key: self.model.init(key, x, t, t, slots, cond)['params']
     return state_lib.create(key_params, init_params, self.tx)
 
+  @_traced_once
   def update(self, state: state_lib.State, batch: dict[str, Any], key):
     """(state, {name: scalar or curve}) after one step on batch {'tokens' [B, N, ..], 'label' [B]},
     of packed rows also {'segment', 'position', 'weight' [B, N]}; curves are those of blocks[0]."""

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import signal
+from concurrent import futures
 
 import jax
 import jax.numpy as jnp
@@ -64,17 +65,19 @@ def _train(parts, mesh, workdir, profile, progress):
   keeper = checkpoint.Checkpoints(workdir, keep=config.train.keep, best='nats')
 
   # ---- State: restored, or born sharded ---------------------------------------------------------
-  key_init = state_lib.stream(config.seed, 'init')
-  abstract = jax.eval_shape(parts.recipe.init, key_init)
+  abstract = cost.state(parts)
   shardings = sharding.state_shardings(mesh, abstract, offload=config.train.offload)
-  restored = keeper.restore(sharding.placed(abstract, shardings))
-  if restored is not None:
-    start, state = restored
-    processes.say(f'resuming {workdir} at step {start} of {config.train.steps}')
-  else:
-    start, state = 0, sharding.born(parts.recipe.init, shardings, key_init)
-    if config.init_from:
-      state = init_from(config.init_from, state)
+  with futures.ThreadPoolExecutor(1) as beside:  # traces a step while the state is compiled or read
+    counted = beside.submit(_count, parts, mesh)
+    restored = keeper.restore(sharding.placed(abstract, shardings))
+    if restored is not None:
+      start, state = restored
+      processes.say(f'resuming {workdir} at step {start} of {config.train.steps}')
+    else:
+      init = lambda: parts.recipe.init(state_lib.stream(config.seed, 'init'))
+      start, state = 0, sharding.born(init, shardings)
+      if config.init_from:
+        state = init_from(config.init_from, state)
 
   # ---- Data, update, logs -----------------------------------------------------------------------
   source = batches.Batches(
@@ -82,12 +85,12 @@ def _train(parts, mesh, workdir, profile, progress):
     rows=sharding.local_rows(mesh, config.train.batch_size),
   )
   update = make_update(parts, mesh, shardings)
-  learning_rate = optim.make(**dict(config.optim), total_steps=config.train.steps)[1]
+  learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])
   log = (logs.Logs if processes.first() else logs.Silent)(
     workdir, total_steps=config.train.steps, start_step=start, progress=progress,
     tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
-    flops_per_step=cost.step(parts).flops,
-    peak_flops=logs.matmul_rate() * (mesh.size if jax.default_backend() != 'cpu' else 1),
+    flops_per_step=counted.result().flops,
+    peak_flops=logs.matmul_rate(seconds=0.1) * (mesh.size if jax.default_backend() != 'cpu' else 1),
   )
   average = lambda: sharding.fetch(state.ema, shardings.ema)
   write = lambda *line: processes.agree(lambda: log.write(*line))
@@ -116,7 +119,7 @@ def _train(parts, mesh, workdir, profile, progress):
       if done % config.train.log_every == 0 or last or saving or stopping:
         _check_finite(unchecked, keeper)
       if done % config.train.log_every == 0 or last:
-        write(done, {**scalars, 'learning_rate': learning_rate(jnp.int32(step))})
+        write(done, {**scalars, 'learning_rate': learning_rate(np.int32(step))})
       found = None
       if last or (config.train.eval_every and done % config.train.eval_every == 0):
         found = measure(average(), samples=1)
@@ -142,6 +145,11 @@ def _train(parts, mesh, workdir, profile, progress):
     f'report: {report["report"]}'
   )
   return 0
+
+
+def _count(parts, mesh):
+  with jax.set_mesh(mesh):  # a mesh is set for one thread
+    return cost.step(parts, mesh)
 
 
 def make_update(parts, mesh, shardings):
@@ -222,9 +230,9 @@ def _preview(parts, mesh):
     return lambda params: {}
   num, run = 20, generate.make_sampler(parts, mesh=mesh)
   labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
-  keys = generate.example_keys(parts.config.seed, 0, num)
 
   def preview(params):
+    keys = generate.example_keys(parts.config.seed, 0, num)
     tokens = generate.to_raster(parts, np.asarray(run(params, keys, labels)[0]))
     if not np.all(np.isfinite(tokens)):
       return {}

@@ -6,6 +6,8 @@ part, as shipped by `sklearn.datasets.load_digits`: grey values 0..16, ten class
 
 import dataclasses
 import functools
+import importlib.util
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -14,20 +16,52 @@ from adiff.data import spec
 
 SHAPE = (8, 8, 1)
 LEVELS = 17
+NUM_TEST = 360
+
+
+def _read():
+  """Images uint8 [1797, 8, 8, 1] and labels int32 [1797], from the file inside scikit-learn. To
+  import the package would cost every start seconds."""
+  folder = importlib.util.find_spec('sklearn').submodule_search_locations[0]
+  rows = np.loadtxt(pathlib.Path(folder, 'datasets/data/digits.csv.gz'), np.uint8, delimiter=',')
+  return rows[:, :-1].reshape(-1, *SHAPE), rows[:, -1].astype(np.int32)
+
+
+def _stratified(labels, num_test):
+  """(train, test): indices, split as `sklearn.model_selection.train_test_split` does with
+  `stratify` and random_state=0."""
+  random, counts = np.random.RandomState(0), np.bincount(labels)
+  num_train = len(labels) - num_test
+
+  def shares(counts, total):  # in proportion, rounded down; the largest remainders get one more
+    exact = counts / counts.sum() * total
+    found = exact.astype(int)
+    for value in np.unique(exact - found)[::-1]:
+      missing = total - found.sum()
+      if missing:
+        ties = np.flatnonzero(exact - exact.astype(int) == value)
+        found[random.choice(ties, min(missing, len(ties)), replace=False)] += 1
+    return found
+
+  of_train = shares(counts, num_train)
+  of_test = shares(counts - of_train, num_test)
+  train, test = [], []
+  for label, (first, second) in enumerate(zip(of_train, of_test, strict=True)):
+    members = np.flatnonzero(labels == label)[random.permutation(counts[label])]
+    train.append(members[:first])
+    test.append(members[first:first + second])
+  return tuple(random.permutation(np.concatenate(part)) for part in (train, test))
 
 
 @functools.cache
 def _split():
-  from sklearn import datasets, model_selection  # seconds to import, for this alone
-
-  data = datasets.load_digits()
-  images = data.images.astype(np.uint8)[..., None]
-  labels = data.target.astype(np.int32)
-  train, test, train_labels, test_labels = model_selection.train_test_split(
-      images, labels, test_size=0.2, stratify=labels, random_state=0)
-  for array in (train, test, train_labels, test_labels):
-    array.setflags(write=False)
-  return {'train': (train, train_labels), 'test': (test, test_labels)}
+  images, labels = _read()
+  found = {}
+  for name, chosen in zip(('train', 'test'), _stratified(labels, NUM_TEST), strict=True):
+    found[name] = images[chosen], labels[chosen]
+    for array in found[name]:
+      array.setflags(write=False)
+  return found
 
 
 @dataclasses.dataclass(frozen=True)

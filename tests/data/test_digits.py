@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import datasets, model_selection
 
 from adiff.codec import patches
 from adiff.data import digits
@@ -16,6 +17,16 @@ def test_splits_are_stratified_and_together_the_whole_set(source):
   assert (source.size('train'), source.size('test')) == (1437, 360)
   counts = np.stack([np.bincount(source.images(s)[1], minlength=10) for s in source.splits])
   np.testing.assert_allclose(counts[1] / counts.sum(0), 0.2, atol=0.01)
+
+
+def test_images_and_splits_are_those_of_scikit_learn(source):
+  data = datasets.load_digits()
+  train, test, train_labels, test_labels = model_selection.train_test_split(
+    data.images, data.target, test_size=0.2, stratify=data.target, random_state=0
+  )
+  for name, images, labels in (('train', train, train_labels), ('test', test, test_labels)):
+    np.testing.assert_array_equal(source.images(name)[0][..., 0], images)
+    np.testing.assert_array_equal(source.images(name)[1], labels)
 
 
 def test_rows_decode_to_the_images_of_their_index(source):
