@@ -142,13 +142,39 @@ def attention(q, pieces, seen: Seen):
 
 
 def _rectangles(q, pieces, seen):
-  """[B, H, Q, D], computed as `seen.tiles` says."""
-  part = lambda index, *span: jax.tree.map(lambda leaf: leaf[:, :, slice(*span)], pieces[index])
-  out = [
-    _softmax(q[:, :, slice(*rows)], [part(*span) for span in columns], masks)
-    for (rows, columns), masks in zip(seen.tiles, seen.masks, strict=True)
+  """[B, H, Q, D], computed as `seen.tiles` says.
+
+  Arrays are cut once where any rectangle begins or ends, and joined again for each: the gradient
+  is then a sum of parts, where that of overlapping slices would be a sum of padded arrays.
+  """
+  # Heads first in memory, once: else XLA transposes anew for every rectangle.
+  q, pieces = jax.lax.optimization_barrier((q, pieces))
+  rows = _cut(q, [span for span, _ in seen.tiles])
+  spans = lambda index: [span for _, tile in seen.tiles for which, *span in tile if which == index]
+  parts = [
+    jax.tree.map(lambda leaf, index=index: _cut(leaf, spans(index)), piece)
+    for index, piece in enumerate(pieces)
   ]
-  return out[0] if len(out) == 1 else jnp.concatenate(out, axis=2)
+
+  def join(index, first, stop):
+    return tuple(
+      jnp.concatenate([part for at, part in leaf if first <= at < stop], axis=2)
+      for leaf in parts[index]
+    )
+
+  out = [
+    _softmax(one, [join(*span) for span in columns], masks)
+    for (_, one), (_, columns), masks in zip(rows, seen.tiles, seen.masks, strict=True)
+  ]
+  return jnp.concatenate(out, axis=2)
+
+
+def _cut(leaf, spans):
+  """[(position, part)] of [B, H, S, D], cut where any of the spans begins or ends."""
+  size = leaf.shape[2]
+  ends = sorted({0, size, *(end for span in spans for end in span)})
+  parts = jax.lax.split(leaf, np.diff(ends).tolist(), axis=2)
+  return list(zip(ends, parts))
 
 
 def _softmax(q, pieces, masks):

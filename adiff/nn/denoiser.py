@@ -50,6 +50,20 @@ REMAT = {
 }
 
 
+class Norm(nn.Module):
+  """RMSNorm (arXiv:1910.07467). Its factors are applied one by one: their product, which Flax makes
+  first, is as large as x and would be kept for the backward pass."""
+
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    scale = self.param('scale', nn.initializers.ones, (x.shape[-1],), jnp.float32)
+    wide = x.astype(jnp.promote_types(self.dtype, jnp.float32))
+    size = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+    return (wide * jax.lax.rsqrt(size + 1e-6) * scale).astype(self.dtype)
+
+
 class Block(nn.Module):
   """One layer: attention and MLP, each modulated and gated.
 
@@ -78,7 +92,7 @@ class Block(nn.Module):
     dense = lambda shape, name, **how: nn.DenseGeneral(
       shape, use_bias=False, dtype=self.dtype, name=name, **how
     )
-    norm = lambda name: nn.RMSNorm(dtype=self.dtype, name=name)
+    norm = lambda name: Norm(self.dtype, name=name)
 
     h = norm('norm_attention')(x) * (1 + signal[0]) + signal[1]
     qkv = dense((3, self.heads, self.width // self.heads), 'qkv')(h)
@@ -233,7 +247,7 @@ class Denoiser(nn.Module):
     fresh = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *fresh)
 
     shift, scale = jnp.split(_over_slots(last, lengths)[:, told], 2, axis=-1)
-    h = nn.RMSNorm(dtype=dtype, name='norm_out')(h) * (1 + scale) + shift
+    h = Norm(dtype, name='norm_out')(h) * (1 + scale) + shift
     wide = jnp.promote_types(dtype, jnp.float32)
     out = nn.Dense(self.num_outputs, dtype=wide, kernel_init=zeros, name='out')(h.astype(wide))
     if cache is not None and commit:

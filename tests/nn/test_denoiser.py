@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,3 +147,18 @@ def test_half_precision_is_close_and_its_outputs_and_parameters_are_float32():
 def test_an_impossible_width_is_refused_in_words():
   with pytest.raises(ValueError, match='multiple of 2'):
     denoiser.Denoiser(4, 3, width=18, heads=2)
+
+
+def test_the_norm_is_that_of_flax():
+  x = jax.random.normal(jax.random.key(0), (2, 3, 8), jnp.bfloat16)
+  for dtype in (jnp.float32, jnp.bfloat16):
+    ours, theirs = denoiser.Norm(dtype), nn.RMSNorm(dtype=dtype)
+    params = {'params': {'scale': jnp.linspace(0.5, 2, 8)}}
+    got, expected = ours.apply(params, x), theirs.apply(params, x)
+    assert got.dtype == expected.dtype == dtype
+    np.testing.assert_allclose(
+      got.astype(float), expected.astype(float), rtol=1e-6 if dtype == jnp.float32 else 1e-2
+    )
+    assert jax.tree.map(jnp.shape, ours.init(jax.random.key(0), x)) == jax.tree.map(
+      jnp.shape, theirs.init(jax.random.key(0), x)
+    )
