@@ -61,6 +61,7 @@ class Norm(nn.Module):
     scale = self.param('scale', nn.initializers.ones, (x.shape[-1],), jnp.float32)
     wide = x.astype(jnp.promote_types(self.dtype, jnp.float32))
     size = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+    scale = jnp.expand_dims(scale.astype(wide.dtype), range(x.ndim - 1))
     return (wide * jax.lax.rsqrt(size + 1e-6) * scale).astype(self.dtype)
 
 
