@@ -149,15 +149,15 @@ def test_an_impossible_width_is_refused_in_words():
     denoiser.Denoiser(4, 3, width=18, heads=2)
 
 
-def test_the_norm_is_that_of_flax():
-  x = jax.random.normal(jax.random.key(0), (2, 3, 8), jnp.bfloat16)
-  for dtype in (jnp.float32, jnp.bfloat16):
-    ours, theirs = denoiser.Norm(dtype), nn.RMSNorm(dtype=dtype)
-    params = {'params': {'scale': jnp.linspace(0.5, 2, 8)}}
-    got = ours.apply(params, x)
-    with jax.numpy_dtype_promotion('standard'), jax.numpy_rank_promotion('allow'):
-      expected = theirs.apply(params, x)
-    assert got.dtype == expected.dtype == dtype
-    np.testing.assert_allclose(
-      got.astype(float), expected.astype(float), rtol=1e-6 if dtype == jnp.float32 else 1e-2
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_the_norm_is_that_of_flax(dtype):
+  x = jax.random.normal(jax.random.key(0), (2, 3, 8))
+  params = {'params': {'scale': jnp.linspace(0.5, 2, 8)}}
+  with jax.numpy_dtype_promotion('standard'), jax.numpy_rank_promotion('allow'):
+    ours, theirs = (
+      kind(dtype=jnp.dtype(dtype)).apply(params, x) for kind in (denoiser.Norm, nn.RMSNorm)
     )
+  assert ours.dtype == theirs.dtype == dtype
+  np.testing.assert_allclose(
+    ours.astype(float), theirs.astype(float), rtol=1e-6 if dtype == 'float32' else 1e-2
+  )
