@@ -45,7 +45,7 @@ def _gradient(f):
   return jax.grad(lambda arrays, allowed: jnp.sum(jnp.sin(f(*arrays, allowed))))
 
 
-def suite(options, rate):
+def suite(options, limits):
   """Rows by length and number of blocks; two streams."""
   rows = []
   cases = [(n, k) for n in options.lengths for k in (1, 4, 16, 64)]
@@ -64,6 +64,7 @@ def suite(options, rate):
     times = turns.take_turns(
       {n: turns.call(p[0], arrays, allowed) for n, p in programs.items()}, options.rounds
     )
+    limits.look()
     pairs = int(np.asarray(allowed).sum())
     needed = 6 * 2 * batch * HEADS * DIM * pairs  # two products forward, four backward
     median = {name: float(np.median(one)) for name, one in times.items()}
@@ -74,8 +75,8 @@ def suite(options, rate):
       rows.append({
         'tokens': num_tokens, 'blocks': num_blocks, 'batch': batch, 'attention': name,
         **turns.summary(times[name]),
-        'over ours': median[name] / median['ours'],
-        'over the matmul rate': median[name] * rate / needed,
+        'over ours': turns.ratio(times[name], times['ours']),
+        'over the matmul rate': median[name] * limits.rate / needed,
         'memory MiB': programs[name][2] / 2**20, 'compile s': programs[name][1],
       })
   return rows

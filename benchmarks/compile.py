@@ -35,7 +35,7 @@ def started(arguments, cache, seen=None):
   return seconds
 
 
-def suite(options, rate):
+def suite(options, limits):
   """Rows of one table."""
   rows = []
   with tempfile.TemporaryDirectory() as folder:

@@ -75,9 +75,11 @@ class Candidate(NamedTuple):
   remark: str = ''
 
 
-def measure(task, candidates, rounds, rate, batch=None):
+def measure(task, candidates, rounds, limits, batch=None):
   """Rows of candidates that took turns; the first is ours. batch: samples a call makes."""
   times = turns.take_turns({one.peer: one.thunk for one in candidates}, rounds)
+  square = torch.full((SIDE, SIDE), 1 / SIDE)
+  limits.look(2 * SIDE**3 / min(_seconds(lambda: square @ square) for _ in range(20)))
   rows = []
   for one in candidates:
     row = {
@@ -87,10 +89,10 @@ def measure(task, candidates, rounds, rate, batch=None):
     if batch:
       row['s a sample'] = row['ms'] / 1e3 / batch
     row['GFLOP/s'] = 1e3 * row['GFLOP'] / row['ms']
-    row['of the matmul rate'] = 1e9 * row['GFLOP/s'] / rate
+    row['of the matmul rate'] = 1e9 * row['GFLOP/s'] / limits.rate
     if rows:
-      row['ours over peer'] = row['ms'] / rows[0]['ms']
-      row['ours over peer at equal FLOPs'] = rows[0]['GFLOP/s'] / row['GFLOP/s']
+      row['ours over peer'] = turns.ratio(times[one.peer], times[candidates[0].peer])
+      row['ours over peer at equal FLOPs'] = row['ours over peer'] * rows[0]['GFLOP'] / row['GFLOP']
     rows.append({**row, 'version': one.version, 'remark': one.remark})
   torch.compiler.reset()  # how often it compiles is limited a function, not a network
   return rows
@@ -309,16 +311,14 @@ def equal_task(width, tokens, batch, name, attend):
   return trained(f'torch, {name}', 'torch', model, loss)
 
 
-def suite(options, rate):
+def suite(options, limits):
   """Rows by task and candidate; those of samplers take fewer rounds."""
   if options.width % HEAD:
     raise SystemExit(f'--width={options.width} must be a multiple of {HEAD}, the size of a head')
   torch.set_num_threads(len(os.sched_getaffinity(0)))  # as many as JAX takes
   torch.manual_seed(0)
   width = options.width
-  rows, square = [], torch.full((SIDE, SIDE), 1 / SIDE)
-  product = lambda: square @ square
-  rate = max(rate, 2 * SIDE**3 / min(_seconds(product) for _ in range(20)))
+  rows = []
   heads = lucidrains.AutoregressiveDiffusion, lucidrains.AutoregressiveFlow
   tasks = {
     'step: one block': lambda: [ours('full-gaussian', width), dit(width)],
@@ -338,7 +338,7 @@ def suite(options, rate):
     },
   }
   for task, candidates in tasks.items():
-    rows += measure(task, candidates(), options.rounds, rate)
+    rows += measure(task, candidates(), options.rounds, limits)
   samplers = {
     'sample: one block': ('full-gaussian', dit),
     'sample: next symbol': ('ar', next_token),
@@ -346,5 +346,5 @@ def suite(options, rate):
   }
   for task, (row, kind) in samplers.items():
     pair = [ours(row, width, batch=SAMPLES, sample=True), kind(width, sample=True)]
-    rows += measure(task, pair, max(2, options.rounds // 3), rate, SAMPLES)
+    rows += measure(task, pair, max(2, options.rounds // 3), limits, SAMPLES)
   return rows

@@ -7,8 +7,9 @@ r"""How fast the parts are, side by side in one process.
   python -m benchmarks.run --suite=peers         PyTorch packages at the same work (extra: bench)
 
 Candidates take turns, round by round; compiled before and once run; medians and the spread between
-quartiles are shown. The matrix-product rate of the machine is measured in the same run. Prints a
-table; writes FOLDER/SUITE.json, .md and .png.
+quartiles are shown; ratios are medians over rounds. The machine's rate of matrix products and its
+bandwidth are the best of several looks in the same run. Prints a table; writes FOLDER/SUITE.json,
+.md and .png.
 """
 
 import argparse
@@ -21,13 +22,14 @@ import sys
 import jax
 import matplotlib
 
-from adiff import evaluate, logs
+from adiff import evaluate
+from benchmarks import turns
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-# benchmarks/SUITE.py: suite(options, rate) -> rows
+# benchmarks/SUITE.py: suite(options, limits) -> rows
 SUITES = ('attention', 'train', 'sample', 'compile', 'peers')
 
 
@@ -71,18 +73,20 @@ def main() -> int:
   parser.add_argument('--width', type=int, default=384, help='of the networks')
   options = parser.parse_args()
   load = os.getloadavg()[0]
-  rate = logs.matmul_rate()
+  limits = turns.Limits()
+  limits.look()
   suite = importlib.import_module(f'benchmarks.{options.suite}')
-  rows = suite.suite(options, rate)
+  rows = suite.suite(options, limits)
   facts = {
     'hardware': evaluate.hardware(), 'commit': evaluate.commit(), 'jax': jax.__version__,
-    'load before': load, 'matmul GFLOP/s': rate / 1e9, 'rounds': options.rounds,
+    'load before': load, 'matmul GFLOP/s': limits.rate / 1e9,
+    'bandwidth GB/s': limits.bandwidth / 1e9, 'rounds': options.rounds,
   }
   lines = [
     f'# {options.suite.capitalize()}', '', suite.__doc__.strip(), '',
     f'`python -m benchmarks.run --suite={options.suite}`. '
     'Candidates take turns, round by round; compiled before and once run; medians, and the spread '
-    'between quartiles.', '',
+    'between quartiles; ratios are medians over rounds.', '',
     '; '.join(f'{k} {v:.3g}' if isinstance(v, float) else f'{k} {v}' for k, v in facts.items()),
     '', *table(rows),
   ]

@@ -13,7 +13,7 @@ from unittest import mock
 import jax
 import numpy as np
 
-from adiff import build, generate, logs, room
+from adiff import build, generate, room
 from benchmarks import turns
 from configs import base, toy
 
@@ -45,9 +45,8 @@ def program(parts, *, cached=True, one_room=False):
   return turns.call(compiled, *arguments), needed, seconds
 
 
-def suite(options, rate):
+def suite(options, limits):
   """Rows of one table."""
-  bandwidth = logs.bandwidth()
   width, long = options.width, options.tokens
   size = long // 8
   blocks = lambda **how: parts_of(long, size, width, **how)
@@ -66,18 +65,20 @@ def suite(options, rate):
   }
   nothing = turns.call(jax.jit(lambda *leaves: leaves[0]), np.zeros(1, np.float32))
   times = turns.take_turns({**{n: p[0] for n, p in programs.items()}, '': nothing}, options.rounds)
+  limits.look()
   median = {name: float(np.median(one)) for name, one in times.items()}
-  model = {name: one[1].seconds(rate, bandwidth) for name, one in programs.items()}
+  model = {name: one[1].seconds(limits.rate, limits.bandwidth) for name, one in programs.items()}
   rows = []
   for name, (_, needed, seconds) in programs.items():
     rows.append({
       'rollout': name, **turns.summary(times[name]), 'evaluations': needed.evaluations,
       'GFLOP': needed.flops / 1e9, 'cache MiB': needed.cache_bytes / 2**20,
-      'of the matmul rate': needed.flops / rate / median[name],
+      'of the matmul rate': needed.flops / limits.rate / median[name],
       'dispatch share': median[''] / median[name], 'compile s': seconds,
     })
     if over[name]:
-      ratio, predicted = median[over[name]] / median[name], model[over[name]] / model[name]
+      ratio = turns.ratio(times[over[name]], times[name])
+      predicted = model[over[name]] / model[name]
       rows[-1] |= {
         'over': over[name], 'ratio': ratio, 'model': predicted,
         'audit': turns.audit(ratio, predicted),

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import build, cost, logs
+from adiff import build, cost
 from benchmarks import turns
 from configs import toy
 
@@ -38,24 +38,27 @@ def compiled_step(width, depth, num_tokens, batch_size, num_blocks):
   return turns.call(program, state, batch, key), cost.step(parts), seconds, memory
 
 
-def suite(options, rate):
+def suite(options, limits):
   """Rows by size of the network and number of blocks."""
-  bandwidth, rows = logs.bandwidth(), []
+  found, rows = [], []
   for times_wide, depth, num_tokens, batch, counts, share in CASES:
-    network = times_wide * options.width, depth
-    steps = {k: compiled_step(*network, num_tokens, batch, k) for k in counts}
-    rounds = max(round(share * options.rounds), 2)
+    size = {'wide': times_wide * options.width, 'deep': depth, 'tokens': num_tokens, 'batch': batch}
+    steps = {k: compiled_step(*size.values(), k) for k in counts}
+    rounds = max(round(share * options.rounds), 3)
+    limits.look()
     times = turns.take_turns({k: one[0] for k, one in steps.items()}, rounds)
-    median = {k: float(np.median(one)) for k, one in times.items()}
-    model = {k: one[1].seconds(rate, bandwidth) for k, one in steps.items()}
-    for k, (_, needed, seconds, memory) in steps.items():
-      ratio, predicted = median[k] / median[1], model[k] / model[1]
+    limits.look()
+    found.append((size, {k: one[1:] for k, one in steps.items()}, times))
+    del steps
+    jax.clear_caches()
+  for size, steps, times in found:
+    model = {k: one[0].seconds(limits.rate, limits.bandwidth) for k, one in steps.items()}
+    for k, (needed, seconds, memory) in steps.items():
+      ratio, predicted = turns.ratio(times[k], times[1]), model[k] / model[1]
       rows.append({
-        'wide': network[0], 'deep': network[1], 'tokens': num_tokens, 'batch': batch, 'blocks': k,
-        **turns.summary(times[k]), 'over one block': ratio, 'model': predicted,
-        'audit': turns.audit(ratio, predicted),
-        'GFLOP': needed.flops / 1e9, 'of the matmul rate': needed.flops / rate / median[k],
+        **size, 'blocks': k, **turns.summary(times[k]), 'over one block': ratio,
+        'model': predicted, 'audit': turns.audit(ratio, predicted), 'GFLOP': needed.flops / 1e9,
+        'of the matmul rate': needed.flops / limits.rate / float(np.median(times[k])),
         'memory MiB': memory / 2**20, 'compile s': seconds,
       })
-    jax.clear_caches()
   return rows

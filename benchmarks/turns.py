@@ -5,6 +5,8 @@ import time
 import jax
 import numpy as np
 
+from adiff import logs
+
 
 def compiled(function, *arguments):
   """(callable, seconds of compilation, bytes of temporary memory)."""
@@ -25,6 +27,25 @@ def take_turns(candidates, rounds):
       jax.block_until_ready(thunk())
       found[name].append(time.monotonic() - begun)
   return found
+
+
+class Limits:
+  """The best rate of matrix products, FLOP/s, and bandwidth, bytes/s, seen so far. A shared machine
+  changes from minute to minute: `look` before and after what they are set against."""
+
+  def __init__(self):
+    self.rate = self.bandwidth = 0.0
+
+  def look(self, rate=0.0):
+    """rate: of somebody else's matrix products."""
+    self.rate = max(self.rate, logs.matmul_rate(), rate)
+    self.bandwidth = max(self.bandwidth, logs.bandwidth())
+
+
+def ratio(slow, fast) -> float:
+  """How often `fast` goes into `slow`: the median over the rounds, in which both ran one after the
+  other."""
+  return float(np.median(np.divide(slow, fast)))
 
 
 def audit(ratio, model) -> str:

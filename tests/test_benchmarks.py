@@ -19,6 +19,17 @@ def test_candidates_take_turns_and_are_summed_up_by_quartiles():
     'ms': pytest.approx(3), 'spread': pytest.approx(2)}
 
 
+def test_a_ratio_is_that_of_neighbours_in_time_and_limits_are_the_best_ever_seen(monkeypatch):
+  assert turns.ratio([2, 20, 3], [1, 10, 1]) == 2  # the whole machine was slow in the second round
+  seen, limits = iter([5.0, 7.0, 6.0]), turns.Limits()
+  monkeypatch.setattr(turns.logs, 'matmul_rate', lambda: next(seen))
+  monkeypatch.setattr(turns.logs, 'bandwidth', lambda: 1.0)
+  limits.look()
+  limits.look()
+  limits.look(6.5)
+  assert (limits.rate, limits.bandwidth) == (7.0, 1.0)
+
+
 def test_rows_become_a_table_and_a_picture(tmp_path):
   rows = [{'what': 'one', 'ms': 1.5, 'spread': 0.1}, {'what': 'two', 'ms': 12.0, 'spread': 0.2,
                                                         'audit': 'failed'}]
@@ -29,7 +40,7 @@ def test_rows_become_a_table_and_a_picture(tmp_path):
 
 @pytest.mark.soak
 def test_attention_is_measured_against_dense_and_its_best_chunks():
-  rows = attention.suite(OPTIONS, 1e10)
+  rows = attention.suite(OPTIONS, turns.Limits())
   assert {row['attention'] for row in rows} == {'ours', 'dense'}
   assert [row['blocks'] for row in rows if row['attention'] == 'ours'] == [1, 4, 16, 64]
   assert all(row['over ours'] == 1 for row in rows if row['attention'] == 'ours')
@@ -38,7 +49,7 @@ def test_attention_is_measured_against_dense_and_its_best_chunks():
 @pytest.mark.soak
 def test_training_steps_are_audited(monkeypatch):
   monkeypatch.setattr(train, 'CASES', ((1, 1, 16, 2, (1, 4), 1),))
-  one, four = train.suite(OPTIONS, 1e10)
+  one, four = train.suite(OPTIONS, turns.Limits())
   assert one['over one block'] == one['model'] == 1 and one['audit'] == 'passed'
   assert four['model'] > 1 and four['GFLOP'] > one['GFLOP']
 
@@ -47,7 +58,7 @@ def test_training_steps_are_audited(monkeypatch):
 def test_rollouts_are_audited_and_compared_with_one_another(monkeypatch):
   monkeypatch.setattr(sample, 'DEPTH', 1)
   monkeypatch.setattr(sample, 'RING', (4, (8, 16)))
-  rows = {row['rollout']: row for row in sample.suite(OPTIONS, 1e10)}
+  rows = {row['rollout']: row for row in sample.suite(OPTIONS, turns.Limits())}
   assert rows['blocks']['model'] > 2  # recomputation does eight times the tokens
   assert rows['blocks, guided']['cache MiB'] == rows['blocks']['cache MiB'] > 0
   ring = [row for name, row in rows.items() if 'reach' in name]

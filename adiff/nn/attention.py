@@ -147,8 +147,8 @@ def _rectangles(q, pieces, seen):
   Arrays are cut once where any rectangle begins or ends, and joined again for each: the gradient
   is then a sum of parts, where that of overlapping slices would be a sum of padded arrays.
   """
-  # Heads first in memory, once: else XLA transposes anew for every rectangle.
-  q, pieces = jax.lax.optimization_barrier((q, pieces))
+  if len(seen.tiles) > 1:  # heads first in memory, once: XLA would transpose for every rectangle
+    q, pieces = jax.lax.optimization_barrier((q, pieces))
   rows = _cut(q, [span for span, _ in seen.tiles])
   spans = lambda index: [span for _, tile in seen.tiles for which, *span in tile if which == index]
   parts = [
