@@ -6,6 +6,7 @@ machine's rate and its bytes at the machine's bandwidth (a roofline).
 """
 
 import collections
+import contextlib
 import dataclasses
 import math
 
@@ -65,7 +66,7 @@ def step(parts, mesh=None) -> Cost:
   """Of one training step of a build.Parts, forward and backward, recomputation not counted.
 
   The update moves parameters, gradients, two moments and the average once each, out and in again.
-  mesh: that of a training that follows, which then need not be traced again.
+  mesh: that of a training that follows: one trace then serves both (see recipe.py).
   """
   recipe, before, batch = parts.recipe, state(parts), rows(parts)
   if parts.model.remat != 'none' or recipe.microbatches != 1:
@@ -78,7 +79,8 @@ def step(parts, mesh=None) -> Cost:
     return recipe.update(state, batch, jax.random.fold_in(jax.random.key(0), state.step))
 
   update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(before.params))
-  products = count(once, before, batch).products
+  with jax.set_mesh(mesh) if mesh else contextlib.nullcontext():  # set for one thread only
+    products = count(once, before, batch).products
   return Cost((*products, (0, update, 1)))
 
 

@@ -68,7 +68,7 @@ def _train(parts, mesh, workdir, profile, progress):
   abstract = cost.state(parts)
   shardings = sharding.state_shardings(mesh, abstract, offload=config.train.offload)
   with futures.ThreadPoolExecutor(1) as beside:  # traces a step while the state is compiled or read
-    counted = beside.submit(_count, parts, mesh)
+    counted = beside.submit(cost.step, parts, mesh)
     restored = keeper.restore(sharding.placed(abstract, shardings))
     if restored is not None:
       start, state = restored
@@ -145,11 +145,6 @@ def _train(parts, mesh, workdir, profile, progress):
     f'report: {report["report"]}'
   )
   return 0
-
-
-def _count(parts, mesh):
-  with jax.set_mesh(mesh):  # a mesh is set for one thread
-    return cost.step(parts, mesh)
 
 
 def make_update(parts, mesh, shardings):

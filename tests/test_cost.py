@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adiff import blocks as blocks_lib
-from adiff import build, cost, generate
+from adiff import build, cost, generate, recipe, sharding, train
 from adiff.nn import denoiser
 from configs import toy
 
@@ -93,6 +93,21 @@ def test_recomputed_activations_and_microbatches_do_not_count():
   plain = cost.step(build.build(config)).flops
   config.model.remat, config.train.microbatches = 'layers', 2
   assert cost.step(build.build(config)).flops == plain
+
+
+def test_training_is_not_traced_again_once_its_step_is_counted(monkeypatch):
+  traced, objective = [], recipe.Plain.objective
+  monkeypatch.setattr(recipe.Plain, 'objective',
+                      lambda self, *args: traced.append(1) or objective(self, *args))
+  parts = build.build(toy.get_config('block-masked'))
+  mesh = build.build_mesh(parts)
+  shardings = sharding.state_shardings(mesh, cost.state(parts))
+  cost.step(parts, mesh)
+  with jax.set_mesh(mesh):
+    state = sharding.placed(cost.state(parts), shardings)
+    batch = sharding.placed(cost.rows(parts), sharding.batch_sharding(mesh))
+    train.make_update(parts, mesh, shardings).trace(state, batch)
+  assert len(traced) == 1
 
 
 def test_a_rollout_costs_its_calls_and_its_cache():

@@ -36,10 +36,11 @@ def _stratified(labels, num_test):
   def shares(counts, total):  # in proportion, rounded down; the largest remainders get one more
     exact = counts / counts.sum() * total
     found = exact.astype(int)
-    for value in np.unique(exact - found)[::-1]:
+    rest = exact - found
+    for value in np.unique(rest)[::-1]:
       missing = total - found.sum()
       if missing:
-        ties = np.flatnonzero(exact - exact.astype(int) == value)
+        ties = np.flatnonzero(rest == value)
         found[random.choice(ties, min(missing, len(ties)), replace=False)] += 1
     return found
 
