@@ -32,7 +32,7 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False):
 
   def run(params, keys, labels):
     cond = {'label': labels}
-    apply = parts.recipe.network(params)
+    apply = parts.recipe.network(params, loops=True)
     if guided:
       interval = parts.config.guidance.interval
       denoise = guidance.guide(apply, cond, scale=parts.guidance, interval=interval)
@@ -73,7 +73,7 @@ def _rollout(parts, batch, plan, cached, program):
   return cost.Rollout(
     cost.traced(program).products,
     evaluations=plan.num_rows * parts.solver.calls,
-    cache_bytes=(cache.k.size + cache.v.size) * cache.k.dtype.itemsize,
+    cache_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in (*cache.k, *cache.v)),
   )
 
 

@@ -221,7 +221,7 @@ class Model:
 
   def _compiled(self, now, window, pending, stop):
     """One program for windows of equal shape."""
-    key = (now.x.shape, now.cache.k.shape, window.t.shape, pending, stop)
+    key = (now.x.shape, now.cache.slots.block.shape, window.t.shape, pending, stop)
     if key not in self._programs:
       advance = lambda params, now, window: sampler.next_block(
         self._denoise(params, len(now.x)), now, window, pending, coords=self.parts.spec.coords,

@@ -17,13 +17,23 @@ from adiff import state as state_lib
 from adiff.process import base as process_base
 
 
-def network(model, params, *, history_cond=False, key=None):
+def network(model, params, *, history_cond=False, key=None, loops=False):
   """The function that floor 2 sees, its condition still open:
-  (x, t, s, slots, cond, cache, commit) -> (out, cache). A key turns dropout on."""
+  (x, t, s, slots, cond, cache, commit) -> (out, cache). A key turns dropout on.
+
+  loops: it is called in loops. A layer's parameters are then cut out of their stack once, before
+  them: a compiler would copy them in every call, a tenth of a rollout on a CPU.
+  """
+  if loops and model.remat == 'none' and model.depth > 1:
+    layers = params['layers']
+    each = [jax.tree.map(lambda leaf, i=i: leaf[i], layers) for i in range(model.depth - 1)]
+    whole = lambda: {**params, 'layers': jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)}
+  else:
+    whole = lambda: params
 
   def apply(x, t, s, slots, cond, cache=None, commit=0):
     per_slot = blocks_lib.spread(cond, slots, history_cond)
-    return model.apply({'params': params}, x, t, s, slots, per_slot, cache, commit, key)
+    return model.apply({'params': whole()}, x, t, s, slots, per_slot, cache, commit, key)
 
   return apply
 
@@ -64,9 +74,9 @@ class Plain:
   next_token: float = 0.0
   self_condition: bool = False
 
-  def network(self, params, *, key=None):
+  def network(self, params, **how):
     """`network` of this model, as its blocks and their history want it."""
-    apply = network(self.model, params, history_cond=self.history_cond, key=key)
+    apply = network(self.model, params, history_cond=self.history_cond, **how)
     return shifted.shift(apply, self.blocks[0]) if self.blocks[0].stream == 'shifted' else apply
 
   @_traced_once

@@ -84,8 +84,8 @@ def test_keys_of_earlier_blocks_stay_bit_for_bit_and_later_ones_are_written_agai
   np.testing.assert_array_equal(opened.cache.slots.readable, [True, True, False, False])
   for name in ('k', 'v'):
     before, again = (np.asarray(getattr(one.cache, name)) for one in (state, after))
-    np.testing.assert_array_equal(again[:, :, :2], before[:, :, :2])
-    assert np.any(again[:, :, 2:] != before[:, :, 2:])
+    np.testing.assert_array_equal(again[:, :, :, :2], before[:, :, :, :2])
+    assert np.any(again[:, :, :, 2:] != before[:, :, :, 2:])
   jax.tree.map(np.testing.assert_array_equal, after.cache.slots, state.cache.slots)
 
 

@@ -22,14 +22,15 @@ from adiff.nn import attention, embed, layout, rotary
 class Cache(NamedTuple):
   """Keys and values of finished blocks: an argument and a result.
 
-  Keys are stored before rotation, with the Slots of every row: what a query sees is
-  attend(q, cache.slots), no second rule. Empty rows have a segment of their own. `length` rows have
-  been written; where the model has a reach, a full cache writes over its oldest rows, the sinks
-  excepted.
+  Keys are stored as they are read, rotated and heads first: rotation at every call would take a
+  tenth of a rollout. To move them, rotate by the difference (rotary.py: rotations add). With the
+  Slots of every row: what a query sees is attend(q, cache.slots), no second rule. Empty rows have a
+  segment of their own. `length` rows have been written; where the model has a reach, a full cache
+  writes over its oldest rows, the sinks excepted.
   """
 
-  k: jax.Array  # [layers, B, C, H, D]
-  v: jax.Array
+  k: tuple[jax.Array, ...]  # [B, H, C, D] of every layer
+  v: tuple[jax.Array, ...]
   slots: blocks_lib.Slots  # [C]
   length: jax.Array  # int32 []
 
@@ -82,7 +83,7 @@ class Block(nn.Module):
   told: tuple[int, int] | None = None
 
   @nn.compact
-  def __call__(self, x, layer, modulation, coords, cached_coords, seen):
+  def __call__(self, x, layer, modulation, coords, seen):
     cached, key = layer
     x = checkpoint_name(x, LAYER_INPUT)
     offset = self.param('modulation', nn.initializers.zeros, (6 * self.width,), jnp.float32)
@@ -100,9 +101,8 @@ class Block(nn.Module):
     q, k, v = (layout.heads(qkv[:, :, part]) for part in range(3))
     q, k = norm('norm_q')(q), norm('norm_k')(k)
     turn = lambda k, at: rotary.rotate(k, at, base=self.rotary_base)
-    fresh, pieces = (k, v), [(turn(k, coords), v)]
-    if cached is not None:
-      pieces.insert(0, (turn(cached[0], cached_coords), cached[1]))
+    fresh = turn(k, coords), v
+    pieces = [fresh] if cached is None else [jax.tree.map(_heads_first, cached), fresh]
     if self.told is not None:
       told = slice(*self.told)
       x, q, coords = x[:, told], q[:, told], coords[..., told, :]
@@ -116,7 +116,7 @@ class Block(nn.Module):
     hidden = round(self.mlp_ratio * self.width * 2 / 3 / 8) * 8
     both = layout.features(dense((2, hidden), 'mlp_in')(h))
     h = dense(self.width, 'mlp_out')(nn.silu(both[:, :, 0]) * both[:, :, 1])
-    return layout.slots(x + signal[5] * self._drop(h, key, 1)), fresh
+    return layout.slots(x + signal[5] * self._drop(h, key, 1)), jax.tree.map(_heads_first, fresh)
 
   def _drop(self, h, key, index):
     if key is None or self.dropout == 0:
@@ -223,29 +223,26 @@ class Denoiser(nn.Module):
     block = nn.remat(Block, prevent_cse=False, policy=REMAT[self.remat]) if again else Block
     lengths = None if run is None else tuple(np.bincount(run).tolist())
     sizes = self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype, lengths
-    cached = None if cache is None else (cache.k, cache.v)
+    cached = [None] * self.depth if cache is None else list(zip(cache.k, cache.v))
     layer_keys = None if key is None else jax.random.split(key, self.depth)
-    early, late = (
-      jax.tree.map(lambda leaf, cut=cut: leaf[cut], (cached, layer_keys))
-      for cut in (slice(-1), -1)
-    )
-    shared = modulation, slots.coords, keys[0].coords
+    keys_of = lambda cut: None if key is None else layer_keys[cut]
+    shared = modulation, slots.coords
     fresh = []
     if self.depth > 1:
       layers = nn.scan(
         block,
         variable_axes={'params': 0},
         split_rngs={'params': True},
-        in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast, nn.broadcast),
+        in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
         length=self.depth - 1,
         unroll=1 if again else self.depth - 1,  # what is recomputed must stay in a loop
       )(*sizes, name='layers')
-      h, first_keys = layers(h, early, *shared, see(slots))
-      fresh.append(first_keys)
+      early = jax.tree.map(lambda *leaves: jnp.stack(leaves), *cached[:-1])
+      h, written = layers(h, (early, keys_of(slice(-1))), *shared, see(slots))
+      fresh = [jax.tree.map(lambda leaf, i=i: leaf[i], written) for i in range(self.depth - 1)]
     last_layer = block(*sizes, (told.start, told.stop), name='last_layer')
-    h, last_keys = last_layer(h, late, *shared, see(queries))
-    fresh.append(jax.tree.map(lambda leaf: leaf[None], last_keys))
-    fresh = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *fresh)
+    h, written = last_layer(h, (cached[-1], keys_of(-1)), *shared, see(queries))
+    fresh.append(written)
 
     shift, scale = jnp.split(_over_slots(last, lengths)[:, told], 2, axis=-1)
     h = Norm(dtype, name='norm_out')(h) * (1 + scale) + shift
@@ -257,41 +254,47 @@ class Denoiser(nn.Module):
 
   def empty_cache(self, batch, rows, axes) -> Cache:
     """A cache of `rows` empty rows for `batch` examples and positions on `axes` axes."""
-    shape = (self.depth, batch, rows, self.heads, self.width // self.heads)
+    shape = batch, self.heads, rows, self.width // self.heads
     zeros = lambda *more: jnp.zeros((rows, *more), jnp.int32)  # each its own: they may be donated
     slots = blocks_lib.Slots(
       block=zeros(), stream=zeros(), readable=jnp.zeros(rows, bool), segment=zeros() - 1,
       coords=zeros(axes), rank=zeros(),
     )
-    dtype = jnp.dtype(self.dtype)
-    return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), slots, jnp.int32(0))
+    layers = lambda: tuple(jnp.zeros(shape, jnp.dtype(self.dtype)) for _ in range(self.depth))
+    return Cache(layers(), layers(), slots, jnp.int32(0))
 
   def grow(self, cache: Cache, rows) -> Cache:
     """The cache with empty rows up to `rows`; one that has been full stays as it is."""
-    more = rows - cache.k.shape[2]
+    more = rows - cache.slots.block.shape[0]
     if more <= 0:
       return cache
-    empty = self.empty_cache(cache.k.shape[1], more, cache.slots.coords.shape[-1])
-    join = lambda a, b, axis: jnp.concatenate([a, b], axis)
-    slots = jax.tree.map(lambda a, b: join(a, b, 0), cache.slots, empty.slots)
-    return Cache(join(cache.k, empty.k, 2), join(cache.v, empty.v, 2), slots, cache.length)
+    empty = self.empty_cache(len(cache.k[0]), more, cache.slots.coords.shape[-1])
+    join = lambda axis: lambda a, b: jnp.concatenate([a, b], axis)
+    k, v = jax.tree.map(join(2), (cache.k, cache.v), (empty.k, empty.v))
+    return Cache(k, v, jax.tree.map(join(0), cache.slots, empty.slots), cache.length)
 
   def _append(self, cache: Cache, fresh, slots, commit) -> Cache:
     """Writes the first `commit` of the fresh keys, values and slots behind the filled rows."""
     if not self.reach:
       put = lambda old, new, axis: jax.lax.dynamic_update_slice_in_dim(old, new, cache.length, axis)
     else:
-      rows = cache.k.shape[2]
+      rows = cache.slots.block.shape[0]
       kept = jnp.sum((cache.slots.segment >= 0) & (cache.slots.block < self.sinks))
       index = cache.length + jnp.arange(commit)
       index = jnp.where(index < rows, index, kept + (index - kept) % (rows - kept))
       put = lambda old, new, axis: old.at[(slice(None),) * axis + (index,)].set(new)
+    write = lambda old, new: put(old, new[:len(old), :, :commit], 2)
     k, v = (
-      put(old, new[:, :old.shape[1], :commit], 2)
-      for old, new in zip((cache.k, cache.v), fresh, strict=True)
+      tuple(map(write, old, new))
+      for old, new in zip((cache.k, cache.v), zip(*fresh, strict=True), strict=True)
     )
     rows = jax.tree.map(lambda old, new: put(old, new[:commit], 0), cache.slots, slots)
     return Cache(k, v, rows, cache.length + commit)
+
+
+def _heads_first(leaf):
+  """[B, S, H, D] -> [B, H, S, D], and back."""
+  return jnp.swapaxes(leaf, 1, 2)
 
 
 def _over_slots(signal, lengths):

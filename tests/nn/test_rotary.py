@@ -34,3 +34,9 @@ def test_positions_may_differ_from_example_to_example():
   coords = jnp.stack([jnp.arange(5)[:, None], jnp.arange(5)[::-1, None]])
   both = rotary.rotate(jnp.concatenate([Q, Q]), coords)
   np.testing.assert_allclose(both[1:], rotary.rotate(Q, coords[1]), atol=1e-6)
+
+
+def test_rotated_keys_move_by_the_difference_of_positions():
+  at, to = jnp.arange(5)[:, None], jnp.arange(7, 12)[:, None]
+  moved = rotary.rotate(rotary.rotate(K, at), to - at)
+  np.testing.assert_allclose(moved, rotary.rotate(K, to), atol=1e-5)
