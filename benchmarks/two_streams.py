@@ -12,6 +12,7 @@ from torch import nn
 
 from adiff import blocks as blocks_lib
 from adiff import mask
+from benchmarks import peers
 
 
 def with_mask(tokens, blocks):
@@ -42,7 +43,7 @@ def by_blocks(tokens, blocks):
   return attend
 
 
-ATTENTION = {'one product with a mask': with_mask, 'one product a block': by_blocks}
+ATTENTION = dict(zip(peers.ATTENTION, (with_mask, by_blocks), strict=True))
 
 
 def _rotate(x, cos, sin):
