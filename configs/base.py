@@ -102,7 +102,7 @@ CHOICES = dict(
       # whole ones, a third more work; offload: as layers, their inputs wait in the host's memory
       remat='none',
       dtype='float32',  # of the computation: float32, bfloat16; parameters and softmax stay float32
-      attention='xla',  # or splash: jax's kernel on TPUs, elsewhere as xla
+      attention='xla',  # or kernel: the fused one of TPUs and GPUs, elsewhere as xla
     ),
   ),
 )

@@ -37,7 +37,7 @@ def get_config(argument='acdit_xl'):
   base.choose(c, 'process', 'gaussian', clip=0.0)
   base.choose(
     c, 'model', 'denoiser', width=width, depth=depth, heads=heads, dtype='bfloat16',
-    attention='splash', remat='layers',
+    attention='kernel', remat='layers',
   )
   base.choose(c, 'solver', 'multistep')
   c.plan.steps = 25

@@ -20,7 +20,7 @@ def get_config(argument='110m'):
     raise ValueError(f'configs/lm.py has no {argument!r}; write one of {", ".join(ARGUMENTS)}')
   c = text.get_config('block16-base').unlock()
   c.name = f'lm {argument}'
-  c.model.attention = 'splash'
+  c.model.attention = 'kernel'
   if argument == '110m-debug':
     base.debug(c, num_tokens=64)
     base.choose(c, 'codec', 'bytes')

@@ -26,7 +26,7 @@ def get_config(argument='1b'):
   base.choose(c, 'process', 'gaussian', schedule='flow', prediction='flow', clip=0.0)
   base.choose(c, 'draw', 'logit_normal')
   base.choose(
-    c, 'model', 'denoiser', width=1792, depth=26, heads=28, dtype='bfloat16', attention='splash',
+    c, 'model', 'denoiser', width=1792, depth=26, heads=28, dtype='bfloat16', attention='kernel',
     remat='layers',
   )
   base.choose(c, 'solver', 'multistep')

@@ -3,8 +3,8 @@
 Under the rule most pairs of a training row do not see each other: three quarters of two streams of
 many blocks. What is known when the program is traced (`Slots` that are host arrays) decides which
 rectangles of the score matrix are computed; what is not (segments of packed documents, rows of a
-cache) is masked inside them. One softmax runs over all rectangles of a query. On a TPU the splash
-kernel does the same where all slots are known.
+cache) is masked inside them. One softmax runs over all rectangles of a query. On a TPU (splash.py)
+and on a GPU (flash.py) a fused kernel does the same over tiles, where all slots are known.
 """
 
 import functools
@@ -31,32 +31,32 @@ class Seen:
 
   tiles: ((first query, last query), ((piece, first key, last key), ...)) of every group of queries;
   ends are exclusive. masks: bool [(B,) Q, K] of every rectangle, None where all of it is seen.
-  splash: a splash.Splash, takes the place of both on a TPU.
+  kernels: {platform: a Splash or Flash, takes the place of both there}.
   """
 
   tiles: tuple = flax.struct.field(pytree_node=False)
   masks: tuple
-  splash: Any = None
+  kernels: dict[str, Any] | None = None
 
 
-def visible(q: blocks_lib.Slots, pieces, reach=None, sinks=0, *, splash=None) -> Seen:
+def visible(
+  q: blocks_lib.Slots, pieces, reach=None, sinks=0, *, head=None, interpret=False
+) -> Seen:
   """What `attention` must know of the slots; computed once a network call, shared by its layers.
 
   pieces: the Slots of every piece of keys: those of the call, and those of a cache before them.
-  splash: arguments of splash.make, where a TPU shall use it for slots that are all known.
+  head: shape [H, D] and dtype of one device's heads, where a platform shall use its kernel for
+  slots that are all known; none has float64. interpret: it runs anywhere, slowly.
   """
   at = lambda slots, first, stop: jax.tree.map(
     lambda leaf: leaf[..., first:stop], slots._replace(coords=None)
   )
   known = all(_host(slots.segment) for slots in (q, *pieces))
   q_fixed, *fixed = (_fixed(slots, known) for slots in (q, *pieces))
-  kernel = None
-  if splash and len(pieces) == 1 and q_fixed is not None and fixed[0] is not None:
+  kernels = None
+  if head and len(pieces) == 1 and q_fixed is not None and fixed[0] is not None:
     segments = None if known else (q.segment, pieces[0].segment)
-    from adiff.nn import splash as splash_kernel  # Pallas takes half a second to import
-    kernel = splash_kernel.make(
-      mask.attend(q_fixed, fixed[0], reach, sinks), segments=segments, **splash
-    )
+    kernels = _kernels(q_fixed, fixed[0], reach, sinks, head, segments, interpret)
   all_rows = ((0, q.block.shape[-1]),)
   tiles, masks = [], []
   for rows in all_rows if q_fixed is None else _rows(q_fixed):
@@ -75,7 +75,20 @@ def visible(q: blocks_lib.Slots, pieces, reach=None, sinks=0, *, splash=None) ->
         allowed.append(see)
     tiles.append((rows, tuple(columns)))
     masks.append(tuple(allowed))
-  return Seen(tuple(tiles), tuple(masks), kernel)
+  return Seen(tuple(tiles), tuple(masks), kernels)
+
+
+def _kernels(q, k, reach, sinks, head, segments, interpret):
+  """Of every platform that has one: a program is traced for all platforms."""
+  if head.dtype.itemsize > 4:
+    return None
+  from adiff.nn import flash, splash  # Pallas takes half a second to import
+  return dict(
+    tpu=splash.make(
+      mask.attend(q, k, reach, sinks), head.shape[0], segments, interpret=interpret
+    ),
+    cuda=flash.make(q, k, head, segments, reach, sinks, interpret=interpret),
+  )
 
 
 def _host(leaf) -> bool:
@@ -133,12 +146,13 @@ def attention(q, pieces, seen: Seen):
   """
   heads_first = lambda leaf: jnp.swapaxes(leaf, 1, 2)
   q, pieces = heads_first(q), jax.tree.map(heads_first, pieces)
-  if seen.splash is None:
+  if seen.kernels is None:
     return heads_first(_rectangles(q, pieces, seen))
-  on_tpu = lambda q, pieces, seen: layout.on_each_device(seen.splash, q, *pieces[0])
-  return heads_first(
-    jax.lax.platform_dependent(q, pieces, seen, tpu=on_tpu, default=_rectangles)
+  on = lambda platform: lambda q, pieces, seen: layout.on_each_device(
+    seen.kernels[platform], q, *pieces[0]
   )
+  fused = {platform: on(platform) for platform in seen.kernels}
+  return heads_first(jax.lax.platform_dependent(q, pieces, seen, **fused, default=_rectangles))
 
 
 def _rectangles(q, pieces, seen):

@@ -131,7 +131,8 @@ class Denoiser(nn.Module):
   reach: a block reads at most that many blocks before it (None or 0: all), and the first `sinks`.
   remat: what the backward pass recomputes, one of REMAT.
   dtype: of the computation; parameters are float32.
-  attention: xla, or splash: on TPUs the kernel of splash.py, elsewhere as xla.
+  attention: xla, or kernel, the fused one of the platform: on TPUs that of splash.py, on GPUs that
+  of flash.py, elsewhere as xla.
   """
 
   num_inputs: int
@@ -163,8 +164,8 @@ class Denoiser(nn.Module):
       )
     if (self.reach or 0) < 0 or self.sinks < 0:
       raise ValueError(f'model.reach={self.reach} and model.sinks={self.sinks} count blocks')
-    if self.attention not in ('xla', 'splash'):
-      raise ValueError(f'model.attention={self.attention!r} must be xla or splash')
+    if self.attention not in ('xla', 'kernel'):
+      raise ValueError(f'model.attention={self.attention!r} must be xla or kernel')
     if self.remat not in REMAT:
       raise ValueError(f'model.remat={self.remat!r} must be one of {", ".join(REMAT)}')
     if self.dtype not in DTYPES:
@@ -217,8 +218,9 @@ class Denoiser(nn.Module):
     keys = (slots,) if cache is None else (cache.slots, slots)
     told = slice(*_told(slots, commit))
     queries = jax.tree.map(lambda leaf: leaf[..., told], slots._replace(coords=None))
-    splash = dict(heads=layout.local_heads(self.heads)) if self.attention == 'splash' else None
-    see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks, splash=splash)
+    head = jax.ShapeDtypeStruct((layout.local_heads(self.heads), self.width // self.heads), dtype)
+    head = head if self.attention == 'kernel' else None
+    see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks, head=head)
     again = self.remat != 'none'
     block = nn.remat(Block, prevent_cse=False, policy=REMAT[self.remat]) if again else Block
     lengths = None if run is None else tuple(np.bincount(run).tolist())

@@ -19,6 +19,7 @@ GEOMETRIES = {
   'scales': blocks_lib.scales((1, 2, 4, 8, 16)),
   'small': blocks_lib.equal(6, 2),
 }
+HEAD = jax.ShapeDtypeStruct((2, 8), jnp.float32)
 
 
 def slots_of(blocks):
@@ -51,7 +52,7 @@ def check(slots, reach=None, sinks=0, batch=1):
   return seen
 
 
-def by_splash(q, k, v, kernel):
+def by_kernel(q, k, v, kernel):
   heads_first = lambda leaf: jnp.swapaxes(leaf, 1, 2)
   return heads_first(kernel(*map(heads_first, (q, k, v))))
 
@@ -175,27 +176,29 @@ def test_half_precision_stays_half_precision_and_is_near_the_definition():
   pytest.param(name, marks=pytest.mark.soak) for name in ('whole', 'scales', 'one stream'))])
 def test_the_splash_kernel_has_the_values_and_gradients_of_the_definition(name):
   slots = slots_of(GEOMETRIES[name])
-  seen = attention.visible(slots, (slots,), splash=dict(heads=2, interpret=True))
-  same_as_the_definition(slots, seen.splash, jnp.asarray(mask.attend(slots, slots)), f=by_splash)
+  seen = attention.visible(slots, (slots,), head=HEAD, interpret=True)
+  allowed = jnp.asarray(mask.attend(slots, slots))
+  same_as_the_definition(slots, seen.kernels['tpu'], allowed, f=by_kernel)
 
 
 def test_the_splash_kernel_keeps_the_documents_of_packed_rows_apart():
   blocks = blocks_lib.equal(192, 16)
   segment = np.stack([np.repeat([0, 1, -1], [64, 96, 32]), np.zeros(192, int)]).astype(np.int32)
   slots = blocks.slots(np.zeros((192, 1)), segment)
-  seen = attention.visible(slots, (slots,), splash=dict(heads=2, interpret=True))
+  seen = attention.visible(slots, (slots,), head=HEAD, interpret=True)
   allowed = jnp.asarray(mask.attend(slots, slots))
-  same_as_the_definition(slots, seen.splash, allowed, batch=2, f=by_splash)
+  same_as_the_definition(slots, seen.kernels['tpu'], allowed, batch=2, f=by_kernel)
 
 
-def test_where_there_is_no_tpu_the_rectangles_are_computed():
+def test_where_the_platform_has_no_kernel_the_rectangles_are_computed():
   slots = slots_of(blocks_lib.equal(24, 4))
-  seen = attention.visible(slots, (slots,), splash=dict(heads=2))
-  assert seen.splash is not None
+  seen = attention.visible(slots, (slots,), head=HEAD)
+  assert set(seen.kernels) == {'tpu', 'cuda'}
   same_as_the_definition(slots, seen, jnp.asarray(mask.attend(slots, slots)))
 
 
-def test_a_cache_is_no_case_for_the_splash_kernel():
+def test_a_cache_or_double_precision_is_no_case_for_a_kernel():
   slots = slots_of(GEOMETRIES['small'])
-  seen = attention.visible(slots, (slots, slots), splash=dict(heads=2))
-  assert seen.splash is None
+  assert attention.visible(slots, (slots, slots), head=HEAD).kernels is None
+  wide = jax.ShapeDtypeStruct(HEAD.shape, np.float64)
+  assert attention.visible(slots, (slots,), head=wide).kernels is None
