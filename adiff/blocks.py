@@ -154,12 +154,8 @@ class Blocks:
     copy = np.concatenate([np.arange(self.num_tokens), np.arange(self._num_history)])
     past = np.broadcast_to(np.arange(len(copy)) >= self.num_tokens, one.block[..., copy].shape)
     return Slots(
-      block=one.block[..., copy],
-      stream=past.astype(np.int32),
-      readable=past,
-      segment=one.segment[..., copy],
-      coords=one.coords[..., copy, :],
-      rank=one.rank[..., copy],
+      block=one.block[..., copy], stream=past.astype(np.int32), readable=past,
+      segment=one.segment[..., copy], coords=one.coords[..., copy, :], rank=one.rank[..., copy],
     )
 
   def token_slots(self, coords) -> Slots:
@@ -168,11 +164,8 @@ class Blocks:
     chex.assert_shape(coords, (self.num_tokens, None))
     zeros = np.zeros(self.num_tokens, np.int32)
     return Slots(
-      block=self.block_of_token,
-      stream=zeros,
-      readable=np.ones(self.num_tokens, bool),
-      segment=zeros,
-      coords=coords[np.asarray(self.order)],
+      block=self.block_of_token, stream=zeros, readable=np.ones(self.num_tokens, bool),
+      segment=zeros, coords=coords[np.asarray(self.order)],
       rank=np.arange(self.num_tokens, dtype=np.int32) if self.causal else zeros,
     )
 

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from adiff import sharding
-from adiff.nn import layout
+from adiff import loss, sharding
+from adiff.nn import head, layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,22 +48,23 @@ class Rollout(Cost):
   cache_bytes: int
 
 
-def count(function, *arguments) -> Cost:
+def count(function, *arguments, taken=1) -> Cost:
   """Of function(*arguments); arrays or ShapeDtypeStructs.
 
   The body of a scan counts once a step, that of a loop whose length depends on the data once, of
-  branches the dearest.
+  branches the dearest; taken: in what share of the cases, where another one has no product.
   """
-  return traced(jax.make_jaxpr(function)(*arguments))
+  return traced(jax.make_jaxpr(function)(*arguments), taken)
 
 
-def traced(program: core.ClosedJaxpr) -> Cost:
+def traced(program: core.ClosedJaxpr, taken=1) -> Cost:
   """`count` of what is traced already."""
-  return Cost(tuple(_products(program.jaxpr, 1)))
+  return Cost(tuple(_products(program.jaxpr, 1, taken)))
 
 
 def step(parts, mesh=None) -> Cost:
-  """Of one training step of a build.Parts, forward and backward, recomputation not counted.
+  """Of one training step of a build.Parts, forward and backward, recomputation not counted; the
+  head at the share of its chunks that the levels drawn let expect.
 
   The update moves parameters, gradients, two moments and the average once each, out and in again.
   mesh: that of a training that follows: one trace then serves both (see recipe.py).
@@ -80,8 +81,23 @@ def step(parts, mesh=None) -> Cost:
 
   update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(before.params))
   with jax.set_mesh(mesh) if mesh else contextlib.nullcontext():  # set for one thread only
-    products = count(once, before, batch).products
+    products = count(once, before, batch, taken=_share(recipe, batch)).products
   return Cost((*products, (0, update, 1)))
+
+
+def _share(recipe, batch):
+  """Of the chunks of nn/head.py, those with tokens that carry loss; weights are not known here."""
+  if recipe.process.num_outputs < loss.MANY:
+    return 1
+
+  def carrying(blocks, draw):
+    x0 = jnp.zeros(batch['tokens'].shape, batch['tokens'].dtype)
+    t = blocks.per_token(draw(jax.random.key(0), (len(x0), blocks.num_blocks)))
+    xt = recipe.process.add_noise(jax.random.key(1), x0, t)
+    return np.mean(recipe.process.carries(xt, t))
+
+  found = [carrying(*kind) for kind in zip(recipe.blocks, recipe.draw, strict=True)]
+  return math.ceil(np.mean(found) * head.CHUNKS) / head.CHUNKS
 
 
 def state(parts):
@@ -156,7 +172,7 @@ def kept(parts) -> int:
   return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
 
 
-def _products(jaxpr, times):
+def _products(jaxpr, times, taken):
   for equation in jaxpr.eqns:
     name, params = equation.primitive.name, equation.params
     if name == 'dot_general':
@@ -166,11 +182,13 @@ def _products(jaxpr, times):
       flops = 2 * out.size * math.prod(left.shape[axis] for axis in contracted)
       yield flops, sum(one.size * one.dtype.itemsize for one in (left, right, out)), times
     elif name == 'cond':
-      branches = [list(_products(branch.jaxpr, times)) for branch in params['branches']]
-      yield from max(branches, key=lambda found: Cost(tuple(found)).flops)
+      branches = [tuple(_products(one.jaxpr, times, taken)) for one in params['branches']]
+      share = 1 if all(branches) else taken
+      dearest = max(branches, key=lambda found: Cost(found).flops)
+      yield from ((flops, size, often * share) for flops, size, often in dearest)
     else:
       for inner in (one for value in params.values() for one in _programs(value)):
-        yield from _products(inner, times * params.get('length', 1))
+        yield from _products(inner, times * params.get('length', 1), taken)
 
 
 def _programs(value):

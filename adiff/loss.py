@@ -7,6 +7,9 @@ import jax.numpy as jnp
 from adiff.process import base as process_base
 
 NUM_LEVELS = 10  # bins of the per-level curve
+# Outputs a token from which the network makes the loss itself: that is then the faster way, were
+# all tokens to carry it (a fifth at 1024 outputs, a half at 2048; a loss of a tenth at 256).
+MANY = 1024
 
 
 def loss(
@@ -16,11 +19,11 @@ def loss(
   """(scalar, {name: scalar, [K] or [NUM_LEVELS]}): the process's objective, averaged over tokens.
 
   denoise(x [B, S, ..], t, s, slots) -> (out, cache) is all that is known of the network, which is
-  told one level a block and stream; x0 [B, N] or [B, N, D] in block order; coords [N, A] in raster
-  order; weight [B, N] or None: 0 for tokens that carry no loss (padding, a prompt). Normalised by
-  the weights, not by the noised tokens.
-  Curves are nan where a bin is empty. documents: {'segment', 'position'} of packed rows, see
-  Blocks.slots.
+  told one level a block and stream. Where outputs are MANY it is told the target as well, and makes
+  the loss of those that carry one, see nn/head.py. x0 [B, N] or [B, N, D] in block order; coords
+  [N, A] in raster order; weight [B, N] or None: 0 for tokens that carry no loss (padding, a
+  prompt). Normalised by the weights, not by the noised tokens. Curves are nan where a bin is empty.
+  documents: {'segment', 'position'} of packed rows, see Blocks.slots.
   complementary: the second half of the batch repeats the first, and its noise hides exactly what is
   shown there (LLaDA2.0, arXiv:2512.15745). next_token: weight of the autoregressive loss that the
   outputs of a token-causal history copy carry.
@@ -34,16 +37,20 @@ def loss(
     levels = jnp.concatenate([levels, 1 - levels])
     xt = jnp.concatenate([xt, process.complement(xt, x0[:drawn])])
   t = blocks.per_token(levels)
-  xh = (
-    None
-    if blocks.history is None
-    else process.add_noise(key_history, x0, jnp.full_like(t, blocks.history))
-  )
+  xh = None
+  if blocks.history is not None:
+    xh = process.add_noise(key_history, x0, jnp.full_like(t, blocks.history))
   x, t_runs = blocks.pack(xt, xh, levels)
-  out, _ = denoise(x, t_runs, t_runs, blocks.slots(coords, **(documents or {})))
-  per_token = process.loss(blocks.unpack(out), x0, xt, t)
-  weight = jnp.ones_like(per_token) if weight is None else weight.astype(per_token.dtype)
-  total = jnp.sum(per_token * weight) / jnp.maximum(jnp.sum(weight), 1)
+  told = x, t_runs, t_runs, blocks.slots(coords, **(documents or {}))
+  weight = jnp.ones_like(t) if weight is None else weight.astype(t.dtype)
+  count = jnp.maximum(jnp.sum(weight), 1)
+  if process.num_outputs < MANY or next_token:
+    out, _ = denoise(*told)
+    per_token = process.loss(blocks.unpack(out), x0, xt, t)
+    total = jnp.sum(per_token * weight) / count
+  else:
+    share = jnp.where(process.carries(xt, t), weight / count, 0)
+    (total, per_token), _ = denoise(*told, target=(process.loss, share, x0, xt, t))
   value, count = blocks.per_block(per_token * weight), blocks.per_block(weight)
   scalars = {}
   if next_token:

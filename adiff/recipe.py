@@ -19,7 +19,7 @@ from adiff.process import base as process_base
 
 def network(model, params, *, history_cond=False, key=None, loops=False):
   """The function that floor 2 sees, its condition still open:
-  (x, t, s, slots, cond, cache, commit) -> (out, cache). A key turns dropout on.
+  (x, t, s, slots, cond, cache, commit, target) -> (out, cache). A key turns dropout on.
 
   loops: it is called in loops. A layer's parameters are then cut out of their stack once, before
   them: a compiler would copy them in every call, a tenth of a rollout on a CPU.
@@ -31,16 +31,16 @@ def network(model, params, *, history_cond=False, key=None, loops=False):
   else:
     whole = lambda: params
 
-  def apply(x, t, s, slots, cond, cache=None, commit=0):
+  def apply(x, t, s, slots, cond, cache=None, commit=0, target=None):
     per_slot = blocks_lib.spread(cond, slots, history_cond)
-    return model.apply({'params': whole()}, x, t, s, slots, per_slot, cache, commit, key)
+    return model.apply({'params': whole()}, x, t, s, slots, per_slot, cache, commit, key, target)
 
   return apply
 
 
 def conditioned(apply, cond):
-  """`network` with its condition: (x, t, s, slots, cache, commit) -> (out, cache)."""
-  return lambda x, t, s, slots, cache=None, commit=0: apply(x, t, s, slots, cond, cache, commit)
+  """`network` with its condition: (x, t, s, slots, cache, commit, target) -> (out, cache)."""
+  return lambda x, t, s, slots, *more, **asked: apply(x, t, s, slots, cond, *more, **asked)
 
 
 # Whoever asks for shapes, costs or a program of one recipe shares one trace: a second of a start.
@@ -165,14 +165,14 @@ def hinted(denoise, estimate, process, key):
   """`denoise` that is shown x0_hat of `estimate` in half of the examples, where a token is noisy;
   no gradient flows through it (Chen et al. 2023, arXiv:2208.04202, algorithm 1)."""
 
-  def twice(x, t, s, slots):
+  def twice(x, t, s, slots, **asked):
     out, _ = estimate(x, t, s, slots)
     told, level = out.shape[1], blocks_lib.per_slot(t, slots)
     hint = jax.lax.stop_gradient(process.x0_hat(out, x[:, :told], level[:, :told]))
     hint = jnp.pad(hint, ((0, 0), (0, x.shape[1] - told), (0, 0)))
     half = jax.random.bernoulli(key, 0.5, (len(level), 1))
     seen = half & (jnp.broadcast_to(slots.stream, level.shape) == 0) & (level > 0)
-    return denoise(blocks_lib.Hinted(x, jnp.where(seen[..., None], hint, 0)), t, s, slots)
+    return denoise(blocks_lib.Hinted(x, jnp.where(seen[..., None], hint, 0)), t, s, slots, **asked)
 
   return twice
 

@@ -18,7 +18,7 @@ def shift(network, blocks: blocks_lib.Blocks):
   cached one may call, made of one that sees the shifted stream."""
   num_tokens = blocks.num_tokens
 
-  def apply(x, t, s, slots, cond, cache=None, commit=0):
+  def apply(x, t, s, slots, cond, cache=None, commit=0, **asked):
     if commit:  # the cached walk: finished tokens, and the one behind them
       x, t, s = (leaf[:, :-1] for leaf in (x, t, s))
       slots, start = jax.tree.map(lambda leaf: leaf[1:], slots), np.zeros(x.shape[1], bool)
@@ -33,7 +33,7 @@ def shift(network, blocks: blocks_lib.Blocks):
     slots = slots._replace(stream=np.zeros(x.shape[1], np.int32), readable=~start)
     if slots.segment.ndim == 2:
       slots = slots._replace(stream=slots.stream[None])
-    return network(x, t, s, slots, cond, cache, commit)
+    return network(x, t, s, slots, cond, cache, commit, **asked)
 
   return apply
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adiff import blocks as blocks_lib
-from adiff import build, cost, generate, recipe, sharding, train
+from adiff import build, cost, generate, loss, recipe, sharding, train
 from adiff.nn import denoiser
 from configs import toy
 
@@ -23,6 +23,25 @@ def test_a_scan_costs_its_body_a_step_and_branches_the_dearest():
     return jax.lax.cond(jnp.sum(carry) > 0, lambda c: c @ b @ b.T, lambda c: c + 0, carry)
 
   assert cost.count(jax.jit(run), A, B).flops == 5 * 2 * (2 * 3 * 5 * 7)
+
+
+def test_a_branch_beside_one_without_products_costs_the_share_of_the_cases():
+  run = lambda a, b: jax.lax.cond(a[0, 0] > 0, lambda: a @ b, lambda: jnp.zeros((3, 7)))
+  assert cost.count(run, A, B, taken=0.25).flops == 2 * 3 * 5 * 7 / 4
+  both = lambda a, b: jax.lax.cond(a[0, 0] > 0, lambda: a @ b, lambda: -a @ b)
+  assert cost.count(both, A, B, taken=0.25).flops == 2 * 3 * 5 * 7
+
+
+def test_a_step_costs_the_head_where_tokens_carry_loss(monkeypatch):
+  config = toy.get_config('block-masked')
+  config.draw.low, config.draw.high = 0.2, 0.5
+  parts = build.build(config)
+  plain = cost.step(parts).flops
+  monkeypatch.setattr(loss, 'MANY', 1)
+  jax.clear_caches()  # a traced step would be met again
+  tokens = config.train.batch_size * config.data.num_tokens
+  products = 3 * 2 * tokens * config.model.width * parts.process.num_outputs
+  assert plain - cost.step(parts).flops == products * 10 / 16  # 0.35 of the tokens, in 6 chunks
 
 
 def test_a_gradient_costs_the_products_that_it_needs():

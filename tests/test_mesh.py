@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiff import build, sharding
+from adiff import build, loss, sharding
 from configs import toy
 
 pytestmark = pytest.mark.skipif(jax.device_count() != 8, reason='needs 8 devices')
@@ -51,18 +51,19 @@ def gradient(parts):
 
 
 @pytest.mark.parametrize('name', MESHES)
-@pytest.mark.parametrize('row', [
-  'block-masked',
-  *(pytest.param(row, marks=pytest.mark.soak)
+@pytest.mark.parametrize('row, many', [
+  ('block-masked', loss.MANY), ('block-masked', 1),  # the loss is made by the network from 1 on
+  *(pytest.param(row, loss.MANY, marks=pytest.mark.soak)
     for row in ('block-gaussian', 'full-gaussian', 'full-masked')),
 ])
-def test_loss_and_gradients_are_those_of_one_device(row, name):
+def test_loss_and_gradients_are_those_of_one_device(row, many, name, monkeypatch):
   parts, params, batch, (value, grads) = case(row)
   mesh = sharding.make_mesh(**MESHES[name])
   sharding.check_fits(mesh, heads=4, batch_size=ROWS, parts=1, num_slots=parts.blocks.num_slots)
   shardings = sharding.state_shardings(mesh, params, min_size=1)
   split = {axis for leaf in jax.tree.leaves(shardings) for axis in leaf.spec if axis}
   assert split == {axis for axis in ('fsdp', 'tensor') if mesh.shape[axis] > 1}
+  monkeypatch.setattr(loss, 'MANY', many)
   with jax.set_mesh(mesh):
     run = jax.jit(gradient(parts), out_shardings=(sharding.replicated(mesh), shardings))
     ours = run(jax.device_put(params, shardings), sharding.put_batch(mesh, batch, ROWS))

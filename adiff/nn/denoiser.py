@@ -16,7 +16,7 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from adiff import blocks as blocks_lib
-from adiff.nn import attention, embed, layout, rotary
+from adiff.nn import attention, embed, head, layout, rotary
 
 
 class Cache(NamedTuple):
@@ -182,6 +182,7 @@ class Denoiser(nn.Module):
     cache: Cache | None = None,
     commit=0,
     key=None,
+    target=None,
   ):
     """x [B, S] or [B, S, D], t and s [B, S], slots [S] -> (out [B, T, O] float32 or wider, cache).
 
@@ -193,6 +194,8 @@ class Denoiser(nn.Module):
     cond: {'label': [B, S]}, -1 for none.
     commit: the first `commit` slots are finished; their keys are appended to the cache.
     key: turns dropout on.
+    target: what is asked of the outputs of the first slots, see head.ask; its answer is then the
+    result in place of `out`.
     """
     del s
     dtype = jnp.dtype(self.dtype)
@@ -218,9 +221,10 @@ class Denoiser(nn.Module):
     keys = (slots,) if cache is None else (cache.slots, slots)
     told = slice(*_told(slots, commit))
     queries = jax.tree.map(lambda leaf: leaf[..., told], slots._replace(coords=None))
-    head = jax.ShapeDtypeStruct((layout.local_heads(self.heads), self.width // self.heads), dtype)
-    head = head if self.attention == 'kernel' else None
-    see = lambda slots: attention.visible(slots, keys, self.reach, self.sinks, head=head)
+    own = jax.ShapeDtypeStruct((layout.local_heads(self.heads), self.width // self.heads), dtype)
+    see = lambda slots: attention.visible(
+      slots, keys, self.reach, self.sinks, head=own if self.attention == 'kernel' else None
+    )
     again = self.remat != 'none'
     block = nn.remat(Block, prevent_cse=False, policy=REMAT[self.remat]) if again else Block
     lengths = None if run is None else tuple(np.bincount(run).tolist())
@@ -249,7 +253,13 @@ class Denoiser(nn.Module):
     shift, scale = jnp.split(_over_slots(last, lengths)[:, told], 2, axis=-1)
     h = Norm(dtype, name='norm_out')(h) * (1 + scale) + shift
     wide = jnp.promote_types(dtype, jnp.float32)
-    out = nn.Dense(self.num_outputs, dtype=wide, kernel_init=zeros, name='out')(h.astype(wide))
+    linear = nn.Dense(self.num_outputs, dtype=wide, kernel_init=zeros, name='out')
+    if target is None:
+      out = linear(h.astype(wide))
+    else:
+      linear, params = linear.unbind()
+      read = lambda params, h: linear.apply(params, h.astype(wide))
+      out = head.ask(read, params, h[:, :target[1].shape[1]], target)
     if cache is not None and commit:
       cache = self._append(cache, fresh, slots, commit)
     return out, cache

@@ -47,6 +47,20 @@ def local_heads(count) -> int:
   return count // (mesh.shape['tensor'] * mesh.shape['sequence']) if mesh else count
 
 
+def on_own_tokens(function, whole, leaves):
+  """function(whole, leaves) of leaves [B, S, ..]: every device calls it with its rows and slots.
+  Results lead with rows and slots too."""
+  mesh = _mesh()
+  if not mesh:
+    return function(whole, leaves)
+  split = _spec(mesh, leaves[0].shape[:2], ROWS, 'sequence')
+  call = jax.shard_map(
+    function, in_specs=(PartitionSpec(), split), out_specs=split, check_vma=False,
+    axis_names={*ROWS, 'sequence'},
+  )
+  return call(whole, leaves)
+
+
 def on_each_device(kernel, q, k, v):
   """kernel(q, k, v) of [B, H, S, D], a custom call that the compiler cannot split: every device
   calls it with its rows and heads."""
@@ -79,10 +93,14 @@ def _constrain(leaf, *axes):
   mesh = _mesh()
   if not mesh:
     return leaf
+  return jax.lax.with_sharding_constraint(leaf, _spec(mesh, leaf.shape, ROWS, *axes))
+
+
+def _spec(mesh, shape, *axes) -> PartitionSpec:
   # What does not divide stays whole (one example, the short windows of sampling): the compiler's
   # gradients are wrong where it pads (jax 0.10, a sum over an uneven dimension). Training asks
   # sharding.check_fits before.
-  wanted = [(axis,) if isinstance(axis, str) else axis or () for axis in (ROWS, *axes)]
-  sizes = zip(leaf.shape, wanted, strict=True)
+  wanted = [(axis,) if isinstance(axis, str) else axis or () for axis in axes]
+  sizes = zip(shape, wanted, strict=True)
   spec = [names if size % _parts(mesh, names) == 0 else None for size, names in sizes]
-  return jax.lax.with_sharding_constraint(leaf, PartitionSpec(*spec))
+  return PartitionSpec(*spec)

@@ -39,6 +39,10 @@ class Process(abc.ABC):
   def loss(self, out, x0, xt, t):
     """The training objective [B, N], not reduced; 0 where t == 0."""
 
+  def carries(self, xt, t):
+    """bool [B, N]: where `loss` may be more than 0."""
+    return t > 0
+
   @abc.abstractmethod
   def step(self, key, out, xt, t, s):
     """xs: one first-order reverse step t -> s <= t; xt itself where s == t."""

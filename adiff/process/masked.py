@@ -64,6 +64,9 @@ class Masked(base.Process):
     nats = base.cross_entropy(out, x0) / jnp.maximum(t, FLOOR)
     return jnp.where(xt == self.mask_id, nats, 0)
 
+  def carries(self, xt, t):
+    return xt == self.mask_id
+
   def step(self, key, out, xt, t, s):
     key_when, key_what = base.split(key)
     reveal = base.draw(jax.random.uniform, key_when, xt.shape) * t < t - s
