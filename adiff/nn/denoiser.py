@@ -98,7 +98,7 @@ class Block(nn.Module):
 
     h = norm('norm_attention')(x) * (1 + signal[0]) + signal[1]
     qkv = dense((3, self.heads, self.width // self.heads), 'qkv')(h)
-    q, k, v = (layout.heads(qkv[:, :, part]) for part in range(3))
+    q, k, v = (layout.heads(one[:, :, 0]) for one in jax.lax.split(qkv, (1, 1, 1), axis=2))
     q, k = norm('norm_q')(q), norm('norm_k')(k)
     turn = lambda k, at: rotary.rotate(k, at, base=self.rotary_base)
     fresh = turn(k, coords), v
@@ -115,7 +115,8 @@ class Block(nn.Module):
     # two input matrices: parameters as of a plain MLP
     hidden = round(self.mlp_ratio * self.width * 2 / 3 / 8) * 8
     both = layout.features(dense((2, hidden), 'mlp_in')(h))
-    h = dense(self.width, 'mlp_out')(nn.silu(both[:, :, 0]) * both[:, :, 1])
+    gate, up = (one[:, :, 0] for one in jax.lax.split(both, (1, 1), axis=2))
+    h = dense(self.width, 'mlp_out')(nn.silu(gate) * up)
     return layout.slots(x + signal[5] * self._drop(h, key, 1)), jax.tree.map(_heads_first, fresh)
 
   def _drop(self, h, key, index):
