@@ -1,4 +1,4 @@
-r"""How fast the parts are, side by side in one process.
+r"""How fast the parts are, side by side in one run.
 
   python -m benchmarks.run --suite=attention     ours, dense and query-chunked attention
   python -m benchmarks.run --suite=train         two streams against one, as steps and as FLOPs
@@ -8,8 +8,9 @@ r"""How fast the parts are, side by side in one process.
 
 Candidates take turns, round by round; compiled before and once run; medians and the spread between
 quartiles are shown; ratios are medians over rounds. The machine's rate of matrix products and its
-bandwidth are the best of several looks in the same run. Prints a table; writes FOLDER/SUITE.json,
-.md and .png.
+bandwidth are the best of several looks in the same run. `source launch/environment.sh` before, as
+training does: memory is then kept between calls, of all candidates. Prints a table; writes
+FOLDER/SUITE.json, .md and .png.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import importlib
 import json
 import os
 import pathlib
+import shlex
 import sys
 
 import jax
@@ -81,10 +83,11 @@ def main() -> int:
     'hardware': evaluate.hardware(), 'commit': evaluate.commit(), 'jax': jax.__version__,
     'load before': load, 'matmul GFLOP/s': limits.rate / 1e9,
     'bandwidth GB/s': limits.bandwidth / 1e9, 'rounds': options.rounds,
+    'GLIBC_TUNABLES': os.environ.get('GLIBC_TUNABLES', ''),
   }
   lines = [
     f'# {options.suite.capitalize()}', '', suite.__doc__.strip(), '',
-    f'`python -m benchmarks.run --suite={options.suite}`. '
+    f'`python -m benchmarks.run {shlex.join(sys.argv[1:])}`. '
     'Candidates take turns, round by round; compiled before and once run; medians, and the spread '
     'between quartiles; ratios are medians over rounds.', '',
     '; '.join(f'{k} {v:.3g}' if isinstance(v, float) else f'{k} {v}' for k, v in facts.items()),
