@@ -272,8 +272,9 @@ def main():
     if not _is_ours(error):
       raise
     print(f'adiff: {_sentence(error)}', file=sys.stderr, flush=True)
-    if isinstance(error, TimeoutError):
-      os._exit(2)  # a thread still waits for the storage
+    if isinstance(error, OSError):  # threads may wait for the storage, or print after the sentence
+      sys.stdout.flush()
+      os._exit(2)
     sys.exit(2)
   except RuntimeError as error:
     from adiff import processes
