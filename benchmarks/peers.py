@@ -12,7 +12,8 @@ FLOPs are those of the matrix products that a program computes, masked scores in
 run. `ours over peer` compares calls a second, at equal FLOPs FLOP/s; both are above one where ours
 is faster. Samplers draw few samples at once and take a third of the rounds, at least two.
 
-`equal task` is two_streams.py, our layers in plain PyTorch. flex_attention has no backward pass on
+`equal task` is two_streams.py, our layers in plain PyTorch: no package leaves out the mask on a CPU
+as its `one product a block` does. flex_attention has no backward pass on
 a CPU: AnyFlow-FAR, which asks for it, is given the dense product with the same mask.
 """
 
