@@ -1,7 +1,7 @@
-"""Our training step and our samplers beside PyTorch packages, on the cores of this process.
+"""Our training step and our samplers beside PyTorch packages, on the same cores.
 
 Packages run in a process of their own (torch_peers.py), which sleeps while we run, and the other
-way round: with both in one process our steps took half as long again, theirs did not.
+way round: neither has the other's threads or memory.
 
 All networks are transformers of one depth and width on as many tokens and examples, in float32,
 trained by AdamW (ours also clips the gradient and averages the parameters). Of a peer's two forms,
