@@ -199,7 +199,7 @@ class Model:
 
   def _denoise(self, params, num):
     parts = self.parts
-    apply = parts.recipe.network(params)
+    apply = parts.recipe.network(params, loops=True)
     labels = {'label': jnp.full(num, -1, jnp.int32)}
     return truncation.truncate(recipe.conditioned(apply, labels), **dict(parts.config.truncation))
 
