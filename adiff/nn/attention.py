@@ -8,7 +8,8 @@ and on a GPU (flash.py) a fused kernel does the same over tiles, where all slots
 """
 
 import functools
-from typing import Any
+import itertools
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -19,18 +20,26 @@ from adiff import blocks as blocks_lib
 from adiff import mask
 from adiff.nn import layout
 
-# Queries of at most this many groups a stream share their keys: more save scores, fewer save calls.
+# Groups of blocks whose queries, of both streams, share keys: more save scores, fewer save calls.
 GROUPS = 8
 # Fewer rows or columns than this are not worth a rectangle of their own.
 SMALL = 64
+
+
+class Rectangle(NamedTuple):
+  """Queries `rows` of a tile against keys `keys` of a piece: (first, stop) of both."""
+
+  rows: tuple[int, int]
+  piece: int
+  keys: tuple[int, int]
 
 
 @flax.struct.dataclass
 class Seen:
   """Which rectangles are computed, and what is masked in each.
 
-  tiles: ((first query, last query), ((piece, first key, last key), ...)) of every group of queries;
-  ends are exclusive. masks: bool [(B,) Q, K] of every rectangle, None where all of it is seen.
+  tiles: (spans of queries (first, stop), Rectangles) of every group of queries that share keys.
+  masks: bool [(B,) Q, K] of every rectangle, None where all of it is seen.
   kernels: {platform: a Splash or Flash, takes the place of both there}.
   """
 
@@ -48,8 +57,8 @@ def visible(
   head: shape [H, D] and dtype of one device's heads, where a platform shall use its kernel for
   slots that are all known; none has float64. interpret: it runs anywhere, slowly.
   """
-  at = lambda slots, first, stop: jax.tree.map(
-    lambda leaf: leaf[..., first:stop], slots._replace(coords=None)
+  at = lambda slots, index: jax.tree.map(
+    lambda leaf: leaf[..., index], slots._replace(coords=None)
   )
   known = all(_host(slots.segment) for slots in (q, *pieces))
   q_fixed, *fixed = (_fixed(slots, known) for slots in (q, *pieces))
@@ -57,23 +66,23 @@ def visible(
   if head and len(pieces) == 1 and q_fixed is not None and fixed[0] is not None:
     segments = None if known else (q.segment, pieces[0].segment)
     kernels = _kernels(q_fixed, fixed[0], reach, sinks, head, segments, interpret)
-  all_rows = ((0, q.block.shape[-1]),)
+  whole = (((0, q.block.shape[-1]),),)
   tiles, masks = [], []
-  for rows in all_rows if q_fixed is None else _rows(q_fixed):
-    columns, allowed = [], []
-    for index, (k, k_fixed) in enumerate(zip(pieces, fixed, strict=True)):
+  for spans in whole if q_fixed is None else _queries(q_fixed):
+    rows = np.concatenate([np.arange(*span) for span in spans])
+    rectangles, allowed = [], []
+    for piece, (k, k_fixed) in enumerate(zip(pieces, fixed, strict=True)):
       if q_fixed is None or k_fixed is None:
         size = k.block.shape[-1]  # 0: a cache without rows
-        spans, full = ((0, size),) if size else (), lambda first, stop: False
+        found = [((0, len(rows)), (0, size), False)] if size else []
       else:
-        possible = mask.attend(at(q_fixed, *rows), k_fixed, reach, sinks)
-        spans = _columns(possible)
-        full = lambda first, stop, seen=possible: known and seen[:, first:stop].all()
-      for span in spans:
-        columns.append((index, *span))
-        see = None if full(*span) else mask.attend(at(q, *rows), at(k, *span), reach, sinks)
-        allowed.append(see)
-    tiles.append((rows, tuple(columns)))
+        possible = mask.attend(at(q_fixed, rows), k_fixed, reach, sinks)
+        found = _cover(possible, [stop - first for first, stop in spans])
+      for some, keys, full in found:
+        rectangles.append(Rectangle(some, piece, keys))
+        pair = at(q, rows[slice(*some)]), at(k, slice(*keys))
+        allowed.append(None if full and known else mask.attend(*pair, reach, sinks))
+    tiles.append((spans, tuple(rectangles)))
     masks.append(tuple(allowed))
   return Seen(tuple(tiles), tuple(masks), kernels)
 
@@ -106,35 +115,50 @@ def _fixed(slots, known) -> blocks_lib.Slots | None:
   return blocks_lib.Slots(block, stream, readable, segment, None, rank)
 
 
-def _rows(slots):
-  """Spans of queries: whole blocks of one stream, about GROUPS spans a stream."""
-  size = len(slots.block)
-  turn = np.flatnonzero(np.diff(slots.stream)) + 1
-  cuts = np.flatnonzero(np.diff(slots.block) | np.diff(slots.stream)) + 1
-  spans, first = [], 0
-  for stop in (*turn, size):
-    least = max(SMALL, -(-(stop - first) // GROUPS))
-    for cut in (*cuts[(cuts > first) & (cuts < stop)], stop):
-      if cut == stop or cut - first >= least:
-        spans.append((int(first), int(cut)))
-        first = cut
-  return spans
+def _queries(slots):
+  """Spans of queries of every tile: the same whole blocks of each stream, about GROUPS tiles."""
+  turns = np.flatnonzero(np.diff(slots.stream)) + 1
+  ends = [0, *turns.tolist(), len(slots.block)]
+  least = max(SMALL, -(-max(np.diff(ends)) // GROUPS))
+  cuts = np.flatnonzero(np.diff(slots.block)) + 1
+  tiles = {}
+  for begin, end in itertools.pairwise(ends):
+    first = begin
+    for stop in (*cuts[(cuts > begin) & (cuts < end)].tolist(), end):
+      if stop == end or stop - first >= least:
+        tiles.setdefault(first - begin, []).append((first, stop))
+        first = stop
+  return [tuple(spans) for spans in tiles.values()]
 
 
-def _columns(possible):
-  """Spans of keys that a query of `possible` [Q, K] may see; those that all of them see apart."""
-  seen, by_all = np.flatnonzero(possible.any(0)), possible.all(0)
-  spans = []
-  if not len(seen):
-    return ()
-  for run in np.split(seen, np.flatnonzero(np.diff(seen) > SMALL) + 1):
-    first, stop = int(run[0]), int(run[-1]) + 1
-    until = first + int(np.argmin(np.append(by_all[first:stop], False)))
-    if SMALL <= until - first < stop - first:
-      spans += [(first, until), (until, stop)]
+def _cover(possible, sizes):
+  """[((first, stop) rows, (first, stop) columns, is all of it seen?)]: rectangles that hold all
+  that is seen in `possible` [Q, K]; its rows are spans of `sizes`.
+
+  A column that one span alone sees is computed for that span.
+  """
+  ends = np.cumsum([0, *sizes]).tolist()
+  spans = [*itertools.pairwise(ends), (0, ends[-1])]
+  by_span = np.stack([possible[slice(*span)].any(0) for span in spans[:-1]])
+  seen = np.flatnonzero(by_span.any(0))
+  which = np.where(by_span.sum(0) > 1, len(sizes), by_span.argmax(0))[seen]
+  turns = (np.flatnonzero((np.diff(seen) > SMALL) | (np.diff(which) != 0)) + 1).tolist()
+  runs = []  # [index of the span of rows, first, stop]
+  for begin, end in itertools.pairwise([0, *turns, len(seen)]) if len(seen) else ():
+    rows, first, stop = int(which[begin]), int(seen[begin]), int(seen[end - 1]) + 1
+    near = runs and first - runs[-1][2] <= SMALL
+    if near and min(stop - first, runs[-1][2] - runs[-1][1]) < SMALL:
+      runs[-1] = [rows if rows == runs[-1][0] else len(sizes), runs[-1][1], stop]
     else:
-      spans.append((first, stop))
-  return tuple(spans)
+      runs.append([rows, first, stop])
+  found = []
+  for index, first, stop in runs:
+    full = possible[slice(*spans[index]), first:stop].all(0)
+    until = first + int(np.argmin(np.append(full, False)))
+    pair = SMALL <= until - first < stop - first  # those that all see apart: they need no mask
+    for begin, end in ((first, until), (until, stop)) if pair else ((first, stop),):
+      found.append((spans[index], (begin, end), bool(full[begin - first:end - first].all())))
+  return found
 
 
 def attention(q, pieces, seen: Seen):
@@ -163,24 +187,22 @@ def _rectangles(q, pieces, seen):
   """
   if len(seen.tiles) > 1:  # heads first in memory, once: XLA would transpose for every rectangle
     q, pieces = jax.lax.optimization_barrier((q, pieces))
-  rows = _cut(q, [span for span, _ in seen.tiles])
-  spans = lambda index: [span for _, tile in seen.tiles for which, *span in tile if which == index]
+  cut = _cut(q, [span for spans, _ in seen.tiles for span in spans])
+  join = lambda parts, first, stop: jnp.concatenate(
+    [part for at, part in parts if first <= at < stop], axis=2
+  )
+  spans_of = lambda piece: [r.keys for _, tile in seen.tiles for r in tile if r.piece == piece]
   parts = [
-    jax.tree.map(lambda leaf, index=index: _cut(leaf, spans(index)), piece)
-    for index, piece in enumerate(pieces)
+    [_cut(leaf, spans_of(index)) for leaf in piece] for index, piece in enumerate(pieces)
   ]
-
-  def join(index, first, stop):
-    return tuple(
-      jnp.concatenate([part for at, part in leaf if first <= at < stop], axis=2)
-      for leaf in parts[index]
-    )
-
-  out = [
-    _softmax(one, [join(*span) for span in columns], masks)
-    for (_, one), (_, columns), masks in zip(rows, seen.tiles, seen.masks, strict=True)
-  ]
-  return jnp.concatenate(out, axis=2)
+  found = {}
+  for (spans, tile), masks in zip(seen.tiles, seen.masks, strict=True):
+    rows = jnp.concatenate([join(cut, *span) for span in spans], axis=2)
+    keys = [tuple(join(leaf, *r.keys) for leaf in parts[r.piece]) for r in tile]
+    out = _softmax(rows, [r.rows for r in tile], keys, masks)
+    sizes = [stop - first for first, stop in spans]
+    found |= dict(zip(spans, jax.lax.split(out, sizes, axis=2), strict=True))
+  return jnp.concatenate([found[span] for span in sorted(found)], axis=2)
 
 
 def _cut(leaf, spans):
@@ -191,8 +213,8 @@ def _cut(leaf, spans):
   return list(zip(ends, parts))
 
 
-def _softmax(q, pieces, masks):
-  """Attention of q [B, H, Q, D] over the keys and values of all pieces together."""
+def _softmax(q, rows, pieces, masks):
+  """Attention of q [B, H, Q, D] over keys and values of all pieces, each for some `rows` of q."""
   wide = jnp.promote_types(q.dtype, jnp.float32)
   batch, _, num_queries, _ = q.shape
   q = q * q.shape[-1] ** -0.5
@@ -203,25 +225,31 @@ def _softmax(q, pieces, masks):
     groups = leaf.reshape(-1, examples, *leaf.shape[1:])
     return jnp.moveaxis(groups, 0, 2).reshape(examples, leaf.shape[1], -1, leaf.shape[-1])
 
-  def gather(leaf):  # and back
-    if len(leaf) == batch:
-      return leaf
-    groups = leaf.reshape(*leaf.shape[:2], -1, num_queries, leaf.shape[-1])
-    return jnp.moveaxis(groups, 2, 0).reshape(batch, leaf.shape[1], num_queries, -1)
+  def gather(leaf, some, fill=0):  # and back, to all rows
+    if len(leaf) != batch:
+      groups = leaf.reshape(*leaf.shape[:2], -1, some[1] - some[0], leaf.shape[-1])
+      leaf = jnp.moveaxis(groups, 2, 0).reshape(batch, leaf.shape[1], -1, leaf.shape[-1])
+    beside = ((0, 0), (0, 0), (some[0], num_queries - some[1]), (0, 0))
+    return jnp.pad(leaf, beside, constant_values=fill)
 
+  lowest = jnp.finfo(wide).min
   scores = []
-  for (k, _), allowed in zip(pieces, masks, strict=True):
-    one = jnp.einsum('bhqd,bhkd->bhqk', deal(q, len(k)), k, preferred_element_type=wide)
+  for some, (k, _), allowed in zip(rows, pieces, masks, strict=True):
+    one = deal(q[:, :, slice(*some)], len(k))
+    one = jnp.einsum('bhqd,bhkd->bhqk', one, k, preferred_element_type=wide)
     if allowed is not None:
-      allowed = jnp.broadcast_to(allowed, (batch, num_queries, k.shape[2]))[:, None]
-      one = jnp.where(deal(allowed, len(k)), one, jnp.finfo(wide).min)
+      allowed = jnp.broadcast_to(allowed, (batch, *allowed.shape[-2:]))[:, None]
+      one = jnp.where(deal(allowed, len(k)), one, lowest)
     scores.append(one)
-  tops = [gather(jnp.max(one, axis=-1, keepdims=True)) for one in scores]
+  tops = [
+    gather(jnp.max(one, axis=-1, keepdims=True), some, lowest)
+    for some, one in zip(rows, scores, strict=True)
+  ]
   top = jax.lax.stop_gradient(functools.reduce(jnp.maximum, tops))
-  weights = [jnp.exp(one - deal(top, len(one))) for one in scores]
-  total = sum(gather(jnp.sum(one, axis=-1, keepdims=True)) for one in weights)
-  out = sum(
-    gather(jnp.einsum('bhqk,bhkd->bhqd', one.astype(v.dtype), v, preferred_element_type=wide))
-    for one, (_, v) in zip(weights, pieces, strict=True)
-  )
+  total, out = 0, 0
+  for some, one, (_, v) in zip(rows, scores, pieces, strict=True):
+    weights = jnp.exp(one - deal(top[:, :, slice(*some)], len(one)))
+    total += gather(jnp.sum(weights, axis=-1, keepdims=True), some)
+    one = jnp.einsum('bhqk,bhkd->bhqd', weights.astype(v.dtype), v, preferred_element_type=wide)
+    out += gather(one, some)
   return (out * (1 / total)).astype(q.dtype)

@@ -70,9 +70,8 @@ def same_as_the_definition(slots, seen, allowed, batch=1, f=kernel):
 
 
 def area(seen):
-  return sum(
-    (rows[1] - rows[0]) * sum(b - a for _, a, b in columns) for rows, columns in seen.tiles
-  )
+  size = lambda span: span[1] - span[0]
+  return sum(size(one.rows) * size(one.keys) for _, tile in seen.tiles for one in tile)
 
 
 @pytest.mark.parametrize('name', GEOMETRIES)
@@ -104,6 +103,15 @@ def test_documents_of_packed_rows_stay_apart(history):
 def test_two_streams_of_many_blocks_cost_a_third_of_all_scores():
   slots = slots_of(blocks_lib.equal(1024, 64))
   assert area(see(slots)) < 0.31 * slots.block.size**2
+
+
+def test_the_copies_of_a_block_share_their_keys():
+  seen = see(slots_of(blocks_lib.equal(1024, 64)))
+  assert len(seen.tiles) == attention.GROUPS
+  for spans, tile in seen.tiles:
+    assert len(spans) == 2  # of both streams
+    keys = [one.keys for one in tile]
+    assert len(set(keys)) == len(keys)  # none is read for one stream and again for the other
 
 
 def test_what_all_queries_of_a_rectangle_see_is_not_masked():
