@@ -170,18 +170,28 @@ class Blocks:
     )
 
 
-def runs(slots: Slots) -> tuple[np.ndarray, np.ndarray]:
-  """(first [R], index [S]): the first slot of every run, and the run of every slot. A run is the
-  slots of a block in a stream; only for slots [S] that are known when the program is traced."""
-  block, stream = np.asarray(slots.block).reshape(-1), np.asarray(slots.stream).reshape(-1)
-  new = np.append(True, np.diff(block).astype(bool) | np.diff(stream).astype(bool))
-  return np.flatnonzero(new), np.cumsum(new) - 1
+def runs(slots: Slots, num=None) -> tuple[np.ndarray, tuple[int, ...]]:
+  """(first slot, length) of every run: the slots of a block in a stream, which share their level.
+
+  Slots [S] that are not known when the program is traced are taken as `num` runs of one length.
+  """
+  size = slots.block.shape[-1]
+  if isinstance(slots.block, np.ndarray) and isinstance(slots.stream, np.ndarray):
+    block, stream = slots.block.reshape(-1), slots.stream.reshape(-1)
+    new = np.append(True, np.diff(block).astype(bool) | np.diff(stream).astype(bool))
+    first = np.flatnonzero(new)
+  else:
+    first = np.arange(0, size, size // num)
+  return first, tuple(np.diff(np.append(first, size)).tolist())
 
 
 def per_slot(t, slots: Slots):
   """Levels t [B, S], or [B, R] one a run, as [B, S]."""
   num_slots = slots.block.shape[-1]
-  return t if t.shape[1] == num_slots else t[:, runs(slots)[1]]
+  if t.shape[1] == num_slots:
+    return t
+  lengths = np.asarray(runs(slots, t.shape[1])[1])
+  return jnp.repeat(t, lengths, axis=1, total_repeat_length=num_slots)
 
 
 def spread(cond, slots: Slots, history_cond=False):

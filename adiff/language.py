@@ -195,7 +195,7 @@ class Model:
 
   @staticmethod
   def _stopped(now, stop):
-    return bool(jnp.all(jnp.any((now.x == stop) & ~now.known, axis=1)))
+    return bool(jnp.all(jnp.any(sampler.free(now.known, now.x == stop), axis=1)))
 
   def _denoise(self, params, num):
     parts = self.parts

@@ -47,9 +47,10 @@ def reopen(state, mask, *, blocks, process, solver, key_fold) -> sampler.State:
   keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, key_fold)
   x, _ = sampler.initial(keys, blocks=blocks, process=process, given=state.x, given_mask=~mask)
   later = (jnp.arange(blocks.num_tokens) >= begin)[None]
+  before = False if state.known is None else state.known
   return state._replace(
     x=x,
-    known=jnp.where(later, ~mask, state.known),
+    known=jnp.where(later, ~mask, before),
     keys=keys,
     carry=solver.init(x),
     cache=_shorten(state.cache, begin),

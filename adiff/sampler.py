@@ -6,8 +6,10 @@ not depend on the batch it sits in, and stochastic steps agree between the two s
 
   denoise(x, t, s, slots, cache=None, commit=0) -> (out, cache)
 
-is all that is known of the network (x [B, S, ..], t and s [B, S], slots [S]). `commit`: the first
-slots are a finished block, whose keys the call appends to the cache; `out` may begin behind them.
+is all that is known of the network (x [B, S, ..], t and s [B, S], slots [S]). Where no token is
+given and all blocks have one size, t and s are [B, R], one level a block (blocks.per_slot spreads
+them). `commit`: the first slots are a finished block, whose keys the call appends to the cache;
+`out` may begin behind them.
 
 stop: a symbol behind whose first occurrence in a row, in block order, nothing is made: tokens there
 become stop symbols too. Given tokens neither count as one nor are overwritten.
@@ -40,12 +42,29 @@ def _pick(mask, yes, no):
   return jnp.where(mask.reshape(mask.shape + (1,) * (no.ndim - 2)), yes, no)
 
 
+def _hold(known, yes, no):
+  """`no`, but for known tokens [B, n]; None: nothing is known."""
+  return no if known is None else _pick(known, yes, no)
+
+
+def free(known, tokens):
+  """bool [.., n] `tokens` that are not known."""
+  return tokens if known is None else tokens & ~known
+
+
+def _told(blocks, known, *levels):
+  """Levels [B, n] of whole blocks as the network is told them: one a block, where that is all."""
+  size = blocks.sizes[0]
+  alike = known is None and set(blocks.sizes) == {size}
+  return tuple(level[:, ::size] for level in levels) if alike else levels
+
+
 def initial(keys, *, blocks, process, given, given_mask):
-  """(x [B, N, ..], known bool [B, N]): noise but for given tokens, and which are given."""
+  """(x [B, N, ..], known bool [B, N] or None): noise but for given tokens, and which are given."""
   keys = _fold(_token_keys(keys, 0, blocks.num_tokens), _PRIOR)
   x = process.prior(keys, keys.shape)
   if given is None:
-    return x, jnp.zeros(keys.shape, bool)
+    return x, None
   return _pick(given_mask, given, x), given_mask
 
 
@@ -77,13 +96,13 @@ def _history(process, blocks, keys, x):
 
 def _stops(x, known, end, stop):
   """bool [B, N]: stop symbols that the walk made among the first `end` tokens."""
-  return (x == stop) & ~known & (jnp.arange(x.shape[1]) < end)[None]
+  return free(known, (x == stop) & (jnp.arange(x.shape[1]) < end)[None])
 
 
 def _fill(x, known, end, stop):
   """x [B, N] with the tokens behind a row's first made stop symbol replaced by it."""
   found = _stops(x, known, end, stop).astype(jnp.int32)
-  return jnp.where((jnp.cumsum(found, axis=1) > found) & ~known, stop, x)
+  return jnp.where(free(known, jnp.cumsum(found, axis=1) > found), stop, x)
 
 
 def sample(
@@ -112,20 +131,21 @@ def sample(
   def row(state, now):
     x, carry = state
     t, s, index, past = now
-    t, s = (jnp.broadcast_to(level[None], known.shape) for level in (t, s))
+    t, s = (jnp.broadcast_to(level[None], keys.shape) for level in (t, s))
     xh, level = _history(process, blocks, keys, x)
     here = slots._replace(stream=past.astype(jnp.int32))
-    own = jnp.where(known, 0, t), jnp.where(known, 0, s)
+    own = _hold(known, 0, t), _hold(known, 0, s)
     show = lambda y: solver.shown(y, carry, *own)
 
     def call(y, t, s):
-      y = _pick(past[None], xh, _pick(known, x, y))
-      t, s = (jnp.where(known, 0, level) for level in (t, s))
-      return denoise(show(y), jnp.where(past[None], level, t), s, here)[0]
+      y = _pick(past[None], xh, _hold(known, x, y))
+      t, s = (_hold(known, 0, level) for level in (t, s))
+      t, s = _told(blocks, known, jnp.where(past[None], level, t), s)
+      return denoise(show(y), t, s, here)[0]
 
     out = call(x, solver.level(process, x, t, s), s)
     y, carry = solver.step(call, out, process, _fold(keys, _STEP + index), x, t, s, carry)
-    x = _pick(known, x, y)
+    x = _hold(known, x, y)
     return (x, carry), x if trace else None
 
   (x, _), rows = jax.lax.scan(
@@ -140,7 +160,7 @@ class State(NamedTuple):
   """A walk in progress; leaves lead with the batch, but for the cache's."""
 
   x: jax.Array  # [B, N, ..] finished tokens, tokens in flight, noise
-  known: jax.Array  # [B, N] bool: given
+  known: jax.Array | None  # [B, N] bool: given; None: nothing is
   keys: jax.Array  # [B], one an example
   carry: object  # the solver's
   cache: object
@@ -173,22 +193,22 @@ def next_block(denoise, state, window, num_pending, *, blocks, process, solver, 
   work = cut(slots, window.start, num_tokens, 0)
   known = cut(state.known, window.start, num_tokens)
   keys = _token_keys(state.keys, window.start, num_tokens)
-  stopped = jnp.zeros(len(known), bool)
+  stopped = jnp.zeros(len(keys), bool)
   if stop is not None:
     stopped = jnp.any(_stops(state.x, state.known, window.start, stop), axis=1)
 
   def unfinished(x, now):
-    moving = (now[1] < now[0])[None] & ~(known | stopped[:, None])
+    moving = free(known, (now[1] < now[0])[None] & ~stopped[:, None])
     return jnp.any(moving & ~solver.finished(process, x), axis=1)
 
   def row(carried, now, cache, pending=0):
     x, carry, calls = carried
     calls += jnp.where(unfinished(x, now), solver.calls, 0)
-    t, s = (jnp.broadcast_to(level[None], known.shape) for level in now[:2])
-    own = jnp.where(known, 0, t), jnp.where(known, 0, s)
+    t, s = (jnp.broadcast_to(level[None], keys.shape) for level in now[:2])
+    own = _hold(known, 0, t), _hold(known, 0, s)
     pin = lambda y, *ts: (
-      solver.shown(_pick(known, x, y), carry, *own),
-      *(jnp.where(known, 0, level) for level in ts),
+      solver.shown(_hold(known, x, y), carry, *own),
+      *_told(blocks, known, *(_hold(known, 0, level) for level in ts)),
     )
     told = pin(x, solver.level(process, x, t, s), s)
     if pending:
@@ -198,7 +218,8 @@ def next_block(denoise, state, window, num_pending, *, blocks, process, solver, 
       keys_past = _token_keys(state.keys, window.pending, pending)
       xh, level = _history(process, blocks, keys_past, past)
       both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), done, work)
-      finished = solver.shown(xh, solver.init(xh), level, level), level, level
+      shown = solver.shown(xh, solver.init(xh), level, level)
+      finished = shown, *_told(blocks, known, level, level)
       told = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), finished, told)
       out, cache = denoise(*told, both, cache, pending)
       out = out[:, -num_tokens:]
@@ -206,7 +227,7 @@ def next_block(denoise, state, window, num_pending, *, blocks, process, solver, 
       out, _ = denoise(*told, work, cache)
     call = lambda y, t, s: denoise(*pin(y, t, s), work, cache)[0]
     y, carry = solver.step(call, out, process, _fold(keys, _STEP + now[2]), x, t, s, carry)
-    return (_pick(known, x, y), carry, calls), cache
+    return (_hold(known, x, y), carry, calls), cache
 
   def run(state):
     rows = (window.t, window.s, window.index)

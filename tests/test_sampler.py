@@ -61,6 +61,7 @@ def test_finished_blocks_are_read_at_the_level_of_the_history(history):
   seen = []
 
   def spy(x, t, s, slots, cache=None, commit=0):
+    t = blocks_lib.per_slot(t, slots)
     jax.debug.callback(lambda t, stream: seen.append((np.asarray(t), np.asarray(stream))), t,
                        slots.stream)
     return jnp.zeros_like(x), cache
@@ -72,6 +73,22 @@ def test_finished_blocks_are_read_at_the_level_of_the_history(history):
   for row, (t, stream) in enumerate(sorted(seen, key=lambda one: one[1].sum())):
     np.testing.assert_array_equal(stream, np.arange(6) < 2 * row)
     np.testing.assert_array_equal(t[0], np.where(np.arange(6) < 2 * row, np.float32(history), 1))
+
+
+@pytest.mark.parametrize('sizes, some, each', [
+  ((2, 2, 2), {}, 2), ((2, 2, 2), {'given': True}, 1), ((1, 2, 3), {}, 1)])
+def test_levels_are_told_one_a_block_where_no_token_differs(sizes, some, each):
+  told = set()
+
+  def spy(x, t, s, slots, cache=None, commit=0):
+    told.add((x.shape[1], t.shape[1], s.shape[1]))
+    return jnp.zeros((*x.shape[:2], 3)), cache
+
+  plan, blocks = levels.Plan(3, 2), blocks_lib.Blocks(sizes, tuple(range(6)))
+  given = prompt([1, 0, 0, 3]) if some else {}
+  sampler.sample(spy, keys(), plan, blocks=blocks, **COMMON, **given)
+  walk(spy, plan, blocks, COMMON['solver'], **given)
+  assert all(t == s == num_slots // each for num_slots, t, s in told)
 
 
 def test_blocks_can_be_streamed_one_by_one():
@@ -153,7 +170,7 @@ class Network:
     place = slots.coords[:, 0]
     mix = jnp.sum(jnp.where(x == self.vocab, 0, x + 1), axis=1).astype(float)[:, None, None]
     angle = (place[:, None] * jnp.arange(1, self.vocab + 1)[None]).astype(float)[None]
-    return 2 * jnp.sin(mix + angle) * t[..., None], cache
+    return 2 * jnp.sin(mix + angle) * blocks_lib.per_slot(t, slots)[..., None], cache
 
   @property
   def calls(self):

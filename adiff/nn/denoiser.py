@@ -187,8 +187,8 @@ class Denoiser(nn.Module):
   ):
     """x [B, S] or [B, S, D], t and s [B, S], slots [S] -> (out [B, T, O] float32 or wider, cache).
 
-    The T slots of `out` are those whose outputs anybody may want, see `_told`. Where slots are
-    known when the program is traced, t may be [B, R], one level a run (see blocks.runs).
+    The T slots of `out` are those whose outputs anybody may want, see `_told`. t may be [B, R], one
+    level a run (see blocks.runs), if the slots of a run share their condition, too.
 
     x may be Hinted where the model was made with self_condition; without hint it is zero.
     s, the level asked for, is for networks that are built to use it (flow maps).
@@ -207,7 +207,8 @@ class Denoiser(nn.Module):
       h = h + nn.Dense(self.width, use_bias=False, dtype=dtype, name='hint')(hint)
     position = embed.Position(self.width, dtype, name='position')(slots.coords)
     h = layout.slots(h + (position if position.ndim == 3 else position[None]))
-    first, run = (slice(None), None) if t.shape[1] == x.shape[1] else blocks_lib.runs(slots)
+    each = t.shape[1] == x.shape[1]
+    first, lengths = (slice(None), None) if each else blocks_lib.runs(slots, t.shape[1])
     signal = embed.Level(self.width, dtype, name='level')(t)
     if self.num_classes:
       label = embed.Label(self.num_classes, self.width, dtype, name='label')
@@ -228,7 +229,6 @@ class Denoiser(nn.Module):
     )
     again = self.remat != 'none'
     block = nn.remat(Block, prevent_cse=False, policy=REMAT[self.remat]) if again else Block
-    lengths = None if run is None else tuple(np.bincount(run).tolist())
     sizes = self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype, lengths
     cached = [None] * self.depth if cache is None else list(zip(cache.k, cache.v))
     layer_keys = None if key is None else jax.random.split(key, self.depth)
