@@ -8,9 +8,13 @@ r"""How fast the parts are, side by side in one run.
 
 Candidates take turns, round by round; compiled before and once run; medians and the spread between
 quartiles are shown; ratios are medians over rounds. The machine's rate of matrix products and its
-bandwidth are the best of several looks in the same run. `source launch/environment.sh` before, as
-training does: memory is then kept between calls, of all candidates. Prints a table; writes
-FOLDER/SUITE.json, .md and .png.
+bandwidth are the best of several looks in the same run. Memory is kept between calls, as where one
+trains; for the candidates of one process that takes one arena (not so for --suite=compile):
+
+  export GLIBC_TUNABLES=glibc.malloc.arena_max=1
+  source launch/environment.sh
+
+Prints a table; writes FOLDER/SUITE.json, .md and .png.
 """
 
 import argparse

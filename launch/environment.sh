@@ -46,8 +46,8 @@ if [ ! -x "$python" ] || [ "$(cat "$venv/adiff.stamp" 2>/dev/null)" != "$stamp" 
 fi
 
 # On the CPU XLA asks for the memory of a training step anew at every step. Kept by the process, and on
-# huge pages, steps took 10 to 45% less. One arena for all threads (arena_max=1) saves the last page
-# faults, but cost 2 to 10% of a step, half as much memory again and a fifth of compilation. Glibc 2.35
-# and newer.
+# huge pages, steps took 10 to 45% less. Glibc 2.35 and newer. One arena for all threads (arena_max=1)
+# would keep it for several programs in turn, as the benchmarks run them; one alone took up to 10%
+# longer so, half as much memory again, and a fifth more compilation.
 tunables=hugetlb=1:mmap_max=0:trim_threshold=100000000000
 export GLIBC_TUNABLES="glibc.malloc.${tunables//:/:glibc.malloc.}${GLIBC_TUNABLES:+:$GLIBC_TUNABLES}"
