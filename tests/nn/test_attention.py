@@ -105,7 +105,7 @@ def test_two_streams_of_many_blocks_cost_a_third_of_all_scores():
   assert area(see(slots)) < 0.31 * slots.block.size**2
 
 
-def test_the_copies_of_a_block_share_their_keys():
+def test_the_copies_of_a_block_share_their_keys_where_there_are_many_slots():
   seen = see(slots_of(blocks_lib.equal(1024, 64)))
   assert len(seen.tiles) == attention.GROUPS
   for spans, tile in seen.tiles:
