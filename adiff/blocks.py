@@ -123,7 +123,7 @@ class Blocks:
 
     xt [B, N, ...] is the working copy, xh its history copy (None if history is). t: levels of the
     working copy, one a token [B, N] or one a block [B, K]; then the network is told one level a run
-    (see `runs`).
+    (see runs.py).
     """
     chex.assert_axis_dimension(xt, 1, self.num_tokens)
     if self.history is None:
@@ -168,50 +168,6 @@ class Blocks:
       segment=zeros, coords=coords[np.asarray(self.order)],
       rank=np.arange(self.num_tokens, dtype=np.int32) if self.causal else zeros,
     )
-
-
-def runs(slots: Slots, num=None) -> tuple[np.ndarray, tuple[int, ...]]:
-  """(first slot, length) of every run: the slots of a block in a stream, which share their level.
-
-  Slots [S] that are not known when the program is traced are taken as `num` runs of one length.
-  """
-  size = slots.block.shape[-1]
-  if isinstance(slots.block, np.ndarray) and isinstance(slots.stream, np.ndarray):
-    block, stream = slots.block.reshape(-1), slots.stream.reshape(-1)
-    new = np.append(True, np.diff(block).astype(bool) | np.diff(stream).astype(bool))
-    first = np.flatnonzero(new)
-  else:
-    first = np.arange(0, size, size // num)
-  return first, tuple(np.diff(np.append(first, size)).tolist())
-
-
-def per_slot(t, slots: Slots):
-  """Levels t [B, S], or [B, R] one a run, as [B, S]."""
-  num_slots = slots.block.shape[-1]
-  if t.shape[1] == num_slots:
-    return t
-  lengths = np.asarray(runs(slots, t.shape[1])[1])
-  return jnp.repeat(t, lengths, axis=1, total_repeat_length=num_slots)
-
-
-def spread(cond, slots: Slots, history_cond=False):
-  """Gives every slot its condition: {name: int [B] or [B, K]} -> {name: int [B, S]}.
-
-  -1 stands for "no condition". History slots get it unless history_cond: then the guided and the
-  unguided branch read the same history and can share one cache.
-  """
-
-  def per_slot(value):
-    batch = value.shape[0]
-    block = jnp.broadcast_to(slots.block, (batch, slots.block.shape[-1]))
-    if value.ndim == 1:
-      value = jnp.broadcast_to(value[:, None], block.shape)
-    else:
-      value = jnp.take_along_axis(value, block, axis=1)
-    hidden = jnp.broadcast_to((slots.stream == 1) & (not history_cond), block.shape)
-    return jnp.where(hidden, -1, value)
-
-  return {name: per_slot(value) for name, value in cond.items()}
 
 
 def _raster(num_tokens) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ not depend on the batch it sits in, and stochastic steps agree between the two s
   denoise(x, t, s, slots, cache=None, commit=0) -> (out, cache)
 
 is all that is known of the network (x [B, S, ..], t and s [B, S], slots [S]). Where no token is
-given and all blocks have one size, t and s are [B, R], one level a block (blocks.per_slot spreads
+given and all blocks have one size, t and s are [B, R], one level a block (runs.per_slot spreads
 them). `commit`: the first slots are a finished block, whose keys the call appends to the cache;
 `out` may begin behind them.
 
