@@ -123,7 +123,7 @@ class Blocks:
 
     xt [B, N, ...] is the working copy, xh its history copy (None if history is). t: levels of the
     working copy, one a token [B, N] or one a block [B, K]; then the network is told one level a run
-    (see runs.py).
+    (see spread.py).
     """
     chex.assert_axis_dimension(xt, 1, self.num_tokens)
     if self.history is None:

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from adiff import runs
+from adiff import spread
 
 
 def guide(network, cond, *, scale, interval=(0.0, 1.0)):
@@ -25,7 +25,7 @@ def guide(network, cond, *, scale, interval=(0.0, 1.0)):
   def denoise(x, t, s, slots, cache=None, commit=0):
     out, cache = network(*twice((x, t, s)), slots, both, cache, commit)
     with_cond, without = jnp.split(out, 2)
-    t = runs.per_slot(t, slots)
+    t = spread.levels(t, slots)
     told = slice(t.shape[1] - out.shape[1], None)  # of finished slots there may be no outputs
     each, t = scale[slots.block[told]][None] if scale.ndim else scale, t[:, told]
     strength = jnp.where((t >= interval[0]) & (t <= interval[1]), each, 1)[..., None]

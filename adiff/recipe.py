@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from adiff import blocks as blocks_lib
-from adiff import levels, runs, shifted
+from adiff import levels, shifted, spread
 from adiff import loss as loss_lib
 from adiff import state as state_lib
 from adiff.process import base as process_base
@@ -32,7 +32,7 @@ def network(model, params, *, history_cond=False, key=None, loops=False):
     whole = lambda: params
 
   def apply(x, t, s, slots, cond, cache=None, commit=0, target=None):
-    per_slot = runs.spread(cond, slots, history_cond)
+    per_slot = spread.condition(cond, slots, history_cond)
     return model.apply({'params': whole()}, x, t, s, slots, per_slot, cache, commit, key, target)
 
   return apply
@@ -167,7 +167,7 @@ def hinted(denoise, estimate, process, key):
 
   def twice(x, t, s, slots, **asked):
     out, _ = estimate(x, t, s, slots)
-    told, level = out.shape[1], runs.per_slot(t, slots)
+    told, level = out.shape[1], spread.levels(t, slots)
     hint = jax.lax.stop_gradient(process.x0_hat(out, x[:, :told], level[:, :told]))
     hint = jnp.pad(hint, ((0, 0), (0, x.shape[1] - told), (0, 0)))
     half = jax.random.bernoulli(key, 0.5, (len(level), 1))

@@ -7,8 +7,8 @@ not depend on the batch it sits in, and stochastic steps agree between the two s
   denoise(x, t, s, slots, cache=None, commit=0) -> (out, cache)
 
 is all that is known of the network (x [B, S, ..], t and s [B, S], slots [S]). Where no token is
-given and all blocks have one size, t and s are [B, R], one level a block (runs.per_slot spreads
-them). `commit`: the first slots are a finished block, whose keys the call appends to the cache;
+given and all blocks have one size, t and s are [B, R], one level a block (spread.levels deals
+them out). `commit`: the first slots are a finished block, whose keys the call appends to the cache;
 `out` may begin behind them.
 
 stop: a symbol behind whose first occurrence in a row, in block order, nothing is made: tokens there

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adiff import blocks as blocks_lib
-from adiff import runs
+from adiff import spread
 
 
 def test_constructors_cut_as_their_names_say():
@@ -86,16 +86,16 @@ def test_history_slots_carry_no_condition_unless_asked():
   blocks = blocks_lib.equal(4, 2)
   slots = blocks.slots(np.zeros((4, 1)))
   label = jnp.array([3, 5])
-  hidden = runs.spread({'label': label}, slots)['label']
+  hidden = spread.condition({'label': label}, slots)['label']
   np.testing.assert_array_equal(hidden, [[3] * 4 + [-1] * 2, [5] * 4 + [-1] * 2])
-  shown = runs.spread({'label': label}, slots, True)['label']
+  shown = spread.condition({'label': label}, slots, True)['label']
   np.testing.assert_array_equal(shown, [[3] * 6, [5] * 6])
 
 
 def test_a_condition_may_differ_from_block_to_block():
   blocks = blocks_lib.equal(4, 2, history=None)
-  spread = runs.spread({'label': jnp.array([[3, 5]])}, blocks.slots(np.zeros((4, 1))))
-  np.testing.assert_array_equal(spread['label'], [[3, 3, 5, 5]])
+  given = spread.condition({'label': jnp.array([[3, 5]])}, blocks.slots(np.zeros((4, 1))))
+  np.testing.assert_array_equal(given['label'], [[3, 3, 5, 5]])
 
 
 def test_blocks_are_static_values():

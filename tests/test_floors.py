@@ -13,7 +13,7 @@ FILES = {
   for path in sorted(HOUSE.rglob('*.py')) if path.name != '__init__.py'
 }
 FLOORS = (
-  ('blocks', 'mask', 'levels', 'runs'),
+  ('blocks', 'mask', 'levels', 'spread'),
   ('process', 'nn'),
   ('loss', 'shifted', 'solvers', 'sampler', 'guidance', 'likelihood', 'truncation', 'budget',
    'revision', 'room'),
@@ -25,7 +25,7 @@ FLOORS = (
 )
 # What each module of the lower floors may import, besides its own folder.
 ALLOWED = {
-  'blocks': (), 'levels': (), 'mask': ('blocks',), 'runs': ('blocks',),
+  'blocks': (), 'levels': (), 'mask': ('blocks',), 'spread': ('blocks',),
   'process': FLOORS[0], 'nn': FLOORS[0],
   **dict.fromkeys(FLOORS[2], (*FLOORS[0], 'process', *FLOORS[2])),
   'data': FLOORS[3], 'codec': FLOORS[3], 'metrics': FLOORS[3],

@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from adiff import blocks as blocks_lib
-from adiff import levels, loss, recipe, runs
+from adiff import levels, loss, recipe, spread
 from adiff.process import gaussian, masked
 
 BLOCKS = blocks_lib.equal(4, 2)
@@ -76,7 +76,7 @@ def test_the_network_meets_the_past_at_the_level_of_the_history(history):
   seen = {}
 
   def spy(x, t, s, slots):
-    seen.update(x=x, t=runs.per_slot(t, slots))
+    seen.update(x=x, t=spread.levels(t, slots))
     return jnp.zeros((*x.shape[:2], 1)), None
 
   blocks = blocks_lib.equal(4, 2, history=history)
@@ -99,7 +99,7 @@ def test_levels_are_one_a_block_and_the_answer_is_never_in_its_own_history():
 
   run(spy)
   assert seen['t'].shape == (8, 3)  # two blocks, and the history copy of the first
-  t = np.asarray(runs.per_slot(seen['t'], seen['slots']))
+  t = np.asarray(spread.levels(seen['t'], seen['slots']))
   assert np.all(t[:, 0] == t[:, 1]) and np.all(t[:, 2] == t[:, 3]) and np.any(t[:, 0] != t[:, 2])
 
 
@@ -118,7 +118,7 @@ def test_the_second_half_of_a_complementary_batch_hides_what_the_first_one_shows
   seen = {}
 
   def spy(x, t, s, slots):
-    seen.update(x=np.asarray(x), t=np.asarray(runs.per_slot(t, slots)))
+    seen.update(x=np.asarray(x), t=np.asarray(spread.levels(t, slots)))
     return zero_logits(x, t, s, slots)
 
   x0 = jnp.tile(jax.random.randint(jax.random.key(1), (8, 4), 0, 3), (2, 1))

@@ -10,7 +10,7 @@ import optax
 import tiny
 
 from adiff import blocks as blocks_lib
-from adiff import levels, recipe, runs, sharding
+from adiff import levels, recipe, sharding, spread
 from adiff import state as state_lib
 
 KEY = 11
@@ -137,7 +137,7 @@ def objective(monkeypatch, of, rows, key=KEY):
 
   def made(model, params, *, history_cond, key):
     def apply(x, t, s, slots, cond, cache=None, commit=0):
-      t = np.asarray(runs.per_slot(t, slots))
+      t = np.asarray(spread.levels(t, slots))
       met.update(x=np.asarray(x), t=t, segment=slots.segment, label=cond['label'])
       return jnp.zeros((*x.shape[:2], 3)), None
     return apply

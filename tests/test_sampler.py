@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from adiff import blocks as blocks_lib
-from adiff import guidance, levels, runs, sampler
+from adiff import guidance, levels, sampler, spread
 from adiff.process import gaussian, masked, uniform
 from adiff.solvers import (
   entropy_bound,
@@ -61,7 +61,7 @@ def test_finished_blocks_are_read_at_the_level_of_the_history(history):
   seen = []
 
   def spy(x, t, s, slots, cache=None, commit=0):
-    t = runs.per_slot(t, slots)
+    t = spread.levels(t, slots)
     jax.debug.callback(lambda t, stream: seen.append((np.asarray(t), np.asarray(stream))), t,
                        slots.stream)
     return jnp.zeros_like(x), cache
@@ -170,7 +170,7 @@ class Network:
     place = slots.coords[:, 0]
     mix = jnp.sum(jnp.where(x == self.vocab, 0, x + 1), axis=1).astype(float)[:, None, None]
     angle = (place[:, None] * jnp.arange(1, self.vocab + 1)[None]).astype(float)[None]
-    return 2 * jnp.sin(mix + angle) * runs.per_slot(t, slots)[..., None], cache
+    return 2 * jnp.sin(mix + angle) * spread.levels(t, slots)[..., None], cache
 
   @property
   def calls(self):

@@ -16,7 +16,7 @@ import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from adiff import blocks as blocks_lib
-from adiff import runs
+from adiff import spread
 from adiff.nn import attention, embed, head, layout, rotary
 
 
@@ -189,7 +189,7 @@ class Denoiser(nn.Module):
     """x [B, S] or [B, S, D], t and s [B, S], slots [S] -> (out [B, T, O] float32 or wider, cache).
 
     The T slots of `out` are those whose outputs anybody may want, see `_told`. t may be [B, R], one
-    level a run (see runs.py), if the slots of a run share their condition, too.
+    level a run (see spread.py), if the slots of a run share their condition, too.
 
     x may be Hinted where the model was made with self_condition; without hint it is zero.
     s, the level asked for, is for networks that are built to use it (flow maps).
@@ -209,7 +209,7 @@ class Denoiser(nn.Module):
     position = embed.Position(self.width, dtype, name='position')(slots.coords)
     h = layout.slots(h + (position if position.ndim == 3 else position[None]))
     each = t.shape[1] == x.shape[1]
-    first, lengths = (slice(None), None) if each else runs.find(slots, t.shape[1])
+    first, lengths = (slice(None), None) if each else spread.runs(slots, t.shape[1])
     signal = embed.Level(self.width, dtype, name='level')(t)
     if self.num_classes:
       label = embed.Label(self.num_classes, self.width, dtype, name='label')

@@ -28,7 +28,8 @@ class Solver(abc.ABC):
     del process  # most serve every one
 
   def level(self, process, x, t, s):
-    """[B, n] level that the network is told for a step of the plan from t [B, n] to s [B, n]."""
+    """[B, n] level that the network is told for a step of the plan from t [B, n] to s [B, n]; the
+    same for all tokens of a block that are not given, as t and s are."""
     del process, x, s
     return t
 

@@ -1,4 +1,4 @@
-"""Runs: the slots of a block in a stream. They share their level and their condition."""
+"""From blocks to slots: a run, the slots of a block in a stream, shares level and condition."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 from adiff import blocks as blocks_lib
 
 
-def find(slots: blocks_lib.Slots, num=None) -> tuple[np.ndarray, tuple[int, ...]]:
+def runs(slots: blocks_lib.Slots, num=None) -> tuple[np.ndarray, tuple[int, ...]]:
   """(first slot, length) of every run: the slots of a block in a stream, which share their level.
 
   Slots [S] that are not known when the program is traced are taken as `num` runs of one length.
@@ -21,16 +21,16 @@ def find(slots: blocks_lib.Slots, num=None) -> tuple[np.ndarray, tuple[int, ...]
   return first, tuple(np.diff(np.append(first, size)).tolist())
 
 
-def per_slot(t, slots: blocks_lib.Slots):
+def levels(t, slots: blocks_lib.Slots):
   """Levels t [B, S], or [B, R] one a run, as [B, S]."""
   num_slots = slots.block.shape[-1]
   if t.shape[1] == num_slots:
     return t
-  lengths = np.asarray(find(slots, t.shape[1])[1])
+  lengths = np.asarray(runs(slots, t.shape[1])[1])
   return jnp.repeat(t, lengths, axis=1, total_repeat_length=num_slots)
 
 
-def spread(cond, slots: blocks_lib.Slots, history_cond=False):
+def condition(cond, slots: blocks_lib.Slots, history_cond=False):
   """Gives every slot its condition: {name: int [B] or [B, K]} -> {name: int [B, S]}.
 
   -1 stands for "no condition". History slots get it unless history_cond: then the guided and the
