@@ -274,6 +274,8 @@ class Denoiser(nn.Module):
       block=zeros(), stream=zeros(), readable=jnp.zeros(rows, bool), segment=zeros() - 1,
       coords=zeros(axes), rank=zeros(),
     )
+    # Or XLA, as it compiles, makes all scores of the first block against what it knows is empty.
+    slots = jax.lax.optimization_barrier(slots)
     layers = lambda: tuple(jnp.zeros(shape, jnp.dtype(self.dtype)) for _ in range(self.depth))
     return Cache(layers(), layers(), slots, jnp.int32(0))
 
