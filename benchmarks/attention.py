@@ -9,9 +9,9 @@ from adiff import mask
 from adiff.nn import attention
 from benchmarks import turns
 
-CHUNKS = (64, 128, 256, 512)
+CHUNKS = (64, 128, 256, 512, 1024)
+MOST_CHUNKS = 64  # of two streams: more are slower to run and take long to compile
 HEADS, DIM = 8, 64
-MOST_DENSE = 1024  # tokens: beyond, its scores do not fit into a small machine
 
 
 def dense(q, k, v, allowed):
@@ -56,10 +56,9 @@ def suite(options, limits):
     shape = (3, batch, blocks.num_slots, HEADS, DIM)
     arrays = jax.random.normal(jax.random.key(0), shape)
     allowed = jnp.asarray(mask.attend(slots, slots))
-    kinds = {'ours': _ours(slots)}
-    if num_tokens <= MOST_DENSE:
-      kinds['dense'] = dense
-    kinds |= {f'chunks of {c}': chunked(c) for c in CHUNKS if c < num_tokens}
+    kinds = {'ours': _ours(slots), 'dense': dense}
+    chunks = [c for c in CHUNKS if 2 * num_tokens / MOST_CHUNKS <= c < num_tokens]
+    kinds |= {f'chunks of {c}': chunked(c) for c in chunks}
     programs = {name: turns.compiled(_gradient(f), arrays, allowed) for name, f in kinds.items()}
     times = turns.take_turns(
       {n: turns.call(p[0], arrays, allowed) for n, p in programs.items()}, options.rounds

@@ -56,8 +56,9 @@ def suite(options, limits):
     for name in ('cold', 'warm', 'warm'):
       seconds = started(draw, place / 'cache')
       rows.append({'what': f'16 samples of an exported sampler, {name}', 'seconds': seconds})
-  for count in (4, 16, 64, 256):
+  for count, num in ((4, 1), (16, 1), (64, 1), (256, 1), (64, 64)):
     parts = sample.parts_of(16 * count, 16, options.width)
-    _, _, seconds = sample.program(parts)
-    rows.append({'what': f'compilation of a rollout of {count} blocks', 'seconds': seconds})
+    _, _, seconds = sample.program(parts, num)
+    what = f'compilation of a rollout of {count} blocks' + (f', {num} samples' if num > 1 else '')
+    rows.append({'what': what, 'seconds': seconds})
   return [{**row, 'ms': 1e3 * row.pop('seconds'), 'spread': 0.0} for row in rows]

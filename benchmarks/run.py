@@ -73,7 +73,7 @@ def main() -> int:
   parser.add_argument('--folder', type=pathlib.Path, default=ROOT / 'benchmarks')
   parser.add_argument('--rounds', type=int, default=9, help='calls of each candidate')
   parser.add_argument(
-    '--lengths', type=int, nargs='+', default=(64, 256, 1024), help='tokens, of attention'
+    '--lengths', type=int, nargs='+', default=(64, 256, 1024, 4096), help='tokens, of attention'
   )
   parser.add_argument('--tokens', type=int, default=1024, help='of a rollout')
   parser.add_argument('--width', type=int, default=384, help='of the networks')
