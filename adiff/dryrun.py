@@ -68,7 +68,7 @@ class Program:
   """One program. memory: bytes a device by part; moved: see collectives.found; flops: of the model,
   of one device; bytes: what its matrix products read and write, of one; predicted: see cost.moved;
   host: bytes of the host's memory, of one; refused: why it was not compiled, as TPUs' compilers
-  refuse what is too large."""
+  refuse what is too large; unread: why it is not known what it moves."""
 
   memory: dict[str, int]
   moved: dict
@@ -77,6 +77,7 @@ class Program:
   predicted: dict = dataclasses.field(default_factory=dict)
   host: int = 0
   refused: str = ''
+  unread: str = ''
 
   @property
   def total(self) -> int:
@@ -137,7 +138,7 @@ def rollout(parts: build.Parts, devices) -> Program:
   batch = sharding.rows(mesh)
   params = cost.state(parts).params
   params = sharding.placed(params, sharding.state_shardings(mesh, params))
-  needed, moved = generate.rollout(parts, batch), {}
+  needed, moved, unread = generate.rollout(parts, batch), {}, ''
   memory = {'parameters': _local(params), 'cache': needed.cache_bytes // batch}
   if not isinstance(devices, int):
     inputs = sharding.placed(
@@ -148,8 +149,13 @@ def rollout(parts: build.Parts, devices) -> Program:
     found = compiled.memory_analysis()
     memory['activations'] = max(found.temp_size_in_bytes - memory['cache'], 0)
     memory['program'] = found.generated_code_size_in_bytes
-    moved = collectives.found(compiled.as_text(), mesh)
-  return Program(memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size)
+    try:
+      moved = collectives.found(compiled.as_text(), mesh)
+    except jax.errors.JaxRuntimeError as error:  # libtpu 0.0.52 cannot print all that it compiles
+      unread = str(error).splitlines()[0]
+  return Program(
+    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, unread=unread
+  )
 
 
 def _local(tree, away=False) -> int:
@@ -267,6 +273,8 @@ def _told(what, program, chip, examples) -> str:
     lines += ['', '| moved between devices | axes | MiB a device |', '| --- | --- | --- |']
     lines += [f'| {kind} | {axes} | {size / 2**20:.1f} |'
               for (kind, axes), size in sorted(program.moved.items())]
+  if program.unread:
+    lines += ['', f'moved between devices: not known, the program cannot be read: {program.unread}']
   if program.predicted:
     found = collections.Counter()
     for (_, axes), size in program.moved.items():
@@ -279,6 +287,8 @@ def _told(what, program, chip, examples) -> str:
   lines += ['', f'{program.flops / 1e12:.3f} TFLOP a device']
   if chip:
     seconds = program.seconds(chip)
+    if program.unread:
+      del seconds['links']
     longest = max(seconds, key=seconds.get)
     parts = ', '.join(f'{name} {1e3 * value:.1f} ms' for name, value in seconds.items())
     lines += [

@@ -22,6 +22,10 @@ from adiff import (
   truncation,
 )
 
+# libtpu 0.0.52 fails on sharded samplers otherwise: "async-collective-start overlaps with another
+# chunk", as of configs/imagenet256.py:acdit_xl on v5e:16x16.
+_SEVERAL_TPUS = {'xla_tpu_enable_async_collective_fusion': False}
+
 
 def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False):
   """(params, keys [B], labels [B]) -> (x0 [B, N, ..] in block order, network calls [B]), jitted;
@@ -48,7 +52,11 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False):
       now = sampler.walk(denoise, now, [windows], coords=parts.spec.coords, **how)
     return now.x, now.calls
 
-  return jax.jit(run, out_shardings=mesh and sharding.replicated(mesh))
+  several = mesh is not None and mesh.size > 1 and mesh.devices.flat[0].platform == 'tpu'
+  return jax.jit(
+    run, out_shardings=mesh and sharding.replicated(mesh),
+    compiler_options=_SEVERAL_TPUS if several else None,
+  )
 
 
 def branches(parts: build.Parts) -> int:

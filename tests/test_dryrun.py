@@ -104,6 +104,18 @@ def test_without_libtpu_a_tpu_is_estimated_and_changes_are_found(capsys, monkeyp
   assert '  --config.' in capsys.readouterr().out.partition('make it fit, each estimated:')[2]
 
 
+def test_a_program_that_cannot_be_read_is_told_with_its_memory_and_without_links(monkeypatch):
+  def refuse(_):
+    raise jax.errors.JaxRuntimeError('INTERNAL: an async-update\nof three operands')
+
+  monkeypatch.setattr(jax.stages.Compiled, 'as_text', refuse)
+  program = dryrun.rollout(build.build(config(data=2, fsdp=4)), jax.devices())
+  assert program.memory['activations'] > 0 and not program.moved
+  said = dryrun._told('sampler', program, dryrun.CHIPS['TPU v5 lite'], 8)
+  assert 'not known, the program cannot be read: INTERNAL: an async-update\n' in said
+  assert 'memory' in said and 'links' not in said
+
+
 @pytest.mark.soak
 @pytest.mark.skipif(not importlib.util.find_spec('libtpu'), reason='needs libtpu')
 def test_a_tpu_moves_what_the_rules_say():
