@@ -87,10 +87,10 @@ class Program:
     return not self.refused and self.total <= chip.memory
 
   def seconds(self, chip: Chip) -> dict[str, float]:
-    """Of arithmetic, memory and links; a step takes at least the longest of them."""
+    """Of arithmetic, memory and, where known, links; it takes at least the longest of them."""
+    links = {} if self.unread else {'links': sum(self.moved.values()) / chip.links}
     return {
-      'arithmetic': self.flops / chip.rate, 'memory': self.bytes / chip.bandwidth,
-      'links': sum(self.moved.values()) / chip.links,
+      'arithmetic': self.flops / chip.rate, 'memory': self.bytes / chip.bandwidth, **links
     }
 
 
@@ -287,8 +287,6 @@ def _told(what, program, chip, examples) -> str:
   lines += ['', f'{program.flops / 1e12:.3f} TFLOP a device']
   if chip:
     seconds = program.seconds(chip)
-    if program.unread:
-      del seconds['links']
     longest = max(seconds, key=seconds.get)
     parts = ', '.join(f'{name} {1e3 * value:.1f} ms' for name, value in seconds.items())
     lines += [

@@ -55,8 +55,10 @@ def picture(rows, path):
     ', '.join(row[n] if isinstance(row[n], str) else f'{row[n]} {n}' for n in words(row))
     for row in rows
   ]
+  places = range(len(rows))  # rows of equal labels are bars of their own
   figure, axes = plt.subplots(figsize=(8, 0.24 * len(rows) + 1))
-  axes.barh(labels, [row['ms'] for row in rows], xerr=[row['spread'] / 2 for row in rows])
+  axes.barh(places, [row['ms'] for row in rows], xerr=[row['spread'] / 2 for row in rows])
+  axes.set_yticks(places, labels)
   axes.invert_yaxis()
   axes.set_xscale('log')
   axes.set_xlabel('milliseconds')
