@@ -26,13 +26,10 @@ import shlex
 import sys
 
 import jax
-import matplotlib
+from matplotlib import figure
 
-from adiff import evaluate
+from adiff import evaluate, pictures
 from benchmarks import turns
-
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # benchmarks/SUITE.py: suite(options, limits) -> rows
@@ -47,7 +44,7 @@ def table(rows):
   return lines + ['| ' + ' | '.join(cell(row.get(n, '')) for n in names) + ' |' for row in rows]
 
 
-def picture(rows, path):
+def picture(rows) -> figure.Figure:
   """Milliseconds of every row, as bars."""
   long = 'batch', 'version', 'remark', 'over', 'audit', 'evaluations'
   words = lambda row: [n for n in row if not isinstance(row[n], float) and n not in long]
@@ -56,14 +53,15 @@ def picture(rows, path):
     for row in rows
   ]
   places = range(len(rows))  # rows of equal labels are bars of their own
-  figure, axes = plt.subplots(figsize=(8, 0.24 * len(rows) + 1))
+  fig = figure.Figure(figsize=(11, 0.24 * len(rows) + 1), dpi=120, layout='constrained')
+  axes = fig.subplots()
   axes.barh(places, [row['ms'] for row in rows], xerr=[row['spread'] / 2 for row in rows])
   axes.set_yticks(places, labels)
+  axes.margins(y=0.01)
   axes.invert_yaxis()
   axes.set_xscale('log')
   axes.set_xlabel('milliseconds')
-  figure.savefig(path, bbox_inches='tight', dpi=120)
-  plt.close(figure)
+  return fig
 
 
 def main() -> int:
@@ -105,7 +103,7 @@ def main() -> int:
   options.folder.mkdir(parents=True, exist_ok=True)
   place.with_suffix('.json').write_text(json.dumps({**facts, 'rows': rows}, indent=1) + '\n')
   place.with_suffix('.md').write_text('\n'.join(lines) + '\n')
-  picture(rows, place.with_suffix('.png'))
+  place.with_suffix('.png').write_bytes(pictures.png_bytes(picture(rows)))
   print('\n'.join(lines))
   return int(any(row.get('audit') == 'failed' for row in rows))
 
