@@ -78,13 +78,12 @@ class Block(nn.Module):
   heads: int
   mlp_ratio: float
   dropout: float
-  rotary_base: float
   dtype: jnp.dtype
   lengths: tuple[int, ...] | None
   told: tuple[int, int] | None = None
 
   @nn.compact
-  def __call__(self, x, layer, modulation, coords, seen):
+  def __call__(self, x, layer, modulation, turns, seen):
     cached, key = layer
     x = checkpoint_name(x, LAYER_INPUT)
     offset = self.param('modulation', nn.initializers.zeros, (6 * self.width,), jnp.float32)
@@ -101,14 +100,14 @@ class Block(nn.Module):
     qkv = dense((3, self.heads, self.width // self.heads), 'qkv')(h)
     q, k, v = (layout.heads(one[:, :, 0]) for one in jax.lax.split(qkv, (1, 1, 1), axis=2))
     q, k = norm('norm_q')(q), norm('norm_k')(k)
-    turn = lambda k, at: rotary.rotate(k, at, base=self.rotary_base)
-    fresh = turn(k, coords), v
+    fresh = rotary.rotate(k, turns), v
     pieces = [fresh] if cached is None else [jax.tree.map(_heads_first, cached), fresh]
     if self.told is not None:
       told = slice(*self.told)
-      x, q, coords = x[:, told], q[:, told], coords[..., told, :]
+      x, q, *turns = (leaf[:, told] for leaf in (x, q, *turns))
       signal = [one[:, told] for one in signal]
-    h = layout.slots_of_heads(attention.attention(turn(q, coords), pieces, seen))
+    q = rotary.rotate(q, turns)
+    h = layout.slots_of_heads(attention.attention(q, pieces, seen))
     h = dense(self.width, 'attention_out', axis=(-2, -1))(h)
     x = layout.slots(x + signal[2] * self._drop(h, key, 0))
 
@@ -230,11 +229,13 @@ class Denoiser(nn.Module):
     )
     again = self.remat != 'none'
     block = nn.remat(Block, prevent_cse=False, policy=REMAT[self.remat]) if again else Block
-    sizes = self.width, self.heads, self.mlp_ratio, self.dropout, self.rotary_base, dtype, lengths
+    sizes = self.width, self.heads, self.mlp_ratio, self.dropout, dtype, lengths
     cached = [None] * self.depth if cache is None else list(zip(cache.k, cache.v))
     layer_keys = None if key is None else jax.random.split(key, self.depth)
     keys_of = lambda cut: None if key is None else layer_keys[cut]
-    shared = modulation, slots.coords
+    shared = modulation, rotary.turns(
+      slots.coords, self.width // self.heads, base=self.rotary_base
+    )
     fresh = []
     if self.depth > 1:
       layers = nn.scan(

@@ -11,8 +11,12 @@ Q = jax.random.normal(jax.random.key(0), (1, 5, 2, 12))
 K = jax.random.normal(jax.random.key(1), (1, 5, 2, 12))
 
 
+def rotate(x, coords):
+  return rotary.rotate(x, rotary.turns(coords, x.shape[-1]))
+
+
 def scores(coords):
-  return jnp.einsum('bqhd,bkhd->bhqk', rotary.rotate(Q, coords), rotary.rotate(K, coords))
+  return jnp.einsum('bqhd,bkhd->bhqk', rotate(Q, coords), rotate(K, coords))
 
 
 @pytest.mark.parametrize('axes', [1, 2, 3])
@@ -24,19 +28,19 @@ def test_scores_do_not_change_when_all_positions_move_together(axes):
 
 
 def test_position_zero_is_not_rotated_and_lengths_stay():
-  np.testing.assert_array_equal(rotary.rotate(Q, jnp.zeros((5, 1), jnp.int32)), Q)
-  turned = rotary.rotate(Q, jnp.arange(5)[:, None])
+  np.testing.assert_array_equal(rotate(Q, jnp.zeros((5, 1), jnp.int32)), Q)
+  turned = rotate(Q, jnp.arange(5)[:, None])
   np.testing.assert_allclose(
     jnp.linalg.norm(turned, axis=-1), jnp.linalg.norm(Q, axis=-1), rtol=1e-5)
 
 
 def test_positions_may_differ_from_example_to_example():
   coords = jnp.stack([jnp.arange(5)[:, None], jnp.arange(5)[::-1, None]])
-  both = rotary.rotate(jnp.concatenate([Q, Q]), coords)
-  np.testing.assert_allclose(both[1:], rotary.rotate(Q, coords[1]), atol=1e-6)
+  both = rotate(jnp.concatenate([Q, Q]), coords)
+  np.testing.assert_allclose(both[1:], rotate(Q, coords[1]), atol=1e-6)
 
 
 def test_rotated_keys_move_by_the_difference_of_positions():
   at, to = jnp.arange(5)[:, None], jnp.arange(7, 12)[:, None]
-  moved = rotary.rotate(rotary.rotate(K, at), to - at)
-  np.testing.assert_allclose(moved, rotary.rotate(K, to), atol=1e-5)
+  moved = rotate(rotate(K, at), to - at)
+  np.testing.assert_allclose(moved, rotate(K, to), atol=1e-5)
