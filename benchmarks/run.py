@@ -1,6 +1,6 @@
 r"""How fast the parts are, side by side in one run.
 
-  python -m benchmarks.run --suite=attention     ours, dense and query-chunked attention
+  python -m benchmarks.run --suite=attention     ours, dense, query-chunked and jax's own attention
   python -m benchmarks.run --suite=train         two streams against one, as steps and as FLOPs
   python -m benchmarks.run --suite=sample        rollouts with and without cache, guidance, reach
   python -m benchmarks.run --suite=compile       seconds from a start to the first step or sample

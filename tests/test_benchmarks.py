@@ -2,9 +2,12 @@
 
 import argparse
 
+import jax
 import numpy as np
 import pytest
 
+from adiff import blocks as blocks_lib
+from adiff import mask
 from benchmarks import attention, run, sample, train, turns
 
 OPTIONS = argparse.Namespace(rounds=2, width=64, tokens=64, lengths=(64,))
@@ -50,7 +53,7 @@ def test_rows_become_a_table_and_a_picture_with_a_bar_each():
 @pytest.mark.soak
 def test_attention_is_measured_against_dense_and_its_best_chunks():
   rows = attention.suite(OPTIONS, Known())
-  assert {row['attention'] for row in rows} == {'ours', 'dense'}
+  assert {row['attention'] for row in rows} == {'ours', 'dense', 'jax.nn, dense'}
   assert [row['blocks'] for row in rows if row['attention'] == 'ours'] == [1, 4, 16, 64]
   assert all(row['over ours'] == 1 for row in rows if row['attention'] == 'ours')
 
@@ -74,3 +77,14 @@ def test_rollouts_are_audited_and_compared_with_one_another(monkeypatch):
   ring = [row for name, row in rows.items() if 'reach' in name]
   assert ring[0]['cache MiB'] == ring[1]['cache MiB']
   assert np.isfinite([row['ms'] for row in rows.values()]).all()
+
+
+def test_all_candidates_for_attention_compute_the_same():
+  slots = blocks_lib.equal(64, 16).slots(np.zeros((64, 1)))
+  q, k, v, towards = jax.random.normal(jax.random.key(0), (4, 2, slots.block.size, 2, 8))
+  candidates = attention.dense, attention.library, attention.ours(slots), attention.chunked(48)
+  wanted, *others = (
+    attention.both_passes(f)(q, k, v, mask.attend(slots, slots), towards) for f in candidates
+  )
+  for found in others:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
