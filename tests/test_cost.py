@@ -84,6 +84,7 @@ def test_two_streams_cost_what_the_sum_over_their_parts_says():
   expected = (
     runs * (32 * width + width**2 + 8 * width**2)  # the level, and what it modulates
     + blocks.num_slots * width * width  # positions
+    + blocks.num_slots * (width // 2)**2  # turns of a head, see rotary.py
     + blocks.num_slots * depth * 3 * width**2
     + (blocks.num_slots * (depth - 1) + told) * behind
     + 2 * width * (depth * pairs + (depth - 1) * pairs_past)
