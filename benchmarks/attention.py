@@ -15,7 +15,7 @@ from benchmarks import turns
 
 CHUNKS = (64, 128, 256, 512, 1024)
 MOST_CHUNKS = 64  # of two streams: more are slower to run and take long to compile
-MOST_LIBRARY = 1024  # tokens: of 4,096, what is kept for all candidates is more than 24 GiB
+MOST_BY_JAX = 1024  # tokens: of 4,096, what is kept for all candidates is more than 24 GiB
 HEADS, DIM = 8, 64
 
 
@@ -41,7 +41,7 @@ def chunked(chunk):
   return run
 
 
-def library(q, k, v, allowed):
+def by_jax(q, k, v, allowed):
   """jax's own, which makes every score too."""
   return jax.nn.dot_product_attention(q, k, v, mask=allowed[None, None])
 
@@ -74,8 +74,8 @@ def suite(options, limits):
     q, k, v, towards = jax.random.normal(jax.random.key(0), shape)
     arguments = q, k, v, jnp.asarray(mask.attend(slots, slots)), towards
     kinds = {'ours': ours(slots), 'dense': dense}
-    if num_tokens <= MOST_LIBRARY:
-      kinds['jax.nn, dense'] = library
+    if num_tokens <= MOST_BY_JAX:
+      kinds['jax.nn, dense'] = by_jax
     chunks = [c for c in CHUNKS if 2 * num_tokens / MOST_CHUNKS <= c < num_tokens]
     kinds |= {f'chunks of {c}': chunked(c) for c in chunks}
     programs = {name: turns.compiled(both_passes(f), *arguments) for name, f in kinds.items()}

@@ -82,7 +82,7 @@ def test_rollouts_are_audited_and_compared_with_one_another(monkeypatch):
 def test_all_candidates_for_attention_compute_the_same():
   slots = blocks_lib.equal(64, 16).slots(np.zeros((64, 1)))
   q, k, v, towards = jax.random.normal(jax.random.key(0), (4, 2, slots.block.size, 2, 8))
-  candidates = attention.dense, attention.library, attention.ours(slots), attention.chunked(48)
+  candidates = attention.dense, attention.by_jax, attention.ours(slots), attention.chunked(48)
   wanted, *others = (
     attention.both_passes(f)(q, k, v, mask.attend(slots, slots), towards) for f in candidates
   )
