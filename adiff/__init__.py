@@ -1,3 +1,3 @@
-"""adiff: autoregressive (block) diffusion in JAX; start reading at `adiff.blocks`."""
+"""adiff: autoregressive (block) diffusion in JAX; start reading at `adiff.sequence.blocks`."""
 
 __version__ = '0.1.0'

@@ -21,7 +21,7 @@ import traceback
 from absl import flags
 from ml_collections import config_flags
 
-from adiff import compilation
+from adiff.machine import compilation
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -42,7 +42,7 @@ _MODE = flags.DEFINE_enum(
   ['train', 'eval', 'sample', 'export', 'follow', 'dryrun'],
   'train needs --config and --workdir; eval, sample, export and follow need --workdir alone, and '
   'read the config there. export writes a sampler that starts without tracing, see '
-  'adiff/exported.py; follow evaluates every checkpoint of a run while it trains. dryrun needs '
+  'adiff/run/exported.py; follow evaluates every checkpoint of a run while it trains. dryrun needs '
   '--config alone, and compiles its programs for --topology.',
 )
 _STEP = flags.DEFINE_integer(
@@ -118,24 +118,14 @@ def run() -> int:
   if _PROCESSES.value:
     if _MODE.value not in ('train', 'eval'):
       raise ValueError(f'--mode={_MODE.value} runs in one process; leave --processes away')
-    from adiff import processes
+    from adiff.machine import hosts
 
-    processes.start(_PROCESSES.value, _GATHER.value)  # early: from here on a death is noticed
+    hosts.start(_PROCESSES.value, _GATHER.value)  # early: from here on a death is noticed
 
   # After --help, which needs none of them.
-  from adiff import (
-    arrange,
-    build,
-    checkpoint,
-    dryrun,
-    evaluate,
-    follow,
-    generate,
-    processes,
-    sharding,
-    train,
-    workdirs,
-  )
+  from adiff.machine import checkpoint, hosts, sharding
+  from adiff.run import build, dryrun, evaluate, follow, generate, overrides, train
+  from adiff.run import workdir as workdir_lib
 
   if _MODE.value == 'dryrun':
     return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
@@ -144,9 +134,9 @@ def run() -> int:
   how = dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
   if _PROMPT.value:
     return _write(how)
-  config = arrange.arrange(workdirs.load(_WORKDIR.value, _SET.value), _WORKDIR.value, **how)
+  config = overrides.arrange(workdir_lib.load(_WORKDIR.value, _SET.value), _WORKDIR.value, **how)
   parts = build.build(config)
-  workdirs.check_contract(_WORKDIR.value, parts.contract)
+  workdir_lib.check_contract(_WORKDIR.value, parts.contract)
   mesh = sharding.make_mesh(**config.mesh)
   import jax
 
@@ -158,20 +148,20 @@ def run() -> int:
     with jax.set_mesh(mesh):
       found = evaluate.evaluate(
         parts, params, _WORKDIR.value, step=step, mesh=mesh, folder=folder,
-        progress=processes.first(),
+        progress=hosts.first(),
       )
     bound = found['bound']
-    processes.say(
+    hosts.say(
       f'step {step}, {config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats'
     )
     return found
 
   if _MODE.value == 'follow':
-    with processes.on_signals((signal.SIGTERM, signal.SIGINT), processes.exit_unfinished):
+    with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished):
       follow.follow(_WORKDIR.value, config.train.steps, measure)
     return 0
   if _MODE.value == 'eval':
-    processes.say(measure(_STEP.value)['report'])
+    hosts.say(measure(_STEP.value)['report'])
     return 0
   step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
   seed = config.seed if _SEED.value is None else _SEED.value
@@ -190,7 +180,7 @@ def run() -> int:
 
 def _write(how) -> int:
   """Writes on from the prompts, on the terminal."""
-  from adiff import language
+  from adiff.run import language
 
   if _MODE.value != 'sample':
     raise ValueError('--prompt is written on from by --mode=sample; write that')
@@ -277,11 +267,11 @@ def main():
       os._exit(2)
     sys.exit(2)
   except RuntimeError as error:
-    from adiff import processes
+    from adiff.machine import hosts
 
-    if not processes.lost(error):
+    if not hosts.lost(error):
       raise
-    processes.leave(_sentence(error)[:300])
+    hosts.leave(_sentence(error)[:300])
 
 
 if __name__ == '__main__':

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import blocks as blocks_lib
-from adiff import mask
 from adiff.nn import attention
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import mask
 from benchmarks import turns
 
 CHUNKS = (64, 128, 256, 512, 1024)

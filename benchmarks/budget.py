@@ -4,10 +4,10 @@ r"""Is the best plan of a budget best? Bounds of k-step plans on rows that did n
 
 The first half of the held-out rows gives the profile, nats of one masked token by the number of
 masked ones in its block, and for every budget of calls the plan that is optimal for it
-(adiff/budget.py). On the other half L_k, the nats of one masked token with exactly k of a block's B
-masked, is measured for every row and k, so that a plan n_1 .. n_S has the bound sum_j n_j L_{m_j} /
-B nats a token, m_j = n_j + .. + n_S, on every row (ARDM, arXiv:2110.02037, section 3.2). All k see
-the same masks, nested, so plans are compared row by row.
+(adiff/sample/budget.py). On the other half L_k, the nats of one masked token with exactly k of a
+block's B masked, is measured for every row and k, so that a plan n_1 .. n_S has the bound sum_j n_j
+L_{m_j} / B nats a token, m_j = n_j + .. + n_S, on every row (ARDM, arXiv:2110.02037, section 3.2).
+All k see the same masks, nested, so plans are compared row by row.
 """
 
 import argparse
@@ -16,28 +16,23 @@ import pathlib
 import jax
 import numpy as np
 
-from adiff import (
-  budget,
-  build,
-  checkpoint,
-  evaluate,
-  levels,
-  likelihood,
-  loss_profile,
-  sharding,
-  workdirs,
-)
+from adiff.judge import likelihood
+from adiff.machine import checkpoint, sharding
+from adiff.run import build, evaluate, loss_profile
+from adiff.run import workdir as workdir_lib
+from adiff.sample import budget
+from adiff.sequence import plan as plan_lib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-RIVALS = {'uniform': levels.linear(), 'cosine': levels.cosine()}
+RIVALS = {'uniform': plan_lib.linear(), 'cosine': plan_lib.cosine()}
 
 
 def read(workdir):
   """(parts, step, averaged parameters) of a workdir; raises ValueError where its blocks have no
   budget."""
-  config = workdirs.load(workdir)
+  config = workdir_lib.load(workdir)
   parts = build.build(config)
-  workdirs.check_contract(workdir, parts.contract)
+  workdir_lib.check_contract(workdir, parts.contract)
   if not loss_profile.has_profile(parts) or parts.blocks.sizes[0] < 4:
     raise ValueError(
       f'{workdir} has no budgets to compare; choose a run with process masked, a draw that is not '

@@ -52,7 +52,7 @@ def suite(options, limits):
     started(['adiff.main', '--config=configs/digits.py', *short], place / 'cache')
     export = ['adiff.main', '--mode=export', f'--workdir={place}/short', '--batch=16']
     started(export, place / 'cache')
-    draw = ['adiff.exported', f'{place}/short/exported', '--num=16', f'--out={place}/s.npz']
+    draw = ['adiff.run.exported', f'{place}/short/exported', '--num=16', f'--out={place}/s.npz']
     for name in ('cold', 'warm', 'warm'):
       seconds = started(draw, place / 'cache')
       rows.append({'what': f'16 samples of an exported sampler, {name}', 'seconds': seconds})

@@ -8,9 +8,10 @@ trained by AdamW (ours also clips the gradient and averages the parameters). Of 
 eager and torch.compile, the one whose call took less after a warm-up takes part; `form` names it.
 
 FLOPs are those of the matrix products that a program computes, masked scores included: of ours
-`adiff.cost`, of peers torch's counter. The matmul rate is the better one of JAX and PyTorch in this
-run. `ours over peer` compares calls a second, at equal FLOPs FLOP/s; both are above one where ours
-is faster. Samplers draw few samples at once and take a third of the rounds, at least two.
+`adiff.machine.cost`, of peers torch's counter. The matmul rate is the better one of JAX and PyTorch
+in this run. `ours over peer` compares calls a second, at equal FLOPs FLOP/s; both are above one
+where ours is faster. Samplers draw few samples at once and take a third of the rounds, at least
+two.
 
 `equal task` is two_streams.py, our layers in plain PyTorch: no package leaves out the mask on a CPU
 as its `one product a block` does. flex_attention has no backward pass on
@@ -27,7 +28,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adiff import build, cost, generate
+from adiff.machine import cost
+from adiff.run import build, generate
 from benchmarks import turns
 from configs import base, toy
 

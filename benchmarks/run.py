@@ -28,7 +28,8 @@ import sys
 import jax
 from matplotlib import figure
 
-from adiff import evaluate, pictures
+from adiff.judge.page import charts
+from adiff.run import evaluate
 from benchmarks import turns
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -103,7 +104,7 @@ def main() -> int:
   options.folder.mkdir(parents=True, exist_ok=True)
   place.with_suffix('.json').write_text(json.dumps({**facts, 'rows': rows}, indent=1) + '\n')
   place.with_suffix('.md').write_text('\n'.join(lines) + '\n')
-  place.with_suffix('.png').write_bytes(pictures.png_bytes(picture(rows)))
+  place.with_suffix('.png').write_bytes(charts.png_bytes(picture(rows)))
   print('\n'.join(lines))
   return int(any(row.get('audit') == 'failed' for row in rows))
 

@@ -2,11 +2,11 @@
 
 A network of 6 layers with random parameters, 1,024 tokens, 4 steps a block; one sample at a time,
 and four: a product of few rows spends much of its time on laying out its weights.
-`ratio` is over the row that is named; `model` is what adiff/cost.py says of the same ratio, from
-the operations and bytes of both programs. A row fails where the measured ratio is above 1.1 times
-the model's: then the baseline was handicapped. Causality saves attention (a block does not see
-later ones) and makes the first block early; it saves no steps, and the rest is linear in tokens.
-Last rows: with a reach of 4 blocks a 16 times longer rollout takes the same time a block.
+`ratio` is over the row that is named; `model` is what adiff/machine/cost.py says of the same ratio,
+from the operations and bytes of both programs. A row fails where the measured ratio is above 1.1
+times the model's: then the baseline was handicapped. Causality saves attention (a block does not
+see later ones) and makes the first block early; it saves no steps, and the rest is linear in
+tokens. Last rows: with a reach of 4 blocks a 16 times longer rollout takes the same time a block.
 """
 
 from unittest import mock
@@ -14,7 +14,8 @@ from unittest import mock
 import jax
 import numpy as np
 
-from adiff import build, generate, room
+from adiff.run import build, generate
+from adiff.sample import capacity
 from benchmarks import turns
 from configs import base, toy
 
@@ -40,7 +41,7 @@ def program(parts, num=1, *, cached=True, one_room=False):
   params = jax.jit(parts.recipe.init)(jax.random.key(0)).params
   arguments = params, generate.example_keys(0, 0, num), np.zeros(num, np.int32)
   run = generate.make_sampler(parts, trace=not cached)
-  with mock.patch.object(room, 'PARTS', 1 if one_room else room.PARTS):
+  with mock.patch.object(capacity, 'PARTS', 1 if one_room else capacity.PARTS):
     compiled, seconds, _ = turns.compiled(run, *arguments)
     needed = generate.rollout(parts, num, cached=cached)
   return turns.call(compiled, *arguments), needed, seconds

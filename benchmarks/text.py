@@ -20,8 +20,11 @@ import jax
 import numpy as np
 from scipy import stats
 
-from adiff import build, cost, evaluate, likelihood, sharding, state
 from adiff.data import batches
+from adiff.judge import likelihood
+from adiff.learn import state
+from adiff.machine import cost, sharding
+from adiff.run import build, evaluate
 from configs import base, shakespeare
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

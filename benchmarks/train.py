@@ -1,15 +1,16 @@
 """A training step of two streams over one of the same network with one block.
 
-`model` is what adiff/cost.py says of that ratio, from the operations and bytes of both programs;
-a row fails where the measured ratio is above 1.1 times the model's. All of it: forward, backward,
-AdamW, the parameters' average.
+`model` is what adiff/machine/cost.py says of that ratio, from the operations and bytes of both
+programs; a row fails where the measured ratio is above 1.1 times the model's. All of it: forward,
+backward, AdamW, the parameters' average.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import build, cost
+from adiff.machine import cost
+from adiff.run import build
 from benchmarks import turns
 from configs import toy
 

@@ -5,7 +5,7 @@ import time
 import jax
 import numpy as np
 
-from adiff import logs
+from adiff.machine import logs
 
 
 def compiled(function, *arguments):

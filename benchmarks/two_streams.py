@@ -1,8 +1,9 @@
 """Block diffusion in two streams, our layers in plain PyTorch: what benchmarks/peers.py compares.
 
-The streams are those of adiff/blocks.py: noisy tokens of all blocks, then clean ones of all blocks
-but the last. Attention is computed in two ways: `with_mask`, one product under the rule, and
-`by_blocks`, one unmasked product a block. As in ours, the last layer leaves out the clean stream.
+The streams are those of adiff/sequence/blocks.py: noisy tokens of all blocks, then clean ones of
+all blocks but the last. Attention is computed in two ways: `with_mask`, one product under the rule,
+and `by_blocks`, one unmasked product a block. As in ours, the last layer leaves out the clean
+stream.
 """
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from adiff import blocks as blocks_lib
-from adiff import mask
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import mask
 from benchmarks import peers
 
 

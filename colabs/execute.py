@@ -15,7 +15,7 @@ import time
 import nbclient
 import nbformat
 
-from adiff import compilation
+from adiff.machine import compilation
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 

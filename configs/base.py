@@ -206,7 +206,7 @@ def get_config():
   c.eval.samples = 4  # of noise for each example of the final bound
   c.eval.num = 256  # samples drawn for the report
   c.eval.steps = (2, 4, 8)  # steps a block for "quality against steps"
-  # text: further samplers to compare, 'NAME(key=value)@STEPS', see adiff/arrange.py
+  # text: further samplers to compare, 'NAME(key=value)@STEPS', see adiff/run/overrides.py
   c.eval.samplers = ()
   # images: train the feature classifier and report distances (small images)
   c.eval.features = False

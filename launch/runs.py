@@ -62,7 +62,7 @@ def differences(workdir, reference) -> list[str]:
   """What tells a run from another one: parameters bit for bit, and metrics except times."""
   import jax
 
-  from adiff import checkpoint, logs
+  from adiff.machine import checkpoint, logs
 
   found = []
   for ema in (False, True):
@@ -92,7 +92,7 @@ def say(text):
 
 def here():
   """What checkout and which machine a row comes from."""
-  from adiff import evaluate
+  from adiff.run import evaluate
 
   return {'commit': evaluate.commit(), 'hardware': evaluate.hardware()}
 

@@ -50,7 +50,7 @@ def regime(folder, options, argument):
 
 def exactness(folder, options):
   """The cached sampler against the plain one, for every row, delay, solver and guidance."""
-  from adiff import evaluate
+  from adiff.run import evaluate
 
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / 'pytest.out', 'w') as out:

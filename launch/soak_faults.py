@@ -48,7 +48,7 @@ SHORT = (  # a run that saves every few steps
 
 def checkpoint_kills(folder, options):
   """SIGKILLs while checkpoints are written: the newest complete one is always there, and sound."""
-  from adiff import checkpoint, manifest
+  from adiff.machine import checkpoint, manifest
 
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
@@ -79,7 +79,7 @@ def mutilations(folder, options):
   import jax
   from absl import logging
 
-  from adiff import checkpoint
+  from adiff.machine import checkpoint
 
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)

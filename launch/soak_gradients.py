@@ -15,9 +15,11 @@ import os
 import jax
 import numpy as np
 
-from adiff import build, processes, sharding, train, workdirs
-from adiff import state as state_lib
 from adiff.data import batches
+from adiff.learn import state as state_lib
+from adiff.machine import hosts, sharding
+from adiff.run import build, train
+from adiff.run import workdir as workdir_lib
 
 
 def keep(parts, mesh, path, *, steps) -> dict:
@@ -105,8 +107,8 @@ def main():
   parser.add_argument('--gather', type=int, default=60, help='seconds until all must be there')
   options = parser.parse_args()
   if options.processes:
-    processes.start(options.processes, options.gather)
-  parts = build.build(workdirs.load(options.workdir))
+    hosts.start(options.processes, options.gather)
+  parts = build.build(workdir_lib.load(options.workdir))
   mesh = build.build_mesh(parts)
   act = compare if os.path.exists(options.kept) else keep
   with jax.set_mesh(mesh):

@@ -128,7 +128,7 @@ def _gradients(folder):
 
 def _told_to_stop(command, folder):
   """SIGTERM to one of four, midway: all save one step, which lies in folder/told."""
-  from adiff import checkpoint
+  from adiff.machine import checkpoint
 
   workdir = folder / 'told'
   start, log = _run(command, workdir, COUNT)
@@ -186,7 +186,7 @@ def _stop(running):
 
 def _apart(workdir, reference):
   """The largest difference of a training loss."""
-  from adiff import logs
+  from adiff.machine import logs
 
   one, other = (
     {row['step']: row['loss'] for row in logs.read(place) if 'loss' in row}

@@ -2,7 +2,7 @@
 # Runs the tests in the environment of launch/local.sh.
 #
 #   launch/test.sh                        all of them, in one process a core (at most four)
-#   launch/test.sh tests/test_optim.py    some of them; every argument of pytest works
+#   launch/test.sh tests/learn/test_optim.py    some of them; every argument of pytest works
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"

@@ -35,7 +35,7 @@ TINY = (
   '--config.eval.samples=1',
   '--config.eval.num=2048',
 )
-_IMPORTED = ['adiff.main', 'adiff.train', 'configs.toy', 'configs.digits']
+_IMPORTED = ['adiff.main', 'adiff.run.train', 'configs.toy', 'configs.digits']
 
 
 @dataclasses.dataclass(frozen=True)

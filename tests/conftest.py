@@ -4,7 +4,7 @@ import os
 
 import binary
 
-from adiff import compilation
+from adiff.machine import compilation
 
 compilation.keep()
 os.environ['XLA_FLAGS'] = ' '.join([

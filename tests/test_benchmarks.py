@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from adiff import blocks as blocks_lib
-from adiff import mask
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import mask
 from benchmarks import attention, run, sample, train, turns
 
 OPTIONS = argparse.Namespace(rounds=2, width=64, tokens=64, lengths=(64,))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import configs
-from adiff import build
+from adiff.run import build
 
 FOLDER = pathlib.Path(configs.__file__).parent
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem not in ('__init__', 'base'))

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff import blocks as blocks_lib
-from adiff import levels, likelihood, sampler
 from adiff.data import chain as chain_lib
 from adiff.data import mixture as mixture_lib
+from adiff.judge import likelihood
 from adiff.process import gaussian, masked, uniform
-from adiff.solvers import first_order, heun, multistep
+from adiff.sample import walk
+from adiff.sample.solvers import first_order, heun, multistep
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import plan as plan_lib
 
 # ---- The order of a solver ----------------------------------------------------------------------
 
@@ -113,15 +115,15 @@ def chain_law(blocks, plan):
   def denoise(x, t, s, slots, cache=None, commit=0):
     return jnp.log(jnp.maximum(chain.posterior(x, process.mask_id), 1e-30)), cache
 
-  draw = jax.jit(lambda keys: sampler.sample(
+  draw = jax.jit(lambda keys: walk.sample(
     denoise, keys, plan, blocks=blocks, process=process, solver=first_order.FirstOrder(),
     coords=chain.spec.coords))
   return chain.law_test(draw(jax.random.split(jax.random.key(5), 8192)))['p_value']
 
 
 def test_one_token_after_another_draws_the_exact_law():
-  assert chain_law(blocks_lib.tokens(3), levels.Plan(3, 1)) > 1e-3
+  assert chain_law(blocks_lib.tokens(3), plan_lib.Plan(3, 1)) > 1e-3
 
 
 def test_all_tokens_at_once_do_not():
-  assert chain_law(blocks_lib.whole(3), levels.Plan(1, 1)) < 1e-6
+  assert chain_law(blocks_lib.whole(3), plan_lib.Plan(1, 1)) < 1e-6

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff import blocks as blocks_lib
-from adiff import likelihood, mask, recipe
+from adiff.judge import likelihood
+from adiff.learn import plain as plain_lib
 from adiff.nn import denoiser
 from adiff.process import gaussian, masked
-from adiff.solvers import first_order, heun, multistep
+from adiff.sample.solvers import first_order, heun, multistep
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import mask
 from configs import toy as toy_config
 
 # ---- One attention rule -------------------------------------------------------------------------
@@ -79,7 +81,7 @@ def test_slots_known_beforehand_and_one_level_a_block_give_the_same_outputs(regi
 
   @jax.jit
   def fast(params):
-    network = recipe.network(regime.model, params, history_cond=regime.parts.recipe.history_cond)
+    network = plain_lib.network(regime.model, params, history_cond=regime.parts.recipe.history_cond)
     x, per_run = blocks.pack(xt, x0, level)
     return network(x, per_run, per_run, slots, {'label': label})[0]
 

@@ -16,7 +16,7 @@ import binary
 import numpy as np
 import pytest
 
-from adiff import checkpoint, logs
+from adiff.machine import checkpoint, logs
 from launch import runs
 
 STEPS = 300  # of binary.TINY
@@ -151,7 +151,7 @@ def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(w
     np.testing.assert_array_equal(few[name], one[name][:40])
   place = f'{folder}/exported'
   _run(['--mode=export', f'--workdir={whole}', '--batch=16', f'--out={place}'], folder / 'e')
-  served = [sys.executable, '-m', 'adiff.exported', place, '--num=40', '--seed=3']
+  served = [sys.executable, '-m', 'adiff.run.exported', place, '--num=40', '--seed=3']
   subprocess.run([*served, f'--out={folder}/d.npz'], check=True, capture_output=True)
   for name, values in np.load(folder / 'd.npz').items():
     np.testing.assert_array_equal(values, few[name])

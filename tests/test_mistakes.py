@@ -13,7 +13,7 @@ import time
 import binary
 import pytest
 
-from adiff import checkpoint, manifest
+from adiff.machine import checkpoint, manifest
 
 LIMIT = 60  # seconds until a call that should have been refused is ended
 NOWHERE = '/nowhere/adiff'

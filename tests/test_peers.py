@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiff import blocks
 from adiff.nn import denoiser
+from adiff.sequence import blocks
 
 MISSING = 'the peers extra (torch, transformers) is not installed'
 torch = pytest.importorskip('torch', reason=MISSING)

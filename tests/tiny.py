@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import build, guidance, recipe, room, sampler
+from adiff.learn import plain
 from adiff.nn import denoiser
+from adiff.run import build
+from adiff.sample import capacity, guidance, walk
 from configs import toy
 
 BATCH = 4
@@ -86,7 +88,7 @@ class Regime:
     """(params, x, t, slots, label [B]) -> out, jitted: one network call, compiled once a shape."""
 
     def call(params, x, t, slots, label):
-      network = recipe.network(self.model, params, history_cond=self.parts.recipe.history_cond)
+      network = plain.network(self.model, params, history_cond=self.parts.recipe.history_cond)
       return network(x, t, t, slots, {'label': label})[0]
 
     return jax.jit(call)
@@ -102,20 +104,20 @@ class Regime:
     common = dict(blocks=self.blocks, process=self.process, solver=solver, coords=self.coords)
 
     def run(params, keys, label, given, given_mask):
-      network = recipe.network(self.model, params, history_cond=apart)
+      network = plain.network(self.model, params, history_cond=apart)
       cond = {'label': label}
       if guided:
         scale = np.linspace(1.5, 2.5, self.blocks.num_blocks, dtype=np.float32)
         denoise = guidance.guide(network, cond, scale=scale)
       else:
-        denoise = recipe.conditioned(network, cond)
+        denoise = plain.conditioned(network, cond)
       tokens = dict(given=given, given_mask=given_mask)
       if not cached:
-        return sampler.sample(denoise, keys, plan, **common, **tokens)
+        return walk.sample(denoise, keys, plan, **common, **tokens)
       copies = 2 if guided and apart else 1
-      rows = room.rows(plan, self.blocks)
+      rows = capacity.rows(plan, self.blocks)
       cache = self.model.empty_cache(copies * len(label), rows, self.coords.shape[1])
-      return sampler.sample_cached(denoise, keys, plan, cache, **common, **tokens)
+      return walk.sample_cached(denoise, keys, plan, cache, **common, **tokens)
 
     return functools.partial(jax.jit(run), self.params)
 

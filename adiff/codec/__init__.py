@@ -1,1 +1,1 @@
-"""Codecs: examples <-> tokens in raster order, on the host (numpy)."""
+"""From examples to tokens and back; read patches.py first."""

@@ -1,1 +1,1 @@
-"""Data sets: what they promise (`spec`), their rows, and batches pure in (seed, step)."""
+"""Examples, one file a source; read spec.py first."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff.data import spec
-from adiff.metrics import chi_square
+from adiff.judge.metrics import chi_square
 
 _SPLITS = ('train', 'test')
 _MAX_CELLS = 2000

@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import blocks as blocks_lib
-from adiff import mask
 from adiff.nn import layout
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import mask
 
 # Groups of blocks whose queries share keys: more save scores, fewer save calls.
 GROUPS = 8
@@ -91,7 +91,7 @@ def _kernels(q, k, reach, sinks, head, segments, interpret):
   """Of every platform that has one: a program is traced for all platforms."""
   if head.dtype.itemsize > 4:
     return None
-  from adiff.nn import flash, splash  # Pallas takes half a second to import
+  from adiff.nn.kernels import flash, splash  # Pallas takes half a second to import
   return dict(
     tpu=splash.make(
       mask.attend(q, k, reach, sinks), head.shape[0], segments, interpret=interpret

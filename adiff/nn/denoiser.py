@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
-from adiff import blocks as blocks_lib
-from adiff import spread
-from adiff.nn import attention, embed, head, layout, rotary
+from adiff.nn import attention, embed, layout, rotary
+from adiff.nn.heads import chunked
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import copies
 
 
 class Cache(NamedTuple):
@@ -208,7 +209,7 @@ class Denoiser(nn.Module):
     position = embed.Position(self.width, dtype, name='position')(slots.coords)
     h = layout.slots(h + (position if position.ndim == 3 else position[None]))
     each = t.shape[1] == x.shape[1]
-    first, lengths = (slice(None), None) if each else spread.runs(slots, t.shape[1])
+    first, lengths = (slice(None), None) if each else copies.runs(slots, t.shape[1])
     signal = embed.Level(self.width, dtype, name='level')(t)
     if self.num_classes:
       label = embed.Label(self.num_classes, self.width, dtype, name='label')
@@ -262,7 +263,7 @@ class Denoiser(nn.Module):
     else:
       linear, params = linear.unbind()
       read = lambda params, h: linear.apply(params, h.astype(wide))
-      out = head.ask(read, params, h[:, :target[1].shape[1]], target)
+      out = chunked.ask(read, params, h[:, :target[1].shape[1]], target)
     if cache is not None and commit:
       cache = self._append(cache, fresh, slots, commit)
     return out, cache

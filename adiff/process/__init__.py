@@ -1,0 +1,1 @@
+"""What noise is; read base.py first."""

@@ -10,7 +10,7 @@ import abc
 import jax
 import jax.numpy as jnp
 
-from adiff import blocks as blocks_lib
+from adiff.sequence import blocks as blocks_lib
 
 
 class Process(abc.ABC):

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiff import blocks as blocks_lib
-from adiff import mask
 from adiff.nn import attention
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import mask
 
 GEOMETRIES = {
   'whole': blocks_lib.whole(160),

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff import blocks as blocks_lib
-from adiff import cost
+from adiff.machine import cost
 from adiff.nn import denoiser
 from adiff.process import masked
+from adiff.sequence import blocks as blocks_lib
 
 BLOCKS = blocks_lib.equal(6, 2, history=None)
 COORDS = np.arange(6)[:, None]

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff import blocks as blocks_lib
 from adiff.process import masked
+from adiff.sequence import blocks as blocks_lib
 
 PROCESS = masked.Masked(3)
 

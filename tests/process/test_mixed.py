@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiff import blocks as blocks_lib
-from adiff import levels, likelihood, sampler
 from adiff.data import chain as chain_lib
+from adiff.judge import likelihood
 from adiff.process import masked, mixed, uniform
-from adiff.solvers import first_order
+from adiff.sample import walk
+from adiff.sample.solvers import first_order
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import plan as plan_lib
 
 PROCESS = mixed.Mixed(3, random=0.3)
 PI = np.array([0.1, 0.1, 0.1, 0.7])
@@ -178,8 +180,8 @@ def test_the_bound_with_the_exact_network_is_the_entropy(random):
 @pytest.mark.soak
 @pytest.mark.parametrize('random', [0.2, 0.5, 0.8])
 def test_a_fine_walk_with_the_exact_network_draws_from_the_law(random):
-  run = jax.jit(lambda keys: sampler.sample(
-    exact(random), keys, levels.Plan(1, steps=100), blocks=blocks_lib.whole(3),
+  run = jax.jit(lambda keys: walk.sample(
+    exact(random), keys, plan_lib.Plan(1, steps=100), blocks=blocks_lib.whole(3),
     process=mixed.Mixed(3, random), solver=first_order.FirstOrder(), coords=COORDS))
   x = np.asarray(run(jax.random.split(jax.random.key(0), 8192)))
   assert x.max() < 3

@@ -1,0 +1,157 @@
+"""Likelihoods in nats: exact for autoregression, upper bounds on -log p(x0) for the rest.
+
+The chain rule over blocks, -log p(x0) = sum_k -log p(block k | clean blocks before it), holds when
+the history is clean, so every model is evaluated with a clean history copy, however it was trained.
+Each block's term is the process's own bound, estimated at levels stratified over batch x blocks.
+With masked tokens the bound belongs to a sampler that reveals so many random tokens in each call
+(ARDM, arXiv:2110.02037, section 3): one at a time unless `reveals` says otherwise. Where every
+block is revealed in one call, as in autoregression and in next-scale prediction, it is no estimate
+but the likelihood itself.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff.process import base as process_base
+from adiff.process import masked
+from adiff.sequence import plan as plan_lib
+
+
+def bound(
+  denoise, key, x0, *, blocks, process, coords, reveals=None, known=None, documents=None
+):
+  """One unbiased sample of the bound: (nats [B, K], level of each block [B, K]). denoise, coords
+  and documents as in `loss`.
+
+  reveals: for masked tokens, how many of a block's tokens each call of the sampler reveals, a tuple
+  a block that sums to its size; None: one at a time.
+  known: bool [B, N] or None: tokens that are conditioned on (a prompt, padding) and cost nothing;
+  where x0 is the mask there, the token is unknown: neither conditioned on nor counted.
+  """
+  if reveals is not None and known is not None:
+    raise ValueError('a bound with known tokens reveals one at a time; pass reveals=None')
+  blocks = dataclasses.replace(blocks, history=0.0)
+  free = jnp.ones(x0.shape[:2], bool) if known is None else ~known
+  key_level, key_noise = jax.random.split(key)
+  u = plan_lib.uniform()(key_level, (x0.shape[0], blocks.num_blocks))
+  u, weight = (u, 1) if reveals is None else _at_calls(u, reveals, blocks.sizes)
+  noised, t = process.bound_noise(key_noise, x0, u, blocks, free)
+  told = t
+  if known is not None:
+    noised = jnp.where(free.reshape(free.shape + (1,) * (x0.ndim - 2)), noised, x0)
+    if process.counts:  # k of n free tokens stand for n of B; unknown ones are masked as well
+      sizes = jnp.float32(blocks.sizes)[None]
+      weight = blocks.per_block(free.astype(t.dtype)) / sizes
+      masked_now = noised == process.mask_id
+      told = blocks.per_token(blocks.per_block(masked_now.astype(t.dtype)) / sizes)
+    else:
+      told = jnp.where(free, t, 0)
+  x, t_slots = blocks.pack(noised, x0, told)
+  out, _ = denoise(x, t_slots, t_slots, blocks.slots(coords, **(documents or {})))
+  nats = jnp.where(free, process.bound(blocks.unpack(out), x0, noised, t), 0)
+  return blocks.per_block(nats) * weight, t[:, blocks.first_token[:-1]]
+
+
+def by_order(denoise, key, x0, *, blocks, process, coords, known=None, documents=None):
+  """-log p(block | history, order) [B, K] under masked noise, for one random order of every block's
+  tokens, by one call a token of the largest block; arguments as in `bound`.
+
+  exp(-nats) is an unbiased estimate of the block's probability (ARDM, arXiv:2110.02037, eq. 2).
+  """
+  blocks = dataclasses.replace(blocks, history=0.0)
+  free = jnp.ones(x0.shape, bool) if known is None else ~known
+  rank = masked.ranks(key, free, blocks)
+  sizes = jnp.asarray(blocks.sizes, jnp.float32)
+  slots = blocks.slots(coords, **(documents or {}))
+
+  def reveal(total, place):
+    hidden = (free & (rank >= place)) | (x0 == process.mask_id)
+    xt = jnp.where(hidden, process.mask_id, x0)
+    level = blocks.per_token(blocks.per_block(hidden.astype(jnp.float32)) / sizes[None])
+    x, t = blocks.pack(xt, x0, level)
+    out, _ = denoise(x, t, t, slots)
+    nats = process_base.cross_entropy(blocks.unpack(out), x0)
+    return total + blocks.per_block(jnp.where(free & (rank == place), nats, 0)), None
+
+  zeros = jnp.zeros((len(x0), blocks.num_blocks), jnp.float32)
+  return jax.lax.scan(reveal, zeros, jnp.arange(max(blocks.sizes)))[0]
+
+
+def importance(nats) -> dict:
+  """{number of orders: bound [n]} from `by_order` nats [n, orders, K], orders a power of two.
+
+  -log mean exp(-nats) over an order's group is an upper bound on -log p, and the mean over groups
+  of 2 k never lies above that over groups of k (Burda et al. 2016, arXiv:1509.00519, theorem 1).
+  """
+  nats = np.asarray(nats, np.float64)
+  num = nats.shape[1]
+  if num & (num - 1):
+    raise ValueError(f'{num} orders do not form nested groups; draw 1, 2, 4, 8, ...')
+  found, log_p, size = {}, -nats, 1
+  while True:
+    found[size] = -log_p.mean(1).sum(-1)
+    if log_p.shape[1] == 1:
+      return found
+    log_p = np.logaddexp(log_p[:, 0::2], log_p[:, 1::2]) - np.log(2)
+    size *= 2
+
+
+def _at_calls(u, reveals, sizes):
+  """u [B, K] at which as many tokens are masked as before a random call, and the weight that makes
+  the bound there that of all calls."""
+  for own, size in zip(reveals, sizes, strict=True):
+    if min(own) < 1 or sum(own) != size:
+      raise ValueError(f'reveals {own} must be positive and sum to the block size {size}')
+  calls = np.array([len(own) for own in reveals])
+  now, left = (np.zeros((len(sizes), calls.max()), np.float32) for _ in range(2))
+  for k, own in enumerate(reveals):
+    now[k, :len(own)], left[k, :len(own)] = own, np.cumsum(own[::-1])[::-1]
+  call = jnp.minimum((u * jnp.float32(calls)[None]).astype(jnp.int32), calls[None] - 1)
+  pick = lambda table: jnp.take_along_axis(jnp.asarray(table)[None], call[..., None], 2)[..., 0]
+  sizes = jnp.asarray(sizes, jnp.float32)[None]
+  return (pick(left) - 0.5) / sizes, pick(now) * jnp.float32(calls)[None] / sizes
+
+
+def is_exact(blocks, process, reveals=None) -> bool:
+  """Is the bound the likelihood itself, without noise? (Each block revealed in one call.)"""
+  one_call = max(blocks.sizes) == 1 if reveals is None else max(map(len, reveals)) == 1
+  return one_call and process.counts
+
+
+def interval(values):
+  """(mean, half width of its 95% interval) over the leading axis; values are independent
+  examples."""
+  values = np.asarray(values, np.float64)
+  return values.mean(0), 1.96 * values.std(0, ddof=1) / np.sqrt(len(values))
+
+
+def summary(nats, level, *, dims, num_levels=10) -> dict:
+  """A report of nats [n, K] (already averaged over samples of an example) and the samples behind
+  it.
+
+  nats: [n, samples, K], level: [n, samples, K]. Returns nats an example with its 95% interval, bits
+  per dimension, the same per block, and the mean integrand (nats a block) per bin of the level.
+  """
+  per_example = np.asarray(nats, np.float64).mean(axis=1)
+  total, total_ci = interval(per_example.sum(axis=1))
+  block, block_ci = interval(per_example)
+  edges = np.linspace(0, 1, num_levels + 1)
+  bins = np.clip((np.asarray(level) * num_levels).astype(int), 0, num_levels - 1)
+  curve = [
+    float(np.mean(nats[bins == i])) if np.any(bins == i) else None for i in range(num_levels)
+  ]
+  to_bits = 1 / (dims * np.log(2))
+  return {
+    'nats': float(total),
+    'ci95': float(total_ci),
+    'bits_per_dim': float(total * to_bits),
+    'bits_ci95': float(total_ci * to_bits),
+    'per_block': block.tolist(),
+    'per_block_ci95': block_ci.tolist(),
+    'per_level': {'edges': edges.tolist(), 'values': curve},
+    'num_examples': len(nats),
+    'samples_per_example': int(np.shape(nats)[1]),
+  }

@@ -1,0 +1,1 @@
+"""One file a metric: samples and real examples in, numbers out."""

@@ -1,0 +1,1 @@
+"""From measurements to one HTML page; read page.py first."""

@@ -1,0 +1,346 @@
+"""Checkpoints that are complete, verified and bounded in number; the only module that knows orbax.
+
+  workdir/checkpoints/STEP              one committed state; orbax renames it into place at the end
+  workdir/checkpoints/digests/STEP.json sha256 of every file of that step, written after the commit
+  workdir/checkpoints/damaged/STEP      what failed verification, moved aside, never deleted
+
+Orbax stores no checksum: a flipped byte comes back as a wrong number without an error. So every
+file is digested right after the commit, in the background, and compared before it is used.
+"""
+
+import errno
+import logging
+import math
+import os
+import shutil
+import threading
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging as absl_logging
+from jax.experimental import multihost_utils
+from jax.sharding import SingleDeviceSharding
+from orbax.checkpoint import checkpoint_managers
+
+from adiff.machine import hosts, manifest, sharding
+
+ITEM = 'state'
+NONE, ALL_DAMAGED = -1, -2
+
+
+class _OrbaxIsQuiet(logging.Filter):
+  """Drops orbax's own log lines: every error it logs is also raised, and told here once."""
+
+  def filter(self, record):
+    return f'{os.sep}orbax{os.sep}' not in record.pathname
+
+
+logging.getLogger('absl').addFilter(_OrbaxIsQuiet())
+
+
+class Checkpoints:
+  """Writes the checkpoints of one run and finds the newest sound one.
+
+  Keeps the `keep` newest steps and, where `best` names a metric, also the step at which that metric
+  was best (`mode` 'min' or 'max'). Raises ValueError for contradictory arguments and OSError when
+  the folder cannot be written. Use from one thread; call close() at the end.
+  """
+
+  def __init__(self, workdir, *, keep: int = 2, best: str | None = None, mode: str = 'min'):
+    if keep < 1 or mode not in ('min', 'max'):
+      raise ValueError(f"keep is {keep} and mode is {mode!r}; use keep >= 1 and 'min' or 'max'.")
+    self._workdir, self._best = workdir, best
+    self._thread, self._error = None, None
+    kept: list[Any] = [checkpoint_managers.LatestN(keep)]
+    rank = None
+    if best is not None:
+      worst = math.inf if mode == 'min' else -math.inf
+
+      def rank(metrics):
+        value = metrics[best]
+        return worst if math.isnan(value) else value
+
+      # Sorted worst first: the policy keeps the tail of its list.
+      kept.append(
+        checkpoint_managers.BestN(
+          get_metric_fn=rank, reverse=mode == 'min', n=1, keep_checkpoints_without_metrics=False
+        )
+      )
+    options = ocp.CheckpointManagerOptions(
+      best_fn=rank,  # Without it metrics do not reach the disk and are forgotten at a restart.
+      best_mode=mode,
+      preservation_policy=checkpoint_managers.AnyPreservationPolicy(kept),
+      todelete_subdir='trash',  # Rename, then delete: no kill leaves half a step behind.
+      cleanup_tmp_directories=True,
+    )
+    try:
+      self._manager = ocp.CheckpointManager(
+        manifest.root(workdir), options=options, item_names=(ITEM,)
+      )
+      self._tidy()
+    except OSError as error:
+      raise _cannot_write(workdir, error) from error
+
+  def save(self, step: int, state, metrics: dict[str, float] | None = None) -> None:
+    """Starts writing `state` as checkpoint `step`; returns as soon as the arrays are copied.
+
+    The caller may donate or overwrite the state at once. Errors of the write surface at the next
+    save, wait or close. Raises ValueError for a step that is not newer than all others or for
+    metrics without the one named by `best`, OSError when the disk refuses.
+    """
+    self.wait()
+    found = self.steps()
+    if found and step <= found[-1]:
+      raise ValueError(
+        f'checkpoint {step} cannot be saved in {manifest.root(self._workdir)} because step '
+        f'{found[-1]} is there already; continue from the newest step or use a new workdir.'
+      )
+    if metrics is not None:
+      metrics = {name: float(value) for name, value in metrics.items()}
+      if self._best is not None and self._best not in metrics:
+        raise ValueError(
+          f'the best checkpoint is chosen by {self._best!r}, which is not among the metrics '
+          f'{sorted(metrics)}; name one of these.'
+        )
+    try:
+      if not os.path.isdir(manifest.root(self._workdir)):  # orbax would make half a workdir of it
+        raise FileNotFoundError(errno.ENOENT, 'the folder is gone')
+      if hosts.first():
+        manifest.forget(self._workdir, step)  # Left by a run that was killed or cleaned by hand.
+      hosts.saving(manifest.folder(self._workdir, step))
+      args = ocp.args.Composite(**{ITEM: ocp.args.StandardSave(state)})
+      accepted = self._manager.save(step, args=args, metrics=metrics)
+    except Exception as error:
+      raise self._explained(error) from error
+    if not accepted:
+      raise ValueError(f'orbax refused to save checkpoint {step}; use a new workdir.')
+    self._thread = threading.Thread(target=self._seal, args=(step,), name='adiff-seal')
+    self._thread.start()
+
+  def restore(self, abstract_state, step: int | None = None):
+    """Returns (step, state) of the newest sound checkpoint, or None where there is none.
+
+    abstract_state: the tree of `jax.ShapeDtypeStruct` with shardings that `jax.eval_shape` and
+    `sharding.state_shardings` give; the checkpoint may come from another mesh. Damaged steps are
+    named in a warning and moved aside. Raises ValueError when all are damaged, when an explicit
+    `step` is damaged or missing, or when shapes differ from those of the checkpoint.
+    """
+    self.wait()
+    if step is not None:
+      _check_exists(self._workdir, step)
+      return step, _read(self._workdir, step, abstract_state)
+    while True:
+      chosen = self._newest_sound()
+      if chosen == NONE:
+        return None
+      if chosen == ALL_DAMAGED:
+        raise ValueError(
+          f'every checkpoint in {manifest.root(self._workdir)} was damaged and moved to its folder '
+          '"damaged"; start again in a new workdir, or bring the files back from a backup.'
+        )
+      try:
+        state = _read(self._workdir, chosen, abstract_state)
+      except manifest.Damaged as error:  # Only a step without a manifest gets here.
+        if jax.process_count() > 1:
+          raise  # The processes may disagree about it; nobody moves files then.
+        self._move_aside(chosen, error)
+        continue
+      if hosts.first() and chosen not in manifest.sealed(self._workdir):
+        manifest.write(self._workdir, chosen)  # A follower waits for it.
+      return chosen, state
+
+  def steps(self) -> tuple[int, ...]:
+    """Returns the steps of the committed checkpoints, ascending."""
+    return manifest.steps(self._workdir)
+
+  def wait(self) -> None:
+    """Returns when the last save is committed and sealed; raises what went wrong in it."""
+    if self._thread is not None:
+      self._thread.join()
+      self._thread = None
+    error, self._error = self._error, None
+    if error is not None:
+      raise self._explained(error) from error
+
+  def close(self) -> None:
+    """Waits as wait() does, and releases orbax's threads in any case."""
+    try:
+      self.wait()
+    finally:
+      try:
+        self._manager.close()
+      except Exception as error:  # Orbax tells the failure of the last write a second time.
+        raise self._explained(error) from error
+
+  def _seal(self, step):
+    """Runs beside the training: waits for the commit, then writes the manifest."""
+    try:
+      self._manager.wait_until_finished()
+      if hosts.first():
+        manifest.write(self._workdir, step)
+      self._tidy()
+    except BaseException as error:  # Handed to wait(), on the thread that can act on it.
+      self._error = error
+
+  def _tidy(self):
+    """Empties the trash, which orbax never does, and forgets manifests of deleted steps."""
+    if hosts.first():
+      trash = os.path.join(manifest.root(self._workdir), 'trash')
+      if os.path.isdir(trash):
+        shutil.rmtree(trash)
+      manifest.forget_all_but(self._workdir, self.steps())
+
+  def _newest_sound(self):
+    """Process 0 verifies and moves aside; all processes learn the step it chose."""
+    chosen = NONE
+    if hosts.first():
+      for step in reversed(self.steps()):
+        try:
+          manifest.verify(self._workdir, step)
+        except manifest.Damaged as error:
+          self._move_aside(step, error)
+        else:
+          chosen = step
+          break
+      else:
+        damaged = os.path.join(manifest.root(self._workdir), 'damaged')
+        chosen = ALL_DAMAGED if os.path.isdir(damaged) else NONE
+    chosen = int(multihost_utils.broadcast_one_to_all(np.int32(chosen)))
+    self._manager.reload()  # Orbax remembers the steps that were moved away.
+    return chosen
+
+  def _move_aside(self, step, error):
+    folder = os.path.join(manifest.root(self._workdir), 'damaged')
+    os.makedirs(folder, exist_ok=True)
+    target, copies = os.path.join(folder, str(step)), 1
+    while os.path.exists(target):
+      copies += 1
+      target = os.path.join(folder, f'{step}-{copies}')
+    absl_logging.warning('%s It is moved to %s; the step before is tried.', error, target)
+    os.replace(manifest.folder(self._workdir, step), target)
+    digests = manifest.path(self._workdir, step)
+    if os.path.exists(digests):
+      os.replace(digests, f'{target}.json')
+
+  def _explained(self, error):
+    """Turns a disk's refusal, which tensorstore reports as ValueError, into an OSError."""
+    told = ('os_error_code', 'No space left', 'Permission denied', 'Read-only file system')
+    if isinstance(error, OSError) or any(text in str(error) for text in told):
+      return _cannot_write(self._workdir, error)
+    return error
+
+
+def latest_step(workdir) -> int | None:
+  """Returns the newest committed step of a workdir, or None; files are not verified."""
+  found = manifest.steps(workdir)
+  return found[-1] if found else None
+
+
+def restore_params(workdir, abstract_params=None, *, ema: bool = True, step: int | None = None):
+  """Returns (step, params) without reading the optimiser's state; changes nothing on disk.
+
+  With abstract_params (a tree of `jax.ShapeDtypeStruct`, shardings optional) the result has its
+  structure; without, it is the stored tree as nested dicts of numpy arrays, whatever its shapes.
+  ema chooses the average instead of the last parameters. Damaged steps are passed over with a
+  warning. Raises FileNotFoundError without a checkpoint, ValueError when none is sound, when an
+  explicit `step` is missing or damaged, or when shapes differ.
+  """
+  role = 'ema' if ema else 'params'
+  wanted = None if abstract_params is None else {role: abstract_params}
+  if step is not None:
+    _check_exists(workdir, step)
+    return step, _read(workdir, step, wanted, role=role)[role]
+  found = manifest.steps(workdir)
+  if not found:
+    raise FileNotFoundError(
+      f'no checkpoint in {manifest.root(workdir)}; train first, or correct --workdir.'
+    )
+  for candidate in reversed(found):
+    try:
+      return candidate, _read(workdir, candidate, wanted, role=role)[role]
+    except manifest.Damaged as error:
+      absl_logging.warning('%s The step before is tried.', error)
+  raise ValueError(
+    f'every checkpoint in {manifest.root(workdir)} is damaged; train again or use a backup.'
+  )
+
+
+# Reading one step.
+
+
+def _read(workdir, step, wanted, *, role=None):
+  """Verifies one step and reads `wanted`, or all of `role` as numpy where wanted is None."""
+  sealed = manifest.verify(workdir, step)
+  folder = manifest.folder(workdir, step)
+  path = os.path.join(folder, ITEM)
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    try:
+      stored = checkpointer.metadata(path).item_metadata.tree
+    except Exception as error:
+      raise manifest.Damaged(f'checkpoint {folder} has no readable index.') from error
+    if wanted is None:
+      item = {role: stored[role]}
+      args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
+    else:
+      _check_shapes(folder, stored, wanted, role)
+      item = jax.tree.map(_placed, wanted)
+      args = ocp.checkpoint_utils.construct_restore_args(item)
+    restore = ocp.args.PyTreeRestore(
+      item=item, restore_args=args, partial_restore=role is not None
+    )
+    try:
+      return checkpointer.restore(path, args=restore)
+    except Exception as error:
+      if sealed:
+        raise  # The files are those that were written, so the fault is not theirs.
+      raise manifest.Damaged(f'checkpoint {folder} cannot be read.') from error
+
+
+def _placed(leaf):
+  """A leaf without a sharding goes to the default device, not to that of the run that saved it."""
+  sharding = getattr(leaf, 'sharding', None) or SingleDeviceSharding(jax.local_devices()[0])
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _check_shapes(folder, stored, wanted, role):
+  if role is not None:
+    stored = {role: stored[role]}
+  have, want = _shapes(stored), _shapes(wanted)
+  for name in sorted(have.keys() | want.keys()):
+    if have.get(name) != want.get(name):
+      raise ValueError(
+        f'checkpoint {folder} holds {name} as {have.get(name, "nothing")} where '
+        f'this config builds {want.get(name, "nothing")}; use the config of that run or another '
+        'workdir.'
+      )
+
+
+def _shapes(tree):
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  return {
+    sharding.path_name(path): list(leaf.shape)
+    for path, leaf in leaves
+  }
+
+
+def _check_exists(workdir, step):
+  found = manifest.steps(workdir)
+  if step not in found:
+    raise ValueError(
+      f'no checkpoint {step} in {manifest.root(workdir)}; the steps there are {list(found)}.'
+    )
+
+
+def _cannot_write(workdir, error):
+  if isinstance(error, OSError):
+    reason = error.strerror or str(error)
+  elif 'No space left' in str(error):
+    reason = 'No space left on device'
+  else:
+    reason = str(error).splitlines()[0][-200:]
+  return OSError(
+    f'checkpoints cannot be written to {manifest.root(workdir)} ({reason}); free space or choose '
+    'another --workdir.'
+  )

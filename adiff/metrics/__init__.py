@@ -1,1 +1,0 @@
-"""Metrics of samples against real examples: pure functions of numpy arrays."""

@@ -1,0 +1,1 @@
+"""From a config to a result; read build.py first."""

@@ -1,0 +1,331 @@
+"""Config -> parts. The only reader of the config's choices; it validates once, in words.
+
+A choice is dict(name=..., **arguments). An unknown name or argument raises with the list of what
+there is, and the nearest.
+"""
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import inspect
+from typing import Any
+
+import flax.linen
+import numpy as np
+import optax
+
+from adiff.codec import patches, pyramid, tokenizers
+from adiff.data import chain, digits, images, latents, mixture
+from adiff.data import spec as spec_lib
+from adiff.data import text as text_data
+from adiff.learn import optim, plain
+from adiff.machine import sharding
+from adiff.nn import denoiser
+from adiff.process import base as process_base
+from adiff.process import gaussian, masked, mixed, uniform
+from adiff.run import check
+from adiff.sample.solvers import base as solvers_base
+from adiff.sample.solvers import (
+  entropy_bound,
+  first_hitting,
+  first_order,
+  heun,
+  multistep,
+  scheduled,
+  self_condition,
+  threshold,
+)
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import plan as plan_lib
+
+CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
+TOKENIZERS = {
+  'bytes': lambda corpus: tokenizers.Bytes(),
+  'characters': lambda corpus: tokenizers.characters_of(
+    document for split in corpus.splits for document in corpus.documents(split)
+  ),
+  'subwords': lambda corpus, path, size: (
+    tokenizers.subwords_from(path) if path
+    else tokenizers.subwords_of(corpus.documents('train'), size)
+  ),
+}
+DATA = {
+  'chain': chain.Chain,
+  'mixture': mixture.Mixture,
+  'latents': latents.Latents,
+  'digits': lambda codec: digits.Digits(codec(digits.SHAPE, digits.LEVELS)),
+  'tfds': lambda codec, dataset, data_dir: images.TfdsImages(codec, dataset, data_dir),
+  'image_folder': lambda codec, data_dir, size, channels: images.ImageFolder(
+    codec, data_dir, size, channels=channels
+  ),
+  'text': lambda tokenizer, align, path, num_tokens, packed: _text(
+    text_data.Files(path) if path else text_data.PythonDocs(), tokenizer, num_tokens, packed, align
+  ),
+  'tfds_text': lambda tokenizer, align, dataset, data_dir, heldout, num_tokens, packed: _text(
+    text_data.TfdsText(dataset, data_dir, heldout), tokenizer, num_tokens, packed, align
+  ),
+}
+BLOCKS = {
+  name: getattr(blocks_lib, name)
+  for name in ('whole', 'tokens', 'equal', 'cells', 'frames', 'scales')
+}
+PROCESSES = {
+  'gaussian': gaussian.Gaussian,
+  'masked': masked.Masked,
+  'uniform': uniform.Uniform,
+  'mixed': mixed.Mixed,
+}
+DRAWS = {name: getattr(plan_lib, name) for name in ('uniform', 'logit_normal', 'clipped', 'ones')}
+SPACINGS = {name: getattr(plan_lib, name) for name in ('linear', 'cosine', 'power', 'reveals')}
+SOLVERS = {
+  'first_order': first_order.FirstOrder,
+  'heun': heun.Heun,
+  'multistep': multistep.Multistep,
+  'first_hitting': first_hitting.FirstHitting,
+  'threshold': threshold.Threshold,
+  'entropy_bound': entropy_bound.EntropyBound,
+  'scheduled': scheduled.Scheduled,
+}
+MODELS = {'denoiser': denoiser.Denoiser}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """What a config stands for."""
+
+  config: Any
+  source: spec_lib.Source
+  blocks: blocks_lib.Blocks
+  process: process_base.Process
+  draw: plan_lib.Draw
+  plan: plan_lib.Plan
+  solver: solvers_base.Solver
+  model: flax.linen.Module
+  tx: optax.GradientTransformation
+  recipe: plain.Plain
+
+  @property
+  def spec(self) -> spec_lib.Spec:
+    return self.source.spec
+
+  @property
+  def reveals(self):
+    """Of `likelihood.bound`: a network that was trained on pure noise alone is judged there."""
+    one_pass = self.config.draw.name == 'ones' and max(self.blocks.sizes) > 1
+    return tuple((n,) for n in self.blocks.sizes) if one_pass else None
+
+  @property
+  def guidance(self) -> np.ndarray:
+    """[K] guidance scale of each block."""
+    guide = self.config.guidance
+    first = guide.first if guide.scale != 1 else 1.0
+    return np.linspace(first, guide.scale, self.blocks.num_blocks, dtype=np.float32)
+
+  @functools.cached_property
+  def contract(self) -> dict:
+    """What a checkpoint means, beyond its arrays; evaluation and sampling refuse another one."""
+    order = hashlib.sha256(np.asarray(self.blocks.order, np.int32).tobytes()).hexdigest()[:16]
+    process = dataclasses.asdict(self.process)
+    return {
+      'levels': '0 clean, 1 noise',
+      'process': {
+        'name': self.config.process.name,
+        **{k: v for k, v in process.items() if k not in ('eta', 'clip')},
+      },
+      'blocks': {
+        'order': order, 'num_tokens': self.blocks.num_tokens, 'stream': self.blocks.stream
+      },
+      'history_cond': self.recipe.history_cond,
+      'codec': dict(self.config.codec),
+      'data': self.source.fingerprint,
+    }
+
+
+def resolve(key, table, choice, **provided):
+  """table[choice.name](**arguments), with `provided` where it is taken and not set; raises
+  ValueError in words."""
+  arguments = dict(choice)
+  name = arguments.pop('name', None)
+  if name not in table:
+    near = difflib.get_close_matches(str(name), table, n=1)
+    hint = f'; did you mean {near[0]!r}?' if near else ''
+    raise ValueError(
+      f'config.{key}.name={name!r} is unknown; choose one of {", ".join(table)}{hint}'
+    )
+  taken = inspect.signature(table[name]).parameters
+  arguments = {**{k: v for k, v in provided.items() if k in taken}, **arguments}
+  for argument in arguments:
+    if argument not in taken:
+      own = [k for k in taken if k not in provided]
+      raise ValueError(
+        f'config.{key}: {name} takes no {argument!r}; it takes {", ".join(own) or "no arguments"}'
+      )
+  missing = [k for k, v in taken.items() if v.default is v.empty and k not in arguments]
+  if missing:
+    raise ValueError(f'config.{key}: {name} needs {", ".join(missing)}')
+  return table[name](**arguments)
+
+
+def _text(corpus, tokenizer, num_tokens, packed, align):
+  """Text with the tokenizer that was made for its corpus."""
+  return text_data.Text(corpus, tokenizer(corpus), num_tokens, packed=packed, align=align)
+
+
+def build_source(config) -> spec_lib.Source:
+  """The data set, seen through its codec."""
+  whole, texts = ('chain', 'mixture', 'latents'), ('text', 'tfds_text')
+  kind = 'whole' if config.data.name in whole else 'text' if config.data.name in texts else 'image'
+  fits = {'whole': ('none',), 'text': tuple(TOKENIZERS), 'image': tuple(CODECS)}
+  if config.data.name in DATA and config.codec.name not in fits[kind]:
+    raise ValueError(
+      f'config.codec.name={config.codec.name!r} does not fit '
+      f'config.data.name={config.data.name!r}; it takes {" or ".join(fits[kind])}'
+    )
+  codec = lambda shape, count: resolve('codec', CODECS, config.codec, shape=shape, levels=count)
+  tokenizer = lambda corpus: resolve('codec', TOKENIZERS, config.codec, corpus=corpus)
+  # Packed documents are filled up to whole blocks.
+  align = max(block_size(config), *config.train.block_sizes, 1)
+  return resolve('data', DATA, config.data, codec=codec, tokenizer=tokenizer, align=align)
+
+
+def block_size(config) -> int:
+  """Tokens of a block of a sequence cut into equal ones; 1 for other geometries."""
+  if config.blocks.name == 'whole' and 'num_tokens' in config.data:
+    return config.data.num_tokens
+  return config.blocks.size if config.blocks.name == 'equal' else 1
+
+
+def build_solver(choice, process) -> solvers_base.Solver:
+  """The solver, which must serve the process."""
+  solver = resolve('solver', SOLVERS, choice)
+  solver.check(process)
+  return solver
+
+
+def build_process(config, spec) -> process_base.Process:
+  """The process, which must fit the kind of tokens."""
+  discrete = config.process.name != 'gaussian'
+  if config.process.name in PROCESSES and discrete != bool(spec.vocab):
+    kind, other = ('symbols', 'floats') if discrete else ('floats', 'symbols')
+    change = (
+      f'codec.discrete={discrete}'
+      if config.codec.name != 'none'
+      else f'data.name={"chain" if discrete else "mixture"}'
+    )
+    raise ValueError(
+      f'process {config.process.name} needs tokens that are {kind} but the data has {other}; set '
+      f'{change}'
+    )
+  choice = dict(config.process)
+  if 'clip' in choice:
+    choice['clip'] = choice['clip'] or None
+  return resolve('process', PROCESSES, choice, vocab=spec.vocab, dim=spec.dim, bin=spec.bin)
+
+
+def build_blocks(config, spec) -> blocks_lib.Blocks:
+  """The blocks, which must cover the data's tokens."""
+  blocks = resolve(
+    'blocks',
+    BLOCKS,
+    config.blocks,
+    num_tokens=spec.num_tokens,
+    grid=spec.grid,
+    history=config.history,
+  )
+  if blocks.num_tokens != spec.num_tokens:
+    raise ValueError(
+      f'blocks sum to {blocks.num_tokens} tokens but {config.data.name} rows have '
+      f'{spec.num_tokens}; '
+      f'change config.blocks or the codec so that they agree'
+    )
+  return dataclasses.replace(blocks, causal=bool(config.train.next_token))
+
+
+def build_plan(config, blocks, *, steps=None) -> plan_lib.Plan:
+  """The sampling plan; `steps` a block replaces the config's."""
+  steps = steps or config.plan.steps
+  budgets = (config.plan.first or steps,) + (steps,) * (blocks.num_blocks - 1)
+  plan = plan_lib.Plan(
+    blocks.num_blocks,
+    budgets,
+    config.plan.delay,
+    spacing=resolve('spacing', SPACINGS, config.spacing),
+  )
+  if blocks.num_blocks > 1 and blocks.history is not None and not plan.sequential:
+    raise ValueError(
+      f'plan.delay={plan.delay} starts a block before the one it reads at level {blocks.history} '
+      'is finished; '
+      'set plan.delay=None, or history=None (diffusion forcing)'
+    )
+  return plan
+
+
+def build(config, source=None) -> Parts:
+  """All parts of a config; raises ValueError for what cannot work, with what to write instead.
+
+  source: the data set of an earlier build of the same config.data and config.codec.
+  """
+  check.keys(config)
+  check.numbers(config)
+  source = source or build_source(config)
+  spec = source.spec
+  spec_lib.check_split(config.eval.split, source.splits)
+  process = build_process(config, spec)
+  blocks = build_blocks(config, spec)
+  if config.draw.name == 'ones' and config.process.name != 'masked':
+    raise ValueError(
+      'draw ones trains on pure noise alone, which only process masked can learn from; set '
+      'draw.name=uniform'
+    )
+  check.stream(config, blocks.stream)
+  draw = resolve('draw', DRAWS, config.draw)
+  if config.atoms.zero or config.atoms.one:
+    draw = plan_lib.atoms(draw, zero=config.atoms.zero, one=config.atoms.one)
+  kinds = [(blocks, draw), *_other_blocks(config, spec, draw)]
+  check.extras(config, len(kinds))
+  plan = build_plan(config, blocks)
+  solver = build_solver(config.solver, process)
+  if config.guidance.scale != 1 and not spec.num_classes:
+    raise ValueError(
+      f'guidance.scale={config.guidance.scale} needs labels, and {config.data.name} has none; set '
+      'it to 1'
+    )
+  model = resolve(
+    'model', MODELS, config.model,
+    num_inputs=process.num_inputs, num_outputs=process.num_outputs, num_classes=spec.num_classes,
+  )
+  if model.self_condition:
+    solver = self_condition.SelfCondition(solver, process.num_outputs)
+  tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
+  recipe = plain.Plain(
+    model=model, tx=tx, blocks=tuple(b for b, _ in kinds), process=process,
+    draw=tuple(d for _, d in kinds), coords=spec.coords,
+    ema=config.train.ema, cond_dropout=config.cond_dropout, microbatches=config.train.microbatches,
+    history_cond=config.history_cond or blocks.history is None or blocks.stream == 'shifted',
+    random_length=config.train.random_length, complementary=config.train.complementary,
+    next_token=config.train.next_token, self_condition=model.self_condition,
+  )
+  return Parts(config, source, blocks, process, draw, plan, solver, model, tx, recipe)
+
+
+def build_mesh(parts, devices=None):
+  """The mesh of the config over `devices`, see sharding.make_mesh, which training must fit."""
+  config, kinds = parts.config, parts.recipe.blocks
+  mesh = sharding.make_mesh(**config.mesh, devices=devices)
+  for blocks in kinds:
+    sharding.check_fits(
+      mesh, heads=config.model.heads, batch_size=config.train.batch_size,
+      parts=len(kinds) * config.train.microbatches, num_slots=blocks.num_slots,
+    )
+  return mesh
+
+
+def _other_blocks(config, spec, draw):
+  """(blocks, draw) of train.block_sizes; masked blocks of one token are always all noise, the chain
+  rule."""
+  for size in config.train.block_sizes:
+    blocks = blocks_lib.equal(spec.num_tokens, size, history=config.history)
+    blocks = dataclasses.replace(blocks, causal=bool(config.train.next_token))
+    ones = size == 1 and config.process.name == 'masked'
+    yield blocks, plan_lib.ones() if ones else draw

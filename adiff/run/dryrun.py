@@ -1,0 +1,297 @@
+"""Does it fit, and how fast would it be? Compiles the real training step and sampler of a config
+for devices that need not be there, and asks the compiler; where there is none, the cost model."""
+
+import collections
+import dataclasses
+import importlib.util
+import math
+import re
+
+import jax
+import numpy as np
+
+from adiff.machine import collectives, cost, sharding
+from adiff.run import build, generate, train
+
+GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+  """memory in bytes, rate in bfloat16 FLOP/s, bandwidth of the memory and of all links to other
+  chips in bytes/s. Source: cloud.google.com/tpu/docs, the page of each generation."""
+
+  memory: float
+  rate: float
+  bandwidth: float
+  links: float
+
+
+CHIPS = {
+  'TPU v4': Chip(32 * GIB, 275e12, 1228e9, 300e9),
+  'TPU v5 lite': Chip(16 * GIB, 197e12, 819e9, 200e9),
+  'TPU v5': Chip(95 * GIB, 459e12, 2765e9, 600e9),
+  'TPU v6 lite': Chip(32 * GIB, 918e12, 1640e9, 448e9),
+}
+KINDS = {'v4': 'TPU v4', 'v5e': 'TPU v5 lite', 'v5p': 'TPU v5', 'v6e': 'TPU v6 lite'}
+
+
+def devices_of(topology) -> list | int:
+  """The devices of 'v5e:16x16' (any TPU topology), 'cpu:8', or '' for those that are here; of TPUs
+  their number where the package libtpu is missing.
+
+  Raises ValueError for a name that is not understood, and for a topology that cannot be made.
+  """
+  if not topology:
+    return jax.devices()
+  kind, _, size = topology.partition(':')
+  if kind == 'cpu' and size.isdecimal():
+    jax.config.update('jax_num_cpu_devices', int(size))
+    return jax.devices('cpu')
+  if not re.fullmatch(r'v\d+\w*', kind) or not re.fullmatch(r'\d+(x\d+)+', size):
+    raise ValueError(f'--topology={topology} is not understood; write v5e:16x16 or cpu:8')
+  if not importlib.util.find_spec('libtpu'):
+    if kind not in KINDS:
+      raise ValueError(f'--topology={topology}: without libtpu write one of {", ".join(KINDS)}')
+    return math.prod(int(side) for side in size.split('x'))
+  from jax.experimental import topologies
+
+  try:
+    return topologies.get_topology_desc(topology, platform='tpu').devices
+  except Exception as error:
+    raise ValueError(
+      f'--topology={topology} cannot be made: {str(error).splitlines()[0]}'
+    ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """One program. memory: bytes a device by part; moved: see collectives.found; flops: of the model,
+  of one device; bytes: what its matrix products read and write, of one; predicted: see cost.moved;
+  host: bytes of the host's memory, of one; refused: why it was not compiled, as TPUs' compilers
+  refuse what is too large; unread: why it is not known what it moves."""
+
+  memory: dict[str, int]
+  moved: dict
+  flops: float
+  bytes: float
+  predicted: dict = dataclasses.field(default_factory=dict)
+  host: int = 0
+  refused: str = ''
+  unread: str = ''
+
+  @property
+  def total(self) -> int:
+    return sum(self.memory.values())
+
+  def fits(self, chip: Chip) -> bool:
+    return not self.refused and self.total <= chip.memory
+
+  def seconds(self, chip: Chip) -> dict[str, float]:
+    """Of arithmetic, memory and, where known, links; it takes at least the longest of them."""
+    links = {} if self.unread else {'links': sum(self.moved.values()) / chip.links}
+    return {
+      'arithmetic': self.flops / chip.rate, 'memory': self.bytes / chip.bandwidth, **links
+    }
+
+
+def training_step(parts: build.Parts, devices) -> Program:
+  """Compiles a training step, as train.py does. devices: where they are but a number, nothing is
+  compiled, and moved is what cost.moved predicts, memory without what a layer needs meanwhile."""
+  mesh = build.build_mesh(parts, devices)
+  abstract = cost.state(parts)
+  shardings = sharding.state_shardings(mesh, abstract, offload=parts.config.train.offload)
+  rows = sharding.placed(cost.rows(parts), sharding.batch_sharding(mesh))
+  state = sharding.placed(abstract, shardings)
+  host = _local(state, away=True)
+  memory = {
+    'parameters': _local(state.params), 'average': _local(state.ema),
+    'optimiser': _local(state.opt_state), 'batch': _local(rows),
+  }
+  predicted, compiled, refused = cost.moved(parts, mesh), None, ''
+  if not isinstance(devices, int):
+    try:
+      with jax.set_mesh(mesh):
+        compiled = train.make_update(parts, mesh, shardings).lower(state, rows).compile()
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      refused = str(error).splitlines()[0]
+  if compiled is None:
+    moved, predicted = {('predicted', axes): size for axes, size in predicted.items()}, {}
+    memory['gradients'] = _local(state.params)
+    memory['kept for the backward pass'] = cost.kept(parts) // mesh.size
+  else:
+    found = compiled.memory_analysis()
+    memory['activations and gradients'] = found.temp_size_in_bytes
+    memory['program'] = found.generated_code_size_in_bytes
+    host += found.host_temp_size_in_bytes
+    moved = collectives.found(compiled.as_text(), mesh)
+  needed = cost.step(parts)
+  return Program(
+    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted, host, refused
+  )
+
+
+def rollout(parts: build.Parts, devices) -> Program:
+  """Compiles the sampler, for one example a part of the batch; devices as in training_step."""
+  mesh = build.build_mesh(parts, devices)
+  batch = sharding.rows(mesh)
+  params = cost.state(parts).params
+  params = sharding.placed(params, sharding.state_shardings(mesh, params))
+  needed, moved, unread = generate.rollout(parts, batch), {}, ''
+  memory = {'parameters': _local(params), 'cache': needed.cache_bytes // batch}
+  if not isinstance(devices, int):
+    inputs = sharding.placed(
+      (jax.eval_shape(lambda: generate.example_keys(0, 0, batch)),
+       jax.ShapeDtypeStruct((batch,), np.int32)), sharding.batch_sharding(mesh))
+    with jax.set_mesh(mesh):
+      compiled = generate.make_sampler(parts, mesh=mesh).lower(params, *inputs).compile()
+    found = compiled.memory_analysis()
+    memory['activations'] = max(found.temp_size_in_bytes - memory['cache'], 0)
+    memory['program'] = found.generated_code_size_in_bytes
+    try:
+      moved = collectives.found(compiled.as_text(), mesh)
+    except jax.errors.JaxRuntimeError as error:  # libtpu 0.0.52 cannot print all that it compiles
+      unread = str(error).splitlines()[0]
+  return Program(
+    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, unread=unread
+  )
+
+
+def _local(tree, away=False) -> int:
+  """Bytes a device of a tree of ShapeDtypeStructs with shardings: of what lies on it, or of what
+  waits in its host's memory."""
+  is_away = lambda leaf: leaf.sharding.memory_kind == sharding.HOST
+  leaves = [leaf for leaf in jax.tree.leaves(tree) if is_away(leaf) == away]
+  return sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in leaves)
+
+
+# What makes a step smaller, from cheap to dear: (words, changes of the config).
+def _changes(config, count):
+  """Candidates for a config that does not fit on `count` devices."""
+  mesh, model, train = config.mesh, config.model, config.train
+  groups = mesh.tensor * mesh.sequence
+  shard = {'mesh.data': -1, 'mesh.fsdp': count // groups}
+  remat = {} if model.remat in ('layers', 'offload') else {'model.remat': 'layers'}
+  away = {'train.offload': 'average'}
+  parts = [train.microbatches * times for times in (2, 4, 8, 16, 32, 64)]
+  rows = train.batch_size // (count // groups)
+  split = [{'train.microbatches': n} for n in parts if rows % n == 0]
+  half = {'model.dtype': 'bfloat16'}
+  wanted = [
+    *([half] if model.dtype == 'float32' else []),
+    *([shard] if mesh.fsdp < count // groups else []),
+    *([remat] if remat else []),
+    *([shard | remat] if mesh.fsdp < count // groups and remat else []),
+    *([shard | remat | away] if train.offload == 'none' else []),
+    *split,
+    *(one | shard | remat for one in split),
+  ]
+  return [one for i, one in enumerate(wanted) if one not in wanted[:i]]
+
+
+def _with(config, change):
+  """A copy of the config with dotted keys set."""
+  config = config.copy_and_resolve_references()
+  with config.unlocked():
+    config.update_from_flattened_dict(change)
+  return config
+
+
+def dryrun(config, topology) -> int:
+  """Compiles a training step and a sampler for `topology`, and prints what they need; returns the
+  exit code: 0, or 1 where the step does not fit. Without libtpu TPUs are estimated."""
+  parts = build.build(config)
+  devices = devices_of(topology)
+  estimated = isinstance(devices, int)
+  kind = KINDS[topology.partition(':')[0]] if estimated else devices[0].device_kind
+  chip = CHIPS.get(kind)
+  mesh = build.build_mesh(parts, devices)
+  shape = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items() if size > 1) or 'alone'
+  print(f'{config.name} on {mesh.size} x {kind}: {shape}\n')
+  if estimated:
+    print("No compiler for TPUs is here (pip install 'adiff[tpu]'): what follows is the cost "
+          "model's own estimate, without the memory that a layer needs while it is computed.\n")
+  print(rules(parts, mesh))
+  step = training_step(parts, devices)
+  print(_told('training step', step, chip, config.train.batch_size))
+  try:
+    print(_told('sampler', rollout(parts, devices), chip, sharding.rows(mesh)))
+  except jax.errors.JaxRuntimeError as error:
+    print(f'the compiler fails on the sampler: {str(error).splitlines()[0]}\n')
+  if chip is None or step.fits(chip):
+    return 0
+  how = 'estimated' if estimated else 'compiled'
+  print(f'The training step does not fit. Cheapest changes that make it fit, each {how}:')
+  fitting = 0
+  for change in _changes(config, mesh.size):
+    words = ' '.join(f'--config.{key}={value}' for key, value in change.items())
+    try:
+      found = training_step(build.build(_with(config, change), parts.source), devices)
+    except ValueError as error:
+      print(f'  (not possible: {words}: {error})')
+      continue
+    if found.fits(chip):
+      print(f'  {words}: {found.total / GIB:.2f} GiB')
+      fitting += 1
+    if fitting == 3:
+      break
+  if not fitting:
+    print('  none was found; write a smaller train.batch_size or model, or more devices')
+  return 1
+
+
+def rules(parts, mesh) -> str:
+  """The table of parameters: shape, the axes that split it, bytes a device."""
+  params = cost.state(parts).params
+  placed = sharding.placed(params, sharding.state_shardings(mesh, params))
+  lines = ['| parameter | shape | split over | MiB a device |', '| --- | --- | --- | --- |']
+  for path, leaf in jax.tree_util.tree_leaves_with_path(placed):
+    axes = [*leaf.sharding.spec, *[None] * (leaf.ndim - len(leaf.sharding.spec))]
+    split = ', '.join(axis or '-' for axis in axes) if any(axes) else 'whole'
+    size = math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+    lines.append(
+      f'| {sharding.path_name(path)} | {list(leaf.shape)} | {split} | {size / 2**20:.2f} |'
+    )
+  return '\n'.join(lines) + '\n'
+
+
+def _told(what, program, chip, examples) -> str:
+  """A program in words and tables."""
+  fits = ''
+  if chip:
+    fits = 'fits' if program.fits(chip) else 'does NOT fit'
+    fits = f', {fits} into {chip.memory / GIB:.0f} GiB'
+  lines = [f'{what}, {examples} examples: {program.total / GIB:.2f} GiB a device{fits}', '']
+  if program.refused:
+    lines += [f'the compiler refuses it, so this is estimated: {program.refused}', '']
+  lines += ['| part | MiB a device |', '| --- | --- |']
+  lines += [f'| {name} | {size / 2**20:.1f} |' for name, size in program.memory.items()]
+  if program.host:
+    lines.append(f"| in the host's memory, besides | {program.host / 2**20:.1f} |")
+  if program.moved:
+    lines += ['', '| moved between devices | axes | MiB a device |', '| --- | --- | --- |']
+    lines += [f'| {kind} | {axes} | {size / 2**20:.1f} |'
+              for (kind, axes), size in sorted(program.moved.items())]
+  if program.unread:
+    lines += ['', f'moved between devices: not known, the program cannot be read: {program.unread}']
+  if program.predicted:
+    found = collections.Counter()
+    for (_, axes), size in program.moved.items():
+      found[axes] += size
+    lines += ['', '| axes | MiB predicted from the rules | found |', '| --- | --- | --- |']
+    both = {axes: (program.predicted.get(axes, 0), found[axes])
+            for axes in sorted({*found, *program.predicted})}
+    lines += [f'| {axes} | {ours / 2**20:.1f} | {theirs / 2**20:.1f} |'
+              for axes, (ours, theirs) in both.items()]
+  lines += ['', f'{program.flops / 1e12:.3f} TFLOP a device']
+  if chip:
+    seconds = program.seconds(chip)
+    longest = max(seconds, key=seconds.get)
+    parts = ', '.join(f'{name} {1e3 * value:.1f} ms' for name, value in seconds.items())
+    lines += [
+      f'at least {1e3 * seconds[longest]:.1f} ms, bound by {longest} ({parts}, if all overlap); '
+      f'utilisation at most {seconds["arithmetic"] / seconds[longest]:.0%}'
+    ]
+  return '\n'.join(lines) + '\n'

@@ -1,0 +1,157 @@
+"""What a text model's report says of samples: words, entropy, cost, which token came when."""
+
+import numpy as np
+
+from adiff.judge.metrics import words
+from adiff.judge.page import prose
+from adiff.run import build, generate, loss_profile, overrides
+
+CHARACTERS = 20_000_000  # of the corpus that are read for its words
+ROWS = 64  # of the evaluated split that the loss profile is measured on
+
+
+def judge(parts: build.Parts, params, mesh, found, shown, *, workdir, progress):
+  """Measures eval.num samples a sampler; fills `found`, `shown`, returns the page's fragments."""
+  config, source = parts.config, parts.source
+  found['profile'] = _profile(parts, params, mesh, progress)
+  reference = _reference(parts)
+  tokens, _, row = generate.for_report(parts, params, mesh, progress=progress)
+  own = _scores(parts, tokens, row, reference)
+  found['generators'] = [row]
+  found['text'] = {
+    'corpus': source.corpus.name,
+    'tokenizer': f'{config.codec.name}, {source.tokenizer.vocab} symbols',
+    **likelihood_of_text(parts, found['bound']),
+    **own,
+    'corpus_unigram_entropy': reference['unigram_entropy'],
+    'corpus_repetition': reference['repetition'],
+  }
+  found['samplers'] = [{'sampler': config.solver.name, 'steps': config.plan.steps, **own}]
+  for name, steps in samplers(parts):
+    other = build.build(
+      overrides.arrange(config, workdir, solver=name, steps=steps, profile=found['profile']), source
+    )
+    drawn, _, row = generate.for_report(other, params, mesh, progress=progress)
+    found['samplers'].append(
+      {'sampler': name, 'steps': other.config.plan.steps, **_scores(other, drawn, row, reference)}
+    )
+  if len(found['samplers']) > 1:
+    shown['calls'] = prose.quality_vs_calls(
+      found['samplers'], metric='known_words', ylabel='share of words the corpus knows'
+    )
+  return (
+    ('Samples', prose.samples(_texts(source, tokens[:6]))),
+    ('Which token was revealed when', _strip(parts, params, mesh)),
+  )
+
+
+def samplers(parts):
+  """[(solver, steps or None)] of config.eval.samplers.
+
+  Raises ValueError for one that cannot sample: training asks before it begins.
+  """
+  found = []
+  for text in parts.config.eval.samplers:
+    name, at, steps = text.partition('@')
+    if at and not (steps.isdecimal() and int(steps)):
+      raise ValueError(f'config.eval.samplers: {text!r}: write NAME(key=value)@STEPS, STEPS >= 1')
+    try:
+      if name != overrides.BUDGET:
+        build.build_solver(overrides.parse_solver(name), parts.process)
+      elif not loss_profile.has_profile(parts):
+        raise ValueError('budget needs masked noise, equal blocks and rows that are not packed')
+    except ValueError as error:
+      raise ValueError(f'config.eval.samplers: {text!r}: {error}') from error
+    found.append((name, int(steps) if steps else None))
+  return found
+
+
+def _profile(parts, params, mesh, progress):
+  """{'nats', 'error'} of one masked token by the number of masked ones in its block, or None."""
+  if not loss_profile.has_profile(parts):
+    return None
+  config = parts.config
+  rows = min(ROWS, parts.source.size(config.eval.split), config.eval.examples or ROWS)
+  found = loss_profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
+  error = found.std(0, ddof=1) / len(found) ** 0.5
+  return {'nats': found.mean(0).tolist(), 'error': error.tolist()}
+
+
+def likelihood_of_text(parts, bound) -> dict:
+  """The bound per token and per UTF-8 byte of the evaluated rows, with its 95% interval."""
+  source, split = parts.source, parts.config.eval.split
+  rows = source.rows(split, np.arange(bound['num_examples']))
+  count = float(np.sum(rows['weight'])) if 'weight' in rows else rows['tokens'].size
+  per_token = bound['num_examples'] / count
+  num_bytes = sum(len(text.encode()) for text in _texts(source, rows['tokens']))
+  per_byte = bound['num_examples'] / num_bytes / np.log(2)
+  return {
+    'nats_per_token': bound['nats'] * per_token,
+    'nats_per_token_ci95': bound['ci95'] * per_token,
+    'bits_per_byte': bound['nats'] * per_byte,
+    'bits_per_byte_ci95': bound['ci95'] * per_byte,
+    'perplexity': float(np.exp(bound['nats'] * per_token)),
+  }
+
+
+def _texts(source, tokens):
+  """Whole rows as text, an empty line for each end-of-text."""
+  tokenizer, out = source.tokenizer, []
+  for row in np.asarray(tokens):
+    pieces = np.split(row, np.flatnonzero(row == tokenizer.eos))
+    out.append('\n\n'.join(tokenizer.decode(piece[piece != tokenizer.eos]) for piece in pieces))
+  return out
+
+
+def _reference(parts):
+  """The corpus's words, and the statistics of as many rows of it as are drawn."""
+  source, total = parts.source, 0
+  documents = []
+  for document in source.corpus.documents('train'):
+    documents.append(document)
+    total += len(document)
+    if total > CHARACTERS:
+      break
+  num = parts.config.eval.num
+  rows = source.rows('train', np.linspace(0, source.size('train') - 1, num).astype(int))['tokens']
+  wide = source.rows('train', np.linspace(0, source.size('train') - 1, 20 * num).astype(int))
+  return {
+    'words': words.words_of(documents),
+    'unigram_entropy': words.unigram_entropy(wide['tokens'].ravel(), source.tokenizer.vocab),
+    'repetition': words.repetition([row.tolist() for row in rows]),
+  }
+
+
+def _scores(parts, tokens, row, reference) -> dict:
+  """Numbers of samples [n, N] in reading order."""
+  known = words.known_words(_texts(parts.source, tokens), reference['words'])
+  return {
+    'known_words': known['share'],
+    'words': known['words'],
+    'unigram_entropy': words.unigram_entropy(tokens.ravel(), parts.source.tokenizer.vocab),
+    'repetition': words.repetition([one.tolist() for one in tokens]),
+    'calls_per_token': row['nfe'] / parts.blocks.num_tokens,
+    'tokens_per_second': tokens.size / row['seconds'],
+  }
+
+
+def _strip(parts, params, mesh) -> str:
+  """One sample, each token coloured by the step that revealed it."""
+  label = np.full(1, -1, np.int32)
+  walk = generate.make_sampler(parts, mesh=mesh, trace=True)
+  rows = np.asarray(walk(params, generate.example_keys(parts.config.seed, 0, 1), label))[:, 0]
+  hidden = rows == getattr(parts.process, 'mask_id', -1)
+  changed = np.concatenate([np.ones((1, rows.shape[1]), bool), rows[1:] != rows[:-1]])
+  last = len(rows) - 1 - np.argmax(changed[::-1], axis=0)  # a token stands since its last change
+  blocks, starts = parts.blocks, parts.plan.starts
+  step = np.where(hidden.all(0), 0, last) - starts[blocks.block_of_token]
+  back = np.argsort(blocks.order)
+  tokens, decode = rows[-1][back], parts.source.tokenizer.decode
+  eos = parts.source.tokenizer.eos
+  return prose.reveal_strip(
+    ['\u2402' if token == eos else decode(np.array([token])) for token in tokens],
+    np.maximum(step, 0)[back].tolist(),
+    title=f'{parts.config.solver.name}, at most {max(parts.plan.budgets)} steps a block',
+    block_of_token=blocks.block_of_token[back].tolist(),
+    num_steps=max(parts.plan.budgets),
+  )

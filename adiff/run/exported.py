@@ -1,0 +1,141 @@
+r"""A sampler in a folder of its own, which starts without tracing: what a server loads.
+
+  python -m adiff.main --mode=export --workdir=runs/digits --batch=16 --out=runs/digits/exported
+  python -m adiff.run.exported runs/digits/exported --num=100 --out=samples.npz
+
+The folder holds program.bin (jax.export), params.npz and about.json. Drawing needs jax and numpy
+alone; opening a folder runs nothing but the compiled program in it: no pickle, no config.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import zipfile
+
+from adiff.machine import compilation
+
+compilation.keep()
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import tqdm  # noqa: E402
+from jax import export  # noqa: E402
+
+from adiff.codec import patches, pyramid  # noqa: E402
+
+FORMAT = 1
+CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
+
+
+def write(folder, run, params, *, batch, labels, seed, codec, about):
+  """Writes the folder.
+
+  run: (params, seed, start, labels [batch]) -> tokens [batch, N, ..] in raster order, a function
+  that jax.jit takes; examples start .. start + batch - 1 of a seed. labels: int32, one an example
+  and used in a circle. codec: what decodes the tokens, one of CODECS, or None. about: further facts
+  for about.json.
+  """
+  leaves, tree = jax.tree.flatten(params)
+  program = export.export(
+    jax.jit(lambda leaves, *rest: run(jax.tree.unflatten(tree, leaves), *rest))
+  )(
+    [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves],
+    *(jax.ShapeDtypeStruct((), np.uint32), jax.ShapeDtypeStruct((), np.int32)),
+    jax.ShapeDtypeStruct((batch,), np.int32),
+  )
+  name = next((name for name, one in CODECS.items() if type(codec) is one), None)
+  os.makedirs(folder, exist_ok=True)
+  place = lambda file: os.path.join(folder, file)
+  with open(place('program.bin'), 'wb') as file:
+    file.write(program.serialize())
+  np.savez(place('params.npz'), *(np.asarray(leaf) for leaf in leaves))
+  facts = {
+    'format': FORMAT, 'batch': batch, 'seed': seed, 'labels': np.asarray(labels).tolist(),
+    'platforms': list(program.platforms), 'jax': jax.__version__,
+    'codec': {'name': name, **dataclasses.asdict(codec)} if name else None, **about,
+  }
+  with open(place('about.json'), 'w') as file:  # last: a folder without it is not finished
+    json.dump(facts, file, indent=1)
+  return folder
+
+
+class Sampler:
+  """What `write` wrote."""
+
+  def __init__(self, folder):
+    """Raises ValueError in words for a folder that is not one of ours, or of another platform."""
+    place = lambda file: os.path.join(folder, file)
+    try:
+      with open(place('about.json')) as file:
+        self.about = json.load(file)
+      with open(place('program.bin'), 'rb') as file:
+        program = file.read()
+      stored = np.load(place('params.npz'), allow_pickle=False)
+      leaves = [stored[f'arr_{index}'] for index in range(len(stored.files))]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+      raise ValueError(
+        f'{folder} is no exported sampler ({error}); write one with --mode=export'
+      ) from error
+    if self.about.get('format') != FORMAT:
+      raise ValueError(
+        f'{folder} has format {self.about.get("format")} and this program reads {FORMAT}; export '
+        'it again'
+      )
+    platform = jax.default_backend()
+    if platform not in self.about['platforms']:
+      raise ValueError(
+        f'{folder} was exported for {", ".join(self.about["platforms"])} and this is {platform}; '
+        'export it there'
+      )
+    self._leaves = jax.device_put(leaves)
+    self._run = jax.jit(export.deserialize(bytearray(program)).call)
+
+  def draw(self, start, num, *, seed=None, progress=None):
+    """(examples, or tokens in raster order where they are no images [num, ..], labels [num])."""
+    size, labels = self.about['batch'], np.asarray(self.about['labels'], np.int32)
+    seed = np.uint32(self.about['seed'] if seed is None else seed)
+    wanted = np.take(labels, np.arange(start, start + num), mode='wrap')
+    found = []
+    for first in range(start, start + num, size):
+      here = np.take(labels, np.arange(first, first + size), mode='wrap')
+      found.append(np.asarray(self._run(self._leaves, seed, np.int32(first), here)))
+      if progress is not None:
+        progress.update(min(size, start + num - first))
+    tokens = np.concatenate(found)[:num]
+    codec = dict(self.about['codec'] or {})
+    if not codec:
+      return tokens, wanted
+    return CODECS[codec.pop('name')](**codec).decode(tokens), wanted
+
+
+def main() -> int:
+  """Draws from an exported sampler into an .npz."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('folder')
+  parser.add_argument('--num', type=int, default=16, help='how many')
+  parser.add_argument('--seed', type=int, help='default: that of the config')
+  parser.add_argument('--out', default='samples.npz', help='the .npz: examples and labels')
+  options = parser.parse_args()
+  try:
+    if options.num < 1:
+      raise ValueError(f'--num={options.num} draws nothing; write 1 or more')
+    with tqdm.tqdm(total=options.num, unit='sample', dynamic_ncols=True) as bar:
+      examples, labels = Sampler(options.folder).draw(
+        0, options.num, seed=options.seed, progress=bar
+      )
+    with open(f'{options.out}.tmp', 'wb') as file:
+      np.savez(file, examples=examples, labels=labels)
+    os.replace(f'{options.out}.tmp', options.out)
+  except (ValueError, OSError) as error:
+    print(f'adiff: {error}', file=sys.stderr)
+    return 2
+  print(options.out)
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,245 @@
+"""Samples: one compiled program for a whole batch, and as many batches as are asked for."""
+
+import json
+import os
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from adiff.learn import plain, state
+from adiff.machine import cost, sharding
+from adiff.run import build, exported
+from adiff.sample import capacity, guidance, truncation, walk
+
+# libtpu 0.0.52 fails on sharded samplers otherwise: "async-collective-start overlaps with another
+# chunk", as of configs/imagenet256.py:acdit_xl on v5e:16x16.
+_SEVERAL_TPUS = {'xla_tpu_enable_async_collective_fusion': False}
+
+
+def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False):
+  """(params, keys [B], labels [B]) -> (x0 [B, N, ..] in block order, network calls [B]), jitted;
+  trace: -> x after every row [R, B, N, ..], uncached. mesh: every device gets the whole result."""
+  plan = plan or parts.plan
+  model, blocks, guided = parts.model, parts.blocks, parts.config.guidance.scale != 1
+  how = dict(blocks=blocks, process=parts.process, solver=parts.solver)
+
+  def run(params, keys, labels):
+    cond = {'label': labels}
+    apply = parts.recipe.network(params, loops=True)
+    if guided:
+      interval = parts.config.guidance.interval
+      denoise = guidance.guide(apply, cond, scale=parts.guidance, interval=interval)
+    else:
+      denoise = plain.conditioned(apply, cond)
+    denoise = truncation.truncate(denoise, **dict(parts.config.truncation))
+    if trace:
+      return walk.sample(denoise, keys, plan, trace=True, coords=parts.spec.coords, **how)
+    cache = model.empty_cache(branches(parts) * len(labels), 0, parts.spec.coords.shape[-1])
+    now = walk.start(keys, cache, plan=plan, **how)
+    for rows, windows in capacity.rooms(plan, blocks, model.reach, model.sinks):
+      now = now._replace(cache=model.grow(now.cache, rows))
+      now = walk.walk(denoise, now, [windows], coords=parts.spec.coords, **how)
+    return now.x, now.calls
+
+  several = mesh is not None and mesh.size > 1 and mesh.devices.flat[0].platform == 'tpu'
+  return jax.jit(
+    run, out_shardings=mesh and sharding.replicated(mesh),
+    compiler_options=_SEVERAL_TPUS if several else None,
+  )
+
+
+def branches(parts: build.Parts) -> int:
+  """Caches an example needs: two for guidance over history that carries the condition."""
+  return 2 if parts.config.guidance.scale != 1 and parts.recipe.history_cond else 1
+
+
+def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollout:
+  """What `batch` samples cost that are drawn together by `make_sampler`, or by its definition."""
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  params = jax.eval_shape(parts.recipe.init, key).params
+  keys = jax.eval_shape(lambda: example_keys(0, 0, batch))
+  labels = jax.ShapeDtypeStruct((batch,), np.int32)
+  run = make_sampler(parts, plan, trace=not cached)
+  return _rollout(parts, batch, plan, cached, run.trace(params, keys, labels).jaxpr)
+
+
+def _rollout(parts, batch, plan, cached, program):
+  plan = plan or parts.plan
+  rows = capacity.rows(plan, parts.blocks, parts.model.reach, parts.model.sinks) if cached else 0
+  cache = jax.eval_shape(lambda: parts.model.empty_cache(batch * branches(parts), rows, 1))
+  return cost.Rollout(
+    cost.traced(program).products,
+    evaluations=plan.num_rows * parts.solver.calls,
+    cache_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in (*cache.k, *cache.v)),
+  )
+
+
+def example_keys(seed, start, num):
+  """[num] keys: example i of a seed has one key, whatever the batch it is drawn in."""
+  return jax.vmap(lambda i: state.stream(seed, 'sample', i))(start + jnp.arange(num))
+
+
+def balanced_labels(num_classes, start, num):
+  """int32 [num]: example i has class i mod num_classes; -1 where there are no classes."""
+  index = np.arange(start, start + num, dtype=np.int32)
+  return index % num_classes if num_classes else np.full(num, -1, np.int32)
+
+
+def to_raster(parts, tokens):
+  """Block order -> raster order, along axis -1 of symbols and -2 of vectors."""
+  axis = tokens.ndim - (1 if parts.process.discrete else 2)
+  return np.take(tokens, np.argsort(parts.blocks.order), axis=axis)
+
+
+class Sampler:
+  """Draws any number of examples in batches of one size, so that one program serves all."""
+
+  def __init__(
+    self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None
+  ):
+    """labels: int32 [num], one an example and used in a circle; None: balanced."""
+    self._parts, self._given = parts, labels
+    self.size, self._mesh = sharding.round_up(mesh, batch_size), mesh
+    spread = sharding.batch_sharding(mesh)
+    self._keys = jax.jit(lambda at: example_keys(seed, at, self.size), out_shardings=spread)
+    self._params = params
+    first = self._inputs(0)
+    traced = make_sampler(parts, plan, mesh=mesh).trace(params, *first)
+    self.cost = _rollout(parts, self.size, plan, True, traced.jaxpr)
+    self._run = traced.lower().compile()
+
+  def _inputs(self, start):
+    local = sharding.local_rows(self._mesh, self.size)
+    labels = self._labels(start, self.size)[local]
+    return self._keys(np.int32(start)), sharding.put_batch(self._mesh, labels, self.size)
+
+  def _labels(self, start, num):
+    if self._given is None:
+      return balanced_labels(self._parts.spec.num_classes, start, num)
+    return np.take(self._given, np.arange(start, start + num), mode='wrap')
+
+  def draw(self, start, num, *, progress=None):
+    """(tokens [num, N, ..] in raster order, labels [num], network calls [num], seconds of sampling,
+    compilation excluded)."""
+    found, calls, seconds = [], [], 0.0
+    for first in range(start, start + num, self.size):
+      inputs = jax.block_until_ready(self._inputs(first))
+      begun = time.perf_counter()
+      drawn = jax.block_until_ready(self._run(self._params, *inputs))
+      seconds += time.perf_counter() - begun
+      found.append(np.asarray(drawn[0]))
+      calls.append(np.asarray(drawn[1]))
+      if progress is not None:
+        progress.update(min(self.size, start + num - first))
+    tokens = np.concatenate(found)[:num]
+    if not self._parts.process.discrete and not np.all(np.isfinite(tokens)):
+      raise ValueError(
+        'the samples are not finite; train longer, lower optim.learning_rate, or set '
+        'process.clip=1.0'
+      )
+    return (
+      to_raster(self._parts, tokens),
+      self._labels(start, num),
+      np.concatenate(calls)[:num],
+      seconds,
+    )
+
+
+def for_report(parts, params, mesh, *, steps=None, progress=False, labels=None):
+  """(tokens in raster order, labels, row of the report's table) of eval.num samples at `steps` a
+  block (None: as the config says)."""
+  config = parts.config
+  plan = build.build_plan(config, parts.blocks, steps=steps) if steps else parts.plan
+  draws = Sampler(
+    parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512),
+    labels=labels,
+  )
+  bar = tqdm.tqdm(
+    total=config.eval.num, desc=f'samples, {plan.budgets[-1]} steps a block',
+    disable=not progress, leave=False,
+  )
+  with bar:
+    tokens, labels, calls, seconds = draws.draw(0, config.eval.num, progress=bar)
+  row = {'name': 'this model', 'num': config.eval.num, 'seed': config.seed,
+         'steps': steps or config.plan.steps, 'nfe': float(calls.mean()), 'seconds': seconds,
+         'gflop': draws.cost.flops / draws.size / 1e9,
+         'cache_kib': draws.cost.cache_bytes / draws.size / 2**10}
+  return tokens, labels, row
+
+
+def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096):
+  """Draws num examples into the npz `out` (examples, labels); a killed run continues at its last
+  shard.
+
+  Shards lie in OUT.parts until all are there. Example i depends on (seed, i) alone.
+  """
+  folder = os.path.dirname(os.path.abspath(out))
+  if not os.path.isdir(folder) or (os.path.exists(out) and not os.path.isfile(out)):
+    raise ValueError(f'{out} cannot be written: name a file in a folder that exists with --out')
+  folder = f'{out}.parts'
+  os.makedirs(folder, exist_ok=True)
+  made_by = {'num': num, 'seed': seed, 'contract': parts.contract, 'plan': str(parts.plan.budgets),
+             'solver': str(parts.solver), 'truncation': dict(parts.config.truncation),
+             'params': _fingerprint(params)}
+  note = os.path.join(folder, 'made_by.json')
+  if os.path.exists(note):
+    with open(note) as file:
+      if json.load(file) != json.loads(json.dumps(made_by)):
+        raise ValueError(
+          f'{folder} holds samples of another run or seed; delete it, or choose another --out'
+        )
+  else:
+    _replace(note, lambda file: file.write(json.dumps(made_by).encode()))
+  starts = range(0, num, shard)
+  path = lambda start: os.path.join(folder, f'{start:09d}.npz')
+  todo = [start for start in starts if not os.path.exists(path(start))]
+  if todo:
+    draws = Sampler(parts, params, mesh, seed=seed, batch_size=batch_size)
+    done = num - sum(min(shard, num - start) for start in todo)
+    with tqdm.tqdm(total=num, initial=done, unit='sample', dynamic_ncols=True) as progress:
+      for start in todo:
+        tokens, labels, _, _ = draws.draw(start, min(shard, num - start), progress=progress)
+        examples = parts.spec.decode(tokens)
+        _replace(
+          path(start), lambda file, e=examples, n=labels: np.savez(file, examples=e, labels=n)
+        )
+  shards = [np.load(path(start), allow_pickle=False) for start in starts]
+  merged = {
+    name: np.concatenate([part[name] for part in shards]) for name in ('examples', 'labels')
+  }
+  _replace(out, lambda file: np.savez(file, **merged))
+  for start in starts:
+    os.remove(path(start))
+  os.remove(note)
+  os.rmdir(folder)
+  return out
+
+
+def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
+  """Exports the sampler: `exported.Sampler(folder)` draws what `Sampler` draws."""
+  draw = make_sampler(parts)
+
+  def run(params, seed, start, labels):
+    x, _ = draw(params, example_keys(seed, start, batch), labels)
+    return jnp.take(x, np.argsort(parts.blocks.order), axis=1)
+
+  return exported.write(
+    folder, run, jax.tree.map(np.asarray, params), batch=batch, seed=seed,
+    labels=balanced_labels(parts.spec.num_classes, 0, max(parts.spec.num_classes, 1)),
+    codec=getattr(parts.source, 'codec', None), about={'step': step, 'contract': parts.contract},
+  )
+
+
+def _fingerprint(params):
+  """A number that changes with the parameters."""
+  return float(sum(np.abs(np.asarray(leaf, np.float64)).sum() for leaf in jax.tree.leaves(params)))
+
+
+def _replace(path, write):
+  """Writes a file whole or not at all."""
+  with open(f'{path}.tmp', 'wb') as file:
+    write(file)
+  os.replace(f'{path}.tmp', path)

@@ -1,0 +1,326 @@
+"""A trained text model, to be written with and asked.
+
+  model = language.load('runs/text')
+  print(model.generate('The function'))
+
+It also streams, fills holes, and says how likely a text is to it.
+"""
+
+import dataclasses
+import functools
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff.data import text as text_data
+from adiff.judge import likelihood
+from adiff.learn import plain, state
+from adiff.machine import checkpoint
+from adiff.run import build, generate, overrides
+from adiff.run import workdir as workdir_lib
+from adiff.sample import capacity, truncation, walk
+
+
+class Written(NamedTuple):
+  """What a walk wrote: texts behind their prompts, network calls each asked for, new tokens each
+  has, and seconds of the whole batch, compilation excluded where it was done before."""
+
+  texts: list[str]
+  calls: np.ndarray
+  tokens: np.ndarray
+  seconds: float
+
+
+def load(workdir, *, step=None, settings=(), block_size=None, steps=None, solver=None):
+  """The model of a workdir: its averaged parameters at a step (None: the newest).
+
+  settings: 'key=value' overrides, as --set. block_size, steps, solver: see arrange.py. Raises
+  ValueError where the workdir holds no text model.
+  """
+  config = workdir_lib.load(workdir, settings)
+  config = overrides.arrange(config, workdir, block_size=block_size, steps=steps, solver=solver)
+  parts = build.build(config)
+  workdir_lib.check_contract(workdir, parts.contract)
+  abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
+  return Model(parts, checkpoint.restore_params(workdir, abstract, step=step)[1])
+
+
+def check_given(blocks, hole, given):
+  """Raises ValueError where a walk would not take all given tokens into account; hole and given
+  bool [N] in block order."""
+  block = blocks.block_of_token
+  if np.any(hole) and np.any(given) and block[given].max() > block[hole].min():
+    raise ValueError(
+      f'a hole in block {block[hole].min()} with given tokens in block {block[given].max()}: a '
+      'block reads only the blocks before it, so the later tokens would be ignored; use a model of '
+      'one block (configs/text.py:full), or an order in which the hole comes last'
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+  """A text model and how it samples; make it with `load`, or from parts and parameters."""
+
+  parts: build.Parts
+  params: dict
+
+  def __post_init__(self):
+    if not isinstance(self.parts.source, text_data.Text):
+      raise ValueError(
+        f'{self.parts.config.data.name} is no text; a language model needs data text or tfds_text'
+      )
+
+  @property
+  def tokenizer(self):
+    return self.parts.source.tokenizer
+
+  @property
+  def num_tokens(self) -> int:
+    """Symbols of a row: prompt and continuation together."""
+    return self.parts.blocks.num_tokens
+
+  # ---- Writing ----------------------------------------------------------------------------------
+
+  def generate(self, prompts='', *, seed=0, num_tokens=None, stop=True, show=None):
+    """The continuation of a prompt (a str), or of several (a list, of any lengths).
+
+    num_tokens: symbols to write at most; None: to the end of the row. stop: end at end-of-text.
+    show(texts): called with all continuations so far, whenever a block is finished.
+    """
+    one = isinstance(prompts, str)
+    texts = self.write(
+      [prompts] if one else prompts, seed=seed, num_tokens=num_tokens, stop=stop, show=show
+    ).texts
+    return texts[0] if one else texts
+
+  def write(self, prompts, *, seed=0, num_tokens=None, stop=True, show=None) -> Written:
+    """`generate` for a list of prompts, with what it cost."""
+    given, mask = self._rows(prompts)
+    begin = mask.sum(1)
+    end = np.minimum(begin + (num_tokens or self.num_tokens), self.num_tokens)
+    if np.any(begin >= self.num_tokens):
+      raise ValueError(
+        f'a prompt of {begin.max()} symbols fills the row of {self.num_tokens}, which its '
+        'continuation must share; shorten it'
+      )
+    eos = self.tokenizer.eos
+
+    def continuations(tokens, made):
+      """Text behind each prompt, of the first `made` tokens."""
+      rows = [row[a:min(b, made)] for row, a, b in zip(tokens, begin, end, strict=True)]
+      if stop:
+        rows = [row[:np.append(np.flatnonzero(row == eos), len(row))[0]] for row in rows]
+      return rows, [self.tokenizer.decode(row) for row in rows]
+
+    notice = None if show is None else lambda x, made: show(continuations(x, made)[1])
+    tokens, calls, seconds = self._walk(
+      given, mask, seed, end.max(), stop=eos if stop else None, notice=notice
+    )
+    rows, texts = continuations(tokens, self.num_tokens)
+    return Written(texts, calls, np.array([len(row) for row in rows]), seconds)
+
+  def fill(self, before, num_tokens, after, *, seed=0) -> str:
+    """What stands between two texts: num_tokens symbols, drawn given both.
+
+    What follows `after` in the row is unknown. Raises ValueError where the blocks cannot read what
+    comes after the hole.
+    """
+    begin = len(self.tokenizer.encode(before))
+    behind = self.tokenizer.encode(after)
+    until = begin + num_tokens + len(behind)
+    if num_tokens < 1 or until > self.num_tokens:
+      raise ValueError(
+        f'{begin} + {num_tokens} + {len(behind)} symbols do not fit a row of {self.num_tokens} '
+        'with a hole of at least one; shorten the texts'
+      )
+    given, mask = self._rows([before])
+    given[0, begin + num_tokens:until], mask[0, begin + num_tokens:until] = behind, True
+    hole = np.zeros(self.num_tokens, bool)
+    hole[begin:begin + num_tokens] = True
+    order = list(self.parts.blocks.order)
+    check_given(self.parts.blocks, hole[order], mask[0, order])
+    tokens, _, _ = self._walk(given, mask, seed, begin + num_tokens, stop=None)
+    return self.tokenizer.decode(tokens[0, begin:begin + num_tokens])
+
+  def _rows(self, texts):
+    """(tokens int32 [n, N], which are given [n, N]) in reading order."""
+    encoded = [self.tokenizer.encode(text)[:self.num_tokens] for text in texts]
+    tokens = np.zeros((len(texts), self.num_tokens), np.int32)
+    for row, ids in zip(tokens, encoded, strict=True):
+      row[:len(ids)] = ids
+    lengths = np.array([len(ids) for ids in encoded])
+    return tokens, np.arange(self.num_tokens)[None] < lengths[:, None]
+
+  def _walk(self, given, mask, seed, until, *, stop, notice=None):
+    """(tokens [n, N], network calls [n], seconds): blocks one after another, up to token `until`.
+
+    notice(tokens, made): called when the first `made` tokens stand.
+    """
+    blocks, order = self.parts.blocks, np.asarray(self.parts.blocks.order)
+    given, mask = given[:, order], mask[:, order]
+    whole = np.array([mask[:, a:b].all() for a, b in zip(
+      blocks.first_token[:-1], blocks.first_token[1:], strict=True)])
+    lead = int(np.argmin(whole)) if self.parts.plan.sequential else 0
+    plan = dataclasses.replace(self.parts.plan, given=lead)
+    keys = generate.example_keys(seed, 0, len(given))
+    now = self._start(self.params, keys, given, mask, plan, stop)
+    raster = lambda x: np.asarray(x)[:, np.argsort(order)]
+    seconds, needed = 0.0, max(np.flatnonzero(order < until)) + 1
+    model = self.parts.model
+    for rows, (pending, size, windows) in capacity.rooms(plan, blocks, model.reach, model.sinks):
+      now = now._replace(cache=model.grow(now.cache, rows))
+      for index in range(len(windows.start)):
+        window = jax.tree.map(lambda leaf, i=index: jnp.asarray(leaf[i]), windows)
+        if window.start >= needed:
+          break
+        advance = self._compiled(now, window, pending, stop)
+        begun = time.perf_counter()
+        now = jax.block_until_ready(advance(self.params, now, window))
+        seconds += time.perf_counter() - begun
+        if notice is not None:
+          notice(raster(now.x), int(window.start) + size)
+        if stop is not None and self._stopped(now, stop):
+          return raster(now.x), np.asarray(now.calls), seconds
+    return raster(now.x), np.asarray(now.calls), seconds
+
+  @staticmethod
+  def _stopped(now, stop):
+    return bool(jnp.all(jnp.any(walk.free(now.known, now.x == stop), axis=1)))
+
+  def _denoise(self, params, num):
+    parts = self.parts
+    apply = parts.recipe.network(params, loops=True)
+    labels = {'label': jnp.full(num, -1, jnp.int32)}
+    return truncation.truncate(plain.conditioned(apply, labels), **dict(parts.config.truncation))
+
+  @property
+  def _how(self):
+    parts = self.parts
+    return dict(blocks=parts.blocks, process=parts.process, solver=parts.solver)
+
+  def _start(self, params, keys, given, mask, plan, stop):
+    cache = self.parts.model.empty_cache(len(keys), 0, self.parts.spec.coords.shape[-1])
+    return walk.start(
+      keys, cache, plan=plan, given=jnp.asarray(given), given_mask=jnp.asarray(mask), stop=stop,
+      **self._how,
+    )
+
+  @functools.cached_property
+  def _programs(self):
+    return {}
+
+  def _compiled(self, now, window, pending, stop):
+    """One program for windows of equal shape."""
+    key = (now.x.shape, now.cache.slots.block.shape, window.t.shape, pending, stop)
+    if key not in self._programs:
+      advance = lambda params, now, window: walk.next_block(
+        self._denoise(params, len(now.x)), now, window, pending, coords=self.parts.spec.coords,
+        stop=stop, **self._how,
+      )[0]
+      jitted = jax.jit(advance, donate_argnums=1)
+      self._programs[key] = jitted.lower(self.params, now, window).compile()
+    return self._programs[key]
+
+  # ---- Likelihood -------------------------------------------------------------------------------
+
+  def loglikelihood(self, prompt, continuation, *, samples=16, seed=0) -> dict:
+    """log p(continuation | prompt), in nats: {'log_p', 'ci95', 'tokens', 'exact'}.
+
+    A lower bound on average, estimated from `samples` masks with its 95% interval; the number
+    itself for blocks of one token (exact). Tokens are those of `tokenizer.encode` of each text, and
+    what would follow is unknown, not absent. The end-of-text is not counted.
+    """
+    ids = [self.tokenizer.encode(text) for text in (prompt, continuation)]
+    if not len(ids[1]) or len(ids[0]) + len(ids[1]) > self.num_tokens:
+      raise ValueError(
+        f'{len(ids[0])} symbols of prompt and {len(ids[1])} of continuation do not fit a row of '
+        f'{self.num_tokens}, or there is nothing to score; shorten the texts'
+      )
+    tokens, free = self._score_rows([(np.concatenate(ids), len(ids[0]))])
+    nats, ci95 = self._score(tokens, free, samples, seed)
+    return {'log_p': -float(nats[0]), 'ci95': float(ci95[0]), 'tokens': len(ids[1]),
+            'exact': self._exact}
+
+  def perplexity(self, documents, *, samples=4, seed=0) -> dict:
+    """Perplexity of whole documents: {'perplexity', 'nats_per_token', 'ci95', 'bits_per_byte',
+    'tokens', 'exact'}.
+
+    Conventions: a document ends with end-of-text, which counts as a token; one longer than a row
+    is cut into rows that are scored each by itself, without what came before; nats are summed over
+    all documents and divided by the number of tokens, or of UTF-8 bytes. ci95: of the nats a token,
+    over rows.
+    """
+    eos = np.array([self.tokenizer.eos], np.int32)
+    rows = []
+    for document in documents:
+      ids = np.concatenate([self.tokenizer.encode(document), eos])
+      rows += [(ids[i:i + self.num_tokens], 0) for i in range(0, len(ids), self.num_tokens)]
+    if not rows:
+      raise ValueError('there is no document to score; pass at least one')
+    tokens, free = self._score_rows(rows)
+    nats, _ = self._score(tokens, free, samples, seed)
+    count = free.sum(1)
+    mean = nats.sum() / count.sum()
+    spread = (nats - mean * count).std(ddof=1) if len(rows) > 1 else float('nan')
+    num_bytes = sum(len(document.encode()) for document in documents)
+    return {
+      'perplexity': float(np.exp(mean)),
+      'nats_per_token': float(mean),
+      'ci95': float(1.96 * spread * len(rows) ** 0.5 / count.sum()),
+      'bits_per_byte': float(nats.sum() / np.log(2) / max(num_bytes, 1)),
+      'tokens': int(count.sum()),
+      'exact': self._exact,
+    }
+
+  @property
+  def _exact(self):
+    return likelihood.is_exact(self.parts.blocks, self.parts.process)
+
+  def _score_rows(self, rows):
+    """(tokens [n, N], which are scored) in block order, from (ids, length of the prompt); what is
+    behind the ids is masked."""
+    process = self.parts.process
+    if not process.counts:
+      raise ValueError(
+        'a text is scored among unknown ones by masking those, which needs process masked; the '
+        'bound on rows of a data set (--mode=eval) works for every process'
+      )
+    tokens = np.full((len(rows), self.num_tokens), process.mask_id, np.int32)
+    free = np.zeros(tokens.shape, bool)
+    for row, mark, (ids, begin) in zip(tokens, free, rows, strict=True):
+      row[:len(ids)] = ids
+      mark[begin:len(ids)] = True
+    order = np.asarray(self.parts.blocks.order)
+    return tokens[:, order], free[:, order]
+
+  def _score(self, tokens, free, samples, seed, batch=32):
+    """(nats [n], half width of its 95% interval [n])."""
+    samples = 1 if self._exact else max(samples, 2)
+    drawn = []
+    for first in range(0, len(tokens), batch):
+      index = np.arange(first, first + batch) % len(tokens)
+      drawn.append(np.stack([
+        self._bound(self.params, state.stream(seed, 'score', first + n), tokens[index], free[index])
+        for n in range(samples)
+      ], 1))
+    nats = np.concatenate(drawn)[:len(tokens)]
+    spread = nats.std(1, ddof=1) if samples > 1 else np.zeros(len(nats))
+    return nats.mean(1), 1.96 * spread / samples**0.5
+
+  @functools.cached_property
+  def _bound(self):
+    parts = self.parts
+
+    def bound(params, key, tokens, free):
+      apply = parts.recipe.network(params)
+      denoise = plain.conditioned(apply, {'label': jnp.full(len(tokens), -1, jnp.int32)})
+      nats, _ = likelihood.bound(
+        denoise, key, tokens, blocks=parts.blocks, process=parts.process,
+        coords=parts.spec.coords, known=~free,
+      )
+      return jnp.sum(nats, axis=1)
+
+    return jax.jit(bound)

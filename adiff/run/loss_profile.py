@@ -1,0 +1,67 @@
+"""The loss profile of a masked model: what one token costs by how many of its block are masked.
+
+It is what plans are made from (adiff/sample/budget.py). All numbers of masked tokens see the same
+random order of a row, nested, so that the profile's noise is common to them: a plan chosen from
+independent estimates would follow their noise.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from adiff.learn import plain, state
+from adiff.machine import sharding
+from adiff.run import build
+
+MOST = 64  # numbers of masked tokens that are measured; those between are interpolated
+
+
+def has_profile(parts: build.Parts) -> bool:
+  """Are a block's tokens revealed in numbers, and can plans be compared on whole rows?"""
+  sizes, rows = parts.blocks.sizes, parts.source.rows(parts.config.eval.split, np.arange(1))
+  equal = len(set(sizes)) == 1 and sizes[0] > 1
+  return parts.process.counts and not parts.reveals and equal and 'weight' not in rows
+
+
+def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False):
+  """[rows, B]: nats of one masked token of each row (a range) of the evaluated split, with k = 1..B
+  of every block masked; the mean over `samples` orders."""
+  config, size = parts.config, parts.blocks.sizes[0]
+  blocks = dataclasses.replace(parts.blocks, history=0.0)  # as in likelihood.bound
+
+  def nats(params, key, batch, masked):
+    apply = parts.recipe.network(params)
+    denoise = plain.conditioned(apply, {'label': batch['label']})
+    x0 = batch['tokens']
+    u = jnp.full((len(x0), blocks.num_blocks), (masked - 0.5) / size)
+    free = jnp.ones(x0.shape, bool)
+    xt, t = parts.process.bound_noise(key, x0, u, blocks, free)
+    x, t_slots = blocks.pack(xt, x0, t)
+    out, _ = denoise(x, t_slots, t_slots, blocks.slots(parts.spec.coords))
+    # Each of k masked tokens counts B / k, so the mean over tokens is the mean of masked ones.
+    return parts.process.bound(blocks.unpack(out), x0, xt, t).mean(1)
+
+  one = jax.jit(nats, out_shardings=sharding.replicated(mesh))
+  numbers = np.unique(np.rint(np.linspace(1, size, min(size, MOST))).astype(int))
+  batch_size = sharding.round_up(mesh, config.eval.batch_size)
+  local = sharding.local_rows(mesh, batch_size)
+  order, split = list(parts.blocks.order), config.eval.split
+  found = []
+  starts = range(rows.start, rows.stop, batch_size)
+  for first in tqdm.tqdm(starts, desc='loss profile', disable=not progress, leave=False):
+    index = np.minimum(np.arange(first, first + batch_size), rows.stop - 1)
+    batch = parts.source.rows(split, index[local])
+    batch = sharding.put_batch(
+      mesh, {'tokens': batch['tokens'][:, order], 'label': batch['label']}, batch_size
+    )
+    key = state.stream(config.seed, 'plans', first)
+    drawn = [
+      [one(params, jax.random.fold_in(key, n), batch, float(k)) for k in numbers]
+      for n in range(samples)
+    ]
+    found.append(np.asarray(drawn, np.float64).mean(0).T)
+  found = np.concatenate(found)[:len(rows)]
+  return np.stack([np.interp(np.arange(1, size + 1), numbers, row) for row in found])

@@ -1,0 +1,70 @@
+"""The same network with other blocks, steps or solver: what sampling may change in a config."""
+
+import json
+import os
+import re
+
+from adiff.run import build
+from adiff.sample import budget
+
+BUDGET = 'budget'  # the solver name that stands for a plan made from the workdir's own profile
+
+
+def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profile=None):
+  """The config with other blocks, steps a block or solver, for sampling.
+
+  solver: NAME or NAME(key=value, ..) of build.SOLVERS, or 'budget': as many random tokens in each
+  of `steps` calls as the loss profile makes best (adiff/sample/budget.py). profile: that of
+  adiff/run/loss_profile.py; None: the one in the workdir's eval.json.
+  """
+  config = config.copy_and_resolve_references().unlock()
+  if block_size is not None:
+    config.blocks = {'name': 'equal', 'size': block_size}
+    config.plan.steps = block_size if config.process.name == 'masked' else 2 * block_size
+  if steps is not None:
+    config.plan.steps = steps
+  if solver == BUDGET:
+    config.solver = {'name': 'scheduled', 'choose': 'random'}
+    config.spacing = {'name': 'reveals', 'counts': _best_counts(workdir, config, profile)}
+    config.plan.steps = len(config.spacing.counts)
+  elif solver is not None:
+    config.solver = parse_solver(solver)
+  return config.lock()
+
+
+def parse_solver(text) -> dict:
+  """'threshold(threshold=0.8)' -> {'name': 'threshold', 'threshold': 0.8}."""
+  match = re.fullmatch(r'\s*(\w+)\s*(?:\((.*)\))?\s*', text)
+  if match is None:
+    raise ValueError(f'solver {text!r} is not NAME or NAME(key=value, ..); write for example '
+                     'threshold(threshold=0.8)')
+  choice = {'name': match[1]}
+  for part in filter(None, (match[2] or '').split(',')):
+    key, equals, value = (piece.strip() for piece in part.partition('='))
+    if not equals:
+      raise ValueError(f'solver {text!r}: write {key}=VALUE')
+    try:
+      choice[key] = json.loads(value.replace("'", '"').replace('None', 'null'))
+    except json.JSONDecodeError:
+      choice[key] = value
+  return choice
+
+
+def _best_counts(workdir, config, profile):
+  """What to reveal in each of config.plan.steps calls."""
+  path = os.path.join(workdir, 'eval.json')
+  if profile is None and os.path.exists(path):
+    with open(path) as file:
+      profile = json.load(file).get('profile')
+  if not profile:
+    raise ValueError(
+      f'solver budget needs the loss profile in {path}, and there is none; run --mode=eval on a '
+      'model of masked noise with equal blocks first'
+    )
+  size = build.block_size(config)
+  if len(profile['nats']) != size:
+    raise ValueError(
+      f'the loss profile in {path} is of blocks of {len(profile["nats"])} tokens, not of {size}; '
+      'solver budget samples with the blocks that were evaluated'
+    )
+  return tuple(budget.optimal(profile['nats'], min(config.plan.steps, size)))

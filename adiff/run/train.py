@@ -1,0 +1,261 @@
+"""Training, one readable story.
+
+Resuming, in this order: (1) the config and contract of the workdir must be ours; (2) the state is
+restored from the newest sound checkpoint, or initialised, or takes its parameters from
+config.init_from; (3) metric lines past that step are dropped; (4) batches and noise continue from
+the step number alone. So a run that was killed ends bit for bit where an uninterrupted one does.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+from concurrent import futures
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff.data import batches
+from adiff.judge.page import charts
+from adiff.learn import optim
+from adiff.learn import state as state_lib
+from adiff.machine import checkpoint, cost, hosts, logs, sharding
+from adiff.run import build, evaluate, evaluate_text, generate
+from adiff.run import workdir as workdir_lib
+
+
+def train(config, workdir, *, profile=0, progress=True) -> int:
+  """Trains to config.train.steps, evaluates, writes the report; returns the exit code.
+
+  profile: write a trace of this many steps to workdir/profile. Raises ValueError for a config that
+  cannot work, OSError when the workdir cannot be written, FloatingPointError when the loss is no
+  longer finite.
+  """
+  with hosts.on_signals((signal.SIGTERM,), hosts.exit_unfinished):
+    parts = build.build(config)
+    evaluate_text.samplers(parts)  # a mistake there would show only after training
+    mesh = build.build_mesh(parts)
+    hosts.outlive()
+    if config.init_from and checkpoint.latest_step(workdir) is None:
+      _check_init_from(config.init_from)
+    with jax.set_mesh(mesh), contextlib.ExitStack() as held:
+      hosts.agree(lambda: _claim(held, workdir, parts))
+      return _train(parts, mesh, workdir, profile, progress and hosts.first())
+
+
+def _claim(held, workdir, parts):
+  """Makes the workdir ours, for as long as `held` is open."""
+  held.enter_context(workdir_lib.lock(workdir))
+  workdir_lib.claim(workdir, parts.config, parts.contract)
+
+
+def _train(parts, mesh, workdir, profile, progress):
+  """The story itself."""
+  config = parts.config
+  keeper = checkpoint.Checkpoints(workdir, keep=config.train.keep, best='nats')
+
+  # ---- State: restored, or born sharded ---------------------------------------------------------
+  abstract = cost.state(parts)
+  shardings = sharding.state_shardings(mesh, abstract, offload=config.train.offload)
+  with futures.ThreadPoolExecutor(1) as beside:  # traces a step while the state is compiled or read
+    counted = beside.submit(cost.step, parts, mesh)
+    restored = keeper.restore(sharding.placed(abstract, shardings))
+    if restored is not None:
+      start, state = restored
+      hosts.say(f'resuming {workdir} at step {start} of {config.train.steps}')
+    else:
+      init = lambda: parts.recipe.init(state_lib.stream(config.seed, 'init'))
+      start, state = 0, sharding.born(init, shardings)
+      if config.init_from:
+        state = init_from(config.init_from, state)
+
+  # ---- Data, update, logs -----------------------------------------------------------------------
+  source = batches.Batches(
+    parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
+    rows=sharding.local_rows(mesh, config.train.batch_size),
+  )
+  update = make_update(parts, mesh, shardings)
+  learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])
+  log = (logs.Logs if hosts.first() else logs.Silent)(
+    workdir, total_steps=config.train.steps, start_step=start, progress=progress,
+    tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
+    flops_per_step=counted.result().flops,
+    peak_flops=logs.matmul_rate(seconds=0.1) * (mesh.size if jax.default_backend() != 'cpu' else 1),
+  )
+  average = lambda: sharding.fetch(state.ema, shardings.ema)
+  write = lambda *line: hosts.agree(lambda: log.write(*line))
+  measure = evaluate.Bound(parts, mesh)
+  preview = _preview(parts, mesh)
+
+  # ---- The loop ---------------------------------------------------------------------------------
+  # (step, finite) since the loss was last looked at; checked before anything is saved
+  unchecked = []
+  with (
+    _signals() as stop,
+    contextlib.closing(log),
+    contextlib.closing(keeper),
+    _tracing(workdir, profile) as trace,
+  ):
+    for step, batch in source.iterate(start):
+      if step >= config.train.steps:  # a checkpoint may lie beyond the end
+        break
+      trace(step - start)
+      state, scalars = update(state, sharding.put_batch(mesh, batch, config.train.batch_size))
+      unchecked.append((step, scalars.pop('finite')))
+      done = step + 1
+      last, saving = done == config.train.steps, done % config.train.checkpoint_every == 0
+      stopping = bool(stop) or hosts.preempted(done)
+      log.tick(done, scalars['loss'])
+      if done % config.train.log_every == 0 or last or saving or stopping:
+        _check_finite(unchecked, keeper)
+      if done % config.train.log_every == 0 or last:
+        write(done, {**scalars, 'learning_rate': learning_rate(np.int32(step))})
+      found = None
+      if last or (config.train.eval_every and done % config.train.eval_every == 0):
+        found = measure(average(), samples=1)
+        write(done, {'test/nats': found['nats'], 'test/per_block': found['per_block']})
+        for name, image in preview(average()).items():
+          hosts.agree(functools.partial(log.images, done, name, image))
+      if last or saving or stopping:
+        keeper.save(done, state, found and {'nats': found['nats']})
+      if found or saving:
+        log.pause()
+      if stopping and not last:
+        keeper.wait()
+        hosts.say(f'stopped by a signal; step {done} is saved, run the same command again')
+        return hosts.UNFINISHED
+
+  # ---- The report -------------------------------------------------------------------------------
+  report = evaluate.evaluate(
+    parts, average(), workdir, step=config.train.steps, mesh=mesh, progress=progress
+  )
+  bound = report['bound']
+  hosts.say(
+    f'{config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats an example; '
+    f'report: {report["report"]}'
+  )
+  return 0
+
+
+def make_update(parts, mesh, shardings):
+  """(state, batch) -> (state, scalars), jitted; the state's buffers are used again."""
+  def update(state, batch):  # the key is made in here: the devices may be elsewhere (dryrun.py)
+    key = jax.random.fold_in(state_lib.stream(parts.config.seed, 'train'), state.step)
+    return parts.recipe.update(sharding.fetch(state, shardings), batch, key)
+
+  return jax.jit(
+    update,
+    donate_argnums=0,
+    out_shardings=(shardings, sharding.replicated(mesh)),
+  )
+
+
+def init_from(workdir, state):
+  """The state with the averaged parameters of another run where names and shapes agree; prints what
+  differs."""
+  step, loaded = checkpoint.restore_params(workdir)
+  flat = lambda tree: {sharding.path_name(path): leaf
+                       for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+  old, taken, fresh = flat(loaded), 0, []
+
+  def pick(path, leaf):
+    nonlocal taken
+    name = sharding.path_name(path)
+    if name in old and old[name].shape == leaf.shape:
+      taken += 1
+      return jax.device_put(np.asarray(old[name], leaf.dtype), leaf.sharding)
+    fresh.append(
+      f'{name} {list(leaf.shape)}, there {list(old[name].shape) if name in old else "absent"}'
+    )
+    return leaf
+
+  params = jax.tree_util.tree_map_with_path(pick, state.params)
+  unused = sorted(set(old) - set(flat(state.params)))
+  hosts.say(f'init_from {workdir} at step {step}: {taken} arrays taken')
+  for line in [f'new: {name}' for name in fresh] + [f'not used: {name}' for name in unused]:
+    hosts.say(f'  {line}')
+  if not taken:
+    raise ValueError(
+      f'config.init_from={workdir}: no parameter has the name and shape of this model; use the '
+      'same model sizes'
+    )
+  copies = jax.tree.map(lambda new, old: jax.device_put(jnp.array(new), old.sharding),
+                        params, state.ema)
+  return state.replace(params=params, ema=copies)
+
+
+def _check_init_from(workdir):
+  if checkpoint.latest_step(workdir) is None:
+    raise ValueError(
+      f'config.init_from={workdir} holds no checkpoint; name the workdir of a run that has saved '
+      'one'
+    )
+
+
+def _check_finite(unchecked, keeper):
+  """Raises FloatingPointError naming the first step whose loss or gradient is not finite."""
+  finite = jax.device_get([ok for _, ok in unchecked])
+  bad = [step for (step, _), ok in zip(unchecked, finite, strict=True) if not ok]
+  unchecked.clear()
+  if bad:
+    keeper.wait()  # One may just be on its way to the disk.
+    kept = (
+      f'the checkpoint of step {keeper.steps()[-1]} is kept'
+      if keeper.steps() else 'there is no checkpoint yet'
+    )
+    raise FloatingPointError(
+      f'loss or gradient is not finite at step {bad[0] + 1}; {kept}; lower optim.learning_rate or '
+      'optim.clip in a new --workdir, where init_from may name this one'
+    )
+
+
+def _preview(parts, mesh):
+  """params -> {name: picture}: a few samples on the way, of image sets."""
+  if not parts.spec.image_levels:
+    return lambda params: {}
+  num, run = 20, generate.make_sampler(parts, mesh=mesh)
+  labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
+
+  def preview(params):
+    keys = generate.example_keys(parts.config.seed, 0, num)
+    tokens = generate.to_raster(parts, np.asarray(run(params, keys, labels)[0]))
+    if not np.all(np.isfinite(tokens)):
+      return {}
+    return {'samples': charts.grid(parts.spec.decode(tokens), parts.spec.image_levels)}
+
+  return preview
+
+
+@contextlib.contextmanager
+def _signals():
+  """A list that is not empty once SIGTERM or SIGINT has arrived; a second SIGINT interrupts."""
+  stop = []
+
+  def handler(number, frame):
+    if stop and number == signal.SIGINT:
+      signal.default_int_handler(number, frame)
+    stop.append(number)
+
+  with hosts.on_signals((signal.SIGTERM, signal.SIGINT), handler):
+    yield stop
+
+
+@contextlib.contextmanager
+def _tracing(workdir, steps):
+  """A function of the steps made so far; it records `steps` of them, after ten that warm up."""
+  first, running = 10, []
+
+  def trace(made):
+    if steps and made == first:
+      jax.profiler.start_trace(os.path.join(workdir, 'profile'))
+      running.append(True)
+    elif running and made == first + steps:
+      jax.profiler.stop_trace()
+      running.clear()
+
+  try:
+    yield trace
+  finally:
+    if running:
+      jax.profiler.stop_trace()

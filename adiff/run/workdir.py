@@ -1,0 +1,187 @@
+"""What a workdir says of itself: config.json and contract.json, plain JSON that runs no code."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+
+import ml_collections
+
+from adiff.machine import manifest
+
+# Keys that may change between two calls on one workdir: they do not change what the state means.
+FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
+OPTIONAL = ('plan.delay', 'solver.edit')  # a number, or null
+FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep', 'offload')
+
+
+def claim(workdir, config, contract):
+  """Makes a folder ours, or checks that it is; writes both files.
+
+  Raises ValueError when another config made it, naming the first difference, or when it holds
+  checkpoints without a config; OSError when it cannot be written.
+  """
+  ours = as_json(config)
+  if os.path.exists(os.path.join(workdir, 'config.json')):
+    theirs = _read(workdir, 'config.json')
+    for key, old, new in _differences(_fixed(theirs), _fixed(ours)):
+      raise ValueError(
+        f'workdir {workdir} was made by another config: {key} is {old} there and {new} here; '
+        'choose a new --workdir, or restore that value'
+      )
+    check_contract(workdir, contract)
+  elif manifest.steps(workdir):
+    raise ValueError(
+      f'workdir {workdir} holds checkpoints but no config.json that says what they are; restore '
+      'that file from a backup, or choose a new --workdir'
+    )
+  _write(workdir, 'config.json', ours)
+  _write(workdir, 'contract.json', contract)
+
+
+@contextlib.contextmanager
+def lock(workdir, what='is being trained'):
+  """Holds workdir/lock, which names its owner; released however the process ends.
+
+  Makes the folder if there is none. Raises ValueError where another process holds the lock, OSError
+  where it cannot be written.
+  """
+  try:
+    os.makedirs(workdir, exist_ok=True)
+    file = open(os.path.join(workdir, 'lock'), 'a+')
+  except OSError as error:
+    raise OSError(
+      f'workdir {workdir} cannot be written ({error.strerror}); choose another --workdir'
+    ) from error
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      file.seek(0)
+      raise ValueError(
+        f'{workdir} {what} by {file.read().strip() or "another process"}; stop that one, or choose '
+        'another --workdir'
+      ) from error
+    file.truncate(0)
+    file.write(f'process {os.getpid()} on {platform.node()}\n')
+    file.flush()
+    yield
+
+
+def load(workdir, overrides=()) -> ml_collections.ConfigDict:
+  """The config a workdir was made by, with 'key=value' overrides of the keys in FREE or of
+  process.eta and clip.
+
+  Raises ValueError for a missing or unreadable file, an unknown key or a value of the wrong type.
+  """
+  config = ml_collections.ConfigDict(_tuples(_read(workdir, 'config.json')))
+  for override in overrides:
+    key, separator, value = override.partition('=')
+    if not separator:
+      raise ValueError(f'--set={override} is no KEY=VALUE; write for example --set=plan.steps=4')
+    if key.split('.')[0] not in FREE and key not in ('process.eta', 'process.clip'):
+      raise ValueError(
+        f'--set={key} would change what the checkpoint means; it takes {", ".join(FREE)}, '
+        'process.eta, process.clip'
+      )
+    _set(config, key, value)
+  return config.lock()
+
+
+def check_contract(workdir, contract):
+  """Raises ValueError where the workdir's contract differs from what its config builds here."""
+  for key, old, new in _differences(
+    _read(workdir, 'contract.json'), json.loads(json.dumps(contract))
+  ):
+    raise ValueError(
+      f'the checkpoint in {workdir} was trained with {key} = {old}, but here it is {new}; use the '
+      'same data and version'
+    )
+
+
+def as_json(config) -> dict:
+  """A config as plain JSON values."""
+  return json.loads(config.to_json())
+
+
+def _fixed(config):
+  """The part of a config that a workdir cannot change."""
+  kept = {key: value for key, value in config.items() if key not in FREE}
+  kept['train'] = {key: value for key, value in config['train'].items() if key not in FREE_TRAIN}
+  return kept
+
+
+def _differences(old, new, prefix=''):
+  """(key, old, new) where two trees of dictionaries differ."""
+  for key in sorted({*old, *new}):
+    a, b = old.get(key, 'absent'), new.get(key, 'absent')
+    if isinstance(a, dict) and isinstance(b, dict):
+      yield from _differences(a, b, f'{prefix}{key}.')
+    elif a != b:
+      yield f'{prefix}{key}', a, b
+
+
+def _read(workdir, name):
+  path = os.path.join(workdir, name)
+  try:
+    with open(path) as file:
+      found = json.load(file)
+  except FileNotFoundError as error:
+    raise ValueError(
+      f'{workdir} has no {name}, so it is no workdir of this program; train first, or correct '
+      '--workdir'
+    ) from error
+  except ValueError as error:
+    raise ValueError(f'{path} is not JSON; restore it from a backup') from error
+  if not isinstance(found, dict):
+    raise ValueError(f'{path} holds no dictionary; restore it from a backup')
+  return found
+
+
+def _write(workdir, name, value):
+  path = os.path.join(workdir, name)
+  try:
+    with open(f'{path}.tmp', 'w') as file:
+      json.dump(value, file, indent=1)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(f'{path}.tmp', path)
+  except OSError as error:
+    raise OSError(
+      f'{path} cannot be written ({error.strerror}); free space or choose another --workdir'
+    ) from error
+
+
+def _tuples(value):
+  """JSON lists as the tuples that the config had."""
+  if isinstance(value, dict):
+    return {key: _tuples(item) for key, item in value.items()}
+  return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _set(config, key, text):
+  """Sets a dotted key from JSON text, or from a bare word; the type must be that of the old
+  value."""
+  *sections, name = key.split('.')
+  place = config
+  for section in sections:
+    place = place[section] if section in place and hasattr(place[section], 'keys') else {}
+  if name not in place:
+    raise ValueError(
+      f'--set={key}: the config has no such key; it has {", ".join(place) or "no such section"}'
+    )
+  try:
+    value = _tuples(json.loads(text))
+  except json.JSONDecodeError:
+    value = text
+  old = place[name]
+  if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+    value = float(value)
+  if hasattr(old, 'keys'):
+    raise ValueError(f'--set={key}={text}: {key} is a section; set one of {", ".join(old)} in it')
+  fits = isinstance(value, int | None) if key in OPTIONAL else type(value) is type(old)
+  if not fits:
+    raise ValueError(f'--set={key}={text}: {key} is {old!r}; write a value of that type')
+  with place.unlocked():
+    place[name] = value

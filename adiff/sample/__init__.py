@@ -1,0 +1,1 @@
+"""How noise becomes data; read walk.py first."""

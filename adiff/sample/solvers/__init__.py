@@ -1,0 +1,1 @@
+"""One reverse step each; read base.py first."""

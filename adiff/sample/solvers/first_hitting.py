@@ -1,0 +1,23 @@
+"""One token a call, chosen uniformly at random: the exact law of continuous-time unmasking.
+
+Between two reveals of the ancestral walk nothing changes, so only the reveals need a call; which
+masked token is next is uniform, and its time is of no use to a network that is told the share of
+masked tokens (first-hitting sampler, Zheng et al. 2024, arXiv:2409.02908; BD3-LM, arXiv:2503.09573,
+section 3.2).
+"""
+
+import dataclasses
+
+import jax
+
+from adiff.process import base as process_base
+from adiff.sample.solvers import base
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstHitting(base.Unmasking):
+  """As many steps as a block has masked tokens; where the plan has fewer, its last step reveals the
+  rest at once."""
+
+  def select(self, key, probs, eligible, t, s):
+    return base.first(process_base.draw(jax.random.uniform, key, eligible.shape), eligible)

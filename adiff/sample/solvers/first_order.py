@@ -1,0 +1,17 @@
+"""The process's own first-order step: DDIM / Euler or ancestral for gaussian noise, ancestral for
+symbols."""
+
+import dataclasses
+
+from adiff.sample.solvers import base
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstOrder(base.Solver):
+  """One call a step."""
+
+  def init(self, x):
+    return ()
+
+  def step(self, denoise, out, process, key, x, t, s, carry):
+    return process.step(key, out, x, t, s), carry

@@ -1,0 +1,37 @@
+"""A fixed number of tokens a step, read off the plan (MaskGIT, arXiv:2202.04200, section 3.2).
+
+After a step to level s, floor(s B + 1/2) of the block's B tokens are masked. Known tokens are among
+the B and revealed from the start, so they make the first steps idle, not the last ones crowded.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from adiff.process import base as process_base
+from adiff.sample.solvers import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Scheduled(base.Unmasking):
+  """choose: which tokens are revealed, 'random' ones or those of the highest 'confidence', max_v
+  p(v)."""
+
+  choose: str = 'random'
+
+  def __post_init__(self):
+    if self.choose not in ('random', 'confidence'):
+      raise ValueError(f'solver.choose={self.choose!r} is unknown; choose random or confidence')
+
+  def select(self, key, probs, eligible, t, s):
+    flying = s < t
+    size = jnp.sum(flying, axis=1, keepdims=True)
+    level = jnp.max(jnp.where(flying, s, 0), axis=1, keepdims=True)
+    keep = jnp.floor(level * size.astype(s.dtype) + 0.5).astype(size.dtype)
+    count = jnp.sum(eligible, axis=1, keepdims=True) - keep
+    if self.choose == 'random':
+      score = process_base.draw(jax.random.uniform, key, eligible.shape)
+    else:
+      score = jnp.max(probs, axis=-1)
+    return base.first(score, eligible, count)

@@ -1,0 +1,42 @@
+"""Tokens of which the network is sure, at least one a call (Fast-dLLM, arXiv:2505.22618, section
+3.3).
+
+Confidence is max_v p(v): a function of the distribution. That of the drawn symbol would favour
+tokens that happened to draw a likely one, and change the law even at one token a call.
+"""
+
+import dataclasses
+
+import jax.numpy as jnp
+
+from adiff.sample.solvers import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold(base.Unmasking):
+  """Reveals every token with a confidence above `threshold`; 1.0: one a call, of the exact law.
+
+  edit: None, or the probability above which another symbol replaces one that was revealed earlier
+  in the block in flight (LLaDA2.1's token editing), until the block's last token is revealed; the
+  law of samples is then another.
+  """
+
+  threshold: float = 0.9
+  edit: float | None = None
+
+  def __post_init__(self):
+    if not 0 <= self.threshold <= 1 or not 0 <= (self.edit or 0) <= 1:
+      raise ValueError(
+        f'solver.threshold={self.threshold} and solver.edit={self.edit} are probabilities; choose '
+        'them in [0, 1], or edit=None'
+      )
+
+  def select(self, key, probs, eligible, t, s):
+    confidence = jnp.max(probs, axis=-1)
+    return (confidence > self.threshold) | base.first(confidence, eligible)
+
+  def rewrite(self, probs, x):
+    if self.edit is None:
+      return x
+    sure = jnp.max(probs, axis=-1) > self.edit
+    return jnp.where(sure, jnp.argmax(probs, axis=-1).astype(x.dtype), x)

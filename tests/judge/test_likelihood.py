@@ -1,0 +1,178 @@
+"""Bounds in nats: exact where they can be, and their report."""
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from adiff.data import chain as chain_lib
+from adiff.judge import likelihood
+from adiff.process import gaussian, masked, uniform
+from adiff.sequence import blocks as blocks_lib
+
+COORDS = np.arange(6)[:, None]
+X0 = jax.random.randint(jax.random.key(7), (16, 6), 0, 3)
+
+
+def zero_logits(x, t, s, slots):
+  return jnp.zeros((*x.shape[:2], 3)), None
+
+
+def bound(blocks, process=None, denoise=zero_logits, key=0, x0=X0, reveals=None):
+  process = process or masked.Masked(3)
+  return likelihood.bound(
+    denoise, jax.random.key(key), x0, blocks=blocks, process=process, coords=COORDS,
+    reveals=reveals,
+  )
+
+
+@pytest.mark.parametrize('size', [1, 2, 6])
+def test_a_network_that_knows_nothing_costs_log_v_a_token_without_any_noise(size):
+  # k of B tokens masked at weight B / k: the bound of a constant is the constant.
+  nats, _ = bound(blocks_lib.equal(6, size))
+  np.testing.assert_allclose(nats, size * np.log(3), rtol=1e-5)
+
+
+def test_every_number_of_masked_tokens_is_equally_often_met():
+  _, level = bound(blocks_lib.equal(6, 2), x0=jnp.zeros((64, 6), jnp.int32))
+  values, counts = np.unique(np.asarray(level), return_counts=True)
+  np.testing.assert_array_equal(values, [0.5, 1.0])
+  np.testing.assert_array_equal(counts, [96, 96])  # stratified: exactly half
+
+
+def chain_posterior(chain):
+  def denoise(x, t, s, slots):
+    return jnp.log(jnp.maximum(chain.posterior(x, chain.vocab), 1e-30)), None
+
+  return denoise
+
+
+@pytest.mark.parametrize('reveals', [
+  (4,), (1, 3), *(pytest.param(r, marks=pytest.mark.soak) for r in ((2, 2), (3, 1), (1, 1, 1, 1)))])
+def test_revealing_tokens_together_costs_what_enumeration_says(reveals):
+  chain = chain_lib.Chain(num_tokens=4)
+  x0 = jnp.asarray(chain.draw(512, seed=3))
+  expected, orders = 0, list(itertools.permutations(range(4)))
+  posterior = jax.jit(lambda known: chain.posterior(known, chain.vocab))
+  for order in orders:
+    known = np.full(x0.shape, chain.vocab)
+    for n, done in zip(reveals, np.cumsum([0, *reveals]), strict=False):
+      now = list(order[done:done + n])
+      own = np.take_along_axis(np.asarray(posterior(known)), np.asarray(x0)[..., None], -1)[..., 0]
+      expected -= np.log(own[:, now]).sum(1).mean() / len(orders)
+      known[:, now] = np.asarray(x0)[:, now]
+  one = jax.jit(lambda key: likelihood.bound(
+    chain_posterior(chain), key, x0, blocks=blocks_lib.whole(4), process=masked.Masked(3),
+    coords=COORDS[:4], reveals=(reveals,))[0].mean())
+  nats = np.array([one(jax.random.key(i)) for i in range(200)])
+  assert abs(nats.mean() - expected) < 4 * nats.std() / 200**0.5 + 1e-4
+
+
+def test_blocks_revealed_in_one_call_have_a_likelihood_without_noise():
+  values = [bound(blocks_lib.equal(6, 3), key=key, reveals=((3,), (3,)))[0] for key in range(2)]
+  np.testing.assert_array_equal(*values)
+  np.testing.assert_allclose(values[0], 3 * np.log(3), rtol=1e-5)
+
+
+@pytest.mark.parametrize('size', [1, 2, 4])
+def test_the_exact_denoiser_gives_every_order_the_same_probability(size):
+  chain, blocks = chain_lib.Chain(num_tokens=4), blocks_lib.equal(4, size)
+  x0 = chain.draw(64, seed=3)
+  denoise = tiny.exact_masked(chain, blocks, masked.Masked(3))
+  for seed in range(3):
+    nats = likelihood.by_order(
+      denoise, jax.random.key(seed), jnp.asarray(x0), blocks=blocks, process=masked.Masked(3),
+      coords=COORDS[:4])
+    np.testing.assert_allclose(nats.sum(1), -chain.log_prob(x0), rtol=1e-4)
+
+
+def conditional_nats(chain, x0, known):
+  """-log p(tokens | known tokens) by enumeration."""
+  strings = np.array(list(itertools.product(range(3), repeat=4)))
+  p = np.exp(chain.log_prob(strings))
+  match = np.all((strings[None] == x0[:, None]) | ~known[:, None], axis=-1)
+  return np.log(match @ p) - chain.log_prob(x0)
+
+
+def test_known_tokens_are_conditioned_on():
+  chain, blocks, process = chain_lib.Chain(num_tokens=4), blocks_lib.whole(4), masked.Masked(3)
+  x0 = chain.draw(16, seed=3)
+  known = np.random.default_rng(0).random((16, 4)) < 0.5
+  exact = conditional_nats(chain, x0, known)
+  how = dict(blocks=blocks, process=process, coords=COORDS[:4], known=jnp.asarray(known))
+  denoise = chain_posterior(chain)
+  nats = likelihood.by_order(denoise, jax.random.key(0), jnp.asarray(x0), **how)
+  np.testing.assert_allclose(nats[:, 0], exact, atol=1e-4)
+  one = jax.jit(lambda key: likelihood.bound(denoise, key, jnp.asarray(x0), **how)[0][:, 0])
+  drawn = np.array([one(jax.random.key(i)) for i in range(400)])
+  error = np.abs(drawn.mean(0) - exact)
+  assert np.all(error < 4 * drawn.std(0) / 20 + 1e-4)
+  assert np.all(drawn[:, known.all(1)] == 0)
+
+
+def test_more_orders_tighten_the_importance_weighted_bound():
+  def careless(x, t, s, slots):  # right about one token and wrong about the others
+    return 2.0 * jax.nn.one_hot((x.sum(1, keepdims=True) + jnp.arange(6)[None]) % 3, 3), None
+
+  nats = jnp.stack([
+    likelihood.by_order(
+      careless, jax.random.key(i), X0, blocks=blocks_lib.equal(6, 3), process=masked.Masked(3),
+      coords=COORDS)
+    for i in range(8)], 1)
+  found = likelihood.importance(nats)
+  assert list(found) == [1, 2, 4, 8]
+  np.testing.assert_allclose(found[1], nats.mean(1).sum(1), rtol=1e-5)
+  bounds = np.stack(list(found.values()))
+  assert np.all(np.diff(bounds, axis=0) <= 1e-9) and bounds[0].mean() > bounds[-1].mean() + 0.1
+  np.testing.assert_allclose(
+    found[8], -np.log(np.exp(-np.float64(nats)).mean(1)).sum(1), rtol=1e-6)
+  with pytest.raises(ValueError, match='nested'):
+    likelihood.importance(nats[:, :3])
+
+
+def test_reveals_that_do_not_sum_to_the_block_are_refused():
+  with pytest.raises(ValueError, match='block size 3'):
+    bound(blocks_lib.equal(6, 3), reveals=((3,), (2,)))
+
+
+def test_only_one_masked_token_a_block_is_the_likelihood_itself():
+  assert likelihood.is_exact(blocks_lib.tokens(6), masked.Masked(3))
+  assert not likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3))
+  assert likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3), ((2,),) * 3)
+  assert not likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3), ((2,), (1, 1), (2,)))
+  assert not likelihood.is_exact(blocks_lib.tokens(6), uniform.Uniform(3))
+  assert not likelihood.is_exact(blocks_lib.tokens(6), gaussian.Gaussian(1))
+
+
+@pytest.mark.parametrize('history', [0.3, None])
+def test_every_model_is_evaluated_with_a_clean_history(history):
+  def telling(x, t, s, slots):
+    assert x.shape[1] == 10
+    row = jnp.sum(x, axis=1).astype(t.dtype)[:, None, None] * jnp.arange(3.0)[None, None]
+    return t[..., None] * row, None
+
+  clean = blocks_lib.equal(6, 2)
+  other = dataclasses.replace(clean, history=history)
+  np.testing.assert_array_equal(bound(clean, denoise=telling)[0], bound(other, denoise=telling)[0])
+
+
+def test_an_interval_is_the_mean_and_196_standard_errors():
+  values = np.random.default_rng(0).normal(3, 2, 10_000)
+  mean, half = likelihood.interval(values)
+  np.testing.assert_allclose(mean, values.mean())
+  np.testing.assert_allclose(half, 1.96 * 2 / 100, rtol=0.05)
+
+
+def test_the_summary_counts_examples_once_and_samples_inside_them():
+  nats = np.ones((5, 3, 2)) * np.arange(1, 6)[:, None, None]
+  level = np.full((5, 3, 2), 0.25)
+  report = likelihood.summary(nats, level, dims=6)
+  assert report['nats'] == 6 and report['per_block'] == [3, 3]
+  np.testing.assert_allclose(report['bits_per_dim'], 1 / np.log(2))
+  np.testing.assert_allclose(report['ci95'], 1.96 * np.std([2, 4, 6, 8, 10], ddof=1) / 5**0.5)
+  assert report['num_examples'] == 5 and report['samples_per_example'] == 3
+  assert report['per_level']['values'][2] == 3 and report['per_level']['values'][0] is None

@@ -1,0 +1,85 @@
+"""The optimiser: what decays, what is clipped, how the learning rate goes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from adiff.learn import optim
+
+PARAMS = {
+  'layers': {'kernel': jnp.ones((2, 3, 3)), 'bias': jnp.ones((2, 3))},  # Scanned: one more axis.
+  'norm': {'scale': jnp.ones(3)},
+  'embed': {'embedding': jnp.ones((5, 3))},
+}
+
+
+def test_weight_decay_touches_kernels_only():
+  tx, _ = optim.make(learning_rate=0.1, schedule='constant', total_steps=10, weight_decay=0.5)
+  zero = jax.tree.map(jnp.zeros_like, PARAMS)
+  updates, _ = jax.jit(tx.update)(zero, tx.init(PARAMS), PARAMS)
+  np.testing.assert_allclose(updates['layers']['kernel'], -0.05, rtol=1e-6)
+  for leaf in (updates['layers']['bias'], updates['norm']['scale'], updates['embed']['embedding']):
+    np.testing.assert_array_equal(leaf, 0)
+
+
+def test_the_gradient_is_clipped_by_its_global_norm_before_adam_sees_it():
+  tx, _ = optim.make(schedule='constant', total_steps=10, clip=1.0, b1=0.0)
+  grads = jax.tree.map(lambda x: 100 * x, PARAMS)
+  _, opt_state = tx.update(grads, tx.init(PARAMS), PARAMS)
+  assert float(optax.global_norm(opt_state[1].mu)) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_without_clip_and_decay_the_first_step_is_adams():
+  tx, lr_fn = optim.make(learning_rate=0.1, schedule='constant', total_steps=10, clip=None)
+  updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
+  np.testing.assert_allclose(updates['norm']['scale'], -float(lr_fn(0)), rtol=1e-5)
+
+
+def rates(**arguments):
+  _, lr_fn = optim.make(learning_rate=2.0, total_steps=100, **arguments)
+  return np.asarray(jax.vmap(lr_fn)(jnp.arange(101)))
+
+
+@pytest.mark.parametrize('schedule', optim.SCHEDULES)
+def test_the_rate_rises_in_equal_steps_from_above_zero(schedule):
+  lr = rates(schedule=schedule, warmup=9)
+  np.testing.assert_allclose(lr[:10], 2.0 * np.arange(1, 11) / 10, rtol=1e-5)
+  assert lr.max() == pytest.approx(2.0)
+
+
+def test_the_cosine_falls_to_its_final_share():
+  lr = rates(schedule='cosine', final=0.1)
+  np.testing.assert_allclose(lr[[0, 50, 100]], [2.0, 1.1, 0.2], rtol=1e-5)
+  assert np.all(np.diff(lr) < 0)
+
+
+def test_the_trapezoid_stays_and_then_falls_linearly():
+  lr = rates(schedule='wsd', decay_fraction=0.2)
+  np.testing.assert_allclose(lr[:81], 2.0, rtol=1e-6)
+  np.testing.assert_allclose(np.diff(lr[80:]), -0.1, rtol=1e-3)
+  assert lr[100] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_constant_is_constant():
+  np.testing.assert_array_equal(rates(schedule='constant'), 2.0)
+
+
+@pytest.mark.parametrize(
+  'arguments, sentence',
+  [
+    (dict(name='adamm'), "did you mean 'adamw'"),
+    (dict(schedule='cosin'), "did you mean 'cosine'"),
+    (dict(warmup=101), 'optim.warmup is 101'),
+    (dict(schedule='wsd', warmup=90, decay_fraction=0.2), 'shorten optim.warmup'),
+    (dict(schedule='wsd', decay_fraction=0.0), 'optim.decay_fraction is 0.0'),
+    (dict(final=2.0), 'optim.final is 2.0'),
+    (dict(learning_rate=0.0), 'optim.learning_rate is 0.0'),
+    (dict(weight_decay=-1.0), 'optim.weight_decay is -1.0'),
+    (dict(clip=0.0), 'optim.clip is 0.0'),
+  ],
+)
+def test_a_contradiction_is_told_in_a_sentence(arguments, sentence):
+  with pytest.raises(ValueError, match=sentence):
+    optim.make(**arguments, total_steps=100)

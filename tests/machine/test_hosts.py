@@ -1,0 +1,133 @@
+"""Several processes train as one does: the same batches, checkpoints that any number can read."""
+
+import pathlib
+import socket
+import time
+
+import binary
+import jax
+import numpy as np
+import pytest
+
+from adiff.machine import checkpoint, hosts, logs
+
+STEPS = 40
+SHORT = (*binary.TINY, f'--config.train.steps={STEPS}', '--config.train.checkpoint_every=10',
+         '--config.train.eval_every=0')
+
+
+def launch(workdir, count, log, more=()):
+  """Starts `count` processes that share four devices; returns them."""
+  with socket.socket() as listener:  # a free port, for the first process to listen at
+    listener.bind(('localhost', 0))
+    port = listener.getsockname()[1]
+  which = lambda i: (f'--processes={i}/{count}@localhost:{port}',) if count > 1 else ()
+  return [
+    binary.start(
+      (*SHORT, f'--workdir={workdir}', *which(i), *more), f'{log}.{i}', devices=4 // count
+    )
+    for i in range(count)
+  ]
+
+
+def finish(running, log, code=0):
+  """Waits for all; what they said."""
+  codes = [one.wait(timeout=150) for one in running]
+  said = [pathlib.Path(f'{log}.{i}.err').read_text()[-2000:] for i in range(len(running))]
+  assert codes == [code] * len(running), said
+
+
+def saved(workdir, running):
+  """Returns once the first checkpoint is there."""
+  while (checkpoint.latest_step(workdir) or 0) < 10:
+    assert all(one.poll() is None for one in running)
+    time.sleep(0.02)
+
+
+def losses(workdir):
+  return {row['step']: row['loss'] for row in logs.read(workdir) if 'loss' in row}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  return tmp_path_factory.mktemp('processes')
+
+
+@pytest.fixture(scope='module')
+def whole(folder):
+  """A run of two processes that nobody disturbed."""
+  finish(launch(folder / 'whole', 2, folder / 'whole_log'), folder / 'whole_log')
+  return folder / 'whole'
+
+
+def test_two_processes_train_as_one_does_and_one_of_them_writes(folder, whole):
+  finish(launch(folder / 'alone', 1, folder / 'alone_log'), folder / 'alone_log')
+  ours, alone = losses(whole), losses(folder / 'alone')
+  assert list(ours) == list(alone) == list(range(5, STEPS + 1, 5))
+  np.testing.assert_allclose(list(ours.values()), list(alone.values()), atol=1e-3)
+  bounds = lambda workdir: [row['test/nats'] for row in logs.read(workdir) if 'test/nats' in row]
+  np.testing.assert_allclose(bounds(whole), bounds(folder / 'alone'), atol=1e-3)
+  assert (whole / 'report.html').exists()
+  assert 'bound' not in (folder / 'whole_log.1.out').read_text()
+
+
+def test_a_process_that_dies_stops_the_others_and_a_relaunch_loses_nothing(folder, whole):
+  workdir, log = folder / 'killed', folder / 'killed_log'
+  running = launch(workdir, 2, log)
+  saved(workdir, running)
+  running[1].kill()
+  begun = time.monotonic()
+  assert running[0].wait(timeout=60) == 75
+  assert time.monotonic() - begun < 60
+  said = pathlib.Path(f'{log}.0.err').read_text().splitlines()[-1]
+  assert said.startswith('adiff: ') and 'another task died; run all of them again' in said
+  finish(launch(workdir, 2, log), log)
+  ours, theirs = (checkpoint.restore_params(place)[1] for place in (workdir, whole))
+  jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+  timeless = lambda rows: [
+    {name: value for name, value in row.items() if not name.startswith('time/')} for row in rows
+  ]
+  assert timeless(logs.read(workdir)) == timeless(logs.read(whole))
+
+
+def test_one_that_dies_before_it_has_joined_is_waited_for_no_longer_than_told(folder):
+  running = launch(folder / 'few', 2, folder / 'few_log', ['--gather=3'])
+  running[1].kill()
+  begun = time.monotonic()
+  assert running[0].wait(timeout=60) not in (0, None)
+  assert time.monotonic() - begun < 60 and not (folder / 'few').exists()
+
+
+def test_survivors_of_a_run_that_saved_nothing_are_not_run_again(folder):
+  log = folder / 'early_log'
+  running = launch(folder / 'early', 2, log, ['--config.train.checkpoint_every=100000',
+                                              '--config.train.steps=100000'])
+  metrics = folder / 'early' / logs.FILE
+  while not metrics.exists() or not metrics.read_text():
+    assert all(one.poll() is None for one in running)
+    time.sleep(0.02)
+  running[0].kill()
+  assert running[1].wait(timeout=60) == 1
+  assert 'look for the cause' in pathlib.Path(f'{log}.1.err').read_text()
+
+
+def test_a_signal_to_one_process_saves_and_stops_all_and_one_process_goes_on(folder, whole):
+  workdir, log = folder / 'stopped', folder / 'stopped_log'
+  running = launch(workdir, 2, log)
+  saved(workdir, running)
+  running[1].process.terminate()
+  finish(running, log, code=75)
+  assert 10 < checkpoint.latest_step(workdir) < STEPS
+  finish(launch(workdir, 1, log), log)
+  assert checkpoint.latest_step(workdir) == STEPS
+  theirs = losses(whole)
+  for step, loss in losses(workdir).items():
+    np.testing.assert_allclose(loss, theirs[step], atol=1e-3)
+
+
+def test_a_mistake_in_the_flag_and_a_foreign_workdir_are_told_by_all(folder, whole):
+  with pytest.raises(ValueError, match='INDEX below COUNT'):
+    hosts.start('4/4@localhost:1')
+  finish(launch(whole, 2, folder / 'x', ['--config.seed=5']), folder / 'x', code=2)
+  for index in range(2):
+    assert 'seed is 0 there and 5 here' in (folder / f'x.{index}.err').read_text()

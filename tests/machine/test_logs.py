@@ -1,0 +1,128 @@
+"""The log of a run: what is written, what a restart keeps."""
+
+import contextlib
+import json
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from adiff.machine import logs
+
+
+def open_logs(workdir, start_step=0, **arguments):
+  arguments = dict(total_steps=10, tokens_per_step=64, progress=False) | arguments
+  return contextlib.closing(logs.Logs(workdir, start_step=start_step, **arguments))
+
+
+def metrics_file(workdir):
+  return pathlib.Path(workdir, logs.FILE)
+
+
+def test_a_line_holds_the_step_and_all_values(tmp_path):
+  with open_logs(tmp_path) as log:
+    log.write(1, {'loss': jnp.float32(0.5), 'per_block': np.array([1.0, 2.0]), 'count': 3})
+    rows = logs.read(tmp_path)  # Flushed: a kill loses nothing.
+  assert rows[0] | {'step': 1, 'loss': 0.5, 'per_block': [1.0, 2.0], 'count': 3} == rows[0]
+
+
+def test_everything_that_depends_on_the_clock_has_its_own_prefix(tmp_path):
+  with open_logs(tmp_path, flops_per_step=1e9, peak_flops=1e12) as log:
+    log.write(2, {'loss': 1.0})
+  (row,) = logs.read(tmp_path)
+  timing = {'time/ms', 'time/tokens_per_s', 'time/utilisation', 'time/at'}
+  assert set(row) == {'step', 'loss'} | timing
+  seconds = row['time/ms'] / 1000
+  assert row['time/tokens_per_s'] == pytest.approx(64 / seconds)
+  assert row['time/utilisation'] == pytest.approx(1e9 / seconds / 1e12)
+
+
+def test_a_restart_drops_later_lines_and_a_torn_one(tmp_path):
+  with open_logs(tmp_path) as log:
+    for step in (1, 2, 3):
+      log.write(step, {'loss': float(step)})
+  with metrics_file(tmp_path).open('a') as file:
+    file.write('{"step": 4, "lo')
+  assert [row['step'] for row in logs.read(tmp_path)] == [1, 2, 3]
+  with open_logs(tmp_path, start_step=2) as log:
+    assert [row['step'] for row in logs.read(tmp_path)] == [1, 2]
+    log.write(3, {'loss': 30.0})
+  assert [row['loss'] for row in logs.read(tmp_path)] == [1.0, 2.0, 30.0]
+
+
+def test_a_number_that_is_not_finite_is_still_valid_json(tmp_path):
+  with open_logs(tmp_path) as log:
+    log.write(1, {'loss': float('nan'), 'per_block': np.array([1.0, np.inf])})
+
+  def refuse(name):
+    raise AssertionError(f'{name} is not JSON')
+
+  row = json.loads(metrics_file(tmp_path).read_text(), parse_constant=refuse)
+  assert row['loss'] is None and row['per_block'] == [1.0, None]
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path):
+  metrics_file(tmp_path).write_text('{"step": 1}\nnonsense\n{"step": 3}\n')
+  with pytest.raises(ValueError, match='line 2 of .* is not JSON'):
+    logs.read(tmp_path)
+
+
+def test_a_missing_log_is_told_in_a_sentence(tmp_path):
+  with pytest.raises(FileNotFoundError, match='train first'):
+    logs.read(tmp_path)
+
+
+def test_a_workdir_that_cannot_be_written_is_told_in_a_sentence(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(OSError, match='metrics cannot be written'):
+    logs.Logs(tmp_path / 'file', total_steps=1, tokens_per_step=1)
+
+
+def test_the_board_receives_scalars_and_pictures(tmp_path):
+  with open_logs(tmp_path) as log:
+    log.write(1, {'a_scalar': 1.0, 'an_array': np.ones(2)})
+    log.images(1, 'a_picture', np.zeros((4, 4), np.uint8))
+  (events,) = (tmp_path / 'tensorboard').iterdir()
+  written = events.read_bytes()
+  for tag in (b'a_scalar', b'an_array/0', b'an_array/1', b'a_picture'):
+    assert tag in written
+
+
+@pytest.mark.parametrize('shape', [(5, 7), (5, 7, 1), (5, 7, 3)])
+def test_a_picture_is_a_png_with_the_same_pixels(tmp_path, shape):
+  image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+  with open_logs(tmp_path) as log:
+    path = log.images(3, 'samples', image)
+  assert path == str(tmp_path / 'pictures' / 'samples_00000003.png')
+  np.testing.assert_array_equal(np.asarray(Image.open(path)), image.squeeze())
+
+
+@pytest.mark.parametrize('image', [np.zeros((4, 4)), np.zeros((2, 4, 4, 3), np.uint8)])
+def test_what_is_not_a_picture_is_told_in_a_sentence(tmp_path, image):
+  with open_logs(tmp_path) as log, pytest.raises(ValueError, match='use uint8'):
+    log.images(1, 'samples', image)
+
+
+def test_the_bar_shows_loss_speed_and_utilisation(tmp_path, capsys):
+  with open_logs(tmp_path, progress=True, flops_per_step=1e9, peak_flops=1e12) as log:
+    log._ticked -= 1.0  # As if a second had passed.
+    log.tick(5, jnp.float32(0.25))
+  shown = capsys.readouterr().err
+  for text in ('5/10', 'loss 0.25', ' ms', 'tok/s', '% MFU'):
+    assert text in shown
+
+
+def test_ticks_that_follow_closely_do_not_wait_for_the_loss(tmp_path):
+  class Loss:
+    def __float__(self):
+      raise AssertionError('the device was waited for')
+
+  with open_logs(tmp_path, progress=True) as log:
+    log.tick(1, Loss())
+
+
+def test_the_measured_rate_is_that_of_a_computer():
+  assert 1e8 < logs.matmul_rate(0.02, size=256) < 1e16
+  assert 1e7 < logs.bandwidth(0.02, megabytes=8) < 1e14

@@ -1,0 +1,151 @@
+"""Outputs where they carry loss: the same loss, by less work."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from adiff.learn import loss
+from adiff.machine import sharding
+from adiff.nn.heads import chunked
+from adiff.process import base as process_base
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import plan as plan_lib
+
+ROWS, TOKENS = 8, 12
+WEIGHT = np.ones((ROWS, TOKENS), np.float32)
+WEIGHT[:, :2], WEIGHT[3:, 9:], WEIGHT[5] = 0, 0, 0.5
+PACKED = {
+  'segment': np.where(np.arange(TOKENS) < 5, 0, np.where(WEIGHT > 0, 1, -1)),
+  'position': np.tile(np.arange(TOKENS), (ROWS, 1)), 'weight': WEIGHT,
+}
+
+
+def plain(row='block-masked', *, blocks=(3,), draw=None, dtype='float32', **changes):
+  """The row's recipe on TOKENS tokens, with a tiny random network."""
+  parts = tiny.regime(row).parts
+  sizes = tuple(blocks_lib.equal(TOKENS, size, history=parts.blocks.history) for size in blocks)
+  return dataclasses.replace(
+    parts.recipe, model=tiny.regime(row).model.clone(dtype=dtype), blocks=sizes,
+    draw=(draw or plan_lib.uniform(),) * len(sizes), coords=np.arange(TOKENS)[:, None], **changes)
+
+
+def batch(**more):
+  tokens = jax.random.randint(jax.random.key(1), (ROWS, TOKENS), 0, 3)
+  return {'tokens': tokens, 'label': jnp.arange(ROWS) % 3, **jax.tree.map(jnp.asarray, more)}
+
+
+def found(of, rows, many, row='block-masked', params=None):
+  """(gradient, scalars), the network being asked for the loss from `many` outputs on."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(loss, 'MANY', many)
+    run = jax.jit(lambda *arguments: of.gradient(*arguments))
+    return run(params or tiny.regime(row).params, rows, jax.random.key(2))
+
+
+def same(ours, theirs, tolerance=1e-5):
+  largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(theirs[0]))
+  near = lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * largest)
+  jax.tree.map(near, *jax.device_get((ours, theirs)))
+
+
+CASES = {
+  'masked': (plain, {}),
+  'masked, weights and documents': (plain, PACKED),
+  'masked, one block': (functools.partial(plain, blocks=(12,)), {}),
+  'masked, several sizes of blocks': (functools.partial(plain, blocks=(4, 2)), PACKED),
+  'masked, microbatches': (functools.partial(plain, microbatches=4), {}),
+  'masked, random lengths': (functools.partial(plain, random_length=0.8), {}),
+  'masked, complementary': (functools.partial(plain, complementary=True), {}),
+  'all wanted': (functools.partial(plain, draw=plan_lib.ones()), {}),
+  'none wanted': (plain, {'weight': 0 * WEIGHT}),
+}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_loss_curves_and_gradients_are_those_of_all_outputs(name):
+  make, more = CASES[name]
+  ours, theirs = (found(make(), batch(**more), many) for many in (1, 100))
+  assert name == 'none wanted' or float(theirs[1]['loss']) > 0
+  same(ours, theirs)
+
+
+def test_low_precision_is_rounded_where_it_was():
+  with jax.numpy_dtype_promotion('standard'):  # flax and jax promote bfloat16 themselves
+    ours, theirs = (found(plain(dtype='bfloat16'), batch(**PACKED), many) for many in (1, 100))
+  same(ours, theirs, 1e-2)
+
+
+@pytest.mark.parametrize('row', ['forcing-uniform', 'block-gaussian'])
+def test_other_processes_have_their_loss_too(row):
+  rows = batch(**PACKED)
+  if row == 'block-gaussian':
+    dim = tiny.regime(row).process.dim
+    rows['tokens'] = jax.random.normal(jax.random.key(1), (ROWS, TOKENS, dim))
+  same(*(found(plain(row), rows, many, row) for many in (1, 100)))
+
+
+def test_one_shifted_stream_has_its_loss_too():
+  blocks = (blocks_lib.tokens(TOKENS, stream='shifted'),)
+  same(*(found(dataclasses.replace(plain(), blocks=blocks), batch(**PACKED), many)
+         for many in (1, 100)))
+
+
+def test_the_estimate_of_self_conditioning_is_made_for_all_tokens():
+  regime = tiny.regime('block-masked')
+  model = regime.model.clone(self_condition=True)
+  params = tiny.random_params(model, regime.process, regime.blocks, regime.coords)
+  of = dataclasses.replace(plain(self_condition=True), model=model)
+  same(*(found(of, batch(), many, params=params) for many in (1, 100)))
+
+
+# ---- What is not computed -----------------------------------------------------------------------
+
+H = jax.random.normal(jax.random.key(3), (4, 8, 5))
+X0 = jax.random.randint(jax.random.key(4), (4, 8), 0, 7)
+PARAMS = jax.random.normal(jax.random.key(5), (5, 7))
+
+
+def asked(weight, h=H, calls=None):
+  """((sum, value), gradients in (PARAMS, h)) of the cross entropy, as `head.ask` has them."""
+
+  def function(out, x0):
+    if calls is not None:
+      jax.debug.callback(lambda: calls.append(len(x0)))
+    return process_base.cross_entropy(out, x0)
+
+  def total(params, h):
+    return chunked.ask(lambda params, h: h @ params, params, h, (function, weight, X0))
+
+  result = jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))(PARAMS, h)
+  jax.effects_barrier()
+  return result
+
+
+@pytest.mark.parametrize('wanted', [0, 1, 2, 15, 32])
+def test_chunks_without_weight_are_skipped_and_no_other(wanted):
+  calls, places = [], jax.random.permutation(jax.random.key(wanted), 32)
+  asked((places < wanted).astype(jnp.float32).reshape(4, 8), calls=calls)
+  assert calls == [2] * -(-wanted // 2)  # 32 tokens in 16 chunks
+
+
+def test_tokens_without_weight_are_not_read():
+  weight = jnp.ones((4, 8)).at[:, 3:].set(0)  # 20 tokens, whole chunks
+  (total, value), (to_params, to_h) = asked(weight, H.at[:, 3:].set(jnp.nan))
+  clean = asked(weight)
+  jax.tree.map(np.testing.assert_array_equal, (total, value, to_params, to_h),
+               (clean[0][0], clean[0][1], *clean[1]))
+  assert np.all(value[:, 3:] == 0) and np.all(to_h[:, 3:] == 0) and np.all(value[:, :3] > 0)
+
+
+def test_every_device_skips_chunks_of_its_own():
+  calls, weight = [], jnp.zeros((4, 8)).at[0].set(1).at[1, 0].set(1)
+  with jax.set_mesh(sharding.make_mesh(data=4, sequence=2)):
+    found = asked(weight, calls=calls)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+               found, asked(weight))
+  assert calls == [1] * 9  # one token a chunk

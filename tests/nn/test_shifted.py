@@ -1,0 +1,148 @@
+"""The shifted stream of autoregression: half the slots, the same theorems."""
+
+import dataclasses
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from adiff.judge import likelihood
+from adiff.learn import plain as plain_lib
+from adiff.machine import cost
+from adiff.run import build, generate
+from adiff.sample import capacity, walk
+
+LABELS = jnp.array([2, 0, 1], jnp.int32)
+
+
+@functools.cache
+def made():
+  """(parts, parameters) of a random network of the row ar-masked with a shifted stream."""
+  config = tiny.config('ar-masked')
+  config.blocks.stream = 'shifted'
+  parts = build.build(config)
+  model = parts.model.clone(num_classes=tiny.NUM_CLASSES)
+  parts = dataclasses.replace(
+    parts, model=model, recipe=dataclasses.replace(parts.recipe, model=model))
+  params = tiny.random_params(model, parts.process, parts.blocks, parts.spec.coords)
+  return parts, params
+
+
+@functools.cache
+def nats_of():
+  parts, params = made()
+
+  def run(x0, labels, documents=None):
+    denoise = plain_lib.conditioned(parts.recipe.network(params), {'label': labels})
+    return likelihood.bound(
+      denoise, jax.random.key(0), x0, blocks=parts.blocks, process=parts.process,
+      coords=parts.spec.coords, documents=documents)[0]
+
+  return jax.jit(run)
+
+
+def test_the_likelihoods_of_all_strings_sum_to_one():
+  parts, _ = made()
+  size, vocab = parts.blocks.num_tokens, parts.spec.vocab
+  strings = jnp.array(list(itertools.product(range(vocab), repeat=size)), jnp.int32)
+  nats = nats_of()(strings, jnp.zeros(len(strings), jnp.int32))
+  assert jnp.sum(jnp.exp(-jnp.sum(nats, axis=1))) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_token_is_told_from_all_before_it_and_none_behind():
+  parts, _ = made()
+  x0 = jnp.zeros((1, parts.blocks.num_tokens), jnp.int32)
+  base = nats_of()(x0, LABELS[:1])[0]
+  for place in range(parts.blocks.num_tokens):
+    other = nats_of()(x0.at[0, place].set(1), LABELS[:1])[0]
+    changed = np.abs(np.asarray(other - base)) > 1e-6
+    np.testing.assert_array_equal(changed, np.arange(len(changed)) >= place)
+
+
+@pytest.mark.parametrize('scale', [pytest.param(1.0, marks=pytest.mark.soak), 2.0])
+def test_the_cached_sampler_draws_what_the_plain_one_draws(scale):
+  parts, params = made()
+  parts = dataclasses.replace(parts, config=parts.config.copy_and_resolve_references())
+  with parts.config.unlocked():
+    parts.config.guidance.scale = parts.config.guidance.first = scale
+  keys = jax.random.split(jax.random.key(3), 3)
+  cached = generate.make_sampler(parts)(params, keys, LABELS)[0]
+  plain = generate.make_sampler(parts, trace=True)(params, keys, LABELS)[-1]
+  np.testing.assert_array_equal(cached, plain)
+
+
+def test_a_prompt_is_read_by_the_cached_sampler_as_by_the_plain_one():
+  parts, params = made()
+  plan = dataclasses.replace(parts.plan, given=3)
+  x0 = jnp.array([[1, 2, 0, 0, 0, 0], [2, 2, 1, 0, 0, 0], [0, 1, 2, 0, 0, 0]], jnp.int32)
+  mask = jnp.broadcast_to(jnp.arange(6) < 3, x0.shape)
+  rows = capacity.rows(plan, parts.blocks)
+
+  def run(params, keys, cached):
+    denoise = plain_lib.conditioned(parts.recipe.network(params), {'label': LABELS})
+    how = dict(
+      blocks=parts.blocks, process=parts.process, solver=parts.solver, coords=parts.spec.coords,
+      given=x0, given_mask=mask)
+    if not cached:
+      return walk.sample(denoise, keys, plan, **how)
+    cache = parts.model.empty_cache(3, rows, 1)
+    return walk.sample_cached(denoise, keys, plan, cache, **how)
+
+  keys = jax.random.split(jax.random.key(5), 3)
+  plain, cached = (jax.jit(run, static_argnums=2)(params, keys, one) for one in (False, True))
+  np.testing.assert_array_equal(cached, plain)
+  np.testing.assert_array_equal(cached[:, :3], x0[:, :3])
+
+
+def test_samples_follow_the_likelihood():
+  parts, params = made()
+  num = 4000
+  keys = jax.random.split(jax.random.key(4), num)
+  drawn = generate.make_sampler(parts)(params, keys, jnp.zeros(num, jnp.int32))[0]
+  first = jnp.zeros((parts.spec.vocab, parts.blocks.num_tokens), jnp.int32)
+  first = first.at[:, 0].set(jnp.arange(parts.spec.vocab))
+  nats = nats_of()(first, jnp.zeros(len(first), jnp.int32))[:, 0]
+  share = np.bincount(np.asarray(drawn[:, 0]), minlength=parts.spec.vocab) / num
+  np.testing.assert_allclose(share, np.exp(-nats), atol=4 * 0.5 / num**0.5)
+
+
+def test_packed_documents_are_what_they_are_alone():
+  x0 = jnp.array([[1, 0, 2, 2, 1, 0]], jnp.int32)
+  segment = jnp.array([[0, 0, 0, 1, 1, 1]], jnp.int32)
+  position = jnp.array([[0, 1, 2, 0, 1, 2]], jnp.int32)
+  packed = nats_of()(x0, LABELS[:1], {'segment': segment, 'position': position})
+  for first in (0, 3):
+    alone = jnp.zeros_like(x0).at[:, :3].set(x0[:, first:first + 3])
+    np.testing.assert_allclose(
+      packed[:, first:first + 3], nats_of()(alone, LABELS[:1])[:, :3], atol=1e-5)
+
+
+def test_a_step_costs_about_half():
+  config = tiny.config('ar-masked')
+  config.data.num_tokens = 256
+  double = cost.step(build.build(config)).flops
+  config.blocks.stream = 'shifted'
+  assert 0.4 * double < cost.step(build.build(config)).flops < 0.65 * double
+
+
+@pytest.mark.parametrize('change', [
+  {'history': None}, {'plan.steps': 2}, {'draw.name': 'uniform'}, {'train.next_token': 1.0},
+  {'model.self_condition': True},
+])
+def test_what_needs_two_streams_is_refused(change):
+  config = tiny.config('ar-masked')
+  config.blocks.stream = 'shifted'
+  config.update_from_flattened_dict(change)
+  with pytest.raises(ValueError, match='stream=shifted'):
+    build.build(config)
+
+
+def test_an_unknown_stream_is_named():
+  config = tiny.config('ar-masked')
+  config.blocks.stream = 'single'
+  with pytest.raises(ValueError, match="'single' is unknown"):
+    build.build(config)

@@ -1,0 +1,67 @@
+"""A sampler in a folder: it draws what the function drew, and a wrong folder is named."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adiff.codec import patches
+from adiff.run import exported
+
+CODEC = patches.Patches((4, 4, 1), patch=2, levels=17)
+PARAMS = {'shift': np.float32(0.25), 'scale': {'by': np.full(4, 0.5, np.float32)}}
+
+
+def run(params, seed, start, labels):
+  one = lambda i: jax.random.normal(jax.random.fold_in(jax.random.key(seed), i), (4, 4))
+  noise = jax.vmap(one)(start + jnp.arange(3))
+  shift = params['shift'] * labels[:, None, None].astype(float)
+  return noise * params['scale']['by'][None, None] + shift
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  place = tmp_path_factory.mktemp('exported') / 'sampler'
+  return exported.write(
+    str(place), run, PARAMS, batch=3, labels=[0, 1], seed=7, codec=CODEC, about={'step': 5}
+  )
+
+
+def test_it_draws_what_the_function_draws_in_batches_and_decodes_it(folder):
+  sampler = exported.Sampler(folder)
+  images, labels = sampler.draw(2, 7)
+  labels_of_batch = lambda first: jnp.array([(first + i) % 2 for i in range(3)], jnp.int32)
+  expected = [
+    jax.jit(run)(PARAMS, jnp.uint32(7), jnp.int32(first), labels_of_batch(first))
+    for first in (2, 5, 8)
+  ]
+  np.testing.assert_array_equal(images, CODEC.decode(np.concatenate(expected)[:7]))
+  np.testing.assert_array_equal(labels, [0, 1, 0, 1, 0, 1, 0])
+  assert sampler.about['step'] == 5
+
+
+def test_another_seed_draws_others(folder):
+  sampler = exported.Sampler(folder)
+  assert (sampler.draw(0, 3)[0] != sampler.draw(0, 3, seed=8)[0]).any()
+
+
+@pytest.mark.parametrize(('change', 'sentence'), [
+  (lambda place: (place / 'about.json').unlink(), 'is no exported sampler'),
+  (lambda place: (place / 'params.npz').write_bytes(b'no archive'), 'is no exported sampler'),
+  (lambda place: edit(place, format=0), 'has format 0'),
+  (lambda place: edit(place, platforms=['tpu']), 'was exported for tpu'),
+])
+def test_a_folder_that_cannot_serve_is_named(folder, tmp_path, change, sentence):
+  place = tmp_path / 'copy'
+  shutil.copytree(folder, place)
+  change(place)
+  with pytest.raises(ValueError, match=sentence):
+    exported.Sampler(str(place))
+
+
+def edit(place, **changes):
+  about = json.loads((place / 'about.json').read_text())
+  (place / 'about.json').write_text(json.dumps({**about, **changes}))

@@ -1,0 +1,98 @@
+"""The follower: every checkpoint once, whatever is killed."""
+
+import json
+import os
+import threading
+import time
+
+import binary
+import pytest
+
+from adiff.machine import checkpoint, manifest
+from adiff.run import follow
+from adiff.run import workdir as workdir_lib
+
+STEPS = (60, 120, 180, 240, 300)
+MORE = ('--config.train.keep=9', '--config.train.checkpoint_every=60')
+
+
+def evaluated(workdir):
+  return sorted(follow.done(workdir))
+
+
+def test_a_run_and_its_follower_are_killed_and_every_checkpoint_is_evaluated_once(tmp_path):
+  workdir, tries = tmp_path / 'run', iter(range(100))
+  train = lambda: binary.start((*binary.TINY, *MORE, f'--workdir={workdir}'), tmp_path / 'train')
+  watch = lambda: binary.start(
+    ('--mode=follow', f'--workdir={workdir}', '--set=eval.num=64'), tmp_path / f'f{next(tries)}'
+  )
+  trainer = train()
+  while not (checkpoint.latest_step(workdir) or 0) >= 120:
+    time.sleep(0.05)
+  follower = watch()
+  while not os.path.isdir(workdir / 'eval') or not evaluated(workdir):
+    assert follower.poll() is None
+    time.sleep(0.05)
+  written = os.stat(workdir / 'eval' / str(evaluated(workdir)[0]) / 'eval.json')
+  trainer.kill()
+  follower.kill()
+  trainer.wait()
+  follower.wait()
+  trainer, follower = train(), watch()
+  assert trainer.wait(timeout=120) == 0 and follower.wait(timeout=180) == 0
+  assert evaluated(workdir) == list(STEPS)
+  assert os.stat(workdir / 'eval' / str(evaluated(workdir)[0]) / 'eval.json') == written
+  for step in STEPS:
+    found = json.loads((workdir / 'eval' / str(step) / 'eval.json').read_text())
+    assert found['step'] == step and found['bound']['nats'] > 0
+    assert (workdir / 'eval' / str(step) / 'report.html').exists()
+
+
+@pytest.fixture
+def run(tmp_path):
+  """A workdir with three sealed checkpoints, as far as the follower can see."""
+  for step in (1, 2, 3):
+    os.makedirs(manifest.folder(tmp_path, step))
+    manifest.write(tmp_path, step)
+  return tmp_path
+
+
+def test_a_damaged_or_deleted_checkpoint_is_passed_over(run):
+  def evaluate(step, folder):
+    if step == 1:
+      raise manifest.Damaged('flipped')
+    if step == 2:
+      os.rmdir(manifest.folder(run, 2))
+      raise ValueError('no checkpoint 2')
+
+  follow.follow(run, 3, evaluate)
+  assert evaluated(run) == [3] and os.listdir(run / 'eval').count('1.tmp') == 0
+
+
+def test_a_mistake_in_the_evaluation_itself_is_raised(run):
+  def evaluate(step, folder):
+    raise ValueError('no such key')
+
+  with pytest.raises(ValueError, match='no such key'):
+    follow.follow(run, 3, evaluate)
+
+
+def test_a_checkpoint_that_is_still_being_written_waits(run, monkeypatch):
+  monkeypatch.setattr(follow, 'PAUSE', 0.01)
+  digests = manifest.path(run, 3)
+  os.rename(digests, f'{digests}.later')
+  seen = []
+  threading.Timer(0.3, lambda: os.rename(f'{digests}.later', digests)).start()
+  follow.follow(run, 3, lambda step, folder: seen.append((step, os.path.exists(digests))))
+  assert seen == [(1, False), (2, False), (3, True)]
+
+
+def test_two_followers_or_two_runs_on_one_workdir_are_refused_with_the_owners_name(tmp_path):
+  with workdir_lib.lock(tmp_path):
+    with pytest.raises(ValueError, match=f'is being trained by process {os.getpid()} on'):
+      with workdir_lib.lock(tmp_path):
+        pass
+    with workdir_lib.lock(tmp_path / 'eval', 'is being written'):  # training and following may
+      pass
+  with workdir_lib.lock(tmp_path):
+    pass

@@ -1,0 +1,44 @@
+"""The loss profile: its sum is the bound, and who has one."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import tiny
+
+from adiff.machine import sharding
+from adiff.run import evaluate, loss_profile
+
+
+@functools.cache
+def parts():
+  config = tiny.config('block-masked')
+  with config.unlocked():
+    config.data.size, config.eval.batch_size, config.eval.examples = 512, 16, 64
+  return dataclasses.replace(tiny.regime('block-masked').parts, config=config)
+
+
+def test_one_token_a_call_costs_what_the_likelihood_says():
+  one, mesh = parts(), sharding.make_mesh(devices=jax.devices()[:1])
+  params, rows = tiny.regime('block-masked').params, one.source.size('test')
+  nats = loss_profile.measure(one, params, mesh, range(rows), samples=16)
+  assert nats.shape == (rows, 2)
+  bound = evaluate.Bound(one, mesh).samples(params, samples=16)[0].sum(2).mean(1)
+  total = nats.sum(1) * one.blocks.num_blocks
+  error = (total - bound).std() / rows**0.5
+  assert abs((total - bound).mean()) < 4 * error + 1e-6
+
+
+def test_rows_are_measured_alike_whatever_is_measured_with_them():
+  one, mesh = parts(), sharding.make_mesh(devices=jax.devices()[:1])
+  params = tiny.regime('block-masked').params
+  few, more = (loss_profile.measure(one, params, mesh, range(n), samples=2) for n in (3, 8))
+  np.testing.assert_allclose(few, more[:3], rtol=1e-5)
+
+
+def test_only_equal_blocks_of_masked_tokens_have_a_profile():
+  has = {name: loss_profile.has_profile(tiny.regime(name).parts) for name in (
+    'block-masked', 'full-masked', 'ar-masked', 'scales-masked', 'block-uniform')}
+  assert has == {'block-masked': True, 'full-masked': True, 'ar-masked': False,
+                 'scales-masked': False, 'block-uniform': False}
