@@ -111,71 +111,83 @@ _HELP = {'--help', '-help', '-h', '--helpfull', '--helpshort'}
 
 def run() -> int:
   """One call of the binary, flags parsed; returns its exit code."""
-  if _MODE.value != 'dryrun' and not _WORKDIR.value:
-    raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
-  if _MODE.value in ('train', 'dryrun') and _CONFIG.value is None:
-    raise ValueError('--config is missing; write for example --config=configs/digits.py')
+  _check_flags()
   if _PROCESSES.value:
-    if _MODE.value not in ('train', 'eval'):
-      raise ValueError(f'--mode={_MODE.value} runs in one process; leave --processes away')
     from adiff.machine import hosts
 
     hosts.start(_PROCESSES.value, _GATHER.value)  # early: from here on a death is noticed
-
   # After --help, which needs none of them.
-  from adiff.machine import checkpoint, hosts, sharding
-  from adiff.run import build, dryrun, evaluate, follow, generate, overrides, train
-  from adiff.run import workdir as workdir_lib
+  from adiff.run import dryrun, train
 
   if _MODE.value == 'dryrun':
     return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
   if _MODE.value == 'train':
     return train.train(_CONFIG.value, _WORKDIR.value, profile=_PROFILE.value)
   how = dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
-  if _PROMPT.value:
-    return _write(how)
+  return _write(how) if _PROMPT.value else _use(how)
+
+
+def _check_flags():
+  """Raises ValueError for flags that do not go together."""
+  if _MODE.value != 'dryrun' and not _WORKDIR.value:
+    raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
+  if _MODE.value in ('train', 'dryrun') and _CONFIG.value is None:
+    raise ValueError('--config is missing; write for example --config=configs/digits.py')
+  if _PROCESSES.value and _MODE.value not in ('train', 'eval'):
+    raise ValueError(f'--mode={_MODE.value} runs in one process; leave --processes away')
+
+
+def _use(how) -> int:
+  """Evaluates, samples or exports what a workdir holds; returns the exit code."""
+  import jax
+
+  from adiff.machine import checkpoint, cost, hosts, sharding
+  from adiff.run import build, evaluate, follow, overrides
+  from adiff.run import workdir as workdir_lib
+
   config = overrides.arrange(workdir_lib.load(_WORKDIR.value, _SET.value), _WORKDIR.value, **how)
   parts = build.build(config)
   workdir_lib.check_contract(_WORKDIR.value, parts.contract)
   mesh = sharding.make_mesh(**config.mesh)
-  import jax
-
-  abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
-  placed = sharding.placed(abstract, sharding.state_shardings(mesh, abstract))
+  abstract = cost.params(parts)
+  placed = sharding.placed(abstract, build.state_shardings(parts, mesh, abstract))
 
   def measure(step, folder=None):
     step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
     with jax.set_mesh(mesh):
-      found = evaluate.evaluate(
+      report = evaluate.evaluate(
         parts, params, _WORKDIR.value, step=step, mesh=mesh, folder=folder,
         progress=hosts.first(),
       )
-    bound = found['bound']
+    bound = report['bound']
     hosts.say(
       f'step {step}, {config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats'
     )
-    return found
+    return report
 
   if _MODE.value == 'follow':
     with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished):
       follow.follow(_WORKDIR.value, config.train.steps, measure)
-    return 0
-  if _MODE.value == 'eval':
+  elif _MODE.value == 'eval':
     hosts.say(measure(_STEP.value)['report'])
-    return 0
-  step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
-  seed = config.seed if _SEED.value is None else _SEED.value
+  else:
+    step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
+    print(_make(parts, params, mesh, step))
+  return 0
+
+
+def _make(parts, params, mesh, step) -> str:
+  """Samples into a file, or exports the sampler; returns where they are."""
+  from adiff.run import generate
+
+  seed = parts.config.seed if _SEED.value is None else _SEED.value
   if _MODE.value == 'export':
     folder = _OUT.value or os.path.join(_WORKDIR.value, 'exported')
-    print(generate.to_folder(parts, params, folder, batch=_BATCH.value, seed=seed, step=step))
-    return 0
+    return generate.to_folder(parts, params, folder, batch=_BATCH.value, seed=seed, step=step)
   out = _OUT.value or os.path.join(_WORKDIR.value, 'samples.npz')
-  print(
-    generate.to_file(
-      parts, params, mesh, num=_NUM.value, out=out, seed=seed, batch_size=_BATCH.value
-    )
+  return generate.to_file(
+    parts, params, mesh, num=_NUM.value, out=out, seed=seed, batch_size=_BATCH.value
   )
-  return 0
 
 
 def _write(how) -> int:

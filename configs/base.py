@@ -42,9 +42,7 @@ CHOICES = dict(
   ),
   blocks=dict(
     whole=dict(),  # one block: full-sequence diffusion
-    # one token a block: autoregression. stream='shifted': half the slots, for masked symbols that
-    # train on pure noise (draw ones) alone
-    tokens=dict(stream='double'),
+    tokens=dict(),  # one token a block: autoregression
     equal=dict(size=2),  # `size` consecutive tokens a block
     cells=dict(cell=(2, 2)),  # boxes of the token grid
     frames=dict(grid=(3, 2), per_block=1),  # whole frames of a (frames, ...) grid
@@ -95,9 +93,13 @@ CHOICES = dict(
       mlp_ratio=4.0,
       dropout=0.0,
       rotary_base=100.0,  # 10,000 for long texts
-      reach=0,  # blocks that a block looks back; 0: all. Then a cache holds no more than these
+      # blocks that a block looks back; None: all, 0: none. Then a cache holds no more than these
+      reach=None,
       sinks=0,  # first blocks that are seen from everywhere
       self_condition=False,  # show the network its own last estimate
+      # one stream in which a token's slot carries the token before it: half the slots, for blocks
+      # of one masked token that train on pure noise (draw ones) alone
+      shifted=False,
       # what the backward pass recomputes: none; dots: all but projections, little work; layers:
       # whole ones, a third more work; offload: as layers, their inputs wait in the host's memory
       remat='none',
@@ -108,10 +110,17 @@ CHOICES = dict(
 )
 
 
+NUMBERS_OR_NONE = dict(reach=int, edit=float)  # arguments that are a number, or None
+
+
 def choose(config, key, name, **arguments):
   """Sets config[key] to the choice `name`, with the defaults of CHOICES for what is not given."""
+  arguments = {**CHOICES[key][name], **arguments}
+  for argument, kind in NUMBERS_OR_NONE.items():
+    if argument in arguments and arguments[argument] is None:
+      arguments[argument] = ml_collections.config_dict.placeholder(kind)
   with config.unlocked():
-    config[key] = ml_collections.ConfigDict(dict(name=name, **{**CHOICES[key][name], **arguments}))
+    config[key] = ml_collections.ConfigDict(dict(name=name, **arguments))
 
 
 def debug(config, **sizes):

@@ -12,10 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.learn import plain
-from adiff.nn import denoiser
+from adiff.nn import network
 from adiff.run import build
+from adiff.sample import cached as cached_lib
 from adiff.sample import capacity, guidance, walk
+from adiff.sequence import ask as ask_lib
+from adiff.sequence import copies
 from configs import toy
 
 BATCH = 4
@@ -42,19 +44,22 @@ def random_params(model, process, blocks, coords, *, seed=0):
   """Parameters of the model with every leaf perturbed."""
   shape = (1, blocks.num_tokens)
   x = process.prior(jax.random.key(seed), shape)
-  t = jnp.ones(shape)
   cond = {'label': jnp.zeros(shape, jnp.int32)}
-  abstract = jax.eval_shape(
-    model.init, jax.random.key(seed), x, t, t, blocks.token_slots(coords), cond
-  )['params']
+
+  def init(key, x, t, cond):
+    return model.init(key, ask_lib.Ask(x, t, blocks.token_slots(coords), cond=cond))
+
+  abstract = jax.eval_shape(init, jax.random.key(seed), x, jnp.ones(shape), cond)
   leaves, tree = jax.tree.flatten(abstract)
   rng = np.random.default_rng(seed)
-  # Kernels keep the scale of what they map; vectors scatter around one half.
-  fill = lambda leaf: (
-    0.6 * rng.normal(size=leaf.shape) * model.width**-0.5
-    if leaf.ndim > 1 else 0.5 + 0.3 * rng.normal(size=leaf.shape)
-  ).astype(np.float32)
-  return jax.tree.unflatten(tree, [jnp.asarray(fill(leaf)) for leaf in leaves])
+
+  def fill(leaf):
+    """Kernels keep the scale of what they map; vectors scatter around one half."""
+    if leaf.ndim > 1:
+      return 0.6 * rng.normal(size=leaf.shape) * model.width**-0.5
+    return 0.5 + 0.3 * rng.normal(size=leaf.shape)
+
+  return jax.tree.unflatten(tree, [jnp.asarray(fill(leaf), jnp.float32) for leaf in leaves])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +68,7 @@ class Regime:
 
   name: str
   parts: build.Parts
-  model: denoiser.Denoiser
+  model: network.Network
   params: Any
 
   @property
@@ -80,18 +85,21 @@ class Regime:
 
   def data(self, num=BATCH, *, seed=5):
     """Examples [num, N, ..]."""
-    drawn = self.parts.source.draw(num, seed=seed)
-    return jnp.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
+    sampled = self.parts.source.sample(num, seed=seed)
+    return jnp.asarray(sampled[0] if isinstance(sampled, tuple) else sampled)
+
+  def denoise(self, params, label) -> ask_lib.Denoise:
+    """The model under labels [B] or [B, K]."""
+    return network.condition(
+      self.model.denoise(params), {'label': label}, history_cond=self.parts.history_cond
+    )
 
   @functools.cached_property
   def call(self):
     """(params, x, t, slots, label [B]) -> out, jitted: one network call, compiled once a shape."""
-
-    def call(params, x, t, slots, label):
-      network = plain.network(self.model, params, history_cond=self.parts.recipe.history_cond)
-      return network(x, t, t, slots, {'label': label})[0]
-
-    return jax.jit(call)
+    return jax.jit(
+      lambda params, x, t, slots, label: self.denoise(params, label)(ask_lib.Ask(x, t, slots)).out
+    )
 
   @functools.cached_property
   def sampler(self):
@@ -100,24 +108,22 @@ class Regime:
 
   def _sampler(self, cached, *, solver=None, guided=True, plan=None):
     plan, solver = plan or self.parts.plan, solver or self.parts.solver
-    apart = self.parts.recipe.history_cond
+    apart = self.parts.history_cond
     common = dict(blocks=self.blocks, process=self.process, solver=solver, coords=self.coords)
 
     def run(params, keys, label, given, given_mask):
-      network = plain.network(self.model, params, history_cond=apart)
-      cond = {'label': label}
+      denoise = self.model.denoise(params)
       if guided:
         scale = np.linspace(1.5, 2.5, self.blocks.num_blocks, dtype=np.float32)
-        denoise = guidance.guide(network, cond, scale=scale)
-      else:
-        denoise = plain.conditioned(network, cond)
+        denoise = guidance.guide(denoise, scale=scale)
+      denoise = network.condition(denoise, {'label': label}, history_cond=apart)
       tokens = dict(given=given, given_mask=given_mask)
       if not cached:
         return walk.sample(denoise, keys, plan, **common, **tokens)
       copies = 2 if guided and apart else 1
-      rows = capacity.rows(plan, self.blocks)
-      cache = self.model.empty_cache(copies * len(label), rows, self.coords.shape[1])
-      return walk.sample_cached(denoise, keys, plan, cache, **common, **tokens)
+      places = capacity.places(plan, self.blocks)
+      cache = self.model.empty_cache(copies * len(label), places, self.coords.shape[1])
+      return cached_lib.sample(denoise, keys, plan, cache, **common, **tokens)
 
     return functools.partial(jax.jit(run), self.params)
 
@@ -132,7 +138,7 @@ class Regime:
 def regime(name) -> Regime:
   """The row of that name."""
   parts = build.build(config(name))
-  model = parts.model.clone(num_classes=NUM_CLASSES)
+  model = dataclasses.replace(parts.model, num_classes=NUM_CLASSES)
   params = random_params(model, parts.process, parts.blocks, parts.spec.coords)
   return Regime(name, parts, model, params)
 
@@ -140,28 +146,28 @@ def regime(name) -> Regime:
 # Exact denoisers: what a perfect network returns, on the packed slots of training and likelihood.
 
 
-def _block_by_block(blocks, posterior):
-  """denoise(x, t, s, slots) -> (out, None) from posterior(x [B, N, ..], known [N] in -1, 0, 1, t).
+def _block_by_block(blocks, posterior) -> ask_lib.Denoise:
+  """The Denoise of posterior(x [B, N, ..], place [N] in -1, 0, 1, t [B, N]) -> out.
 
-  known says per token whether it is history (-1), of the block asked for (0), or later (1).
+  place says per token whether it is history (-1), of the block asked for (0), or later (1).
   """
 
-  def denoise(x, t, s, slots, cache=None, commit=0):
-    work, past = x[:, :blocks.num_tokens], x[:, blocks.num_tokens:]
+  def out_of(ask):
+    work, past = ask.x[:, :blocks.num_tokens], ask.x[:, blocks.num_tokens:]
     past = jnp.concatenate([past, work[:, past.shape[1]:]], axis=1)
-    t = t[:, :blocks.num_tokens]
+    t = copies.levels(ask.t, ask.slots)[:, :blocks.num_tokens]
     out = 0.0
     for k in range(blocks.num_blocks):
       place = np.sign(blocks.block_of_token - k)
-      history = jnp.asarray(place < 0).reshape(1, -1, *(1,) * (x.ndim - 2))
-      found = posterior(jnp.where(history, past, work), place, t)
-      out = out + jnp.where(jnp.asarray(place == 0)[None, :, None], found, 0)
-    return out, None
+      history = jnp.asarray(place < 0).reshape(1, -1, *(1,) * (work.ndim - 2))
+      own = posterior(jnp.where(history, past, work), place, t)
+      out = out + jnp.where(jnp.asarray(place == 0)[None, :, None], own, 0)
+    return out
 
-  return denoise
+  return ask_lib.from_outputs(out_of)
 
 
-def exact_masked(chain, blocks, process):
+def exact_masked(chain, blocks, process) -> ask_lib.Denoise:
   """The exact denoiser of a chain under masking."""
 
   def posterior(x, place, t):
@@ -171,7 +177,7 @@ def exact_masked(chain, blocks, process):
   return _block_by_block(blocks, posterior)
 
 
-def exact_uniform(chain, blocks):
+def exact_uniform(chain, blocks) -> ask_lib.Denoise:
   """The exact denoiser of a chain under uniform noise: given the *other* tokens."""
 
   def posterior(x, place, t):
@@ -181,7 +187,7 @@ def exact_uniform(chain, blocks):
   return _block_by_block(blocks, posterior)
 
 
-def exact_gaussian(mixture, blocks, process):
+def exact_gaussian(mixture, blocks, process) -> ask_lib.Denoise:
   """The exact denoiser of a mixture: out through the inverse of x0_hat."""
 
   def posterior(x, place, t):
@@ -199,5 +205,3 @@ def exact_gaussian(mixture, blocks, process):
     return (x0 - skip * x) / jnp.where(scale == 0, 1, scale)
 
   return _block_by_block(blocks, posterior)
-
-

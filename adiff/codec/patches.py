@@ -9,40 +9,43 @@ import dataclasses
 import numpy as np
 
 
-def check_examples(examples, *, shape, levels):
+def check_examples(examples, *, shape, levels) -> np.ndarray:
   """`examples` as an array; raises ValueError unless integers [B, *shape] in 0..levels-1."""
   examples = np.asarray(examples)
   if examples.shape[1:] != tuple(shape) or not np.issubdtype(examples.dtype, np.integer):
     raise ValueError(
-        f'the codec takes integer images of shape [B, {", ".join(map(str, shape))}], not '
-        f'{examples.dtype} {list(examples.shape)}; build the codec with the shape of the data')
+      f'the codec takes integer images of shape [B, {", ".join(map(str, shape))}], not '
+      f'{examples.dtype} {list(examples.shape)}; build the codec with the shape of the data'
+    )
   if examples.size and (examples.min() < 0 or examples.max() >= levels):
     raise ValueError(
-        f'image values lie in {examples.min()}..{examples.max()} but the codec was built for '
-        f'0..{levels - 1}; set levels={int(examples.max()) + 1} or rescale the images')
+      f'image values lie in {examples.min()}..{examples.max()} but the codec was built for '
+      f'0..{levels - 1}; set levels={int(examples.max()) + 1} or rescale the images'
+    )
   return examples
 
 
-def to_unit(values, *, levels):
+def to_unit(values, *, levels) -> np.ndarray:
   """Scales values 0..levels-1 to float32 in [-1, 1]."""
   return (np.asarray(values, np.float64) * (2 / (levels - 1)) - 1).astype(np.float32)
 
 
-def from_unit(tokens, *, levels):
+def from_unit(tokens, *, levels) -> np.ndarray:
   """Inverse of `to_unit`: rounds to the nearest level and clips; uint8 (int32 above 256)."""
   values = np.rint((np.asarray(tokens, np.float64) + 1) * ((levels - 1) / 2))
   return as_levels(values, levels=levels)
 
 
-def as_levels(values, *, levels):
+def as_levels(values, *, levels) -> np.ndarray:
   """Clips whole numbers to 0..levels-1 and returns them as uint8 (int32 above 256 levels).
 
   Raises ValueError for NaN or infinite values, which no picture should hide.
   """
   if not np.all(np.isfinite(values)):
     raise ValueError(
-        'the tokens to decode are not finite: the model diverged; lower optim.learning_rate or '
-        'sample from an earlier step')
+      'the tokens to decode are not finite: the model diverged; lower optim.learning_rate or '
+      'sample from an earlier step'
+    )
   return np.clip(values, 0, levels - 1).astype(np.uint8 if levels <= 256 else np.int32)
 
 
@@ -54,61 +57,64 @@ class Patches:
   channel inside a patch. discrete=True: tokens int32 [B, N], which needs D == 1. Raises ValueError
   when the patch does not divide the image or a discrete token would hold several values.
   """
-  shape: tuple[int, int, int]
-  patch: int = 1
-  levels: int = 256
-  discrete: bool = False
+
+  shape: tuple[int, int, int]  # (H, W, C)
+  patch: int = 1  # side of a patch in pixels
+  levels: int = 256  # how many values a pixel can take
+  discrete: bool = False  # tokens are symbols, not floats
 
   def __post_init__(self):
     object.__setattr__(self, 'shape', tuple(int(n) for n in self.shape))
     height, width, channels = self.shape
     if self.patch < 1 or height % self.patch or width % self.patch:
       raise ValueError(
-          f'patches of {self.patch} pixels do not tile an image of {height} x {width}; '
-          'choose a patch that divides both sides')
+        f'patches of {self.patch} pixels do not tile an image of {height} x {width}; '
+        'choose a patch that divides both sides'
+      )
     if self.levels < 2:
       raise ValueError(f'levels={self.levels} leaves nothing to model; give at least 2 levels')
     if self.discrete and self.patch * self.patch * channels != 1:
       raise ValueError(
-          f'a discrete token holds one value but a patch of {self.patch} with {channels} '
-          'channels has several; set patch=1 on grey images or discrete=False')
+        f'a discrete token holds one value but a patch of {self.patch} with {channels} '
+        'channels has several; set patch=1 on grey images or discrete=False'
+      )
 
   @property
-  def grid(self):
+  def grid(self) -> tuple[int, int]:
     """Rows and columns of tokens (h, w)."""
     return self.shape[0] // self.patch, self.shape[1] // self.patch
 
   @property
-  def num_tokens(self):
+  def num_tokens(self) -> int:
     """N, tokens per image."""
     return self.grid[0] * self.grid[1]
 
   @property
-  def dim(self):
+  def dim(self) -> int:
     """D, the width of a float token; 0 for discrete tokens."""
     return 0 if self.discrete else self.patch * self.patch * self.shape[2]
 
   @property
-  def vocab(self):
+  def vocab(self) -> int:
     """V, the symbols of a discrete token; 0 for float tokens."""
     return self.levels if self.discrete else 0
 
   @property
-  def dims(self):
+  def dims(self) -> int:
     """Values per image: the denominator of bits per dimension."""
     return int(np.prod(self.shape))
 
   @property
-  def bin(self):
+  def bin(self) -> float | None:
     """Distance between two neighbouring levels in token units; None for discrete tokens."""
     return None if self.discrete else 2 / (self.levels - 1)
 
   @property
-  def coords(self):
+  def coords(self) -> np.ndarray:
     """int32 [N, 2]: the row and column of every token, in patches."""
     return np.indices(self.grid, dtype=np.int32).reshape(2, -1).T.copy()
 
-  def encode(self, examples):
+  def encode(self, examples) -> np.ndarray:
     """Images int [B, H, W, C] -> tokens [B, N, D] float32 or [B, N] int32, raster order."""
     examples = check_examples(examples, shape=self.shape, levels=self.levels)
     if self.discrete:
@@ -117,7 +123,7 @@ class Patches:
     split = examples.reshape(-1, h, p, w, p, channels).swapaxes(2, 3)
     return to_unit(split.reshape(len(examples), h * w, self.dim), levels=self.levels)
 
-  def decode(self, tokens):
+  def decode(self, tokens) -> np.ndarray:
     """Tokens in raster order -> images [B, H, W, C]; rounds and clips, so any float is legal."""
     tokens = np.asarray(tokens)
     if self.discrete:

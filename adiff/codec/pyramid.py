@@ -22,10 +22,11 @@ class Pyramid:
   `decode` returns the finest scale and ignores the others. Raises ValueError for sides that do
   not divide the image or do not end with it.
   """
-  shape: tuple[int, int, int]
-  sides: tuple[int, ...] = (1, 2, 4, 8)
-  levels: int = 256
-  discrete: bool = False
+
+  shape: tuple[int, int, int]  # (H, H, C)
+  sides: tuple[int, ...] = (1, 2, 4, 8)  # of the scales in pixels, coarse to fine
+  levels: int = 256  # how many values a pixel can take
+  discrete: bool = False  # tokens are symbols, not floats
 
   def __post_init__(self):
     object.__setattr__(self, 'shape', tuple(int(n) for n in self.shape))
@@ -33,61 +34,64 @@ class Pyramid:
     height, width, channels = self.shape
     if height != width:
       raise ValueError(
-          f'a pyramid needs square images, not {height} x {width}; crop them to one side length')
+        f'a pyramid needs square images, not {height} x {width}; crop them to one side length'
+      )
     if not self.sides or self.sides[-1] != height:
       raise ValueError(
-          f'the sides {self.sides} must end with the side of the image, {height}; '
-          f'append {height}')
+        f'the sides {self.sides} must end with the side of the image, {height}; append {height}'
+      )
     if any(side < 1 or height % side for side in self.sides):
       raise ValueError(
-          f'the sides {self.sides} must all divide the side of the image, {height}; '
-          'leave out those that do not')
+        f'the sides {self.sides} must all divide the side of the image, {height}; '
+        'leave out those that do not'
+      )
     if list(self.sides) != sorted(set(self.sides)):
       raise ValueError(f'the sides {self.sides} must grow from coarse to fine; sort them')
     if self.levels < 2:
       raise ValueError(f'levels={self.levels} leaves nothing to model; give at least 2 levels')
     if self.discrete and channels != 1:
       raise ValueError(
-          f'a discrete token holds one value but a pixel has {channels} channels; '
-          'use grey images or discrete=False')
+        f'a discrete token holds one value but a pixel has {channels} channels; '
+        'use grey images or discrete=False'
+      )
 
   @property
-  def sizes(self):
+  def sizes(self) -> tuple[int, ...]:
     """Tokens of each scale: the block sizes of next-scale prediction."""
     return tuple(side * side for side in self.sides)
 
   @property
-  def num_tokens(self):
+  def num_tokens(self) -> int:
     """N, tokens of all scales."""
     return sum(self.sizes)
 
   @property
-  def grid(self):
+  def grid(self) -> tuple[int]:
     """(N,): several scales form a sequence and no single grid."""
     return (self.num_tokens,)
 
   @property
-  def dim(self):
+  def dim(self) -> int:
     """D = C, the width of a float token; 0 for discrete tokens."""
     return 0 if self.discrete else self.shape[2]
 
   @property
-  def vocab(self):
+  def vocab(self) -> int:
     """V, the symbols of a discrete token; 0 for float tokens."""
     return self.levels if self.discrete else 0
 
   @property
-  def dims(self):
+  def dims(self) -> int:
     """Values of all tokens, N * C: more than the image has, so bits/dim are the pyramid's own."""
     return self.num_tokens * self.shape[2]
 
   @property
-  def bin(self):
+  def bin(self) -> float | None:
     """Distance of two levels at the finest scale (pooled values lie closer); None if discrete."""
     return None if self.discrete else 2 / (self.levels - 1)
 
   @property
-  def coords(self):
+  def coords(self) -> np.ndarray:
     """int32 [N, 3]: scale index, and the row and column of the pixel's centre at full size."""
     parts = []
     for scale, side in enumerate(self.sides):
@@ -96,7 +100,7 @@ class Pyramid:
       parts.append(np.concatenate([np.full((side * side, 1), scale), centres], 1))
     return np.concatenate(parts).astype(np.int32)
 
-  def encode(self, examples):
+  def encode(self, examples) -> np.ndarray:
     """Images int [B, H, H, C] -> tokens [B, N, C] float32 or [B, N] int32, coarse to fine."""
     examples = patches.check_examples(examples, shape=self.shape, levels=self.levels)
     num, height, _, channels = examples.shape
@@ -109,7 +113,7 @@ class Pyramid:
       return np.rint(tokens[..., 0]).astype(np.int32)
     return patches.to_unit(tokens, levels=self.levels)
 
-  def decode(self, tokens):
+  def decode(self, tokens) -> np.ndarray:
     """Tokens of all scales -> images [B, H, H, C] of the finest scale; rounds and clips."""
     finest = np.asarray(tokens)[:, -self.sizes[-1]:].reshape(-1, *self.shape)
     if self.discrete:

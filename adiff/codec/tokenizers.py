@@ -1,31 +1,21 @@
-"""Tokenizers: text to symbols and back, and whole corpora to one stream of symbols.
+"""Tokenizers: text to symbols and back.
 
 All have encode, decode, size, eos, vocab and digest. Symbols are 0 .. size - 1 and end-of-text,
 `eos`, is always one more, which no text contains; vocab = size + 1.
 """
 
 import abc
-import array
-import contextlib
 import dataclasses
 import functools
 import itertools
-import os
 import pathlib
-import shutil
-import tempfile
-import time
-from typing import NamedTuple
 
 import numpy as np
 import tokenizers
-import tqdm
 
-from adiff.data import spec
+from adiff.machine import files
 
 UNKNOWN = '\ufffd'
-RAM_CHARACTERS = 64 * 2**20
-_STALE_SECONDS = 86400
 
 
 class Tokenizer(abc.ABC):
@@ -33,29 +23,29 @@ class Tokenizer(abc.ABC):
 
   @property
   @abc.abstractmethod
-  def size(self):
+  def size(self) -> int:
     """Number of symbols without end-of-text."""
 
   @property
   @abc.abstractmethod
-  def digest(self):
+  def digest(self) -> str:
     """16 hex digits that change when the meaning of the symbols changes."""
 
   @abc.abstractmethod
-  def encode(self, text):
+  def encode(self, text) -> np.ndarray:
     """The symbols of `text`, int32 [n], without end-of-text."""
 
   @abc.abstractmethod
-  def decode(self, ids):
+  def decode(self, ids) -> str:
     """The text of symbols int [n]; never raises: what is no symbol is shown as U+FFFD."""
 
   @property
-  def eos(self):
+  def eos(self) -> int:
     """The id of end-of-text."""
     return self.size
 
   @property
-  def vocab(self):
+  def vocab(self) -> int:
     """V, the symbols and end-of-text."""
     return self.size + 1
 
@@ -70,7 +60,7 @@ class Bytes(Tokenizer):
 
   @property
   def digest(self):
-    return spec.digest('bytes')
+    return files.digest('bytes')
 
   def encode(self, text):
     return np.frombuffer(text.encode('utf-8'), np.uint8).astype(np.int32)
@@ -84,7 +74,8 @@ class Bytes(Tokenizer):
 @dataclasses.dataclass(frozen=True)
 class Characters(Tokenizer):
   """One symbol a character of `alphabet`; encode raises ValueError for any other character."""
-  alphabet: str
+
+  alphabet: str  # each symbol is the place of its character here
 
   def __post_init__(self):
     if not self.alphabet or len(set(self.alphabet)) < len(self.alphabet):
@@ -103,7 +94,7 @@ class Characters(Tokenizer):
 
   @functools.cached_property
   def digest(self):
-    return spec.digest('characters', _codes(self.alphabet))
+    return files.digest('characters', _codes(self.alphabet))
 
   def encode(self, text):
     codes = _codes(text)
@@ -113,13 +104,15 @@ class Characters(Tokenizer):
     if len(strange):
       character = text[strange[0]]
       raise ValueError(
-          f'the character {character!r} (U+{ord(character):04X}) is not among the {self.size} of '
-          'the alphabet; make it with characters_of from all the text, or use Bytes')
+        f'the character {character!r} (U+{ord(character):04X}) is not among the {self.size} of '
+        'the alphabet; make it with characters_of from all the text, or use Bytes'
+      )
     return symbols[places]
 
   def decode(self, ids):
     return ''.join(
-        self.alphabet[i] if 0 <= i < self.size else UNKNOWN for i in np.asarray(ids).tolist())
+      self.alphabet[i] if 0 <= i < self.size else UNKNOWN for i in np.asarray(ids).tolist()
+    )
 
 
 def _codes(text):
@@ -127,22 +120,23 @@ def _codes(text):
   return np.frombuffer(text.encode('utf-32-le', 'surrogatepass'), '<u4').astype(np.uint32)
 
 
-def characters_of(texts):
+def characters_of(texts) -> Characters:
   """The `Characters` that occur in `texts`, an iterable of str; sorted, so order is no matter."""
-  found = set()
+  characters = set()
   for text in texts:
-    found.update(text)
-  return Characters(''.join(sorted(found)))
+    characters.update(text)
+  return Characters(''.join(sorted(characters)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Subwords(Tokenizer):
-  """A tokenizer of the library `tokenizers` (BPE, unigram, WordPiece), as its JSON text.
+  """A tokenizer of the library `tokenizers` (BPE, unigram, WordPiece).
 
   Its special tokens are not added, its truncation and padding are off. Whether decoding returns
   the encoded text is up to the tokenizer: byte-level BPE does.
   """
-  json: str
+
+  json: str  # the text of a tokenizer.json
 
   @functools.cached_property
   def _tokenizer(self):
@@ -153,6 +147,7 @@ class Subwords(Tokenizer):
 
   @functools.cached_property
   def _known(self):
+    """The symbols there are: ids may have gaps."""
     return frozenset(self._tokenizer.get_vocab(with_added_tokens=True).values())
 
   @functools.cached_property
@@ -161,19 +156,21 @@ class Subwords(Tokenizer):
 
   @functools.cached_property
   def digest(self):
-    return spec.digest('subwords', self.json)
+    return files.digest('subwords', self.json)
 
   def encode(self, text):
     return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
   def decode(self, ids):
-    runs = itertools.groupby(np.asarray(ids).tolist(), self._known.__contains__)
-    return ''.join(
-        self._tokenizer.decode(list(run), skip_special_tokens=False) if known
-        else UNKNOWN * len(list(run)) for known, run in runs)
+    parts = []
+    for known, run in itertools.groupby(np.asarray(ids).tolist(), self._known.__contains__):
+      run = list(run)
+      text = self._tokenizer.decode(run, skip_special_tokens=False) if known else UNKNOWN * len(run)
+      parts.append(text)
+    return ''.join(parts)
 
 
-def subwords_from(path):
+def subwords_from(path) -> Subwords:
   """The `Subwords` of any file that the library saves (tokenizer.json).
 
   Raises FileNotFoundError for a missing file and ValueError for one that is no tokenizer.
@@ -181,15 +178,17 @@ def subwords_from(path):
   file = pathlib.Path(path).expanduser()
   if not file.is_file():
     raise FileNotFoundError(
-        f"there is no file '{path}'; give the tokenizer.json of the library tokenizers")
+      f"there is no file '{path}'; give the tokenizer.json of the library tokenizers"
+    )
   try:
     return Subwords(tokenizers.Tokenizer.from_file(str(file)).to_str())
   except Exception as error:  # The library raises nothing narrower.
     raise ValueError(
-        f'{file} is no tokenizer; give a file saved by the library tokenizers') from error
+      f'{file} is no tokenizer; give a file saved by the library tokenizers'
+    ) from error
 
 
-def subwords_of(texts, size):
+def subwords_of(texts, size) -> Subwords:
   """A byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909) of `size` symbols, learnt from texts.
 
   The same texts give the same tokenizer. Raises ValueError for fewer than the 256 bytes.
@@ -199,65 +198,10 @@ def subwords_of(texts, size):
   tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
   tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
   tokenizer.decoder = tokenizers.decoders.ByteLevel()
-  tokenizer.train_from_iterator(texts, tokenizers.trainers.BpeTrainer(
-      vocab_size=size, show_progress=False,
-      initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
+  trainer = tokenizers.trainers.BpeTrainer(
+    vocab_size=size,
+    show_progress=False,
+    initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+  )
+  tokenizer.train_from_iterator(texts, trainer)
   return Subwords(tokenizer.to_str())
-
-
-class Stream(NamedTuple):
-  """Symbols [T] of all documents, end-of-text after each; document d is bounds[d]:bounds[d + 1]."""
-  tokens: np.ndarray
-  bounds: np.ndarray
-
-
-def _load(folder, dtype):
-  bounds = np.load(folder / 'bounds.npy')
-  if (folder / 'tokens').stat().st_size != bounds[-1] * np.dtype(dtype).itemsize:
-    raise ValueError(f'{folder} is damaged; delete it, and it is made again')
-  return Stream(np.memmap(folder / 'tokens', dtype, mode='r'), bounds)
-
-
-def _new_part(folder):
-  """An empty folder of a unique name beside `folder`; removes what killed runs left long ago."""
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  for part in folder.parent.glob(f'{folder.name}.*.part'):
-    with contextlib.suppress(FileNotFoundError):
-      if time.time() - max(p.stat().st_mtime for p in (part, *part.iterdir())) > _STALE_SECONDS:
-        shutil.rmtree(part, ignore_errors=True)
-  return pathlib.Path(tempfile.mkdtemp(prefix=f'{folder.name}.', suffix='.part', dir=folder.parent))
-
-
-def tokenise(documents, tokenizer, folder):
-  """The `Stream` of documents: in memory, or above RAM_CHARACTERS in files of `folder`.
-
-  The folder, a pathlib.Path, is written under another name and renamed when complete; when it is
-  there, it is read and no document is. Raises ValueError for a damaged folder.
-  """
-  dtype = np.uint16 if tokenizer.vocab <= 2**16 else np.uint32
-  if folder.is_dir():
-    return _load(folder, dtype)
-  lengths, pending, waiting, part = array.array('q', [0]), [np.empty(0, dtype)], 0, None
-  try:
-    for text in tqdm.tqdm(documents, 'tokenise', unit='document', delay=3, dynamic_ncols=True):
-      ids = tokenizer.encode(text)
-      lengths.append(len(ids) + 1)
-      pending += [ids.astype(dtype), np.array([tokenizer.eos], dtype)]
-      waiting += len(text) + 1
-      if waiting > RAM_CHARACTERS:
-        part = part or _new_part(folder)
-        with open(part / 'tokens', 'ab') as file:
-          np.concatenate(pending).tofile(file)
-        pending, waiting = [np.empty(0, dtype)], 0
-    bounds = np.cumsum(np.asarray(lengths, np.int64))
-    if part is None:
-      return Stream(np.concatenate(pending), bounds)
-    with open(part / 'tokens', 'ab') as file:
-      np.concatenate(pending).tofile(file)
-    np.save(part / 'bounds.npy', bounds)
-    with contextlib.suppress(OSError):  # Another process was first.
-      os.rename(part, folder)
-    return _load(folder, dtype)
-  finally:
-    if part is not None:
-      shutil.rmtree(part, ignore_errors=True)

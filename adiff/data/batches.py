@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import functools
 import itertools
+from collections.abc import Iterator
 from concurrent import futures
 
 import grain
@@ -20,6 +21,7 @@ _STALLED = 600  # seconds without a batch: the storage is gone
 
 
 def _check(source, split, batch_size, order):
+  """The number of examples of the split; raises ValueError where no batch can be made of it."""
   size = source.size(split)
   if size < 1:
     raise ValueError(f"split '{split}' is empty; choose another split or add examples to it")
@@ -28,33 +30,37 @@ def _check(source, split, batch_size, order):
   num_tokens = source.spec.num_tokens
   if order is not None and sorted(np.asarray(order).tolist()) != list(range(num_tokens)):
     raise ValueError(
-        f'order must list each of the {num_tokens} raster positions once; take it from Blocks')
+      f'order must list each of the {num_tokens} raster positions once; take it from Blocks'
+    )
   return size
 
 
 def _gather(source, split, indices, order):
-  rows = dict(source.rows(split, np.asarray(indices, np.int64)))
-  if order is not None:
-    order = np.asarray(order)
-    rows = {name: rows[name][:, order] if rows[name].ndim > 1 else rows[name] for name in rows}
-  return rows
+  """The examples of `indices`, their tokens in block order."""
+  examples = source.examples(split, np.asarray(indices, np.int64))
+  if order is None:
+    return dict(examples)
+  order = np.asarray(order)
+  return {
+    name: values[:, order] if values.ndim > 1 else values for name, values in examples.items()
+  }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batches:
   """Endless training batches of `source`; `batch_at(step)` is pure in (seed, step).
 
-  order: int [N], order[i] = raster index of the i-th token in block order (None = raster order).
-  rows: slice of the global batch that this process feeds (None = all of it). A batch larger than
-  the split wraps around into the next epoch. Raises ValueError for an unknown or empty split.
+  A batch larger than the split wraps around into the next epoch. Raises ValueError for an unknown
+  or empty split.
   """
+
   source: spec.Source
   split: str
-  batch_size: int
+  batch_size: int  # of the global batch, on all processes together
   _: dataclasses.KW_ONLY
   seed: int
-  order: np.ndarray | tuple[int, ...] | None = None
-  rows: slice | None = None
+  order: np.ndarray | tuple[int, ...] | None = None  # raster index of token i; None: i
+  rows: slice | None = None  # the part of the global batch that this process feeds; None: all
 
   def __post_init__(self):
     _check(self.source, self.split, self.batch_size, self.order)
@@ -64,18 +70,18 @@ class Batches:
     size = self.source.size(self.split)
     return grain.MapDataset.range(size).seed(self.seed).shuffle().repeat()
 
-  def indices_at(self, step):
-    """int64 [b]: the examples of step `step`, restricted to this process's rows."""
-    rows = range(self.batch_size)[self.rows or slice(None)]
+  def indices_at(self, step) -> np.ndarray:
+    """int64 [b]: the examples of step `step`, restricted to this process's part."""
+    places = range(self.batch_size)[self.rows or slice(None)]
     start = step * self.batch_size
-    return np.array([self._shuffled[start + row] for row in rows], np.int64)
+    return np.array([self._shuffled[start + place] for place in places], np.int64)
 
-  def batch_at(self, step):
-    """{'tokens': [b, N(, D)] in block order, 'label': int32 [b], what else the source's rows have}
-    of step `step` (from 0)."""
+  def batch_at(self, step) -> dict[str, np.ndarray]:
+    """{'tokens': [b, N(, D)] in block order, 'label': int32 [b], what else the examples have} of
+    step `step` (from 0)."""
     return _gather(self.source, self.split, self.indices_at(step), self.order)
 
-  def iterate(self, start=0):
+  def iterate(self, start=0) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Yields (step, batch) from `start` on, without end; a thread prepares the next batches.
 
     Raises TimeoutError, an OSError, where a batch takes longer than ten minutes.
@@ -101,7 +107,7 @@ class Batches:
       pool.shutdown(wait=False, cancel_futures=True)  # a thread may wait for ever
 
 
-def once(source, split, batch_size, order=None, *, rows=None):
+def once(source, split, batch_size, order=None, *, rows=None) -> Iterator[dict[str, np.ndarray]]:
   """Yields every example of a split once, in order, as batches of one size, for evaluation.
 
   Each batch is {'tokens', 'label', 'mask'}; mask bool [b] is False on the copies that fill up the

@@ -9,6 +9,7 @@ import numpy as np
 
 from adiff.data import spec
 from adiff.judge.metrics import chi_square
+from adiff.machine import files
 
 _SPLITS = ('train', 'test')
 _MAX_CELLS = 2000
@@ -18,8 +19,9 @@ class Chain(spec.Source):
   """Strings of a first-order Markov chain: tokens int32 [b, N] of `vocab` symbols, no labels.
 
   The initial law [V] and transition matrix [V, V] come from the seed; every entry is positive, so
-  the chain mixes, and each row prefers another symbol, so the past is informative. Splits: train
-  (`size` strings) and test (size / 8), independent draws. exact: {'nats': entropy of a string}.
+  the chain mixes, and each symbol prefers another successor, so the past is informative. Splits:
+  train (`size` strings) and test (size / 8), sampled independently. exact: {'nats': entropy of a
+  string}.
 
   sides: those of a pyramid, coarse to fine; then a token's predecessor is not the token before it
   but the cell above it, one scale up, so that the tokens of a scale are independent given the
@@ -29,17 +31,19 @@ class Chain(spec.Source):
   def __init__(self, num_tokens=6, vocab=3, size=65536, seed=0, sides=()):
     if num_tokens < 1 or vocab < 2 or size < 8:
       raise ValueError(
-          f'a chain of {num_tokens} tokens, {vocab} symbols and {size} strings is too small; '
-          'use at least 1, 2 and 8')
+        f'a chain of {num_tokens} tokens, {vocab} symbols and {size} strings is too small; '
+        'use at least 1, 2 and 8'
+      )
     if sides and sum(side**2 for side in sides) != num_tokens:
       raise ValueError(
-          f'the sides {tuple(sides)} make {sum(side**2 for side in sides)} tokens but the chain '
-          f'has {num_tokens}; let them agree')
+        f'the sides {tuple(sides)} make {sum(side**2 for side in sides)} tokens but the chain '
+        f'has {num_tokens}; let them agree'
+      )
     self.num_tokens, self.vocab, self.seed, self.sides = num_tokens, vocab, seed, tuple(sides)
     self._sizes = {'train': size, 'test': size // 8}
 
   @functools.cached_property
-  def parents(self):
+  def parents(self) -> np.ndarray:
     """Index of each token's predecessor, int [N]; -1 where there is none."""
     if not self.sides:
       return np.arange(self.num_tokens) - 1
@@ -60,8 +64,8 @@ class Chain(spec.Source):
     return np.stack(marginals)
 
   @functools.cached_property
-  def law(self):
-    """(initial [V], transition [V, V]) in float64; rows sum to one."""
+  def law(self) -> tuple[np.ndarray, np.ndarray]:
+    """(initial [V], transition [V, V]) in float64; transition[v] is the law of what follows v."""
     rng = np.random.default_rng([self.seed, 0])
     logits = 0.5 * rng.normal(size=(self.vocab + 1, self.vocab))
     logits[1:] += 2.5 * np.roll(np.eye(self.vocab), 1, axis=1)
@@ -73,10 +77,13 @@ class Chain(spec.Source):
   def spec(self):
     coords = None
     if self.sides:  # scale, and the cell's corner in cells of the finest scale
-      coords = np.concatenate([
-          np.array([(scale, row * self.sides[-1] // side, column * self.sides[-1] // side)
-                    for row in range(side) for column in range(side)], np.int32)
-          for scale, side in enumerate(self.sides)])
+      finest = self.sides[-1]
+      coords = np.array([
+        (scale, y * finest // side, x * finest // side)
+        for scale, side in enumerate(self.sides)
+        for y in range(side)
+        for x in range(side)
+      ])
     return spec.of_sequence(self.num_tokens, vocab=self.vocab, dim=0, num_classes=0, coords=coords)
 
   @property
@@ -86,21 +93,23 @@ class Chain(spec.Source):
   @functools.cached_property
   def exact(self):
     initial, transition = self.law
-    row_nats = -np.sum(transition * np.log(transition), 1)
-    nats = [-np.sum(initial * np.log(initial)) if parent < 0 else self._marginals[parent] @ row_nats
-            for parent in self.parents]
+    first = -np.sum(initial * np.log(initial))
+    following = -np.sum(transition * np.log(transition), 1)  # [V], after each symbol
+    nats = [first if parent < 0 else self._marginals[parent] @ following for parent in self.parents]
     return {'nats': float(sum(nats))}
 
   @functools.cached_property
   def fingerprint(self):
-    return spec.digest(*(self._tokens[split] for split in self.splits))
+    return files.digest(*(self._tokens[split] for split in self.splits))
 
   @functools.cached_property
   def _tokens(self):
-    return {split: self.draw(size, seed=index)
-            for index, (split, size) in enumerate(self._sizes.items())}
+    return {
+      split: self.sample(size, seed=index)
+      for index, (split, size) in enumerate(self._sizes.items())
+    }
 
-  def draw(self, num, *, seed):
+  def sample(self, num, *, seed) -> np.ndarray:
     """Exact samples: int32 [num, N]; independent for different seeds (splits use 0, 1)."""
     rng = np.random.default_rng([self.seed, 1, seed])
     initial, transition = (np.cumsum(p, -1)[..., :-1] for p in self.law)
@@ -113,11 +122,11 @@ class Chain(spec.Source):
   def size(self, split):
     return self._sizes[spec.check_split(split, self.splits)]
 
-  def rows(self, split, indices):
+  def examples(self, split, indices):
     tokens = self._tokens[spec.check_split(split, self.splits)][indices]
     return {'tokens': tokens, 'label': np.full(len(tokens), -1, np.int32)}
 
-  def log_prob(self, tokens):
+  def log_prob(self, tokens) -> np.ndarray:
     """log p in nats, float64 [b], of strings int [b, N]."""
     tokens = np.asarray(tokens)
     initial, transition = self.law
@@ -125,7 +134,7 @@ class Chain(spec.Source):
     steps = np.log(transition)[tokens[:, self.parents[~roots]], tokens[:, ~roots]]
     return np.log(initial)[tokens[:, roots]].sum(1) + steps.sum(1)
 
-  def law_test(self, samples):
+  def law_test(self, samples) -> dict:
     """Chi-square test of strings int [b, N] against the law: {'statistic', 'dof', 'p_value'}.
 
     Compares the joint law of all V^N strings when these are at most 2,000. Longer ones are judged
@@ -140,9 +149,9 @@ class Chain(spec.Source):
     tail = np.prod(transition[strings[before], strings[1:]], 0)
     statistic, dof = 0.0, 0
     for index, group in enumerate(groups):
-      cells = np.ravel_multi_index(tuple(samples[index::len(groups), group].T),
-                                   (self.vocab,) * width)
-      counts = np.bincount(cells, minlength=self.vocab ** width)
+      own = samples[index::len(groups), group]
+      cells = np.ravel_multi_index(tuple(own.T), (self.vocab,) * width)
+      counts = np.bincount(cells, minlength=self.vocab**width)
       law = self._marginals[group[0]][strings[0]] * tail
       part, part_dof = chi_square.goodness_of_fit(counts, law)
       statistic, dof = statistic + part, dof + part_dof
@@ -156,9 +165,9 @@ class Chain(spec.Source):
       pairs = [i for i in range(1, len(parents)) if parents[i] == parents[i - 1] >= 0]
       return np.array([(parents[i], i - 1, i) for i in pairs]), np.zeros(2, int)
     width = min(self.num_tokens, 3)
-    if self.vocab ** self.num_tokens <= _MAX_CELLS:
+    if self.vocab**self.num_tokens <= _MAX_CELLS:
       width = self.num_tokens
-    while width > 1 and self.vocab ** width > _MAX_CELLS:
+    while width > 1 and self.vocab**width > _MAX_CELLS:
       width -= 1
     starts = np.arange(self.num_tokens - width + 1)
     return starts[:, None] + np.arange(width), np.arange(width - 1)
@@ -173,6 +182,7 @@ class Chain(spec.Source):
       def step(message, seen):
         after = jnp.matmul(message * seen, matrix, precision='highest')
         return after / after.sum(-1, keepdims=True), message
+
       return jax.lax.scan(step, first, evidence)[1]
 
     seen = evidence.swapaxes(0, 1)
@@ -181,14 +191,14 @@ class Chain(spec.Source):
     backward = sweep(jnp.ones_like(first), transition.T, seen[::-1])[::-1]
     return (forward * backward).swapaxes(0, 1)
 
-  def posterior(self, xt, mask_id, *, dtype=jnp.float32):
+  def posterior(self, xt, mask_id, *, dtype=jnp.float32) -> jax.Array:
     """Exact p(x0_i | unmasked tokens) [B, N, V] of strings int [B, N], mask_id where masked."""
     known = xt[..., None] == jnp.arange(self.vocab, dtype=xt.dtype)[None, None]
     evidence = (known | (xt == mask_id)[..., None]).astype(dtype)
     joint = self._messages(evidence) * evidence
     return joint / joint.sum(-1, keepdims=True)
 
-  def posterior_uniform(self, xt, t):
+  def posterior_uniform(self, xt, t) -> jax.Array:
     """Exact leave-one-out p(x0_i | xt_j, j != i) [B, N, V] under uniform corruption.
 
     xt int [B, N]; t float [B, N]: each token was replaced by a uniform symbol with probability t.

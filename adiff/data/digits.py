@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from adiff.data import spec
+from adiff.machine import files
 
 SHAPE = (8, 8, 1)
 LEVELS = 17
@@ -23,8 +24,8 @@ def _read():
   """Images uint8 [1797, 8, 8, 1] and labels int32 [1797], from the file inside scikit-learn. To
   import the package would cost every start seconds."""
   folder = importlib.util.find_spec('sklearn').submodule_search_locations[0]
-  rows = np.loadtxt(pathlib.Path(folder, 'datasets/data/digits.csv.gz'), np.uint8, delimiter=',')
-  return rows[:, :-1].reshape(-1, *SHAPE), rows[:, -1].astype(np.int32)
+  table = np.loadtxt(pathlib.Path(folder, 'datasets/data/digits.csv.gz'), np.uint8, delimiter=',')
+  return table[:, :-1].reshape(-1, *SHAPE), table[:, -1].astype(np.int32)
 
 
 def _stratified(labels, num_test):
@@ -35,14 +36,14 @@ def _stratified(labels, num_test):
 
   def shares(counts, total):  # in proportion, rounded down; the largest remainders get one more
     exact = counts / counts.sum() * total
-    found = exact.astype(int)
-    rest = exact - found
+    whole = exact.astype(int)
+    rest = exact - whole
     for value in np.unique(rest)[::-1]:
-      missing = total - found.sum()
+      missing = total - whole.sum()
       if missing:
         ties = np.flatnonzero(rest == value)
-        found[random.choice(ties, min(missing, len(ties)), replace=False)] += 1
-    return found
+        whole[random.choice(ties, min(missing, len(ties)), replace=False)] += 1
+    return whole
 
   of_train = shares(counts, num_train)
   of_test = shares(counts - of_train, num_test)
@@ -55,30 +56,33 @@ def _stratified(labels, num_test):
 
 
 @functools.cache
-def _split():
+def _splits():
+  """{split: (images, labels)}, read-only."""
   images, labels = _read()
-  found = {}
+  splits = {}
   for name, chosen in zip(('train', 'test'), _stratified(labels, NUM_TEST), strict=True):
-    found[name] = images[chosen], labels[chosen]
-    for array in found[name]:
+    splits[name] = images[chosen], labels[chosen]
+    for array in splits[name]:
       array.setflags(write=False)
-  return found
+  return splits
 
 
 @dataclasses.dataclass(frozen=True)
 class Digits(spec.Source):
-  """Digits through `codec`, a codec object built for SHAPE and LEVELS.
+  """Digits seen through a codec.
 
   Splits: train (1,437) and test (360), stratified by class with a fixed seed. Raises ValueError
   when the codec was built for other images.
   """
-  codec: Any
+
+  codec: Any  # a codec object built for SHAPE and LEVELS
 
   def __post_init__(self):
     if tuple(self.codec.shape) != SHAPE or self.codec.levels != LEVELS:
       raise ValueError(
-          f'the codec was built for images {tuple(self.codec.shape)} of {self.codec.levels} '
-          f'levels but digits are {SHAPE} of {LEVELS}; build it with digits.SHAPE and LEVELS')
+        f'the codec was built for images {tuple(self.codec.shape)} of {self.codec.levels} '
+        f'levels but digits are {SHAPE} of {LEVELS}; build it with digits.SHAPE and LEVELS'
+      )
 
   @functools.cached_property
   def spec(self):
@@ -94,15 +98,15 @@ class Digits(spec.Source):
 
   @functools.cached_property
   def fingerprint(self):
-    return spec.digest(*(array for name in self.splits for array in self.images(name)))
+    return files.digest(*(array for name in self.splits for array in self.images(name)))
 
   def size(self, split):
     return len(self.images(split)[1])
 
-  def images(self, split):
+  def images(self, split) -> tuple[np.ndarray, np.ndarray]:
     """All of a split: images uint8 [n, 8, 8, 1] of values 0..16, labels int32 [n]; read-only."""
-    return _split()[spec.check_split(split, self.splits)]
+    return _splits()[spec.check_split(split, self.splits)]
 
-  def rows(self, split, indices):
+  def examples(self, split, indices):
     images, labels = self.images(split)
     return {'tokens': self.codec.encode(images[indices]), 'label': labels[indices]}

@@ -1,17 +1,18 @@
 """Image data sets from disk: TFDS folders (without TensorFlow) and folders of picture files."""
 
-import collections.abc
 import dataclasses
 import functools
 import hashlib
 import pathlib
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
 from adiff.data import spec, tfds_folder
+from adiff.machine import files
 
 LEVELS = 256
 RAM_BYTES = 2 * 2**30
@@ -32,15 +33,17 @@ class Store:
     self._fits = size * int(np.prod(shape)) <= ram_bytes
     self.size = size
 
-  def get(self, indices):
+  def get(self, indices) -> tuple[np.ndarray, np.ndarray]:
     """(images uint8 [b, H, W, C], labels int32 [b]) of `indices`, an int array or a slice."""
     indices = np.arange(self.size)[indices]
     if not self._fits:
       return self._decode(indices)
     with self._lock:
       if self._resident is None:
-        chunks = [self._decode(np.arange(start, min(start + _CHUNK, self.size)))
-                  for start in range(0, self.size, _CHUNK)]
+        chunks = [
+          self._decode(np.arange(start, min(start + _CHUNK, self.size)))
+          for start in range(0, self.size, _CHUNK)
+        ]
         self._resident = tuple(np.concatenate(parts) for parts in zip(*chunks, strict=True))
     images, labels = self._resident
     return images[indices], labels[indices]
@@ -64,11 +67,11 @@ class _Images(spec.Source):
   def size(self, split):
     return self._stores[spec.check_split(split, self.splits)].size
 
-  def images(self, split, indices=slice(None)):
+  def images(self, split, indices=slice(None)) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 [n, H, W, C] and labels int32 [n] of a split, or of `indices` in it."""
     return self._stores[spec.check_split(split, self.splits)].get(indices)
 
-  def rows(self, split, indices):
+  def examples(self, split, indices):
     images, labels = self.images(split, indices)
     return {'tokens': self.codec.encode(images), 'label': labels}
 
@@ -77,29 +80,30 @@ class _Images(spec.Source):
 class TfdsImages(_Images):
   """Images of a TFDS folder in ArrayRecord format, read with random access and no TensorFlow.
 
-  codec_factory: (shape, levels) -> codec. name: folder under `data_dir`, such as 'mnist' or
-  'imagenet_resized/32x32'; the newest version is taken. Splits: train, and test or else
-  validation. Raises FileNotFoundError for a missing folder and ValueError for a set that has no
-  such splits, no fixed-size uint8 images, or another file format.
+  Splits: train, and test or else validation. Raises FileNotFoundError for a missing folder and
+  ValueError for a set that has no such splits, no fixed-size uint8 images, or another file format.
   """
-  codec_factory: collections.abc.Callable
-  name: str
-  data_dir: str
+
+  codec_factory: Callable  # (shape, levels) -> codec
+  name: str  # folder in data_dir, as 'imagenet_resized/32x32'; the newest version is taken
+  data_dir: str  # where TFDS keeps its data sets
   _: dataclasses.KW_ONLY
-  ram_bytes: int = RAM_BYTES
+  ram_bytes: int = RAM_BYTES  # a split that needs no more is kept in memory
 
   def __post_init__(self):
     features, splits = self._builder.info.features, self._builder.info.splits
     if 'train' not in splits or not {'test', 'validation'} & set(splits):
       raise ValueError(
-          f"{self.name} has the splits {', '.join(splits)}; adiff needs 'train', and 'test' or "
-          "'validation'")
+        f"{self.name} has the splits {', '.join(splits)}; adiff needs 'train', and 'test' or "
+        "'validation'"
+      )
     tfds_folder.check_random_access(self._builder.info, self.name)
     image = features['image'] if 'image' in features else None
     if image is None or None in image.shape or np.dtype(image.np_dtype) != np.uint8:
       raise ValueError(
-          f"{self.name} has no feature 'image' of a fixed size in uint8; export its pictures to a "
-          'folder and use ImageFolder')
+        f"{self.name} has no feature 'image' of a fixed size in uint8; export its pictures to a "
+        'folder and use ImageFolder'
+      )
 
   @functools.cached_property
   def _folder(self):
@@ -135,13 +139,25 @@ class TfdsImages(_Images):
       labels = [item['label'] if self._num_classes else -1 for item in items]
       return np.stack([item['image'] for item in items]), np.array(labels, np.int32)
 
-    return Store(decode, len(records), shape=self._builder.info.features['image'].shape,
-                 ram_bytes=self.ram_bytes)
+    return Store(
+      decode,
+      len(records),
+      shape=self._builder.info.features['image'].shape,
+      ram_bytes=self.ram_bytes,
+    )
 
 
 def _relative_files(root):
-  return sorted(p.relative_to(root).as_posix() for p in root.rglob('*')
-                if p.suffix.lower() in _SUFFIXES and p.is_file())
+  """The names of the pictures below a folder, sorted."""
+  return sorted(
+    p.relative_to(root).as_posix()
+    for p in root.rglob('*')
+    if p.suffix.lower() in _SUFFIXES and p.is_file()
+  )
+
+
+def _hash(name):
+  return hashlib.sha256(name.encode()).digest()
 
 
 class ImageFolder(_Images):
@@ -153,8 +169,9 @@ class ImageFolder(_Images):
   ValueError for too few or mixed files, OSError for a file that is no readable image.
   """
 
-  def __init__(self, codec_factory, data_dir, size, *, channels=3, test_every=10,
-               ram_bytes=RAM_BYTES):
+  def __init__(
+    self, codec_factory, data_dir, size, *, channels=3, test_every=10, ram_bytes=RAM_BYTES
+  ):
     if channels not in (1, 3):
       raise ValueError(f'channels={channels}; use 3 for colour or 1 for grey')
     if size < 1:
@@ -166,26 +183,29 @@ class ImageFolder(_Images):
     self._root = pathlib.Path(data_dir).expanduser()
     if not self._root.is_dir():
       raise FileNotFoundError(
-          f'there is no folder {self._root}; set --config.data.data_dir=FOLDER, which must hold '
-          'CLASS/*.png or *.jpg, or the pictures themselves')
-    files = _relative_files(self._root)
-    if len(files) < 2:
+        f'there is no folder {self._root}; set --config.data.data_dir=FOLDER, which must hold '
+        'CLASS/*.png or *.jpg, or the pictures themselves'
+      )
+    names = _relative_files(self._root)
+    if len(names) < 2:
       raise ValueError(
-          f'{self._root} holds {len(files)} png or jpg files; training and test need at least two')
-    if len({name.count('/') for name in files}) > 1 or files[0].count('/') > 1:
+        f'{self._root} holds {len(names)} png or jpg files; training and test need at least two'
+      )
+    if len({name.count('/') for name in names}) > 1 or names[0].count('/') > 1:
       raise ValueError(
-          f'{self._root} mixes folder depths; keep either all pictures at the top or all in one '
-          'level of class folders')
+        f'{self._root} mixes folder depths; keep either all pictures at the top or all in one '
+        'level of class folders'
+      )
 
   @functools.cached_property
   def _files(self):
-    names = sorted(_relative_files(self._root),
-                   key=lambda name: hashlib.sha256(name.encode()).digest())
+    """{split: names}."""
+    names = sorted(_relative_files(self._root), key=_hash)
     test = names[::self.test_every]
     return {'train': sorted(set(names) - set(test)), 'test': sorted(test)}
 
   @functools.cached_property
-  def classes(self):
+  def classes(self) -> tuple[str, ...]:
     """Class names, sorted; the label is the index. Empty for a flat folder."""
     names = self._files['train'] + self._files['test']
     return tuple(sorted({name.split('/')[0] for name in names if '/' in name}))
@@ -205,8 +225,8 @@ class ImageFolder(_Images):
 
   @functools.cached_property
   def fingerprint(self):
-    files = [(name, (self._root / name).stat().st_size) for name in _relative_files(self._root)]
-    return spec.digest(repr((files, self.shape, self.test_every)))
+    sizes = [(name, (self._root / name).stat().st_size) for name in _relative_files(self._root)]
+    return files.digest(repr((sizes, self.shape, self.test_every)))
 
   def _store(self, split):
     names = self._files[split]
@@ -225,6 +245,7 @@ class ImageFolder(_Images):
         picture = file.convert('L' if self.shape[2] == 1 else 'RGB')
     except OSError as error:
       raise OSError(
-          f'{self._root / name} is no readable image; remove it or save it again') from error
+        f'{self._root / name} is no readable image; remove it or save it again'
+      ) from error
     picture = PIL.ImageOps.fit(picture, self.shape[:2], PIL.Image.Resampling.BICUBIC)
     return np.asarray(picture, np.uint8).reshape(self.shape)

@@ -9,6 +9,7 @@ import numpy as np
 
 from adiff.data import spec
 from adiff.judge.metrics import chi_square
+from adiff.machine import files
 
 _SPLITS = ('train', 'test')
 
@@ -18,26 +19,28 @@ class Mixture(spec.Source):
 
   Component c is N(mean_c, std_c^2 I) on the flattened N * D values, with means in [-1, 1] that lie
   far apart and std 0.25..0.4: tokens depend on each other through the component alone. Splits:
-  train (`size` rows) and test (size / 8), independent draws. exact: {'nats', 'nats_se'}, the
-  differential entropy (negative is legal: it is a density) and the standard error of its estimate.
+  train (`size` examples) and test (size / 8), sampled independently. exact: {'nats', 'nats_se'},
+  the differential entropy (negative is legal: it is a density) and the standard error of its
+  estimate.
   """
 
   def __init__(self, num_tokens=4, dim=2, components=3, size=65536, seed=0):
     if num_tokens < 1 or dim < 1 or components < 1 or size < 8:
       raise ValueError(
-          f'a mixture of {components} components, {num_tokens} tokens of {dim} values and {size} '
-          'rows is too small; use at least 1, 1, 1 and 8')
+        f'a mixture of {components} components, {num_tokens} tokens of {dim} values and {size} '
+        'examples is too small; use at least 1, 1, 1 and 8'
+      )
     self.num_tokens, self.dim, self.components, self.seed = num_tokens, dim, components, seed
     self._sizes = {'train': size, 'test': size // 8}
 
   @functools.cached_property
-  def law(self):
+  def law(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(weights [C], means [C, N * D], std [C]) in float64."""
     rng = np.random.default_rng([self.seed, 0])
-    draws = rng.uniform(-1, 1, (64, self.components, self.num_tokens * self.dim))
-    apart = np.sum((draws[:, :, None] - draws[:, None]) ** 2, -1)
+    candidates = rng.uniform(-1, 1, (64, self.components, self.num_tokens * self.dim))
+    apart = np.sum((candidates[:, :, None] - candidates[:, None]) ** 2, -1)
     apart += np.where(np.eye(self.components, dtype=bool), np.inf, 0)
-    means = draws[np.argmax(apart.min((1, 2)))]
+    means = candidates[np.argmax(apart.min((1, 2)))]
     weights = 1 + rng.random(self.components)
     return weights / weights.sum(), means, np.linspace(0.25, 0.4, self.components)
 
@@ -74,14 +77,16 @@ class Mixture(spec.Source):
 
   @functools.cached_property
   def fingerprint(self):
-    return spec.digest(*(array for split in self.splits for array in self._data[split]))
+    return files.digest(*(array for split in self.splits for array in self._data[split]))
 
   @functools.cached_property
   def _data(self):
-    return {split: self.draw(size, seed=index)
-            for index, (split, size) in enumerate(self._sizes.items())}
+    return {
+      split: self.sample(size, seed=index)
+      for index, (split, size) in enumerate(self._sizes.items())
+    }
 
-  def draw(self, num, *, seed):
+  def sample(self, num, *, seed) -> tuple[np.ndarray, np.ndarray]:
     """Exact samples: (float32 [num, N, D], labels int32 [num]); splits use the seeds 0 and 1."""
     weights, means, std = self.law
     rng = np.random.default_rng([self.seed, 1, seed])
@@ -92,11 +97,12 @@ class Mixture(spec.Source):
   def size(self, split):
     return self._sizes[spec.check_split(split, self.splits)]
 
-  def rows(self, split, indices):
+  def examples(self, split, indices):
     tokens, labels = self._data[spec.check_split(split, self.splits)]
     return {'tokens': tokens[indices], 'label': labels[indices]}
 
   def _log_joint(self, flat):
+    """log p(x, component) [b, C] of x [b, N * D]."""
     weights, means, std = self.law
     squares = np.stack([np.sum((flat - mean) ** 2, 1) for mean in means], 1)
     log_norm = means.shape[1] * (np.log(std) + 0.5 * np.log(2 * np.pi))
@@ -105,17 +111,17 @@ class Mixture(spec.Source):
   def _log_flat(self, flat):
     return np.logaddexp.reduce(self._log_joint(flat), axis=1)
 
-  def log_prob(self, x):
+  def log_prob(self, x) -> np.ndarray:
     """Log density in nats, float64 [b], of x [b, N, D]."""
     return self._log_flat(np.asarray(x, np.float64).reshape(len(x), -1))
 
-  def posterior(self, x):
+  def posterior(self, x) -> np.ndarray:
     """p(component | x), float64 [b, C], of clean x [b, N, D]."""
     joint = self._log_joint(np.asarray(x, np.float64).reshape(len(x), -1))
     return np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
 
   def _cells(self, flat):
-    # Component times quartile of one projection, measured from the mean of that component.
+    """Counts of component times quartile of one projection, measured from the component's mean."""
     _, means, std = self.law
     direction = np.random.default_rng([self.seed, 3]).normal(size=means.shape[1])
     direction /= np.linalg.norm(direction)
@@ -124,7 +130,7 @@ class Mixture(spec.Source):
     quartile = np.searchsorted(statistics.NormalDist().quantiles(4), score)
     return np.bincount(component * 4 + quartile, minlength=4 * self.components)
 
-  def law_test(self, samples):
+  def law_test(self, samples) -> dict:
     """Chi-square test of samples [b, N, D] against the law: {'statistic', 'dof', 'p_value'}.
 
     Cells are the likeliest component times the quartile of one random projection around its mean;
@@ -133,7 +139,8 @@ class Mixture(spec.Source):
     samples = np.asarray(samples, np.float64).reshape(len(samples), -1)
     counts = self._cells(samples)
     reference = sum(
-        self._cells(self.draw(2**16, seed=2 + i)[0].reshape(2**16, -1)) for i in range(8))
+      self._cells(self.sample(2**16, seed=2 + i)[0].reshape(2**16, -1)) for i in range(8)
+    )
     common = reference / reference.sum() * counts.sum() >= chi_square.MIN_EXPECTED
     table = np.stack([counts, reference])
     table = np.concatenate([table[:, common], table[:, ~common].sum(1, keepdims=True)], 1)
@@ -141,10 +148,9 @@ class Mixture(spec.Source):
     if table.shape[1] < 2:
       return chi_square.verdict(0.0, 0)
     expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
-    return chi_square.verdict(
-        float(np.sum((table - expected) ** 2 / expected)), table.shape[1] - 1)
+    return chi_square.verdict(float(np.sum((table - expected) ** 2 / expected)), table.shape[1] - 1)
 
-  def denoise(self, x, alpha, sigma):
+  def denoise(self, x, alpha, sigma) -> jax.Array:
     """Exact E[x0 | xt] for xt = alpha x0 + sigma eps: [B, N, D] in the dtype of x; jittable.
 
     x [B, N, D]; alpha, sigma [B, N], one level per token. Given the component the values are

@@ -17,17 +17,19 @@ import numpy as np
 
 from adiff.process import base as process_base
 from adiff.process import masked
-from adiff.sequence import plan as plan_lib
+from adiff.sequence import ask as ask_lib
+from adiff.sequence import draw as draw_lib
 
 
 def bound(
-  denoise, key, x0, *, blocks, process, coords, reveals=None, known=None, documents=None
-):
+  denoise: ask_lib.Denoise, key, x0, *, blocks, process, coords, reveals=None, known=None,
+  documents=None,
+) -> tuple[jax.Array, jax.Array]:
   """One unbiased sample of the bound: (nats [B, K], level of each block [B, K]). denoise, coords
   and documents as in `loss`.
 
-  reveals: for masked tokens, how many of a block's tokens each call of the sampler reveals, a tuple
-  a block that sums to its size; None: one at a time.
+  reveals: for absorbing noise, how many of a block's tokens each call of the sampler reveals, a
+  tuple a block that sums to its size; None: one at a time.
   known: bool [B, N] or None: tokens that are conditioned on (a prompt, padding) and cost nothing;
   where x0 is the mask there, the token is unknown: neither conditioned on nor counted.
   """
@@ -36,28 +38,30 @@ def bound(
   blocks = dataclasses.replace(blocks, history=0.0)
   free = jnp.ones(x0.shape[:2], bool) if known is None else ~known
   key_level, key_noise = jax.random.split(key)
-  u = plan_lib.uniform()(key_level, (x0.shape[0], blocks.num_blocks))
+  u = draw_lib.uniform()(key_level, (x0.shape[0], blocks.num_blocks))
   u, weight = (u, 1) if reveals is None else _at_calls(u, reveals, blocks.sizes)
   noised, t = process.bound_noise(key_noise, x0, u, blocks, free)
-  told = t
+  shown = t  # the levels that the network is told
   if known is not None:
     noised = jnp.where(free.reshape(free.shape + (1,) * (x0.ndim - 2)), noised, x0)
-    if process.counts:  # k of n free tokens stand for n of B; unknown ones are masked as well
+    if process.absorbing:  # k of n free tokens stand for n of B; unknown ones are masked as well
       sizes = jnp.float32(blocks.sizes)[None]
-      weight = blocks.per_block(free.astype(t.dtype)) / sizes
-      masked_now = noised == process.mask_id
-      told = blocks.per_token(blocks.per_block(masked_now.astype(t.dtype)) / sizes)
+      weight = blocks.sum_per_block(free.astype(t.dtype)) / sizes
+      hidden = noised == process.mask_id
+      shown = blocks.per_token(blocks.sum_per_block(hidden.astype(t.dtype)) / sizes)
     else:
-      told = jnp.where(free, t, 0)
-  x, t_slots = blocks.pack(noised, x0, told)
-  out, _ = denoise(x, t_slots, t_slots, blocks.slots(coords, **(documents or {})))
+      shown = jnp.where(free, t, 0)
+  x, t_slots = blocks.pack(noised, x0, shown)
+  out, _ = denoise(ask_lib.Ask(x, t_slots, blocks.slots(coords, **(documents or {}))))
   nats = jnp.where(free, process.bound(blocks.unpack(out), x0, noised, t), 0)
-  return blocks.per_block(nats) * weight, t[:, blocks.first_token[:-1]]
+  return blocks.sum_per_block(nats) * weight, t[:, blocks.first_token[:-1]]
 
 
-def by_order(denoise, key, x0, *, blocks, process, coords, known=None, documents=None):
-  """-log p(block | history, order) [B, K] under masked noise, for one random order of every block's
-  tokens, by one call a token of the largest block; arguments as in `bound`.
+def by_order(
+  denoise: ask_lib.Denoise, key, x0, *, blocks, process, coords, known=None, documents=None
+) -> jax.Array:
+  """-log p(block | history, order) [B, K] under absorbing noise, for one random order of every
+  block's tokens, by one call a token of the largest block; arguments as in `bound`.
 
   exp(-nats) is an unbiased estimate of the block's probability (ARDM, arXiv:2110.02037, eq. 2).
   """
@@ -70,11 +74,11 @@ def by_order(denoise, key, x0, *, blocks, process, coords, known=None, documents
   def reveal(total, place):
     hidden = (free & (rank >= place)) | (x0 == process.mask_id)
     xt = jnp.where(hidden, process.mask_id, x0)
-    level = blocks.per_token(blocks.per_block(hidden.astype(jnp.float32)) / sizes[None])
+    level = blocks.per_token(blocks.sum_per_block(hidden.astype(jnp.float32)) / sizes[None])
     x, t = blocks.pack(xt, x0, level)
-    out, _ = denoise(x, t, t, slots)
+    out, _ = denoise(ask_lib.Ask(x, t, slots))
     nats = process_base.cross_entropy(blocks.unpack(out), x0)
-    return total + blocks.per_block(jnp.where(free & (rank == place), nats, 0)), None
+    return total + blocks.sum_per_block(jnp.where(free & (rank == place), nats, 0)), None
 
   zeros = jnp.zeros((len(x0), blocks.num_blocks), jnp.float32)
   return jax.lax.scan(reveal, zeros, jnp.arange(max(blocks.sizes)))[0]
@@ -90,11 +94,11 @@ def importance(nats) -> dict:
   num = nats.shape[1]
   if num & (num - 1):
     raise ValueError(f'{num} orders do not form nested groups; draw 1, 2, 4, 8, ...')
-  found, log_p, size = {}, -nats, 1
+  bounds, log_p, size = {}, -nats, 1
   while True:
-    found[size] = -log_p.mean(1).sum(-1)
+    bounds[size] = -log_p.mean(1).sum(-1)
     if log_p.shape[1] == 1:
-      return found
+      return bounds
     log_p = np.logaddexp(log_p[:, 0::2], log_p[:, 1::2]) - np.log(2)
     size *= 2
 
@@ -106,19 +110,22 @@ def _at_calls(u, reveals, sizes):
     if min(own) < 1 or sum(own) != size:
       raise ValueError(f'reveals {own} must be positive and sum to the block size {size}')
   calls = np.array([len(own) for own in reveals])
-  now, left = (np.zeros((len(sizes), calls.max()), np.float32) for _ in range(2))
+  revealed, hidden = (np.zeros((len(sizes), calls.max()), np.float32) for _ in range(2))
   for k, own in enumerate(reveals):
-    now[k, :len(own)], left[k, :len(own)] = own, np.cumsum(own[::-1])[::-1]
+    revealed[k, :len(own)], hidden[k, :len(own)] = own, np.cumsum(own[::-1])[::-1]
   call = jnp.minimum((u * jnp.float32(calls)[None]).astype(jnp.int32), calls[None] - 1)
-  pick = lambda table: jnp.take_along_axis(jnp.asarray(table)[None], call[..., None], 2)[..., 0]
+  revealed, hidden = (
+    jnp.take_along_axis(jnp.asarray(table)[None], call[..., None], 2)[..., 0]
+    for table in (revealed, hidden)
+  )
   sizes = jnp.asarray(sizes, jnp.float32)[None]
-  return (pick(left) - 0.5) / sizes, pick(now) * jnp.float32(calls)[None] / sizes
+  return (hidden - 0.5) / sizes, revealed * jnp.float32(calls)[None] / sizes
 
 
 def is_exact(blocks, process, reveals=None) -> bool:
   """Is the bound the likelihood itself, without noise? (Each block revealed in one call.)"""
   one_call = max(blocks.sizes) == 1 if reveals is None else max(map(len, reveals)) == 1
-  return one_call and process.counts
+  return one_call and process.absorbing
 
 
 def interval(values):

@@ -1,61 +1,55 @@
-"""One training loss for every regime: draw levels, add noise, pack, denoise, unpack, compare."""
+"""One training loss for every regime: draw levels, add noise, pack, denoise, compare."""
+
+from collections.abc import Callable
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from adiff.process import base as process_base
+from adiff.sequence import ask as ask_lib
 
 NUM_LEVELS = 10  # bins of the per-level curve
-# Outputs a token from which the network makes the loss itself: that is then the faster way, were
-# all tokens to carry it (a fifth at 1024 outputs, a half at 2048; a loss of a tenth at 256).
-MANY = 1024
+
+# (key of levels, key of noise, x0 [B, N, ..], blocks, process, draw) -> (levels [B, K], xt)
+Corrupt = Callable[..., tuple[jax.Array, jax.Array]]
 
 
 def loss(
-  denoise, key, x0, *, blocks, process, draw, coords, weight=None, documents=None,
-  complementary=False, next_token=0.0,
-):
+  denoise: ask_lib.Denoise, key, x0, *, blocks, process, draw, coords, weight=None, documents=None,
+  corrupt: Corrupt | None = None, term=None,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
   """(scalar, {name: scalar, [K] or [NUM_LEVELS]}): the process's objective, averaged over tokens.
 
-  denoise(x [B, S, ..], t, s, slots) -> (out, cache) is all that is known of the network, which is
-  told one level a block and stream. Where outputs are MANY it is told the target as well, and makes
-  the loss of those that carry one, see nn/head.py. x0 [B, N] or [B, N, D] in block order; coords
-  [N, A] in raster order; weight [B, N] or None: 0 for tokens that carry no loss (padding, a
-  prompt). Normalised by the weights, not by the noised tokens. Curves are nan where a bin is empty.
+  x0 [B, N] or [B, N, D] in block order; coords [N, A] in raster order; weight [B, N] or None: 0 for
+  tokens that carry no loss (padding, a prompt). Normalised by the weights, not by the noised
+  tokens. Curves are nan where a bin is empty. The network is told one level a copy of a block.
   documents: {'segment', 'position'} of packed rows, see Blocks.slots.
-  complementary: the second half of the batch repeats the first, and its noise hides exactly what is
-  shown there (LLaDA2.0, arXiv:2512.15745). next_token: weight of the autoregressive loss that the
-  outputs of a token-causal history copy carry.
+  corrupt: what makes levels and noisy tokens; None: `noised`. term: what is added to the loss, an
+  objectives.NextToken or None.
   """
   chex.assert_axis_dimension(x0, 1, blocks.num_tokens)
-  key_level, key_noise, key_history = jax.random.split(key, 3)
-  drawn = len(x0) // 2 if complementary else len(x0)
-  levels = draw(key_level, (drawn, blocks.num_blocks))
-  xt = process.add_noise(key_noise, x0[:drawn], blocks.per_token(levels))
-  if complementary:
-    levels = jnp.concatenate([levels, 1 - levels])
-    xt = jnp.concatenate([xt, process.complement(xt, x0[:drawn])])
+  key_level, key_noise, key_history, key_head = jax.random.split(key, 4)
+  levels, xt = (corrupt or noised)(key_level, key_noise, x0, blocks, process, draw)
   t = blocks.per_token(levels)
   xh = None
   if blocks.history is not None:
     xh = process.add_noise(key_history, x0, jnp.full_like(t, blocks.history))
-  x, t_runs = blocks.pack(xt, xh, levels)
-  told = x, t_runs, t_runs, blocks.slots(coords, **(documents or {}))
+  x, t_copies = blocks.pack(xt, xh, levels)
+  ask = ask_lib.Ask(x, t_copies, blocks.slots(coords, **(documents or {})))
+
   weight = jnp.ones_like(t) if weight is None else weight.astype(t.dtype)
   count = jnp.maximum(jnp.sum(weight), 1)
-  if process.num_outputs < MANY or next_token:
-    out, _ = denoise(*told)
-    per_token = process.loss(blocks.unpack(out), x0, xt, t)
-    total = jnp.sum(per_token * weight) / count
-  else:
-    share = jnp.where(process.carries(xt, t), weight / count, 0)
-    (total, per_token), _ = denoise(*told, target=(process.loss, share, x0, xt, t))
-  value, count = blocks.per_block(per_token * weight), blocks.per_block(weight)
+  share = jnp.where(process.carries(xt, t), weight / count, 0)
+  h, _ = denoise.trunk(ask)
+  total, per_token = denoise.head.loss(
+    blocks.unpack(h), key_head, ask, process.loss, share, x0, xt, t
+  )
+
   scalars = {}
-  if next_token:
-    scalars['next_token'] = _next_token(out[:, blocks.num_tokens:], x0, weight, documents)
-    total = total + next_token * scalars['next_token']
+  if term is not None:
+    scalars[term.name] = term.nats(denoise.head, h, key_head, ask, x0, weight, documents)
+    total = total + term.weight * scalars[term.name]
+  value, count = blocks.sum_per_block(per_token * weight), blocks.sum_per_block(weight)
   return total, scalars | {
     'loss': total,
     'loss_per_block': jnp.sum(value, axis=0) / jnp.sum(count, axis=0),
@@ -63,22 +57,16 @@ def loss(
   }
 
 
-def _next_token(out, x0, weight, documents):
-  """-log p(next token) of a token-causal history copy, averaged; the first token of a document has
-  none before it."""
-  nats = process_base.cross_entropy(out[:, :-1], x0[:, 1:])
-  weight = weight[:, 1:]
-  if documents:
-    segment = documents['segment']
-    weight = jnp.where(segment[:, 1:] == segment[:, :-1], weight, 0)
-  return jnp.sum(nats * weight) / jnp.maximum(jnp.sum(weight), 1)
+def noised(key_level, key_noise, x0, blocks, process, draw) -> tuple[jax.Array, jax.Array]:
+  """(levels [B, K], xt [B, N, ..]): a level a block, and the tokens at it."""
+  levels = draw(key_level, (len(x0), blocks.num_blocks))
+  return levels, process.add_noise(key_noise, x0, blocks.per_token(levels))
 
 
-def by_level(levels, value, count):
+def by_level(levels, value, count) -> jax.Array:
   """[B, K] sums and counts -> [NUM_LEVELS] means over equal bins of the level; nan where a bin is
   empty."""
   bins = jnp.clip((levels * NUM_LEVELS).astype(jnp.int32), 0, NUM_LEVELS - 1)
   one_hot = jax.nn.one_hot(bins, NUM_LEVELS, dtype=value.dtype)
-  sums = lambda array: jnp.sum(one_hot * array[..., None], axis=(0, 1))
-  total, weight = sums(value), sums(count)
+  total, weight = (jnp.sum(one_hot * leaf[..., None], axis=(0, 1)) for leaf in (value, count))
   return jnp.where(weight > 0, total / jnp.where(weight > 0, weight, 1), jnp.nan)

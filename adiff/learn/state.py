@@ -15,36 +15,33 @@ import optax
 
 @flax.struct.dataclass
 class State:
-  """Everything a checkpoint holds.
+  """Everything a checkpoint holds, by the roles of the recipe's networks."""
 
-  step: int32 [], number of updates made so far. params and ema: trees of the same structure.
-  opt_state: what the optax transformation keeps.
-  """
-
-  step: jax.Array
-  params: Any
-  ema: Any
-  opt_state: Any
+  step: jax.Array  # int32 [], number of updates made so far
+  params: dict[str, Any]  # {role: parameters}
+  ema: dict[str, Any]  # {role: their average, a tree of the same structure}
+  opt: dict[str, Any]  # {role: what the optax transformation keeps}
+  extra: dict[str, Any]  # {role: what moves without a gradient}
 
 
-def stream(seed: int, name: str, step: int = 0):
+def stream(seed: int, name: str, step: int = 0) -> jax.Array:
   """The PRNG key of a purpose at a step, folded from (seed, name, step); step may be traced."""
   return jax.random.fold_in(
     jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode())), step
   )
 
 
-def create(key, init_params, tx: optax.GradientTransformation) -> State:
-  """Returns the state before the first update; `init_params(key)` returns the parameter tree.
+def create(params: dict[str, Any], tx: dict[str, optax.GradientTransformation]) -> State:
+  """Returns the state before the first update, {role: parameters} and {role: transformation}.
 
   The average starts as a copy of the parameters. Runs under `jax.jit` and `jax.eval_shape`.
   """
-  params = init_params(key)
   ema = jax.tree.map(jnp.array, params)  # A copy: a donated state must not hold one buffer twice.
-  return State(step=jnp.zeros((), jnp.int32), params=params, ema=ema, opt_state=tx.init(params))
+  opt = {role: tx[role].init(params[role]) for role in tx}
+  return State(step=jnp.zeros((), jnp.int32), params=params, ema=ema, opt=opt, extra={})
 
 
-def ema_decay(step, decay: float):
+def ema_decay(step, decay: float) -> jax.Array:
   """Decay of the average after `step` updates: min(decay, (1 + n) / (10 + n)), float32.
 
   The warm-up forgets the random initial parameters within a few dozen updates; without it early
@@ -54,7 +51,7 @@ def ema_decay(step, decay: float):
   return jnp.minimum(jnp.float32(decay), (1 + n) / (10 + n))
 
 
-def update_ema(ema, params, *, step, decay: float):
+def update_ema(ema, params, *, step, decay: float) -> Any:
   """Returns d * ema + (1 - d) * params with d = ema_decay(step, decay); leaves keep ema's dtype."""
   d = ema_decay(step, decay)
 

@@ -24,6 +24,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import checkpoint_managers
 
+from adiff.learn import base
 from adiff.machine import hosts, manifest, sharding
 
 ITEM = 'state'
@@ -91,11 +92,11 @@ class Checkpoints:
     metrics without the one named by `best`, OSError when the disk refuses.
     """
     self.wait()
-    found = self.steps()
-    if found and step <= found[-1]:
+    steps = self.steps()
+    if steps and step <= steps[-1]:
       raise ValueError(
         f'checkpoint {step} cannot be saved in {manifest.root(self._workdir)} because step '
-        f'{found[-1]} is there already; continue from the newest step or use a new workdir.'
+        f'{steps[-1]} is there already; continue from the newest step or use a new workdir.'
       )
     if metrics is not None:
       metrics = {name: float(value) for name, value in metrics.items()}
@@ -226,20 +227,24 @@ class Checkpoints:
 
   def _explained(self, error):
     """Turns a disk's refusal, which tensorstore reports as ValueError, into an OSError."""
-    told = ('os_error_code', 'No space left', 'Permission denied', 'Read-only file system')
-    if isinstance(error, OSError) or any(text in str(error) for text in told):
+    refusals = ('os_error_code', 'No space left', 'Permission denied', 'Read-only file system')
+    if isinstance(error, OSError) or any(text in str(error) for text in refusals):
       return _cannot_write(self._workdir, error)
     return error
 
 
 def latest_step(workdir) -> int | None:
   """Returns the newest committed step of a workdir, or None; files are not verified."""
-  found = manifest.steps(workdir)
-  return found[-1] if found else None
+  steps = manifest.steps(workdir)
+  return steps[-1] if steps else None
 
 
-def restore_params(workdir, abstract_params=None, *, ema: bool = True, step: int | None = None):
-  """Returns (step, params) without reading the optimiser's state; changes nothing on disk.
+def restore_params(
+  workdir, abstract_params=None, *, ema: bool = True, role: str = base.DENOISER,
+  step: int | None = None,
+):
+  """Returns (step, params) of a role without reading the optimiser's state; changes nothing on
+  disk.
 
   With abstract_params (a tree of `jax.ShapeDtypeStruct`, shardings optional) the result has its
   structure; without, it is the stored tree as nested dicts of numpy arrays, whatever its shapes.
@@ -247,19 +252,23 @@ def restore_params(workdir, abstract_params=None, *, ema: bool = True, step: int
   warning. Raises FileNotFoundError without a checkpoint, ValueError when none is sound, when an
   explicit `step` is missing or damaged, or when shapes differ.
   """
-  role = 'ema' if ema else 'params'
-  wanted = None if abstract_params is None else {role: abstract_params}
+  place = 'ema' if ema else 'params', role
+
+  def read(step):
+    wanted = None if abstract_params is None else {place[0]: {role: abstract_params}}
+    return step, _read(workdir, step, wanted, place=place)[place[0]][role]
+
   if step is not None:
     _check_exists(workdir, step)
-    return step, _read(workdir, step, wanted, role=role)[role]
-  found = manifest.steps(workdir)
-  if not found:
+    return read(step)
+  steps = manifest.steps(workdir)
+  if not steps:
     raise FileNotFoundError(
       f'no checkpoint in {manifest.root(workdir)}; train first, or correct --workdir.'
     )
-  for candidate in reversed(found):
+  for candidate in reversed(steps):
     try:
-      return candidate, _read(workdir, candidate, wanted, role=role)[role]
+      return read(candidate)
     except manifest.Damaged as error:
       absl_logging.warning('%s The step before is tried.', error)
   raise ValueError(
@@ -270,8 +279,9 @@ def restore_params(workdir, abstract_params=None, *, ema: bool = True, step: int
 # Reading one step.
 
 
-def _read(workdir, step, wanted, *, role=None):
-  """Verifies one step and reads `wanted`, or all of `role` as numpy where wanted is None."""
+def _read(workdir, step, wanted, *, place=None):
+  """Verifies one step and reads `wanted`, or all below `place`, (part of the state, role), as numpy
+  where wanted is None."""
   sealed = manifest.verify(workdir, step)
   folder = manifest.folder(workdir, step)
   path = os.path.join(folder, ITEM)
@@ -280,15 +290,17 @@ def _read(workdir, step, wanted, *, role=None):
       stored = checkpointer.metadata(path).item_metadata.tree
     except Exception as error:
       raise manifest.Damaged(f'checkpoint {folder} has no readable index.') from error
+    if place is not None:
+      stored = _only(stored, folder, *place)
     if wanted is None:
-      item = {role: stored[role]}
+      item = stored
       args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
     else:
-      _check_shapes(folder, stored, wanted, role)
+      _check_shapes(folder, stored, wanted)
       item = jax.tree.map(_placed, wanted)
       args = ocp.checkpoint_utils.construct_restore_args(item)
     restore = ocp.args.PyTreeRestore(
-      item=item, restore_args=args, partial_restore=role is not None
+      item=item, restore_args=args, partial_restore=place is not None
     )
     try:
       return checkpointer.restore(path, args=restore)
@@ -304,9 +316,17 @@ def _placed(leaf):
   return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _check_shapes(folder, stored, wanted, role):
-  if role is not None:
-    stored = {role: stored[role]}
+def _only(stored, folder, part, role):
+  """The stored tree, cut down to one role of one part of the state."""
+  if role not in stored[part]:
+    raise ValueError(
+      f'checkpoint {folder} has no parameters of the role {role!r}: an earlier version of adiff '
+      'wrote it; convert its workdir with `python -m launch.convert OLD NEW`'
+    )
+  return {part: {role: stored[part][role]}}
+
+
+def _check_shapes(folder, stored, wanted):
   have, want = _shapes(stored), _shapes(wanted)
   for name in sorted(have.keys() | want.keys()):
     if have.get(name) != want.get(name):
@@ -326,10 +346,10 @@ def _shapes(tree):
 
 
 def _check_exists(workdir, step):
-  found = manifest.steps(workdir)
-  if step not in found:
+  steps = manifest.steps(workdir)
+  if step not in steps:
     raise ValueError(
-      f'no checkpoint {step} in {manifest.root(workdir)}; the steps there are {list(found)}.'
+      f'no checkpoint {step} in {manifest.root(workdir)}; the steps there are {list(steps)}.'
     )
 
 

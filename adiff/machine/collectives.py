@@ -7,46 +7,63 @@ the operand of a reduce-scatter, an all-reduce, an all-to-all or a permute.
 import collections
 import math
 import re
+from typing import NamedTuple
 
 import numpy as np
 
 KINDS = ('all-gather', 'reduce-scatter', 'all-reduce', 'all-to-all', 'collective-permute')
-_BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 'f32': 4, 's32': 4,
-          'u32': 4, 'f64': 8, 's64': 8, 'u64': 8}
+_BYTES = {
+  'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 'f32': 4, 's32': 4, 'u32': 4,
+  'f64': 8, 's64': 8, 'u64': 8,
+}
 _CALL = re.compile(rf'= (.+?) ({"|".join(KINDS)})(-start)?\((.*)$')
+_CALLED = re.compile(r'(?:body|calls|to_apply|branch_computations|computation)=\{?%?([\w.\-]+)')
 _ARRAY = re.compile(r'([a-z]+[0-9]*)\[([0-9,]*)\]')
 
 
-def found(text, mesh) -> dict:
+class _Move(NamedTuple):
+  """A collective call, as often as it runs."""
+
+  size: int  # bytes a device
+  kind: str  # one of KINDS
+  axes: str  # of the mesh, joined by '+'; '' where nothing leaves a device
+
+
+def moved(text, mesh) -> dict[tuple[str, str], int]:
   """{(kind, axes of the mesh joined by '+'): bytes a device} of the text of a compiled program.
 
   Loops count as often as they run where that is a number in the text, else once. What a compiler
   has taken apart into a start, an end and what runs meanwhile has one channel and counts once.
   """
-  calls = {}
+  moves = {}
   for lines, times in _computations(text):
     for line in lines:
-      match = _CALL.search(line)
-      if not match:
+      call = _CALL.search(line)
+      if not call:
         continue
-      result, kind, start, rest = match.groups()
-      sizes = [_size(*one) for one in _ARRAY.findall(result)]
-      if start and kind == 'collective-permute':  # (operand, result, signals ..)
-        sizes = sizes[:1]
-      elif start and kind != 'all-reduce':  # (operands .., results ..)
-        half = len(sizes) // 2
-        sizes = sizes[half:] if kind == 'all-gather' else sizes[:half]
-      groups = _groups(rest, mesh)
-      scattered = groups.shape[1] if kind == 'reduce-scatter' and not start else 1
-      channel = re.search(r'channel_id=(\d+)', rest)
+      channel = re.search(r'channel_id=(\d+)', call[4])
       name = channel[1] if channel else line
-      size = sum(sizes) * scattered * times
-      if size > calls.get(name, (0,))[0]:
-        calls[name] = size, kind, _axes(groups, mesh)
+      move = _move(call, times, mesh)
+      if move.size > (moves[name].size if name in moves else 0):
+        moves[name] = move
   total = collections.Counter()
-  for size, kind, axes in calls.values():
-    total[kind, axes] += size
+  for move in moves.values():
+    total[move.kind, move.axes] += move.size
   return {key: size for key, size in total.items() if key[1]}
+
+
+def _move(call, times, mesh):
+  """The _Move of a line that _CALL has matched."""
+  result, kind, start, rest = call.groups()
+  sizes = [_size(element, shape) for element, shape in _ARRAY.findall(result)]
+  if start and kind == 'collective-permute':  # (operand, result, signals ..)
+    sizes = sizes[:1]
+  elif start and kind != 'all-reduce':  # (operands .., results ..)
+    half = len(sizes) // 2
+    sizes = sizes[half:] if kind == 'all-gather' else sizes[:half]
+  groups = _groups(rest, mesh)
+  scattered = groups.shape[1] if kind == 'reduce-scatter' and not start else 1
+  return _Move(sum(sizes) * scattered * times, kind, _axes(groups, mesh))
 
 
 def _computations(text):
@@ -69,8 +86,7 @@ def _computations(text):
     times[name] += count
     for line in bodies[name]:
       inside = _trips(line, bodies) if ' while(' in line else 1
-      for called in re.findall(r'(?:body|calls|to_apply|branch_computations|computation)=\{?%?'
-                               r'([\w.\-]+)', line):
+      for called in _CALLED.findall(line):
         if called in bodies:
           visit(called, count * inside)
 
@@ -90,35 +106,41 @@ def _trips(line, bodies):
   return int(limits[0]) if len(limits) == 1 and below else 1
 
 
-def _size(kind, shape):
-  return _BYTES.get(kind, 0) * math.prod(int(n) for n in shape.split(',') if n)
+def _size(element, shape):
+  """Bytes of an array such as f32[2,3]; of what is no array, such as a token, 0."""
+  return _BYTES.get(element, 0) * math.prod(int(n) for n in shape.split(',') if n)
 
 
 def _groups(rest, mesh):
   """int [groups, devices] of a call."""
   listed = re.search(r'replica_groups=\{(\{[\d,{}]*\})\}', rest)
   if listed:
-    return np.array([[int(n) for n in group.split(',')]
-                     for group in re.findall(r'\{([\d,]+)\}', listed[1])])
+    return _listed(listed[1])
   named = re.search(r"replica_groups=mesh\[([^\]]+)\] \{([^}]+)\}", rest)
   if named:
-    sizes = dict(re.findall(r"'(\w+)'=(\d+)", named[1]))
+    sizes = {name: int(size) for name, size in re.findall(r"'(\w+)'=(\d+)", named[1])}
     inside = re.findall(r"'(\w+)'", named[2])
     order = [name for name in sizes if name not in inside] + inside
-    numbers = np.arange(mesh.size).reshape([int(size) for size in sizes.values()])
+    numbers = np.arange(mesh.size).reshape(list(sizes.values()))
     turned = numbers.transpose([list(sizes).index(name) for name in order])
-    return turned.reshape(-1, math.prod(int(sizes[name]) for name in inside))
+    return turned.reshape(-1, math.prod(sizes[name] for name in inside))
   iota = re.search(r'replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?', rest)
   if iota:
-    shape, dims, turn = ([int(n) for n in part.split(',')] if part else None
-                         for part in iota.groups())
-    numbers = np.arange(math.prod(dims)).reshape(dims)
+    shape, sides, turn = (
+      [int(n) for n in part.split(',')] if part else None for part in iota.groups()
+    )
+    numbers = np.arange(math.prod(sides)).reshape(sides)
     return (numbers.transpose(turn) if turn else numbers).reshape(shape)
   pairs = re.search(r'source_target_pairs=\{(\{[\d,{}]*\})\}', rest)
   if pairs:
-    return np.array([[int(n) for n in pair.split(',')]
-                     for pair in re.findall(r'\{([\d,]+)\}', pairs[1])])
+    return _listed(pairs[1])
   return np.arange(mesh.size)[None]
+
+
+def _listed(text):
+  """int [groups, devices] of {0,1},{2,3}."""
+  groups = re.findall(r'\{([\d,]+)\}', text)
+  return np.array([[int(n) for n in group.split(',')] for group in groups])
 
 
 def _axes(groups, mesh):

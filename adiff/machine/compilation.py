@@ -6,7 +6,7 @@ They lie in ~/.cache/adiff/jax ($XDG_CACHE_HOME/adiff/jax); JAX's own variables 
 import os
 
 
-def keep():
+def keep() -> None:
   """Turns JAX's persistent compilation cache on; to be called before jax is imported."""
   home = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.path.expanduser('~'), '.cache')
   os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', os.path.join(home, 'adiff', 'jax'))

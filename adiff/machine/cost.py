@@ -17,7 +17,7 @@ from jax.extend import core
 
 from adiff.learn import loss
 from adiff.machine import sharding
-from adiff.nn import layout
+from adiff.nn import layout, network
 from adiff.nn.heads import chunked
 
 
@@ -43,15 +43,14 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True)
 class Rollout(Cost):
-  """Of samples that are drawn together. evaluations: network calls one after another, at most.
-  cache_bytes: of the largest cache."""
+  """Samples that are made together."""
 
-  evaluations: int
-  cache_bytes: int
+  evaluations: int  # network calls one after another, at most
+  cache_bytes: int  # of the largest cache
 
 
 def count(function, *arguments, taken=1) -> Cost:
-  """Of function(*arguments); arrays or ShapeDtypeStructs.
+  """What function(*arguments) costs; arrays or ShapeDtypeStructs.
 
   The body of a scan counts once a step, that of a loop whose length depends on the data once, of
   branches the dearest; taken: in what share of the cases, where another one has no product.
@@ -65,17 +64,16 @@ def traced(program: core.ClosedJaxpr, taken=1) -> Cost:
 
 
 def step(parts, mesh=None) -> Cost:
-  """Of one training step of a build.Parts, forward and backward, recomputation not counted; the
-  head at the share of its chunks that the levels drawn let expect.
+  """A training step of a build.Parts, forward and backward, recomputation not counted; the head at
+  the share of its chunks that the levels drawn let expect.
 
   The update moves parameters, gradients, two moments and the average once each, out and in again.
-  mesh: that of a training that follows: one trace then serves both (see recipe.py).
+  mesh: that of a training that follows: one trace then serves both (see learn/plain.py).
   """
-  recipe, before, batch = parts.recipe, state(parts), rows(parts)
-  if parts.model.remat != 'none' or recipe.microbatches != 1:
-    recipe = dataclasses.replace(recipe, model=parts.model.clone(remat='none'), microbatches=1)
+  recipe, before, batch = parts.counted, state(parts), examples(parts)
   if mesh is not None:
-    before = sharding.placed(before, sharding.state_shardings(mesh, before))
+    shardings = sharding.state_shardings(mesh, before, tensor_axes=parts.model.tensor_axes())
+    before = sharding.placed(before, shardings)
     batch = sharding.placed(batch, sharding.batch_sharding(mesh))
 
   def once(state, batch):
@@ -83,23 +81,25 @@ def step(parts, mesh=None) -> Cost:
 
   update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(before.params))
   with jax.set_mesh(mesh) if mesh else contextlib.nullcontext():  # set for one thread only
-    products = count(once, before, batch, taken=_share(recipe, batch)).products
+    products = count(once, before, batch, taken=_share(parts, batch)).products
   return Cost((*products, (0, update, 1)))
 
 
-def _share(recipe, batch):
-  """Of the chunks of nn/head.py, those with tokens that carry loss; weights are not known here."""
-  if recipe.process.num_outputs < loss.MANY:
+def _share(parts, batch):
+  """The share of the chunks of nn/heads/chunked.py with tokens that carry loss; weights are not
+  known here."""
+  process = parts.process
+  if process.num_outputs < chunked.MANY:
     return 1
 
   def carrying(blocks, draw):
     x0 = jnp.zeros(batch['tokens'].shape, batch['tokens'].dtype)
     t = blocks.per_token(draw(jax.random.key(0), (len(x0), blocks.num_blocks)))
-    xt = recipe.process.add_noise(jax.random.key(1), x0, t)
-    return np.mean(recipe.process.carries(xt, t))
+    xt = process.add_noise(jax.random.key(1), x0, t)
+    return np.mean(process.carries(xt, t))
 
-  found = [carrying(*kind) for kind in zip(recipe.blocks, recipe.draw, strict=True)]
-  return math.ceil(np.mean(found) * chunked.CHUNKS) / chunked.CHUNKS
+  shares = [carrying(*geometry) for geometry in parts.geometries]
+  return math.ceil(np.mean(shares) * chunked.CHUNKS) / chunked.CHUNKS
 
 
 def state(parts):
@@ -107,11 +107,19 @@ def state(parts):
   return jax.eval_shape(parts.recipe.init, jax.eval_shape(lambda: jax.random.key(0)))
 
 
-def rows(parts):
+def params(parts):
+  """The parameters that are sampled from, as ShapeDtypeStructs."""
+  return parts.recipe.served(state(parts))
+
+
+def examples(parts):
   """The batch of a training step, as ShapeDtypeStructs."""
   size = parts.config.train.batch_size
-  prior = lambda key: parts.process.prior(key, (size, parts.blocks.num_tokens))
-  tokens = jax.eval_shape(prior, jax.eval_shape(lambda: jax.random.key(0)))
+
+  def tokens(key):
+    return parts.process.prior(key, (size, parts.blocks.num_tokens))
+
+  tokens = jax.eval_shape(tokens, jax.eval_shape(lambda: jax.random.key(0)))
   return {'tokens': tokens, 'label': jax.ShapeDtypeStruct((size,), np.int32)}
 
 
@@ -121,14 +129,13 @@ def moved(parts, mesh) -> dict[str, float]:
 
   A parameter that is split over fsdp is gathered before either pass and its gradient is summed into
   parts, which are then summed over what is left; every other gradient is summed whole, that of a
-  table of embeddings too, and that of the positions, which all rows share. A layer sums its two
-  results over tensor, backward its two inputs; over sequence it exchanges q, k, v and their
-  attention. What a layer recomputes, it moves again.
+  table of embeddings too. What activations exchange, the network says.
   """
   model, total = parts.model, collections.Counter()
   size = jnp.dtype(model.dtype).itemsize
-  params = state(parts).params
-  places = sharding.state_shardings(mesh, params)
+  leaves = params(parts)
+  places = sharding.state_shardings(mesh, leaves, tensor_axes=model.tensor_axes())
+  microbatches = parts.config.train.microbatches
 
   def move(axes, amount):
     name = '+'.join(axis for axis in mesh.axis_names if axis in axes and mesh.shape[axis] > 1)
@@ -138,8 +145,8 @@ def moved(parts, mesh) -> dict[str, float]:
   def parameter(path, leaf, place):
     split = [axis for axis in place.spec if axis]
     copies = [axis for axis in ('data', 'fsdp', 'sequence') if axis not in split]
-    wide = sharding.path_name(path).startswith('out/')  # the head is computed in float32
-    whole = leaf.size * (max(size, 4) if wide else size) * parts.recipe.microbatches
+    wide = sharding.path_name(path).startswith(f'{network.HEAD}/')
+    whole = leaf.size * (max(size, 4) if wide else size) * microbatches
     whole /= mesh.shape['tensor'] if 'tensor' in split else 1
     if path[-1].key == 'embedding':
       copies += split
@@ -148,13 +155,13 @@ def moved(parts, mesh) -> dict[str, float]:
       whole /= mesh.shape['fsdp']
     move(copies, whole)
 
-  jax.tree_util.tree_map_with_path(parameter, params, places)
-  one = parts.blocks.num_slots * model.width * size / mesh.shape['sequence']  # of a row
-  move(layout.ROWS, one * parts.recipe.microbatches)
-  layers = model.depth * parts.config.train.batch_size // sharding.rows(mesh) * one
-  again = model.remat in ('layers', 'offload')
-  move(['tensor'], (5 if again else 4) * layers)
-  move(['sequence'], (12 if again else 8) * layers / mesh.shape['tensor'])
+  jax.tree_util.tree_map_with_path(parameter, leaves, places)
+  exchanged = model.exchanged()  # floats a slot
+  slots = parts.blocks.num_slots * size / mesh.shape['sequence']  # bytes of a float in each
+  examples_here = parts.config.train.batch_size // sharding.rows(mesh)
+  move(layout.ROWS, exchanged['data'] * slots * microbatches)
+  move(['tensor'], exchanged['tensor'] * slots * examples_here)
+  move(['sequence'], exchanged['sequence'] * slots * examples_here / mesh.shape['tensor'])
   return dict(total)
 
 
@@ -162,34 +169,49 @@ def kept(parts) -> int:
   """Bytes that the backward pass of a training step, or of one micro-batch, reads of the forward
   pass, on all devices together, wherever they wait. Where model.remat is none these are the results
   of projections: a compiler makes the cheap rest again by itself."""
-  model = parts.model if parts.model.remat != 'none' else parts.model.clone(remat='dots')
-  recipe = dataclasses.replace(parts.recipe, model=model)
+  model = parts.model if parts.model.remat != 'none' else parts.model.recomputing('dots')
+
+  def loss_of(params, batch, key):
+    denoise = network.condition(
+      model.denoise(params), {'label': batch['label']}, history_cond=parts.history_cond
+    )
+    return loss.loss(
+      denoise, key, batch['tokens'], blocks=parts.blocks, process=parts.process, draw=parts.draw,
+      coords=parts.spec.coords,
+    )[0]
+
+  def backward(params, batch, key):
+    return jax.vjp(lambda params: loss_of(params, batch, key), params)[1]
+
+  def part(leaf):
+    num = len(leaf) // parts.config.train.microbatches
+    return jax.ShapeDtypeStruct((num, *leaf.shape[1:]), leaf.dtype)
+
   key = jax.eval_shape(lambda: jax.random.key(0))
-  part = lambda row: jax.ShapeDtypeStruct((len(row) // recipe.microbatches, *row.shape[1:]),
-                                          row.dtype)
-  backward = lambda params, batch, key: jax.vjp(
-    lambda params: recipe.objective(params, batch, key)[0], params
-  )[1]
-  found = jax.eval_shape(backward, state(parts).params, jax.tree.map(part, rows(parts)), key)
-  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(found))
+  residuals = jax.eval_shape(backward, params(parts), jax.tree.map(part, examples(parts)), key)
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(residuals))
 
 
 def _products(jaxpr, times, taken):
+  """(operations, bytes, times) of every product of a jaxpr that runs `times` times."""
   for equation in jaxpr.eqns:
     name, params = equation.primitive.name, equation.params
     if name == 'dot_general':
       (contracted, _), _ = params['dimension_numbers']
-      left, right = (one.aval for one in equation.invars)
+      left, right = (operand.aval for operand in equation.invars)
       out = equation.outvars[0].aval
       flops = 2 * out.size * math.prod(left.shape[axis] for axis in contracted)
-      yield flops, sum(one.size * one.dtype.itemsize for one in (left, right, out)), times
+      size = sum(array.size * array.dtype.itemsize for array in (left, right, out))
+      yield flops, size, times
     elif name == 'cond':
-      branches = [tuple(_products(one.jaxpr, times, taken)) for one in params['branches']]
-      share = 1 if all(branches) else taken
-      dearest = max(branches, key=lambda found: Cost(found).flops)
+      branches = [
+        Cost(tuple(_products(branch.jaxpr, times, taken))) for branch in params['branches']
+      ]
+      share = 1 if all(branch.products for branch in branches) else taken
+      dearest = max(branches, key=lambda branch: branch.flops).products
       yield from ((flops, size, often * share) for flops, size, often in dearest)
     else:
-      for inner in (one for value in params.values() for one in _programs(value)):
+      for inner in (program for value in params.values() for program in _programs(value)):
         yield from _products(inner, times * params.get('length', 1), taken)
 
 
@@ -200,5 +222,5 @@ def _programs(value):
   if isinstance(value, core.Jaxpr):
     return [value]
   if isinstance(value, tuple | list):
-    return [one for item in value for one in _programs(item)]
+    return [program for item in value for program in _programs(item)]
   return []

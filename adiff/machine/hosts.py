@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Iterator
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -18,24 +20,25 @@ _LONGEST = 2000  # characters of a sentence that all processes hear
 _checkpoints: list[str] = []  # of this attempt: folders that appear once they are complete
 
 
-def start(text: str, gather: int = 1800):
+def start(text: str, gather: int = 1800) -> None:
   """Joins the others. text: 'auto' where JAX can ask the cluster (a TPU pod, Slurm), else
   INDEX/COUNT@HOST:PORT of the first process. gather: seconds until the last one must be there;
   hosts of a pod come one by one.
 
   Raises ValueError for another text. To be called before any device is asked for.
   """
-  how = dict(initialization_timeout=gather, heartbeat_timeout_seconds=HEARTBEAT)
+  patience = dict(initialization_timeout=gather, heartbeat_timeout_seconds=HEARTBEAT)
   if text == AUTO:
-    jax.distributed.initialize(**how)
+    jax.distributed.initialize(**patience)
     return
-  found = re.fullmatch(r'(\d+)/(\d+)@([^@]+:\d+)', text)
-  if not found or int(found[1]) >= int(found[2]):
+  parts = re.fullmatch(r'(\d+)/(\d+)@([^@]+:\d+)', text)
+  if not parts or int(parts[1]) >= int(parts[2]):
     raise ValueError(
       f'--processes={text} is not understood; write auto, or INDEX/COUNT@HOST:PORT of the first '
       'process, for example 0/4@10.0.0.1:8476, with INDEX below COUNT'
     )
-  jax.distributed.initialize(found[3], int(found[2]), int(found[1]), **how)
+  index, count, address = int(parts[1]), int(parts[2]), parts[3]
+  jax.distributed.initialize(address, count, index, **patience)
 
 
 def first() -> bool:
@@ -44,8 +47,9 @@ def first() -> bool:
 
 
 @contextlib.contextmanager
-def on_signals(names, handler):
-  """Installs a signal handler for a while. Of several processes, JAX's own listens: `preempted`."""
+def on_signals(names, handler) -> Iterator[None]:
+  """Installs a signal handler for a while. In a job of several processes it is JAX's own that
+  listens: see `preempted`."""
   names = names if jax.process_count() == 1 else ()
   before = {name: signal.signal(name, handler) for name in names}
   try:
@@ -55,18 +59,18 @@ def on_signals(names, handler):
       signal.signal(name, old)
 
 
-def exit_unfinished(number, frame):
+def exit_unfinished(number, frame) -> NoReturn:
   """A handler for times when nothing is to be saved: the last checkpoint holds all there is."""
   sys.exit(UNFINISHED)
 
 
-def say(text: str):
+def say(text: str) -> None:
   """Prints it once."""
   if first():
     print(text, flush=True)
 
 
-def agree(act):
+def agree(act) -> None:
   """Calls act() in the first process; a ValueError or OSError of it is raised in all."""
   error, text = None, b''
   if first():
@@ -75,10 +79,10 @@ def agree(act):
     except (ValueError, OSError) as caught:
       error, text = caught, str(caught).encode()[:_LONGEST]
   if jax.process_count() > 1:
-    told = np.zeros(_LONGEST, np.uint8)
-    told[:len(text)] = np.frombuffer(text, np.uint8)
-    told = multihost_utils.broadcast_one_to_all(told)
-    text = bytes(np.asarray(told)).rstrip(b'\0')
+    letters = np.zeros(_LONGEST, np.uint8)
+    letters[:len(text)] = np.frombuffer(text, np.uint8)
+    letters = multihost_utils.broadcast_one_to_all(letters)
+    text = bytes(np.asarray(letters)).rstrip(b'\0')
   if error is not None:
     raise error
   if text:
@@ -92,14 +96,14 @@ def lost(error) -> bool:
   return is_jax and jax.process_count() > 1 and 'RESOURCE_EXHAUSTED' not in str(error)
 
 
-def saving(folder: str):
+def saving(folder: str) -> None:
   """To be called when a checkpoint is begun: once `folder` is there, this attempt has saved
   something, and is worth being run again. The disk is asked, because the thread that waits for the
   write may hear of its end later than of another process's."""
   _checkpoints.append(folder)
 
 
-def leave(reason: str):
+def leave(reason: str) -> NoReturn:
   """Ends this process, which has lost the others; at once, as an orderly end would wait for them.
 
   The exit code is UNFINISHED only where this attempt has saved something, so that being run again
@@ -121,10 +125,10 @@ def _leave(number):
   leave('JAX says above what it noticed')
 
 
-def outlive():
-  """Of several processes: those that survive one that died `leave`, where JAX would abort them.
+def outlive() -> None:
+  """Makes the processes that survive one that died `leave`, where JAX would abort them.
 
-  It does so on a thread of its own and without an exception. The handler runs on that thread; one
+  JAX does so on a thread of its own and without an exception. The handler runs on that thread; one
   of Python's would wait for the main thread, which waits for the dead. To be called once there are
   devices: TPUs bring a handler of their own.
   """

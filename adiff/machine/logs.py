@@ -11,8 +11,6 @@ import os
 import pathlib
 import time
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tqdm
 from PIL import Image
@@ -23,12 +21,13 @@ FILE = 'metrics.jsonl'
 
 
 class Logs:
-  """Writes the metrics of one run to its workdir; for the first process only.
+  """Writes the metrics of one run to its workdir.
 
   total_steps and start_step: the bar's length and where it starts. Lines of an earlier attempt
   behind start_step are dropped, so a resumed run has every step once. tokens_per_step: of the whole
   batch. flops_per_step and peak_flops: of the model and of all devices; None hides the utilisation.
-  Raises OSError when the workdir cannot be written.
+  silent: nothing is written or shown, whatever is called: for every process but the first. Raises
+  OSError when the workdir cannot be written.
   """
 
   def __init__(
@@ -41,7 +40,11 @@ class Logs:
     flops_per_step: float | None = None,
     peak_flops: float | None = None,
     progress: bool = True,
+    silent: bool = False,
   ):
+    self._silent = silent
+    if silent:
+      return
     self._workdir = os.fspath(workdir)
     self._tokens, self._flops, self._peak = tokens_per_step, flops_per_step, peak_flops
     try:
@@ -68,6 +71,8 @@ class Logs:
 
     step: number of updates made so far.
     """
+    if self._silent:
+      return
     self._last = step
     now = time.perf_counter()
     if self._bar.disable or now - self._ticked < 0.1:
@@ -91,6 +96,8 @@ class Logs:
     time/at in seconds since 1970. Arrays become lists in the file and 'name/index' scalars on the
     board; numbers that are not finite become null in the file, as JSON has none.
     """
+    if self._silent:
+      return
     now = time.perf_counter()
     line = {name: np.asarray(value).tolist() for name, value in scalars.items()}
     if step > self._step:
@@ -115,19 +122,23 @@ class Logs:
 
   def pause(self) -> None:
     """Restarts the clock, so that an evaluation or a save is not counted as training time."""
+    if self._silent:
+      return
     self._clock = self._ticked = time.perf_counter()
 
-  def images(self, step: int, name: str, image) -> str:
+  def images(self, step: int, name: str, image) -> str | None:
     """Writes one uint8 picture [H, W], [H, W, 1] or [H, W, 3]; returns the path of the PNG.
 
     Raises ValueError for other shapes or types.
     """
+    if self._silent:
+      return None
     image = np.asarray(image)
     if image.ndim == 3 and image.shape[-1] == 1:
       image = image[..., 0]
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)):
       raise ValueError(
-        f'picture {name!r} is {image.dtype} {list(image.shape)}; use uint8 [H, W] or [H, W, 3].'
+        f'picture {name!r} is {image.dtype} {list(image.shape)}; use uint8 [H, W] or [H, W, 3]'
       )
     folder = pathlib.Path(self._workdir, 'pictures')
     path = os.fspath(folder / f'{name}_{step:08d}.png')
@@ -142,6 +153,8 @@ class Logs:
 
   def close(self) -> None:
     """Flushes and closes everything."""
+    if self._silent:
+      return
     self._bar.update(self._last - self._bar.n)
     self._bar.close()
     try:
@@ -154,7 +167,7 @@ class Logs:
     reason = error.strerror or error
     return OSError(
       f'metrics cannot be written to {self._workdir} ({reason}); free space or choose another '
-      '--workdir.'
+      '--workdir'
     )
 
   def _speed(self, steps, seconds):
@@ -163,28 +176,6 @@ class Logs:
     if self._flops is not None and self._peak is not None:
       speed['time/utilisation'] = self._flops / seconds / self._peak
     return speed
-
-
-class Silent:
-  """The Logs of every process but the first."""
-
-  def __init__(self, *arguments, **how):
-    del arguments, how
-
-  def tick(self, step, loss):
-    pass
-
-  def write(self, step, scalars):
-    pass
-
-  def pause(self):
-    pass
-
-  def images(self, step, name, image):
-    pass
-
-  def close(self):
-    pass
 
 
 class _Board:
@@ -218,53 +209,17 @@ def read(workdir) -> list[dict]:
   """
   path = os.path.join(os.fspath(workdir), FILE)
   if not os.path.exists(path):
-    raise FileNotFoundError(f'there is no {path}; train first, or correct --workdir.')
+    raise FileNotFoundError(f'there is no {path}; train first, or correct --workdir')
   with open(path) as file:
     text = file.read()
-  lines = text.split('\n')[:-1]  # What follows the last line break was not written to its end.
-  rows = []
-  for number, line in enumerate(lines, 1):
+  written = text.split('\n')[:-1]  # What follows the last line break was not written to its end.
+  lines = []
+  for number, line in enumerate(written, 1):
     try:
-      rows.append(json.loads(line))
+      lines.append(json.loads(line))
     except json.JSONDecodeError as error:
-      raise ValueError(f'line {number} of {path} is not JSON; delete that line.') from error
-  return rows
-
-
-def matmul_rate(seconds: float = 0.3, *, size: int = 1024) -> float:
-  """Measures float32 matrix products on the default device; returns FLOP/s.
-
-  A peak that was reached here and now, to set the model's FLOP/s against; on an accelerator with
-  faster low-precision units the utilisation may exceed 1.
-  """
-  x = jnp.full((size, size), 1 / size, jnp.float32)
-  multiply = jax.jit(lambda x: x @ x)
-  multiply(x).block_until_ready()
-  best, start = math.inf, time.perf_counter()
-  while time.perf_counter() - start < seconds:
-    begun = time.perf_counter()
-    y = x
-    for _ in range(4):
-      y = multiply(y)
-    y.block_until_ready()
-    best = min(best, (time.perf_counter() - begun) / 4)
-  if not math.isfinite(best):
-    raise ValueError(f'seconds is {seconds}; use a positive time.')
-  return 2 * size**3 / best
-
-
-def bandwidth(seconds: float = 0.3, *, megabytes: int = 256) -> float:
-  """Measures a copy that is too large for caches on the default device; returns bytes/s, read and
-  written ones together."""
-  x = jnp.zeros(megabytes * 2**18, jnp.float32)
-  copy = jax.jit(lambda x: x + 1)
-  copy(x).block_until_ready()
-  best, start = math.inf, time.perf_counter()
-  while time.perf_counter() - start < seconds:
-    begun = time.perf_counter()
-    copy(x).block_until_ready()
-    best = min(best, time.perf_counter() - begun)
-  return 2 * x.size * 4 / best
+      raise ValueError(f'line {number} of {path} is not JSON; delete that line') from error
+  return lines
 
 
 def _truncate(workdir, start_step):
@@ -272,10 +227,10 @@ def _truncate(workdir, start_step):
   path = os.path.join(workdir, FILE)
   if not os.path.exists(path):
     return
-  kept = [row for row in read(workdir) if row['step'] <= start_step]
+  kept = [line for line in read(workdir) if line['step'] <= start_step]
   temporary = f'{path}.tmp'
   with open(temporary, 'w') as file:
-    file.writelines(json.dumps(row) + '\n' for row in kept)
+    file.writelines(json.dumps(line) + '\n' for line in kept)
     file.flush()
     os.fsync(file.fileno())
   os.replace(temporary, path)

@@ -66,19 +66,19 @@ def verify(workdir, step: int) -> bool:
   place, digests = folder(workdir, step), path(workdir, step)
   if not os.path.exists(digests):
     logging.warning(
-      'checkpoint %s was not verified: the run ended before its digests were written.', place
+      'checkpoint %s was not verified: the run ended before its digests were written', place
     )
     return False
   try:
     with open(digests) as file:
       written = json.load(file)['sha256'].items()
-    found = _digests(place)
+    present = _digests(place)
   except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
-    raise Damaged(f'checkpoint {place} is damaged: {digests} cannot be used.') from error
+    raise Damaged(f'checkpoint {place} is damaged: {digests} cannot be used') from error
   for name, digest in written:
-    if found.get(name) != digest:
-      fault = 'is not what was written' if name in found else 'is missing'
-      raise Damaged(f'checkpoint {place} is damaged: its file {name} {fault}.')
+    if present.get(name) != digest:
+      fault = 'is not what was written' if name in present else 'is missing'
+      raise Damaged(f'checkpoint {place} is damaged: its file {name} {fault}')
   return True
 
 

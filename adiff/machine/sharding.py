@@ -2,7 +2,7 @@
 
 The batch is split over `data` and `fsdp`. Parameters and optimiser state are replicated over `data`
 and `sequence`, split over `fsdp` by shape (Rajbhandari et al. 2020, arXiv:1910.02054) and over
-`tensor` by name; the compiler inserts the collectives.
+`tensor` as the network says; the compiler inserts the collectives.
 """
 
 import math
@@ -10,21 +10,11 @@ import math
 import jax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
-from adiff.nn import layout
+from adiff.nn import layout, network
 
-# What a parameter's path ends with, and which of its dimensions `tensor` splits.
-TENSOR = {
-  'qkv/kernel': -2,  # [W, 3, H, D]
-  'attention_out/kernel': -3,  # [H, D, W]
-  'mlp_in/kernel': -1,  # [W, 2, F]
-  'mlp_out/kernel': -2,  # [F, W]
-}
 # What of a state waits in the host's memory between updates, by the value of train.offload.
-OFFLOAD = {
-  'none': (), 'average': ('ema',), 'optimiser': ('opt_state',), 'both': ('ema', 'opt_state'),
-}
+OFFLOAD = {'none': (), 'average': ('ema',), 'optimiser': ('opt',), 'both': ('ema', 'opt')}
 HOST = 'pinned_host'
-STACKED = 'layers'  # parameters below are [layers, ...]: each device needs a part of every layer
 
 
 def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None):
@@ -39,14 +29,14 @@ def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None):
   devices = jax.devices() if devices is None else devices
   count = devices if isinstance(devices, int) else len(devices)
   sizes = [data, fsdp, tensor, sequence]
-  told = ', '.join(f'mesh.{axis}={size}' for axis, size in zip(layout.AXES, sizes, strict=True))
+  words = ', '.join(f'mesh.{axis}={size}' for axis, size in zip(layout.AXES, sizes, strict=True))
   if any(size != -1 and size < 1 for size in sizes) or sizes.count(-1) > 1:
-    raise ValueError(f'{told}: use positive sizes, and -1 at most once.')
+    raise ValueError(f'{words}: use positive sizes, and -1 at most once.')
   if -1 in sizes:
     sizes[sizes.index(-1)] = count // -math.prod(sizes)
   if math.prod(sizes) != count:
     raise ValueError(
-      f'{told} do not fit {count} devices; choose sizes whose product is {count}, for example '
+      f'{words} do not fit {count} devices; choose sizes whose product is {count}, for example '
       'mesh.data=-1 and 1 for the others.'
     )
   kinds = (AxisType.Auto,) * len(sizes)
@@ -97,12 +87,15 @@ def batch_sharding(mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec(layout.ROWS))
 
 
-def state_shardings(mesh, abstract_state, *, offload: str = 'none', min_size: int = 2**16):
+def state_shardings(
+  mesh, abstract_state, *, tensor_axes=None, offload: str = 'none', min_size: int = 2**16
+):
   """A tree of shardings for a tree of arrays or `jax.ShapeDtypeStruct`.
 
-  A leaf of at least min_size elements is split over `fsdp` along its largest dimension that
-  divides and that `tensor` leaves whole (the last one among equals); smaller leaves are not, as
-  moving them costs more than it saves. Large leaves of what OFFLOAD[offload] names stay in the
+  tensor_axes: {what a parameter's path ends with: the axis that `tensor` splits}, see
+  Network.tensor_axes. A leaf of at least min_size elements is split over `fsdp` along its largest
+  dimension that divides and that `tensor` leaves whole (the last one among equals); smaller leaves
+  are not, as moving them costs more than it saves. Large leaves of what OFFLOAD[offload] names stay in the
   host's memory, split in the same way; `fetch` brings them.
   """
 
@@ -110,10 +103,11 @@ def state_shardings(mesh, abstract_state, *, offload: str = 'none', min_size: in
     name, shape = path_name(path), leaf.shape
     large = math.prod(shape) >= min_size
     spec = [None] * len(shape)
-    for end, dimension in TENSOR.items():
+    for end, axis in (tensor_axes or {}).items():
       if mesh.shape['tensor'] > 1 and name.endswith(end):
-        spec[dimension] = 'tensor'
-    parts, first = mesh.shape['fsdp'], int(STACKED in name.split('/'))
+        spec[axis] = 'tensor'
+    # Of stacked layers each device needs a part of every one.
+    parts, first = mesh.shape['fsdp'], int(network.STACK in name.split('/'))
     free = [axis for axis in range(first, len(shape))
             if spec[axis] is None and shape[axis] and shape[axis] % parts == 0]
     if parts > 1 and free and large:
@@ -152,8 +146,8 @@ def path_name(path) -> str:
 
 def local_rows(mesh, batch_size) -> slice:
   """The rows of a global batch that this process's devices need, as `Batches.rows`."""
-  found = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
-  starts, stops, _ = zip(*(span.indices(batch_size) for span, in found), strict=True)
+  here = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
+  starts, stops, _ = zip(*(span.indices(batch_size) for span, in here), strict=True)
   return slice(min(starts), max(stops))
 
 

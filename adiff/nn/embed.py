@@ -45,8 +45,8 @@ class Level(nn.Module):
   @nn.compact
   def __call__(self, t):
     features = sinusoid(t, min(256, self.width)).astype(self.dtype)
-    hidden = layout.runs(nn.Dense(self.width, dtype=self.dtype, name='hidden')(features))
-    return nn.Dense(self.width, dtype=self.dtype, name='out')(layout.runs(nn.silu(hidden)))
+    hidden = layout.copies(nn.Dense(self.width, dtype=self.dtype, name='hidden')(features))
+    return nn.Dense(self.width, dtype=self.dtype, name='out')(layout.copies(nn.silu(hidden)))
 
 
 class Position(nn.Module):

@@ -16,8 +16,8 @@ AXES = ('data', 'fsdp', 'tensor', 'sequence')
 ROWS = ('data', 'fsdp')
 
 
-def runs(h):
-  """[B, R, W], what all slots of a run share."""
+def copies(h):
+  """[B, M, W], what all slots of a copy share."""
   return _constrain(h, None, None)
 
 

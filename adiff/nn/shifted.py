@@ -1,41 +1,66 @@
-"""One stream for autoregression: a token's slot carries the token before it, and tells this one.
+"""One stream for autoregression: a token's slot carries the token before it, and makes this one.
 
 Blocks of one token need no copy of the row: what slot i has to know, the clean tokens before i, are
 the inputs of the slots up to its own, and slot i is read by later ones. Half the slots of two
 streams; a network of its own, since with two streams a slot carries its own token. The first slot
 of a row or document carries noise, and nobody reads it.
+
+    two streams    working  n  n  n     history  a  b        (n noise; c is never read)
+    shifted                 n  a  b
+    makes                   a  b  c
 """
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import ask as ask_lib
 
 
-def shift(network, blocks: blocks_lib.Blocks):
-  """The function of `recipe.network` that callers of two streams, of the plain walk and of the
-  cached one may call, made of one that sees the shifted stream."""
-  num_tokens = blocks.num_tokens
+def shift(denoise: ask_lib.Denoise) -> ask_lib.Denoise:
+  """The Denoise that callers of two streams, of the plain walk and of the cached one may ask, made
+  of one that sees the shifted stream."""
 
-  def apply(x, t, s, slots, cond, cache=None, commit=0, **asked):
-    if commit:  # the cached walk: finished tokens, and the one behind them
-      x, t, s = (leaf[:, :-1] for leaf in (x, t, s))
-      slots, start = jax.tree.map(lambda leaf: leaf[1:], slots), np.zeros(x.shape[1], bool)
-    elif x.shape[1] == 1:  # its first token
-      start = np.ones(1, bool)
-    else:  # two streams; or all tokens, as the plain walk has them
-      past = slice(num_tokens, None) if x.shape[1] > num_tokens else slice(0, num_tokens - 1)
-      coords = slots.coords[..., :num_tokens, :]
-      slots = jax.tree.map(lambda leaf: leaf[..., :num_tokens], slots._replace(coords=None))
-      slots, start = slots._replace(coords=coords), _starts(slots.segment)
-      x, t, s = (_shifted(leaf, leaf[:, past], start) for leaf in (x, t, s))
-    slots = slots._replace(stream=np.zeros(x.shape[1], np.int32), readable=~start)
-    if slots.segment.ndim == 2:
-      slots = slots._replace(stream=slots.stream[None])
-    return network(x, t, s, slots, cond, cache, commit, **asked)
+  def trunk(ask):
+    return denoise.trunk(_shifted(ask))
 
-  return apply
+  return denoise._replace(trunk=trunk)
+
+
+def _shifted(ask: ask_lib.Ask) -> ask_lib.Ask:
+  """The Ask with every working slot's token, level and hints replaced by those before it."""
+  num_slots = ask.x.shape[1]
+  carried = {'x': ask.x, 't': ask.t, 's': ask.t if ask.s is None else ask.s, 'hint': ask.hint}
+  slots, cond = ask.slots, ask.cond
+  if ask.keep:  # the cached walk: finished tokens, and the one behind them
+    carried = jax.tree.map(lambda leaf: leaf[:, :-1], carried)
+    slots = jax.tree.map(lambda leaf: leaf[1:], slots)
+    cond = jax.tree.map(lambda leaf: leaf[:, 1:], cond)
+    starts = np.zeros(num_slots - 1, bool)
+  elif num_slots == 1:  # its first token
+    starts = np.ones(1, bool)
+  else:  # two streams; or all tokens, as the plain walk has them
+    num_tokens = _num_working(slots)
+    past = slice(num_tokens, None) if num_slots > num_tokens else slice(0, num_tokens - 1)
+    coords = slots.coords[..., :num_tokens, :]
+    slots = jax.tree.map(lambda leaf: leaf[..., :num_tokens], slots._replace(coords=None))
+    slots, starts = slots._replace(coords=coords), _starts(slots.segment)
+    carried = jax.tree.map(lambda leaf: _behind_start(leaf, leaf[:, past], starts), carried)
+    cond = jax.tree.map(lambda leaf: leaf[:, :num_tokens], cond)
+  stream = np.zeros(carried['x'].shape[1], np.int32)
+  stream = stream[None] if slots.segment.ndim == 2 else stream
+  slots = slots._replace(stream=stream, readable=~starts)
+  return dataclasses.replace(ask, slots=slots, cond=cond, **carried)
+
+
+def _num_working(slots) -> int:
+  """Slots of the working copy: all, unless a history copy is known as such behind them."""
+  num_slots = slots.stream.shape[-1]
+  if not isinstance(slots.stream, np.ndarray):
+    return num_slots
+  return int(np.argmax(np.append(slots.stream.reshape(-1), 1)))
 
 
 def _starts(segment):
@@ -44,10 +69,10 @@ def _starts(segment):
   return xp.concatenate([xp.ones_like(segment[..., :1], bool), xp.diff(segment) != 0], axis=-1)
 
 
-def _shifted(whole, past, start):
+def _behind_start(whole, past, starts):
   """Noise where a document starts, else what was before."""
   moved = jnp.concatenate([whole[:, :1], past], axis=1)
-  if start.ndim == 1:
+  if starts.ndim == 1:
     return moved
-  return jnp.where(start.reshape(start.shape + (1,) * (moved.ndim - 2)),
-                   whole[:, :moved.shape[1]], moved)
+  starts = starts.reshape(starts.shape + (1,) * (moved.ndim - 2))
+  return jnp.where(starts, whole[:, :moved.shape[1]], moved)

@@ -16,36 +16,52 @@ from adiff.sequence import blocks as blocks_lib
 class Process(abc.ABC):
   """Subclasses are frozen dataclasses, and final."""
 
-  # What the network embeds (symbols are looked up, floats are projected) and emits per token.
-  discrete: bool
-  num_inputs: int
-  num_outputs: int
-  # Does the bound visit numbers of hidden tokens rather than levels?
-  counts: bool = False
+  discrete: bool  # symbols, or vectors of floats?
+  num_inputs: int  # what the network embeds of a token: symbols are looked up, floats projected
+  num_outputs: int  # and what it emits
+  mask_id: int | None = None  # the symbol that stands for "unknown", where there is one
+  absorbing: bool = False  # is a noised token always the mask? Then it is known which are noise
+  has_ode: bool = False  # is there a deterministic step, `move`?
 
   @abc.abstractmethod
-  def prior(self, key, shape):
+  def prior(self, key, shape) -> jax.Array:
     """x at level 1, shape (B, N)."""
 
   @abc.abstractmethod
-  def add_noise(self, key, x0, t):
+  def add_noise(self, key, x0, t) -> jax.Array:
     """xt ~ q(xt | x0); x0 itself where t == 0."""
 
+  def complement(self, xt, x0) -> jax.Array:
+    """x0 with exactly those tokens noised that xt shows; of absorbing noise alone."""
+    raise ValueError(f'{type(self).__name__} noise does not show which tokens it hides')
+
   @abc.abstractmethod
-  def x0_hat(self, out, xt, t):
+  def x0_hat(self, out, xt, t) -> jax.Array:
     """Expected x0 [B, N, D], or for symbols the probabilities of x0 [B, N, V]."""
 
   @abc.abstractmethod
-  def loss(self, out, x0, xt, t):
+  def loss(self, out, x0, xt, t) -> jax.Array:
     """The training objective [B, N], not reduced; 0 where t == 0."""
 
-  def carries(self, xt, t):
+  def carries(self, xt, t) -> jax.Array:
     """bool [B, N]: where `loss` may be more than 0."""
     return t > 0
 
   @abc.abstractmethod
-  def step(self, key, out, xt, t, s):
+  def step(self, key, out, xt, t, s) -> jax.Array:
     """xs: one first-order reverse step t -> s <= t; xt itself where s == t."""
+
+  def scales(self, t) -> tuple[jax.Array, jax.Array]:
+    """(alpha, sigma) at t [..] -> [.., 1]; where has_ode."""
+    raise ValueError(f'{type(self).__name__} noise has no signal and noise scale')
+
+  def move(self, xt, x0, t, s) -> jax.Array:
+    """The deterministic step t -> s with x0 as the estimate; where has_ode."""
+    raise ValueError(f'{type(self).__name__} noise has no deterministic step')
+
+  def estimate(self, out, xt, t) -> jax.Array:
+    """x0_hat as deterministic steps use it; where has_ode."""
+    raise ValueError(f'{type(self).__name__} noise has no deterministic step')
 
   @abc.abstractmethod
   def bound_noise(self, key, x0, u, blocks: blocks_lib.Blocks, free):
@@ -53,22 +69,25 @@ class Process(abc.ABC):
     bound best. free [B, N] bool: the others are known, and stay."""
 
   @abc.abstractmethod
-  def bound(self, out, x0, xt, t):
+  def bound(self, out, x0, xt, t) -> jax.Array:
     """[B, N] nats: averaged over `bound_noise` and summed over tokens, an upper bound on -log
     p(x0)."""
 
 
-def draw(sample, key, shape):
+def sampled(sample, key, shape) -> jax.Array:
   """sample(key, shape) from one key, or from keys that lead `shape`, each making its own part."""
   if key.ndim == 0:
     return sample(key, shape)
-  one = lambda k: sample(k, shape[key.ndim:])
+
+  def of_token(key_of_token):
+    return sample(key_of_token, shape[key.ndim:])
+
   for _ in range(key.ndim):
-    one = jax.vmap(one)
-  return one(key)
+    of_token = jax.vmap(of_token)
+  return of_token(key)
 
 
-def split(key, num=2):
+def split(key, num=2) -> list[jax.Array]:
   """jax.random.split for one key or an array of keys: a list of `num`."""
   if key.ndim == 0:
     return list(jax.random.split(key, num))
@@ -78,17 +97,18 @@ def split(key, num=2):
   return [part(key, index) for index in range(num)]
 
 
-def categorical(key, logits):
+def categorical(key, logits) -> jax.Array:
   """Symbols ~ softmax(logits [.., V]) in float32; low-precision Gumbel noise would act as an
   undeclared temperature."""
+
+  def gumbel(key, shape):
+    return jax.random.gumbel(key, shape, jnp.float32, mode='high')
+
   logits = logits.astype(jnp.float32)
-  gumbel = draw(
-    lambda k, shape: jax.random.gumbel(k, shape, jnp.float32, mode='high'), key, logits.shape
-  )
-  return jnp.argmax(logits + gumbel, axis=-1).astype(jnp.int32)
+  return jnp.argmax(logits + sampled(gumbel, key, logits.shape), axis=-1).astype(jnp.int32)
 
 
-def cross_entropy(out, x0):
+def cross_entropy(out, x0) -> jax.Array:
   """-log softmax(out)[x0] in float32 nats: out [.., V], x0 [..]."""
   log_p = jax.nn.log_softmax(out.astype(jnp.float32))
   return -jnp.take_along_axis(log_p, x0[..., None], axis=-1)[..., 0]

@@ -92,6 +92,7 @@ class Gaussian(base.Process):
   log_snr: tuple[float, float] = (-10.0, 9.0)
 
   discrete = False
+  has_ode = True
 
   def __post_init__(self):
     for value, table, name in (
@@ -125,11 +126,11 @@ class Gaussian(base.Process):
     return alpha[..., None], sigma[..., None]
 
   def prior(self, key, shape):
-    return base.draw(jax.random.normal, key, (*shape, self.dim))
+    return base.sampled(jax.random.normal, key, (*shape, self.dim))
 
   def add_noise(self, key, x0, t):
     alpha, sigma = self.scales(t)
-    return alpha * x0 + sigma * base.draw(jax.random.normal, key, x0.shape)
+    return alpha * x0 + sigma * base.sampled(jax.random.normal, key, x0.shape)
 
   def x0_hat(self, out, xt, t):
     skip, scale = PREDICTIONS[self.prediction](*self.scales(t))
@@ -167,7 +168,7 @@ class Gaussian(base.Process):
     # ratio^2 = SNR(t) / SNR(s); written so that nothing cancels at alpha(t) = 0.
     ratio = a_t * s_s / (jnp.where(a_s == 0, 1, a_s) * safe)
     fresh = self.eta**2 * jnp.maximum(1 - ratio**2, 0)
-    noise = base.draw(jax.random.normal, key, xt.shape)
+    noise = base.sampled(jax.random.normal, key, xt.shape)
     xs = a_s * x0 + s_s * (
       jnp.sqrt(jnp.maximum(1 - self.eta**2 + (self.eta * ratio) ** 2, 0)) * eps
       + jnp.sqrt(fresh) * noise

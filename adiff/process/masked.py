@@ -29,7 +29,7 @@ class Masked(base.Process):
   vocab: int
 
   discrete = True
-  counts = True
+  absorbing = True
 
   @property
   def num_inputs(self) -> int:
@@ -47,7 +47,7 @@ class Masked(base.Process):
     return jnp.full(shape, self.mask_id, jnp.int32)
 
   def add_noise(self, key, x0, t):
-    hidden = base.draw(jax.random.uniform, key, x0.shape) < t
+    hidden = base.sampled(jax.random.uniform, key, x0.shape) < t
     return jnp.where(hidden, self.mask_id, x0)
 
   def complement(self, xt, x0):
@@ -69,12 +69,12 @@ class Masked(base.Process):
 
   def step(self, key, out, xt, t, s):
     key_when, key_what = base.split(key)
-    reveal = base.draw(jax.random.uniform, key_when, xt.shape) * t < t - s
+    reveal = base.sampled(jax.random.uniform, key_when, xt.shape) * t < t - s
     symbols = base.categorical(key_what, out)
     return jnp.where((xt == self.mask_id) & reveal, symbols, xt)
 
   def bound_noise(self, key, x0, u, blocks, free):
-    count = blocks.per_block(free.astype(jnp.float32))
+    count = blocks.sum_per_block(free.astype(jnp.float32))
     masked = jnp.minimum(jnp.floor(u * count) + 1, count)
     hidden = ranks(key, free, blocks) < blocks.per_token(masked).astype(jnp.int32)
     sizes = jnp.asarray(blocks.sizes, jnp.float32)[None]

@@ -88,14 +88,14 @@ class Mixed(base.Process):
 
   def prior(self, key, shape):
     key_which, key_what = base.split(key)
-    symbols = base.draw(lambda k, s: jax.random.randint(k, s, 0, self.vocab), key_what, shape)
-    random = base.draw(jax.random.uniform, key_which, shape) < self.random
+    symbols = base.sampled(lambda k, s: jax.random.randint(k, s, 0, self.vocab), key_what, shape)
+    random = base.sampled(jax.random.uniform, key_which, shape) < self.random
     return jnp.where(random, symbols, self.mask_id)
 
   def add_noise(self, key, x0, t):
     key_when, key_what = base.split(key)
     noise = self.prior(key_what, x0.shape)
-    return jnp.where(base.draw(jax.random.uniform, key_when, x0.shape) < t, noise, x0)
+    return jnp.where(base.sampled(jax.random.uniform, key_when, x0.shape) < t, noise, x0)
 
   def x0_hat(self, out, xt, t):
     return jnp.exp(self._log_x0(out, xt, t))

@@ -54,12 +54,12 @@ class Uniform(base.Process):
     return self.vocab
 
   def prior(self, key, shape):
-    return base.draw(lambda k, s: jax.random.randint(k, s, 0, self.vocab), key, shape)
+    return base.sampled(lambda k, s: jax.random.randint(k, s, 0, self.vocab), key, shape)
 
   def add_noise(self, key, x0, t):
     key_when, key_what = base.split(key)
     noise = self.prior(key_what, x0.shape)
-    return jnp.where(base.draw(jax.random.uniform, key_when, x0.shape) < t, noise, x0)
+    return jnp.where(base.sampled(jax.random.uniform, key_when, x0.shape) < t, noise, x0)
 
   def x0_hat(self, out, xt, t):
     stay, jump = 1 - t + t / self.vocab, t / self.vocab

@@ -11,20 +11,21 @@ import hashlib
 import inspect
 from typing import Any
 
-import flax.linen
 import numpy as np
-import optax
 
 from adiff.codec import patches, pyramid, tokenizers
-from adiff.data import chain, digits, images, latents, mixture
+from adiff.data import chain, corpora, digits, images, latents, mixture
 from adiff.data import spec as spec_lib
 from adiff.data import text as text_data
-from adiff.learn import optim, plain
+from adiff.learn import base as learn_base
+from adiff.learn import lessons, optim, plain
 from adiff.machine import sharding
 from adiff.nn import denoiser
+from adiff.nn import network as network_lib
 from adiff.process import base as process_base
 from adiff.process import gaussian, masked, mixed, uniform
 from adiff.run import check
+from adiff.sample import truncation
 from adiff.sample.solvers import base as solvers_base
 from adiff.sample.solvers import (
   entropy_bound,
@@ -37,6 +38,7 @@ from adiff.sample.solvers import (
   threshold,
 )
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import draw as draw_lib
 from adiff.sequence import plan as plan_lib
 
 CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
@@ -60,10 +62,10 @@ DATA = {
     codec, data_dir, size, channels=channels
   ),
   'text': lambda tokenizer, align, path, num_tokens, packed: _text(
-    text_data.Files(path) if path else text_data.PythonDocs(), tokenizer, num_tokens, packed, align
+    corpora.Files(path) if path else corpora.PythonDocs(), tokenizer, num_tokens, packed, align
   ),
   'tfds_text': lambda tokenizer, align, dataset, data_dir, heldout, num_tokens, packed: _text(
-    text_data.TfdsText(dataset, data_dir, heldout), tokenizer, num_tokens, packed, align
+    corpora.TfdsText(dataset, data_dir, heldout), tokenizer, num_tokens, packed, align
   ),
 }
 BLOCKS = {
@@ -76,7 +78,7 @@ PROCESSES = {
   'uniform': uniform.Uniform,
   'mixed': mixed.Mixed,
 }
-DRAWS = {name: getattr(plan_lib, name) for name in ('uniform', 'logit_normal', 'clipped', 'ones')}
+DRAWS = {name: getattr(draw_lib, name) for name in ('uniform', 'logit_normal', 'clipped', 'ones')}
 SPACINGS = {name: getattr(plan_lib, name) for name in ('linear', 'cosine', 'power', 'reveals')}
 SOLVERS = {
   'first_order': first_order.FirstOrder,
@@ -96,22 +98,42 @@ class Parts:
 
   config: Any
   source: spec_lib.Source
-  blocks: blocks_lib.Blocks
   process: process_base.Process
-  draw: plan_lib.Draw
+  # blocks and their draw, of every block size that the network learns
+  geometries: tuple[tuple[blocks_lib.Blocks, draw_lib.Draw], ...]
   plan: plan_lib.Plan
   solver: solvers_base.Solver
-  model: flax.linen.Module
-  tx: optax.GradientTransformation
-  recipe: plain.Plain
+  model: network_lib.Network
+  recipe: learn_base.Recipe
+  counted: learn_base.Recipe  # the same recipe, of a program in which nothing is computed twice
 
   @property
   def spec(self) -> spec_lib.Spec:
     return self.source.spec
 
   @property
+  def blocks(self) -> blocks_lib.Blocks:
+    """Those of the config, which are sampled and judged."""
+    return self.geometries[0][0]
+
+  @property
+  def draw(self) -> draw_lib.Draw:
+    return self.geometries[0][1]
+
+  @property
+  def history_cond(self) -> bool:
+    """Do history slots carry the condition?"""
+    return history_cond(self.config, self.blocks, self.model)
+
+  @property
+  def narrow(self) -> solvers_base.Narrow:
+    """The cut of the law that symbols are sampled from."""
+    return truncation.narrow(**dict(self.config.truncation))
+
+  @property
   def reveals(self):
-    """Of `likelihood.bound`: a network that was trained on pure noise alone is judged there."""
+    """What `likelihood.bound` asks: a network that was trained on pure noise alone is judged
+    there."""
     one_pass = self.config.draw.name == 'ones' and max(self.blocks.sizes) > 1
     return tuple((n,) for n in self.blocks.sizes) if one_pass else None
 
@@ -133,10 +155,9 @@ class Parts:
         'name': self.config.process.name,
         **{k: v for k, v in process.items() if k not in ('eta', 'clip')},
       },
-      'blocks': {
-        'order': order, 'num_tokens': self.blocks.num_tokens, 'stream': self.blocks.stream
-      },
-      'history_cond': self.recipe.history_cond,
+      'blocks': {'order': order, 'num_tokens': self.blocks.num_tokens},
+      'shifted': self.model.shifted,
+      'history_cond': self.history_cond,
       'codec': dict(self.config.codec),
       'data': self.source.fingerprint,
     }
@@ -242,6 +263,11 @@ def build_blocks(config, spec) -> blocks_lib.Blocks:
   return dataclasses.replace(blocks, causal=bool(config.train.next_token))
 
 
+def history_cond(config, blocks, model) -> bool:
+  """Do history slots carry the condition? They must where they are working slots, too."""
+  return config.history_cond or blocks.history is None or model.shifted
+
+
 def build_plan(config, blocks, *, steps=None) -> plan_lib.Plan:
   """The sampling plan; `steps` a block replaces the config's."""
   steps = steps or config.plan.steps
@@ -252,13 +278,24 @@ def build_plan(config, blocks, *, steps=None) -> plan_lib.Plan:
     config.plan.delay,
     spacing=resolve('spacing', SPACINGS, config.spacing),
   )
-  if blocks.num_blocks > 1 and blocks.history is not None and not plan.sequential:
-    raise ValueError(
-      f'plan.delay={plan.delay} starts a block before the one it reads at level {blocks.history} '
-      'is finished; '
-      'set plan.delay=None, or history=None (diffusion forcing)'
-    )
+  plan.check_history(blocks)
   return plan
+
+
+def build_recipe(config, parts, model, microbatches) -> learn_base.Recipe:
+  """How the parameters of the model move; parts: the geometries, the process and the data's spec of
+  build."""
+  geometries, process, spec = parts
+  tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
+  share = config.train.random_length
+  return plain.Plain(
+    model=model, tx=tx, process=process, coords=spec.coords,
+    blocks=tuple(blocks for blocks, _ in geometries), draw=tuple(draw for _, draw in geometries),
+    ema=config.train.ema, cond_dropout=config.cond_dropout, microbatches=microbatches,
+    history_cond=history_cond(config, geometries[0][0], model),
+    lessons=(lessons.RandomLength(share),) if share else (),
+    complementary=config.train.complementary, next_token=config.train.next_token,
+  )
 
 
 def build(config, source=None) -> Parts:
@@ -272,18 +309,9 @@ def build(config, source=None) -> Parts:
   spec = source.spec
   spec_lib.check_split(config.eval.split, source.splits)
   process = build_process(config, spec)
-  blocks = build_blocks(config, spec)
-  if config.draw.name == 'ones' and config.process.name != 'masked':
-    raise ValueError(
-      'draw ones trains on pure noise alone, which only process masked can learn from; set '
-      'draw.name=uniform'
-    )
-  check.stream(config, blocks.stream)
-  draw = resolve('draw', DRAWS, config.draw)
-  if config.atoms.zero or config.atoms.one:
-    draw = plan_lib.atoms(draw, zero=config.atoms.zero, one=config.atoms.one)
-  kinds = [(blocks, draw), *_other_blocks(config, spec, draw)]
-  check.extras(config, len(kinds))
+  geometries = build_geometries(config, spec)
+  check.extras(config, len(geometries))
+  blocks = geometries[0][0]
   plan = build_plan(config, blocks)
   solver = build_solver(config.solver, process)
   if config.guidance.scale != 1 and not spec.num_classes:
@@ -295,37 +323,51 @@ def build(config, source=None) -> Parts:
     'model', MODELS, config.model,
     num_inputs=process.num_inputs, num_outputs=process.num_outputs, num_classes=spec.num_classes,
   )
-  if model.self_condition:
-    solver = self_condition.SelfCondition(solver, process.num_outputs)
-  tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
-  recipe = plain.Plain(
-    model=model, tx=tx, blocks=tuple(b for b, _ in kinds), process=process,
-    draw=tuple(d for _, d in kinds), coords=spec.coords,
-    ema=config.train.ema, cond_dropout=config.cond_dropout, microbatches=config.train.microbatches,
-    history_cond=config.history_cond or blocks.history is None or blocks.stream == 'shifted',
-    random_length=config.train.random_length, complementary=config.train.complementary,
-    next_token=config.train.next_token, self_condition=model.self_condition,
-  )
-  return Parts(config, source, blocks, process, draw, plan, solver, model, tx, recipe)
+  if model.num_hints:
+    solver = self_condition.SelfCondition(solver, model.num_hints)
+  check.shifted(config, model)
+  parts, microbatches = (geometries, process, spec), config.train.microbatches
+  recipe = counted = build_recipe(config, parts, model, microbatches)
+  if model.remat != 'none' or microbatches != 1:
+    counted = build_recipe(config, parts, model.recomputing('none'), 1)
+  return Parts(config, source, process, geometries, plan, solver, model, recipe, counted)
+
+
+def build_geometries(config, spec) -> tuple[tuple[blocks_lib.Blocks, draw_lib.Draw], ...]:
+  """(blocks, draw) of the config, and of train.block_sizes; masked blocks of one token are always
+  all noise, the chain rule."""
+  blocks = build_blocks(config, spec)
+  if config.draw.name == 'ones' and config.process.name != 'masked':
+    raise ValueError(
+      'draw ones trains on pure noise alone, which only process masked can learn from; set '
+      'draw.name=uniform'
+    )
+  draw = resolve('draw', DRAWS, config.draw)
+  if config.atoms.zero or config.atoms.one:
+    draw = draw_lib.atoms(draw, zero=config.atoms.zero, one=config.atoms.one)
+  geometries = [(blocks, draw)]
+  for size in config.train.block_sizes:
+    other = blocks_lib.equal(spec.num_tokens, size, history=config.history)
+    other = dataclasses.replace(other, causal=bool(config.train.next_token))
+    ones = size == 1 and config.process.name == 'masked'
+    geometries.append((other, draw_lib.ones() if ones else draw))
+  return tuple(geometries)
 
 
 def build_mesh(parts, devices=None):
   """The mesh of the config over `devices`, see sharding.make_mesh, which training must fit."""
-  config, kinds = parts.config, parts.recipe.blocks
+  config = parts.config
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
-  for blocks in kinds:
+  for blocks, _ in parts.geometries:
     sharding.check_fits(
-      mesh, heads=config.model.heads, batch_size=config.train.batch_size,
-      parts=len(kinds) * config.train.microbatches, num_slots=blocks.num_slots,
+      mesh, heads=parts.model.heads, batch_size=config.train.batch_size,
+      parts=len(parts.geometries) * config.train.microbatches, num_slots=blocks.num_slots,
     )
   return mesh
 
 
-def _other_blocks(config, spec, draw):
-  """(blocks, draw) of train.block_sizes; masked blocks of one token are always all noise, the chain
-  rule."""
-  for size in config.train.block_sizes:
-    blocks = blocks_lib.equal(spec.num_tokens, size, history=config.history)
-    blocks = dataclasses.replace(blocks, causal=bool(config.train.next_token))
-    ones = size == 1 and config.process.name == 'masked'
-    yield blocks, plan_lib.ones() if ones else draw
+def state_shardings(parts, mesh, abstract):
+  """Where the arrays of a state lie, as the network and the config say."""
+  return sharding.state_shardings(
+    mesh, abstract, tensor_axes=parts.model.tensor_axes(), offload=parts.config.train.offload
+  )

@@ -49,19 +49,18 @@ def extras(config, kinds):
     )
 
 
-def stream(config, name):
-  """How many streams the blocks are trained in."""
-  if name not in ('double', 'shifted'):
-    raise ValueError(f'blocks.stream={name!r} is unknown; write double or shifted')
-  if name == 'shifted' and (
+def shifted(config, model):
+  """What a shifted stream (nn/shifted.py) needs."""
+  if model.shifted and (
     config.draw.name != 'ones' or config.history != 0 or config.plan.delay is not None
+    or config.blocks.name != 'tokens'
     or max(config.plan.steps, config.plan.first) > 1 or config.train.next_token
     or config.train.block_sizes or config.model.self_condition
   ):
     raise ValueError(
-      'blocks.stream=shifted shows a token as noise once, then clean: it needs draw.name=ones, '
-      'history=0.0, plan.steps=1, plan.delay=None, and no train.next_token, train.block_sizes or '
-      'model.self_condition'
+      'model.shifted shows a token as noise once, then clean: it needs blocks.name=tokens, '
+      'draw.name=ones, history=0.0, plan.steps=1, plan.delay=None, and no train.next_token, '
+      'train.block_sizes or model.self_condition'
     )
 
 

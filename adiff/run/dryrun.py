@@ -10,30 +10,8 @@ import re
 import jax
 import numpy as np
 
-from adiff.machine import collectives, cost, sharding
+from adiff.machine import collectives, cost, rates, sharding
 from adiff.run import build, generate, train
-
-GIB = 2**30
-
-
-@dataclasses.dataclass(frozen=True)
-class Chip:
-  """memory in bytes, rate in bfloat16 FLOP/s, bandwidth of the memory and of all links to other
-  chips in bytes/s. Source: cloud.google.com/tpu/docs, the page of each generation."""
-
-  memory: float
-  rate: float
-  bandwidth: float
-  links: float
-
-
-CHIPS = {
-  'TPU v4': Chip(32 * GIB, 275e12, 1228e9, 300e9),
-  'TPU v5 lite': Chip(16 * GIB, 197e12, 819e9, 200e9),
-  'TPU v5': Chip(95 * GIB, 459e12, 2765e9, 600e9),
-  'TPU v6 lite': Chip(32 * GIB, 918e12, 1640e9, 448e9),
-}
-KINDS = {'v4': 'TPU v4', 'v5e': 'TPU v5 lite', 'v5p': 'TPU v5', 'v6e': 'TPU v6 lite'}
 
 
 def devices_of(topology) -> list | int:
@@ -51,8 +29,9 @@ def devices_of(topology) -> list | int:
   if not re.fullmatch(r'v\d+\w*', kind) or not re.fullmatch(r'\d+(x\d+)+', size):
     raise ValueError(f'--topology={topology} is not understood; write v5e:16x16 or cpu:8')
   if not importlib.util.find_spec('libtpu'):
-    if kind not in KINDS:
-      raise ValueError(f'--topology={topology}: without libtpu write one of {", ".join(KINDS)}')
+    if kind not in rates.KINDS:
+      known = ', '.join(rates.KINDS)
+      raise ValueError(f'--topology={topology}: without libtpu write one of {known}')
     return math.prod(int(side) for side in size.split('x'))
   from jax.experimental import topologies
 
@@ -66,29 +45,26 @@ def devices_of(topology) -> list | int:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-  """One program. memory: bytes a device by part; moved: see collectives.found; flops: of the model,
-  of one device; bytes: what its matrix products read and write, of one; predicted: see cost.moved;
-  host: bytes of the host's memory, of one; refused: why it was not compiled, as TPUs' compilers
-  refuse what is too large; unread: why it is not known what it moves."""
+  """What one program needs, of one device."""
 
-  memory: dict[str, int]
-  moved: dict
-  flops: float
-  bytes: float
-  predicted: dict = dataclasses.field(default_factory=dict)
-  host: int = 0
-  refused: str = ''
-  unread: str = ''
+  memory: dict[str, int]  # bytes by part
+  moved: dict  # bytes between devices, as collectives.found has them
+  flops: float  # of the model
+  bytes: float  # what its matrix products read and write
+  predicted: dict = dataclasses.field(default_factory=dict)  # bytes, as cost.moved has them
+  host: int = 0  # bytes of the host's memory
+  refused: str = ''  # why it was not compiled, as TPUs' compilers refuse what is too large
+  unread: str = ''  # why it is not known what it moves
 
   @property
   def total(self) -> int:
     return sum(self.memory.values())
 
-  def fits(self, chip: Chip) -> bool:
+  def fits(self, chip: rates.Chip) -> bool:
     return not self.refused and self.total <= chip.memory
 
-  def seconds(self, chip: Chip) -> dict[str, float]:
-    """Of arithmetic, memory and, where known, links; it takes at least the longest of them."""
+  def seconds(self, chip: rates.Chip) -> dict[str, float]:
+    """What arithmetic, memory and, where known, links take; together at least the longest."""
     links = {} if self.unread else {'links': sum(self.moved.values()) / chip.links}
     return {
       'arithmetic': self.flops / chip.rate, 'memory': self.bytes / chip.bandwidth, **links
@@ -100,13 +76,13 @@ def training_step(parts: build.Parts, devices) -> Program:
   compiled, and moved is what cost.moved predicts, memory without what a layer needs meanwhile."""
   mesh = build.build_mesh(parts, devices)
   abstract = cost.state(parts)
-  shardings = sharding.state_shardings(mesh, abstract, offload=parts.config.train.offload)
-  rows = sharding.placed(cost.rows(parts), sharding.batch_sharding(mesh))
+  shardings = build.state_shardings(parts, mesh, abstract)
+  rows = sharding.placed(cost.examples(parts), sharding.batch_sharding(mesh))
   state = sharding.placed(abstract, shardings)
   host = _local(state, away=True)
   memory = {
     'parameters': _local(state.params), 'average': _local(state.ema),
-    'optimiser': _local(state.opt_state), 'batch': _local(rows),
+    'optimiser': _local(state.opt), 'batch': _local(rows),
   }
   predicted, compiled, refused = cost.moved(parts, mesh), None, ''
   if not isinstance(devices, int):
@@ -122,10 +98,10 @@ def training_step(parts: build.Parts, devices) -> Program:
     memory['gradients'] = _local(state.params)
     memory['kept for the backward pass'] = cost.kept(parts) // mesh.size
   else:
-    found = compiled.memory_analysis()
-    memory['activations and gradients'] = found.temp_size_in_bytes
-    memory['program'] = found.generated_code_size_in_bytes
-    host += found.host_temp_size_in_bytes
+    needs = compiled.memory_analysis()
+    memory['activations and gradients'] = needs.temp_size_in_bytes
+    memory['program'] = needs.generated_code_size_in_bytes
+    host += needs.host_temp_size_in_bytes
     moved = collectives.found(compiled.as_text(), mesh)
   needed = cost.step(parts)
   return Program(
@@ -137,8 +113,8 @@ def rollout(parts: build.Parts, devices) -> Program:
   """Compiles the sampler, for one example a part of the batch; devices as in training_step."""
   mesh = build.build_mesh(parts, devices)
   batch = sharding.rows(mesh)
-  params = cost.state(parts).params
-  params = sharding.placed(params, sharding.state_shardings(mesh, params))
+  params = cost.params(parts)
+  params = sharding.placed(params, build.state_shardings(parts, mesh, params))
   needed, moved, unread = generate.rollout(parts, batch), {}, ''
   memory = {'parameters': _local(params), 'cache': needed.cache_bytes // batch}
   if not isinstance(devices, int):
@@ -147,9 +123,9 @@ def rollout(parts: build.Parts, devices) -> Program:
        jax.ShapeDtypeStruct((batch,), np.int32)), sharding.batch_sharding(mesh))
     with jax.set_mesh(mesh):
       compiled = generate.make_sampler(parts, mesh=mesh).lower(params, *inputs).compile()
-    found = compiled.memory_analysis()
-    memory['activations'] = max(found.temp_size_in_bytes - memory['cache'], 0)
-    memory['program'] = found.generated_code_size_in_bytes
+    needs = compiled.memory_analysis()
+    memory['activations'] = max(needs.temp_size_in_bytes - memory['cache'], 0)
+    memory['program'] = needs.generated_code_size_in_bytes
     try:
       moved = collectives.found(compiled.as_text(), mesh)
     except jax.errors.JaxRuntimeError as error:  # libtpu 0.0.52 cannot print all that it compiles
@@ -162,8 +138,10 @@ def rollout(parts: build.Parts, devices) -> Program:
 def _local(tree, away=False) -> int:
   """Bytes a device of a tree of ShapeDtypeStructs with shardings: of what lies on it, or of what
   waits in its host's memory."""
-  is_away = lambda leaf: leaf.sharding.memory_kind == sharding.HOST
-  leaves = [leaf for leaf in jax.tree.leaves(tree) if is_away(leaf) == away]
+  leaves = [
+    leaf for leaf in jax.tree.leaves(tree)
+    if (leaf.sharding.memory_kind == sharding.HOST) == away
+  ]
   return sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in leaves)
 
 
@@ -205,8 +183,8 @@ def dryrun(config, topology) -> int:
   parts = build.build(config)
   devices = devices_of(topology)
   estimated = isinstance(devices, int)
-  kind = KINDS[topology.partition(':')[0]] if estimated else devices[0].device_kind
-  chip = CHIPS.get(kind)
+  kind = rates.KINDS[topology.partition(':')[0]] if estimated else devices[0].device_kind
+  chip = rates.CHIPS.get(kind)
   mesh = build.build_mesh(parts, devices)
   shape = ' x '.join(f'{axis} {size}' for axis, size in mesh.shape.items() if size > 1) or 'alone'
   print(f'{config.name} on {mesh.size} x {kind}: {shape}\n')
@@ -215,9 +193,9 @@ def dryrun(config, topology) -> int:
           "model's own estimate, without the memory that a layer needs while it is computed.\n")
   print(rules(parts, mesh))
   step = training_step(parts, devices)
-  print(_told('training step', step, chip, config.train.batch_size))
+  print(_in_words('training step', step, chip, config.train.batch_size))
   try:
-    print(_told('sampler', rollout(parts, devices), chip, sharding.rows(mesh)))
+    print(_in_words('sampler', rollout(parts, devices), chip, sharding.rows(mesh)))
   except jax.errors.JaxRuntimeError as error:
     print(f'the compiler fails on the sampler: {str(error).splitlines()[0]}\n')
   if chip is None or step.fits(chip):
@@ -228,12 +206,12 @@ def dryrun(config, topology) -> int:
   for change in _changes(config, mesh.size):
     words = ' '.join(f'--config.{key}={value}' for key, value in change.items())
     try:
-      found = training_step(build.build(_with(config, change), parts.source), devices)
+      step = training_step(build.build(_with(config, change), parts.source), devices)
     except ValueError as error:
       print(f'  (not possible: {words}: {error})')
       continue
-    if found.fits(chip):
-      print(f'  {words}: {found.total / GIB:.2f} GiB')
+    if step.fits(chip):
+      print(f'  {words}: {step.total / rates.GIB:.2f} GiB')
       fitting += 1
     if fitting == 3:
       break
@@ -244,8 +222,8 @@ def dryrun(config, topology) -> int:
 
 def rules(parts, mesh) -> str:
   """The table of parameters: shape, the axes that split it, bytes a device."""
-  params = cost.state(parts).params
-  placed = sharding.placed(params, sharding.state_shardings(mesh, params))
+  params = cost.params(parts)
+  placed = sharding.placed(params, build.state_shardings(parts, mesh, params))
   lines = ['| parameter | shape | split over | MiB a device |', '| --- | --- | --- | --- |']
   for path, leaf in jax.tree_util.tree_leaves_with_path(placed):
     axes = [*leaf.sharding.spec, *[None] * (leaf.ndim - len(leaf.sharding.spec))]
@@ -257,13 +235,13 @@ def rules(parts, mesh) -> str:
   return '\n'.join(lines) + '\n'
 
 
-def _told(what, program, chip, examples) -> str:
+def _in_words(what, program, chip, examples) -> str:
   """A program in words and tables."""
   fits = ''
   if chip:
     fits = 'fits' if program.fits(chip) else 'does NOT fit'
-    fits = f', {fits} into {chip.memory / GIB:.0f} GiB'
-  lines = [f'{what}, {examples} examples: {program.total / GIB:.2f} GiB a device{fits}', '']
+    fits = f', {fits} into {chip.memory / rates.GIB:.0f} GiB'
+  lines = [f'{what}, {examples} examples: {program.total / rates.GIB:.2f} GiB a device{fits}', '']
   if program.refused:
     lines += [f'the compiler refuses it, so this is estimated: {program.refused}', '']
   lines += ['| part | MiB a device |', '| --- | --- |']
@@ -277,12 +255,12 @@ def _told(what, program, chip, examples) -> str:
   if program.unread:
     lines += ['', f'moved between devices: not known, the program cannot be read: {program.unread}']
   if program.predicted:
-    found = collections.Counter()
+    moved = collections.Counter()
     for (_, axes), size in program.moved.items():
-      found[axes] += size
+      moved[axes] += size
     lines += ['', '| axes | MiB predicted from the rules | found |', '| --- | --- | --- |']
-    both = {axes: (program.predicted.get(axes, 0), found[axes])
-            for axes in sorted({*found, *program.predicted})}
+    both = {axes: (program.predicted.get(axes, 0), moved[axes])
+            for axes in sorted({*moved, *program.predicted})}
     lines += [f'| {axes} | {ours / 2**20:.1f} | {theirs / 2**20:.1f} |'
               for axes, (ours, theirs) in both.items()]
   lines += ['', f'{program.flops / 1e12:.3f} TFLOP a device']

@@ -4,8 +4,6 @@ import datetime
 import json
 import os
 import pathlib
-import platform
-import subprocess
 
 import jax
 import numpy as np
@@ -13,11 +11,11 @@ import tqdm
 
 from adiff.data import batches
 from adiff.judge import likelihood
-from adiff.judge.metrics import baselines, classifier, coverage, frechet, memorisation, two_sample
 from adiff.judge.page import charts, page
-from adiff.learn import plain, state
-from adiff.machine import hosts, logs, sharding
-from adiff.run import build, evaluate_text, generate
+from adiff.learn import lessons, state
+from adiff.machine import hosts, logs, provenance, sharding
+from adiff.nn import network
+from adiff.run import build, evaluate_images, evaluate_text, generate
 
 
 class Bound:
@@ -26,21 +24,19 @@ class Bound:
   def __init__(self, parts: build.Parts, mesh):
     self._parts, self._mesh = parts, mesh
     self._size = sharding.round_up(mesh, parts.config.eval.batch_size)
-    one = lambda params, key, batch: likelihood.bound(
-      plain.conditioned(
-        parts.recipe.network(params),
-        {'label': batch['label']},
-      ),
-      key,
-      batch['tokens'],
-      blocks=parts.blocks,
-      process=parts.process,
-      coords=parts.spec.coords,
-      reveals=parts.reveals,
-      known=batch['weight'] == 0 if 'weight' in batch else None,
-      documents=plain.documents_of(batch),
-    )
-    self._one = jax.jit(one, out_shardings=sharding.replicated(mesh))
+
+    def sample(params, key, batch):
+      denoise = network.condition(
+        parts.recipe.network(params), {'label': batch['label']}, history_cond=parts.history_cond
+      )
+      return likelihood.bound(
+        denoise, key, batch['tokens'], blocks=parts.blocks, process=parts.process,
+        coords=parts.spec.coords, reveals=parts.reveals,
+        known=batch['weight'] == 0 if 'weight' in batch else None,
+        documents=lessons.documents(batch),
+      )
+
+    self._sample = jax.jit(sample, out_shardings=sharding.replicated(mesh))
 
   def samples(self, params, *, samples, progress=False):
     """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
@@ -56,16 +52,12 @@ class Bound:
     for index, batch in tqdm.tqdm(
       zip(range(total), rows), total=total, desc='bound', disable=not progress, leave=False
     ):
-      del batch['mask']  # what fills up the last batch comes last
       batch = sharding.put_batch(self._mesh, batch, self._size)
-      drawn = [
-        self._one(
-          params, jax.random.fold_in(state.stream(config.seed, 'bound', index), sample), batch
-        )
-        for sample in range(samples)
-      ]
+      key = state.stream(config.seed, 'bound', index)
+      drawn = [self._sample(params, jax.random.fold_in(key, n), batch) for n in range(samples)]
       nats.append(np.stack([np.asarray(n) for n, _ in drawn], 1))
       level.append(np.stack([np.asarray(t) for _, t in drawn], 1))
+    # What fills up the last batch comes last.
     return tuple(np.concatenate(leaf)[:limit] for leaf in (nats, level))
 
   def __call__(self, params, *, samples, progress=False) -> dict:
@@ -89,35 +81,6 @@ def dequantisation(parts) -> str:
   return f'values on a lattice of step {step}, read through a normal on that lattice: a probability'
 
 
-def hardware() -> str:
-  """What the numbers were measured on."""
-  device = jax.devices()[0]
-  kind = (
-    f'{os.cpu_count()} cores'
-    if device.platform == 'cpu'
-    else f'{jax.device_count()} x {device.device_kind}'
-  )
-  versions = f'jax {jax.__version__}, Python {platform.python_version()}'
-  return f'{platform.machine()} {device.platform}, {kind}, {versions}'
-
-
-def commit() -> str:
-  """The checkout's commit, marked where code or configs differ from it; '' outside a checkout."""
-  here = os.path.dirname(os.path.abspath(__file__))
-  git = lambda *words: subprocess.run(
-    ['git', '-C', here, *words], capture_output=True, text=True, check=False
-  ).stdout.strip()
-  try:
-    found = git('rev-parse', '--short', 'HEAD')
-    return found + (
-      ' with changes' if found and git(
-        'status', '--porcelain', '--untracked-files=no', '--', '.', '../configs'
-      ) else ''
-    )
-  except FileNotFoundError:  # no git on this machine
-    return ''
-
-
 def evaluate(
   parts: build.Parts, params, workdir, *, step, mesh, folder=None, progress=True
 ) -> dict:
@@ -134,8 +97,8 @@ def evaluate(
     'title': config.name,
     'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
     'config': json.loads(config.to_json()),
-    'commit': commit(),
-    'hardware': hardware(),
+    'commit': provenance.commit(),
+    'hardware': provenance.hardware(),
     'date': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC'),
     'step': step,
     'split': config.eval.split,
@@ -145,7 +108,7 @@ def evaluate(
   }
   shown, fragments = {}, ()
   if parts.spec.image_levels:
-    _judge_images(parts, params, mesh, found, shown, progress)
+    evaluate_images.judge(parts, params, mesh, found, shown, progress)
   elif hasattr(parts.source, 'law_test'):
     _judge_law(parts, params, mesh, found)
   elif hasattr(parts.source, 'corpus'):
@@ -153,7 +116,7 @@ def evaluate(
       parts, params, mesh, found, shown, workdir=workdir, progress=progress
     )
   else:
-    _show_latents(parts, params, mesh, found, shown, progress)
+    evaluate_images.show_latents(parts, params, mesh, found, shown, progress)
   folder = folder or workdir
   hosts.agree(lambda: _write(workdir, folder, found, shown, fragments))
   found['report'] = os.path.join(folder, page.FILE)
@@ -212,110 +175,3 @@ def _judge_law(parts, params, mesh, found):
   samples = parts.spec.decode(tokens)
   found['law'] = {key: float(value) for key, value in parts.source.law_test(samples).items()}
   found['generators'].append(row)
-
-
-def _show_latents(parts, params, mesh, found, shown, progress):
-  """Latents: up to three channels of samples and of real examples as colours, nothing decoded."""
-  split = parts.config.eval.split
-  tokens, _, row = generate.for_report(parts, params, mesh, progress=progress)
-  found['generators'].append(row)
-  real = parts.source.rows(split, np.arange(min(len(tokens), parts.source.size(split))))['tokens']
-  for name, some in (('samples', tokens), ('samples/real', real)):
-    examples = parts.spec.decode(some[:40])
-    frames = examples if examples.ndim == 4 else examples[:, 0]  # the first one of a video
-    colours = frames[..., :3 if frames.shape[-1] >= 3 else 1]
-    low, high = np.percentile(colours, [1, 99])
-    levels = np.clip((colours - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
-    scale = max(1, 64 // levels.shape[1])
-    shown[name] = charts.png_bytes(charts.grid(levels, 256, scale=scale))
-
-
-def _judge_images(parts, params, mesh, found, shown, progress):
-  """Image sets: pictures, and distances between samples and real images."""
-  config, levels = parts.config, parts.spec.image_levels
-  steps = sorted({*config.eval.steps, config.plan.steps})
-  drawn = {}
-  for n in steps:
-    tokens, labels, row = generate.for_report(parts, params, mesh, steps=n, progress=progress)
-    drawn[n] = parts.spec.decode(tokens), labels, row
-  images, labels, _ = drawn[config.plan.steps]
-  columns = 10
-  count = min(len(images), columns * 10)
-  names = [str(i) for i in range(columns)] if parts.spec.num_classes == columns else None
-  scale = max(1, 48 // images.shape[1])
-  shown['samples'] = charts.png_bytes(
-    charts.grid(images[:count], levels, columns=columns, scale=scale, labels=names)
-  )
-  frames = _frames(parts, params, mesh)
-  shown['strip'] = charts.strip(frames, levels, columns=columns, scale=scale)
-  if not config.eval.features:
-    found['generators'] = [row for _, _, row in drawn.values()]
-    return
-  train, train_labels = parts.source.images('train')
-  test, test_labels = parts.source.images(config.eval.split)
-  judge = classifier.fit(train, train_labels, test, test_labels, seed=0, levels=levels)
-  found['classifier'] = {'name': judge.name, 'accuracy': float(judge.accuracy)}
-  reference = judge.features(train)
-
-  def scores(images, labels=None):
-    features, probabilities = judge.features(images), judge.probabilities(images)
-    equal = min(len(images), len(test))
-    return {
-      'frechet': float(frechet.frechet(features, reference)),
-      'inception_score': float(frechet.inception_score(probabilities)),
-      **{name: float(value) for name, value in coverage.scores(reference, features).items()},
-      'nn_ratio': float(memorisation.nn_ratio(images, train, test)),
-      'accuracy': None if labels is None else float(np.mean(probabilities.argmax(1) == labels)),
-      'two_sample': float(two_sample.forest_accuracy(test[:equal], images[:equal])),
-    }
-
-  for images_n, labels_n, row in drawn.values():
-    found['generators'].append({**row, **scores(images_n, labels_n)})
-  seed, num = config.seed, config.eval.num
-  found['generators'].append(
-    {
-      'name': f'real {config.eval.split} split',
-      'num': len(test),
-      **scores(test, test_labels),
-      'two_sample': None,
-    }
-  )
-  mixture = baselines.gaussian_mixture(train, num, components=40, seed=seed, levels=levels)
-  found['generators'].append(
-    {'name': '40-component mixture', 'num': num, 'seed': seed, **scores(mixture)}
-  )
-  each = -(-num // parts.spec.num_classes)
-  normal, normal_labels = baselines.class_gaussians(
-    train, train_labels, each, seed=seed, levels=levels
-  )
-  order = np.random.default_rng(seed).permutation(len(normal))[:num]
-  found['generators'].append(
-    {
-      'name': 'class-conditional Gaussians',
-      'num': num,
-      'seed': seed,
-      **scores(normal[order], normal_labels[order]),
-    }
-  )
-  index, _ = memorisation.nearest(images[:columns * 2], train)
-  shown['neighbours'] = charts.png_bytes(
-    charts.neighbours(images[: columns * 2], train[index], levels, scale=scale)
-  )
-
-
-def _frames(parts, params, mesh, num=10):
-  """[R, num, H, W, C]: what the walk looks like; masked tokens are -1."""
-  labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
-  rows = generate.make_sampler(parts, mesh=mesh, trace=True)(
-    params, generate.example_keys(parts.config.seed, 0, num), labels
-  )
-  rows = generate.to_raster(parts, np.asarray(rows))
-  flat = rows.reshape(-1, *rows.shape[2:])
-  if not parts.process.discrete:
-    images = parts.spec.decode(flat)
-  else:
-    images = parts.spec.decode(np.minimum(flat, parts.spec.vocab - 1)).astype(np.int32)
-    images = np.where(
-      parts.spec.decode((flat == parts.spec.vocab).astype(flat.dtype)) > 0, -1, images
-    )
-  return images.reshape(*rows.shape[:2], *images.shape[1:])

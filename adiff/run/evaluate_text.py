@@ -129,7 +129,7 @@ def _scores(parts, tokens, row, reference) -> dict:
     'known_words': known['share'],
     'words': known['words'],
     'unigram_entropy': words.unigram_entropy(tokens.ravel(), parts.source.tokenizer.vocab),
-    'repetition': words.repetition([one.tolist() for one in tokens]),
+    'repetition': words.repetition([row.tolist() for row in tokens]),
     'calls_per_token': row['nfe'] / parts.blocks.num_tokens,
     'tokens_per_second': tokens.size / row['seconds'],
   }
@@ -140,7 +140,8 @@ def _strip(parts, params, mesh) -> str:
   label = np.full(1, -1, np.int32)
   walk = generate.make_sampler(parts, mesh=mesh, trace=True)
   rows = np.asarray(walk(params, generate.example_keys(parts.config.seed, 0, 1), label))[:, 0]
-  hidden = rows == getattr(parts.process, 'mask_id', -1)
+  mask_id = parts.process.mask_id
+  hidden = np.zeros(rows.shape, bool) if mask_id is None else rows == mask_id
   changed = np.concatenate([np.ones((1, rows.shape[1]), bool), rows[1:] != rows[:-1]])
   last = len(rows) - 1 - np.argmax(changed[::-1], axis=0)  # a token stands since its last change
   blocks, starts = parts.blocks, parts.plan.starts

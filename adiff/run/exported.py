@@ -3,7 +3,7 @@ r"""A sampler in a folder of its own, which starts without tracing: what a serve
   python -m adiff.main --mode=export --workdir=runs/digits --batch=16 --out=runs/digits/exported
   python -m adiff.run.exported runs/digits/exported --num=100 --out=samples.npz
 
-The folder holds program.bin (jax.export), params.npz and about.json. Drawing needs jax and numpy
+The folder holds program.bin (jax.export), params.npz and about.json. Sampling needs jax and numpy
 alone; opening a folder runs nothing but the compiled program in it: no pickle, no config.
 """
 
@@ -45,7 +45,7 @@ def write(folder, run, params, *, batch, labels, seed, codec, about):
     *(jax.ShapeDtypeStruct((), np.uint32), jax.ShapeDtypeStruct((), np.int32)),
     jax.ShapeDtypeStruct((batch,), np.int32),
   )
-  name = next((name for name, one in CODECS.items() if type(codec) is one), None)
+  name = next((name for name, kind in CODECS.items() if type(codec) is kind), None)
   os.makedirs(folder, exist_ok=True)
   place = lambda file: os.path.join(folder, file)
   with open(place('program.bin'), 'wb') as file:
@@ -92,18 +92,18 @@ class Sampler:
     self._leaves = jax.device_put(leaves)
     self._run = jax.jit(export.deserialize(bytearray(program)).call)
 
-  def draw(self, start, num, *, seed=None, progress=None):
+  def sample(self, start, num, *, seed=None, progress=None):
     """(examples, or tokens in raster order where they are no images [num, ..], labels [num])."""
     size, labels = self.about['batch'], np.asarray(self.about['labels'], np.int32)
     seed = np.uint32(self.about['seed'] if seed is None else seed)
     wanted = np.take(labels, np.arange(start, start + num), mode='wrap')
-    found = []
+    tokens = []
     for first in range(start, start + num, size):
       here = np.take(labels, np.arange(first, first + size), mode='wrap')
-      found.append(np.asarray(self._run(self._leaves, seed, np.int32(first), here)))
+      tokens.append(np.asarray(self._run(self._leaves, seed, np.int32(first), here)))
       if progress is not None:
         progress.update(min(size, start + num - first))
-    tokens = np.concatenate(found)[:num]
+    tokens = np.concatenate(tokens)[:num]
     codec = dict(self.about['codec'] or {})
     if not codec:
       return tokens, wanted
@@ -111,7 +111,7 @@ class Sampler:
 
 
 def main() -> int:
-  """Draws from an exported sampler into an .npz."""
+  """Samples from an exported sampler into an .npz."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -122,9 +122,9 @@ def main() -> int:
   options = parser.parse_args()
   try:
     if options.num < 1:
-      raise ValueError(f'--num={options.num} draws nothing; write 1 or more')
+      raise ValueError(f'--num={options.num} makes nothing; write 1 or more')
     with tqdm.tqdm(total=options.num, unit='sample', dynamic_ncols=True) as bar:
-      examples, labels = Sampler(options.folder).draw(
+      examples, labels = Sampler(options.folder).sample(
         0, options.num, seed=options.seed, progress=bar
       )
     with open(f'{options.out}.tmp', 'wb') as file:

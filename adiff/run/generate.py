@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from adiff.learn import plain, state
+from adiff.learn import state
 from adiff.machine import cost, sharding
+from adiff.nn import network
 from adiff.run import build, exported
-from adiff.sample import capacity, guidance, truncation, walk
+from adiff.sample import capacity, guidance, session, walk
+from adiff.sequence import ask as ask_lib
 
 # libtpu 0.0.52 fails on sharded samplers otherwise: "async-collective-start overlaps with another
 # chunk", as of configs/imagenet256.py:acdit_xl on v5e:16x16.
@@ -23,26 +25,19 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False):
   """(params, keys [B], labels [B]) -> (x0 [B, N, ..] in block order, network calls [B]), jitted;
   trace: -> x after every row [R, B, N, ..], uncached. mesh: every device gets the whole result."""
   plan = plan or parts.plan
-  model, blocks, guided = parts.model, parts.blocks, parts.config.guidance.scale != 1
-  how = dict(blocks=blocks, process=parts.process, solver=parts.solver)
 
   def run(params, keys, labels):
-    cond = {'label': labels}
-    apply = parts.recipe.network(params, loops=True)
-    if guided:
-      interval = parts.config.guidance.interval
-      denoise = guidance.guide(apply, cond, scale=parts.guidance, interval=interval)
-    else:
-      denoise = plain.conditioned(apply, cond)
-    denoise = truncation.truncate(denoise, **dict(parts.config.truncation))
+    def bind(params):
+      return guided(parts, parts.recipe.network(params, loops=True), {'label': labels})
+
     if trace:
-      return walk.sample(denoise, keys, plan, trace=True, coords=parts.spec.coords, **how)
-    cache = model.empty_cache(branches(parts) * len(labels), 0, parts.spec.coords.shape[-1])
-    now = walk.start(keys, cache, plan=plan, **how)
-    for rows, windows in capacity.rooms(plan, blocks, model.reach, model.sinks):
-      now = now._replace(cache=model.grow(now.cache, rows))
-      now = walk.walk(denoise, now, [windows], coords=parts.spec.coords, **how)
-    return now.x, now.calls
+      return walk.sample(
+        bind(params), keys, plan, trace=True, coords=parts.spec.coords, narrow=parts.narrow,
+        blocks=parts.blocks, process=parts.process, solver=parts.solver,
+      )
+    walked = make_session(parts, bind, plan)
+    state = walked.finish(params, walked.start(keys))
+    return state.x, state.calls
 
   several = mesh is not None and mesh.size > 1 and mesh.devices.flat[0].platform == 'tpu'
   return jax.jit(
@@ -51,29 +46,42 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False):
   )
 
 
-def branches(parts: build.Parts) -> int:
+def make_session(parts: build.Parts, bind, plan=None, **more) -> session.Session:
+  """The session of the config; bind: parameters -> Denoise."""
+  return session.Session(
+    parts.model, bind, plan or parts.plan, parts.blocks, parts.process, parts.solver,
+    parts.spec.coords, narrow=parts.narrow, caches=caches(parts), **more,
+  )
+
+
+def guided(parts: build.Parts, denoise: ask_lib.Denoise, cond) -> ask_lib.Denoise:
+  """`denoise` under conditions {name: [B] or [B, K]}, guided as the config says."""
+  if parts.config.guidance.scale != 1:
+    interval = parts.config.guidance.interval
+    denoise = guidance.guide(denoise, scale=parts.guidance, interval=interval)
+  return network.condition(denoise, cond, history_cond=parts.history_cond)
+
+
+def caches(parts: build.Parts) -> int:
   """Caches an example needs: two for guidance over history that carries the condition."""
-  return 2 if parts.config.guidance.scale != 1 and parts.recipe.history_cond else 1
+  return 2 if parts.config.guidance.scale != 1 and parts.history_cond else 1
 
 
 def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollout:
-  """What `batch` samples cost that are drawn together by `make_sampler`, or by its definition."""
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  params = jax.eval_shape(parts.recipe.init, key).params
+  """What `batch` samples cost that are made together by `make_sampler`, or by its definition."""
   keys = jax.eval_shape(lambda: example_keys(0, 0, batch))
   labels = jax.ShapeDtypeStruct((batch,), np.int32)
   run = make_sampler(parts, plan, trace=not cached)
-  return _rollout(parts, batch, plan, cached, run.trace(params, keys, labels).jaxpr)
+  return _rollout(parts, batch, plan, cached, run.trace(cost.params(parts), keys, labels).jaxpr)
 
 
 def _rollout(parts, batch, plan, cached, program):
-  plan = plan or parts.plan
-  rows = capacity.rows(plan, parts.blocks, parts.model.reach, parts.model.sinks) if cached else 0
-  cache = jax.eval_shape(lambda: parts.model.empty_cache(batch * branches(parts), rows, 1))
+  plan, model = plan or parts.plan, parts.model
+  places = capacity.places(plan, parts.blocks, model.reach, model.sinks) if cached else 0
   return cost.Rollout(
     cost.traced(program).products,
     evaluations=plan.num_rows * parts.solver.calls,
-    cache_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in (*cache.k, *cache.v)),
+    cache_bytes=model.cache_bytes(batch * caches(parts), places),
   )
 
 
@@ -95,7 +103,7 @@ def to_raster(parts, tokens):
 
 
 class Sampler:
-  """Draws any number of examples in batches of one size, so that one program serves all."""
+  """Makes any number of examples in batches of one size, so that one program serves all."""
 
   def __init__(
     self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None
@@ -103,11 +111,12 @@ class Sampler:
     """labels: int32 [num], one an example and used in a circle; None: balanced."""
     self._parts, self._given = parts, labels
     self.size, self._mesh = sharding.round_up(mesh, batch_size), mesh
-    spread = sharding.batch_sharding(mesh)
-    self._keys = jax.jit(lambda at: example_keys(seed, at, self.size), out_shardings=spread)
+    self._keys = jax.jit(
+      lambda start: example_keys(seed, start, self.size),
+      out_shardings=sharding.batch_sharding(mesh),
+    )
     self._params = params
-    first = self._inputs(0)
-    traced = make_sampler(parts, plan, mesh=mesh).trace(params, *first)
+    traced = make_sampler(parts, plan, mesh=mesh).trace(params, *self._inputs(0))
     self.cost = _rollout(parts, self.size, plan, True, traced.jaxpr)
     self._run = traced.lower().compile()
 
@@ -121,20 +130,20 @@ class Sampler:
       return balanced_labels(self._parts.spec.num_classes, start, num)
     return np.take(self._given, np.arange(start, start + num), mode='wrap')
 
-  def draw(self, start, num, *, progress=None):
+  def sample(self, start, num, *, progress=None):
     """(tokens [num, N, ..] in raster order, labels [num], network calls [num], seconds of sampling,
     compilation excluded)."""
-    found, calls, seconds = [], [], 0.0
+    tokens, calls, seconds = [], [], 0.0
     for first in range(start, start + num, self.size):
       inputs = jax.block_until_ready(self._inputs(first))
       begun = time.perf_counter()
-      drawn = jax.block_until_ready(self._run(self._params, *inputs))
+      x, asked = jax.block_until_ready(self._run(self._params, *inputs))
       seconds += time.perf_counter() - begun
-      found.append(np.asarray(drawn[0]))
-      calls.append(np.asarray(drawn[1]))
+      tokens.append(np.asarray(x))
+      calls.append(np.asarray(asked))
       if progress is not None:
         progress.update(min(self.size, start + num - first))
-    tokens = np.concatenate(found)[:num]
+    tokens = np.concatenate(tokens)[:num]
     if not self._parts.process.discrete and not np.all(np.isfinite(tokens)):
       raise ValueError(
         'the samples are not finite; train longer, lower optim.learning_rate, or set '
@@ -153,7 +162,7 @@ def for_report(parts, params, mesh, *, steps=None, progress=False, labels=None):
   block (None: as the config says)."""
   config = parts.config
   plan = build.build_plan(config, parts.blocks, steps=steps) if steps else parts.plan
-  draws = Sampler(
+  sampler = Sampler(
     parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512),
     labels=labels,
   )
@@ -162,16 +171,16 @@ def for_report(parts, params, mesh, *, steps=None, progress=False, labels=None):
     disable=not progress, leave=False,
   )
   with bar:
-    tokens, labels, calls, seconds = draws.draw(0, config.eval.num, progress=bar)
+    tokens, labels, calls, seconds = sampler.sample(0, config.eval.num, progress=bar)
   row = {'name': 'this model', 'num': config.eval.num, 'seed': config.seed,
          'steps': steps or config.plan.steps, 'nfe': float(calls.mean()), 'seconds': seconds,
-         'gflop': draws.cost.flops / draws.size / 1e9,
-         'cache_kib': draws.cost.cache_bytes / draws.size / 2**10}
+         'gflop': sampler.cost.flops / sampler.size / 1e9,
+         'cache_kib': sampler.cost.cache_bytes / sampler.size / 2**10}
   return tokens, labels, row
 
 
 def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096):
-  """Draws num examples into the npz `out` (examples, labels); a killed run continues at its last
+  """Samples num examples into the npz `out` (examples, labels); a killed run continues at its last
   shard.
 
   Shards lie in OUT.parts until all are there. Example i depends on (seed, i) alone.
@@ -197,11 +206,11 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
   path = lambda start: os.path.join(folder, f'{start:09d}.npz')
   todo = [start for start in starts if not os.path.exists(path(start))]
   if todo:
-    draws = Sampler(parts, params, mesh, seed=seed, batch_size=batch_size)
+    sampler = Sampler(parts, params, mesh, seed=seed, batch_size=batch_size)
     done = num - sum(min(shard, num - start) for start in todo)
     with tqdm.tqdm(total=num, initial=done, unit='sample', dynamic_ncols=True) as progress:
       for start in todo:
-        tokens, labels, _, _ = draws.draw(start, min(shard, num - start), progress=progress)
+        tokens, labels, _, _ = sampler.sample(start, min(shard, num - start), progress=progress)
         examples = parts.spec.decode(tokens)
         _replace(
           path(start), lambda file, e=examples, n=labels: np.savez(file, examples=e, labels=n)
@@ -219,11 +228,11 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
 
 
 def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
-  """Exports the sampler: `exported.Sampler(folder)` draws what `Sampler` draws."""
-  draw = make_sampler(parts)
+  """Exports the sampler: `exported.Sampler(folder)` makes what `Sampler` makes."""
+  sample = make_sampler(parts)
 
   def run(params, seed, start, labels):
-    x, _ = draw(params, example_keys(seed, start, batch), labels)
+    x, _ = sample(params, example_keys(seed, start, batch), labels)
     return jnp.take(x, np.argsort(parts.blocks.order), axis=1)
 
   return exported.write(

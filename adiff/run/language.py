@@ -17,11 +17,11 @@ import numpy as np
 
 from adiff.data import text as text_data
 from adiff.judge import likelihood
-from adiff.learn import plain, state
-from adiff.machine import checkpoint
+from adiff.learn import state
+from adiff.machine import checkpoint, cost
+from adiff.nn import network
 from adiff.run import build, generate, overrides
 from adiff.run import workdir as workdir_lib
-from adiff.sample import capacity, truncation, walk
 
 
 class Written(NamedTuple):
@@ -37,15 +37,14 @@ class Written(NamedTuple):
 def load(workdir, *, step=None, settings=(), block_size=None, steps=None, solver=None):
   """The model of a workdir: its averaged parameters at a step (None: the newest).
 
-  settings: 'key=value' overrides, as --set. block_size, steps, solver: see arrange.py. Raises
+  settings: 'key=value' overrides, as --set. block_size, steps, solver: see overrides.py. Raises
   ValueError where the workdir holds no text model.
   """
   config = workdir_lib.load(workdir, settings)
   config = overrides.arrange(config, workdir, block_size=block_size, steps=steps, solver=solver)
   parts = build.build(config)
   workdir_lib.check_contract(workdir, parts.contract)
-  abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
-  return Model(parts, checkpoint.restore_params(workdir, abstract, step=step)[1])
+  return Model(parts, checkpoint.restore_params(workdir, cost.params(parts), step=step)[1])
 
 
 def check_given(blocks, hole, given):
@@ -90,11 +89,11 @@ class Model:
     num_tokens: symbols to write at most; None: to the end of the row. stop: end at end-of-text.
     show(texts): called with all continuations so far, whenever a block is finished.
     """
-    one = isinstance(prompts, str)
+    single = isinstance(prompts, str)
     texts = self.write(
-      [prompts] if one else prompts, seed=seed, num_tokens=num_tokens, stop=stop, show=show
+      [prompts] if single else prompts, seed=seed, num_tokens=num_tokens, stop=stop, show=show
     ).texts
-    return texts[0] if one else texts
+    return texts[0] if single else texts
 
   def write(self, prompts, *, seed=0, num_tokens=None, stop=True, show=None) -> Written:
     """`generate` for a list of prompts, with what it cost."""
@@ -159,70 +158,46 @@ class Model:
 
     notice(tokens, made): called when the first `made` tokens stand.
     """
-    blocks, order = self.parts.blocks, np.asarray(self.parts.blocks.order)
+    parts, order = self.parts, np.asarray(self.parts.blocks.order)
     given, mask = given[:, order], mask[:, order]
-    whole = np.array([mask[:, a:b].all() for a, b in zip(
-      blocks.first_token[:-1], blocks.first_token[1:], strict=True)])
-    lead = int(np.argmin(whole)) if self.parts.plan.sequential else 0
-    plan = dataclasses.replace(self.parts.plan, given=lead)
-    keys = generate.example_keys(seed, 0, len(given))
-    now = self._start(self.params, keys, given, mask, plan, stop)
-    raster = lambda x: np.asarray(x)[:, np.argsort(order)]
-    seconds, needed = 0.0, max(np.flatnonzero(order < until)) + 1
-    model = self.parts.model
-    for rows, (pending, size, windows) in capacity.rooms(plan, blocks, model.reach, model.sinks):
-      now = now._replace(cache=model.grow(now.cache, rows))
-      for index in range(len(windows.start)):
-        window = jax.tree.map(lambda leaf, i=index: jnp.asarray(leaf[i]), windows)
-        if window.start >= needed:
-          break
-        advance = self._compiled(now, window, pending, stop)
-        begun = time.perf_counter()
-        now = jax.block_until_ready(advance(self.params, now, window))
-        seconds += time.perf_counter() - begun
-        if notice is not None:
-          notice(raster(now.x), int(window.start) + size)
-        if stop is not None and self._stopped(now, stop):
-          return raster(now.x), np.asarray(now.calls), seconds
-    return raster(now.x), np.asarray(now.calls), seconds
-
-  @staticmethod
-  def _stopped(now, stop):
-    return bool(jnp.all(jnp.any(walk.free(now.known, now.x == stop), axis=1)))
-
-  def _denoise(self, params, num):
-    parts = self.parts
-    apply = parts.recipe.network(params, loops=True)
-    labels = {'label': jnp.full(num, -1, jnp.int32)}
-    return truncation.truncate(plain.conditioned(apply, labels), **dict(parts.config.truncation))
-
-  @property
-  def _how(self):
-    parts = self.parts
-    return dict(blocks=parts.blocks, process=parts.process, solver=parts.solver)
-
-  def _start(self, params, keys, given, mask, plan, stop):
-    cache = self.parts.model.empty_cache(len(keys), 0, self.parts.spec.coords.shape[-1])
-    return walk.start(
-      keys, cache, plan=plan, given=jnp.asarray(given), given_mask=jnp.asarray(mask), stop=stop,
-      **self._how,
+    walk = generate.make_session(
+      parts, functools.partial(self._bind, len(given)), self._plan(mask), stop=stop,
+      programs=self._programs,
     )
+    keys = generate.example_keys(seed, 0, len(given))
+    at = walk.start(keys, jnp.asarray(given), jnp.asarray(mask))
+    seconds, needed = 0.0, max(np.flatnonzero(order < until)) + 1
+    while not walk.ended(at) and walk.windows[at.made].window.start < needed:
+      window = walk.windows[at.made]
+      at = walk.prepare(self.params, at)
+      begun = time.perf_counter()
+      at, _ = jax.block_until_ready(walk.advance(self.params, at))
+      seconds += time.perf_counter() - begun
+      if notice is not None:
+        notice(self._raster(at.state.x), window.end_token)
+    return self._raster(at.state.x), np.asarray(at.state.calls), seconds
+
+  def _raster(self, x):
+    return np.asarray(x)[:, np.argsort(self.parts.blocks.order)]
+
+  def _plan(self, mask):
+    """The plan without the leading blocks that are given in every row of mask [n, N]."""
+    blocks, plan = self.parts.blocks, self.parts.plan
+    ends = zip(blocks.first_token[:-1], blocks.first_token[1:], strict=True)
+    is_given = np.array([mask[:, first:end].all() for first, end in ends])
+    return dataclasses.replace(plan, given=int(np.argmin(is_given)) if plan.sequential else 0)
+
+  def _bind(self, num, params):
+    """The Denoise of `num` rows without labels."""
+    return self._unlabelled(self.parts.recipe.network(params, loops=True), num)
+
+  def _unlabelled(self, denoise, num):
+    labels = {'label': jnp.full(num, -1, jnp.int32)}
+    return network.condition(denoise, labels, history_cond=self.parts.history_cond)
 
   @functools.cached_property
   def _programs(self):
     return {}
-
-  def _compiled(self, now, window, pending, stop):
-    """One program for windows of equal shape."""
-    key = (now.x.shape, now.cache.slots.block.shape, window.t.shape, pending, stop)
-    if key not in self._programs:
-      advance = lambda params, now, window: walk.next_block(
-        self._denoise(params, len(now.x)), now, window, pending, coords=self.parts.spec.coords,
-        stop=stop, **self._how,
-      )[0]
-      jitted = jax.jit(advance, donate_argnums=1)
-      self._programs[key] = jitted.lower(self.params, now, window).compile()
-    return self._programs[key]
 
   # ---- Likelihood -------------------------------------------------------------------------------
 
@@ -283,7 +258,7 @@ class Model:
     """(tokens [n, N], which are scored) in block order, from (ids, length of the prompt); what is
     behind the ids is masked."""
     process = self.parts.process
-    if not process.counts:
+    if not process.absorbing:
       raise ValueError(
         'a text is scored among unknown ones by masking those, which needs process masked; the '
         'bound on rows of a data set (--mode=eval) works for every process'
@@ -299,14 +274,14 @@ class Model:
   def _score(self, tokens, free, samples, seed, batch=32):
     """(nats [n], half width of its 95% interval [n])."""
     samples = 1 if self._exact else max(samples, 2)
-    drawn = []
+    parts = []
     for first in range(0, len(tokens), batch):
       index = np.arange(first, first + batch) % len(tokens)
-      drawn.append(np.stack([
+      parts.append(np.stack([
         self._bound(self.params, state.stream(seed, 'score', first + n), tokens[index], free[index])
         for n in range(samples)
       ], 1))
-    nats = np.concatenate(drawn)[:len(tokens)]
+    nats = np.concatenate(parts)[:len(tokens)]
     spread = nats.std(1, ddof=1) if samples > 1 else np.zeros(len(nats))
     return nats.mean(1), 1.96 * spread / samples**0.5
 
@@ -315,10 +290,9 @@ class Model:
     parts = self.parts
 
     def bound(params, key, tokens, free):
-      apply = parts.recipe.network(params)
-      denoise = plain.conditioned(apply, {'label': jnp.full(len(tokens), -1, jnp.int32)})
       nats, _ = likelihood.bound(
-        denoise, key, tokens, blocks=parts.blocks, process=parts.process,
+        self._unlabelled(parts.recipe.network(params), len(tokens)), key, tokens,
+        blocks=parts.blocks, process=parts.process,
         coords=parts.spec.coords, known=~free,
       )
       return jnp.sum(nats, axis=1)

@@ -12,9 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from adiff.learn import plain, state
+from adiff.learn import state
 from adiff.machine import sharding
+from adiff.nn import network
 from adiff.run import build
+from adiff.sequence import ask as ask_lib
 
 MOST = 64  # numbers of masked tokens that are measured; those between are interpolated
 
@@ -23,7 +25,7 @@ def has_profile(parts: build.Parts) -> bool:
   """Are a block's tokens revealed in numbers, and can plans be compared on whole rows?"""
   sizes, rows = parts.blocks.sizes, parts.source.rows(parts.config.eval.split, np.arange(1))
   equal = len(set(sizes)) == 1 and sizes[0] > 1
-  return parts.process.counts and not parts.reveals and equal and 'weight' not in rows
+  return parts.process.absorbing and not parts.reveals and equal and 'weight' not in rows
 
 
 def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False):
@@ -33,23 +35,24 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False):
   blocks = dataclasses.replace(parts.blocks, history=0.0)  # as in likelihood.bound
 
   def nats(params, key, batch, masked):
-    apply = parts.recipe.network(params)
-    denoise = plain.conditioned(apply, {'label': batch['label']})
+    denoise = network.condition(
+      parts.recipe.network(params), {'label': batch['label']}, history_cond=parts.history_cond
+    )
     x0 = batch['tokens']
     u = jnp.full((len(x0), blocks.num_blocks), (masked - 0.5) / size)
     free = jnp.ones(x0.shape, bool)
     xt, t = parts.process.bound_noise(key, x0, u, blocks, free)
     x, t_slots = blocks.pack(xt, x0, t)
-    out, _ = denoise(x, t_slots, t_slots, blocks.slots(parts.spec.coords))
+    out, _ = denoise(ask_lib.Ask(x, t_slots, blocks.slots(parts.spec.coords)))
     # Each of k masked tokens counts B / k, so the mean over tokens is the mean of masked ones.
     return parts.process.bound(blocks.unpack(out), x0, xt, t).mean(1)
 
-  one = jax.jit(nats, out_shardings=sharding.replicated(mesh))
+  measure_batch = jax.jit(nats, out_shardings=sharding.replicated(mesh))
   numbers = np.unique(np.rint(np.linspace(1, size, min(size, MOST))).astype(int))
   batch_size = sharding.round_up(mesh, config.eval.batch_size)
   local = sharding.local_rows(mesh, batch_size)
   order, split = list(parts.blocks.order), config.eval.split
-  found = []
+  profiles = []
   starts = range(rows.start, rows.stop, batch_size)
   for first in tqdm.tqdm(starts, desc='loss profile', disable=not progress, leave=False):
     index = np.minimum(np.arange(first, first + batch_size), rows.stop - 1)
@@ -59,9 +62,9 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False):
     )
     key = state.stream(config.seed, 'plans', first)
     drawn = [
-      [one(params, jax.random.fold_in(key, n), batch, float(k)) for k in numbers]
+      [measure_batch(params, jax.random.fold_in(key, n), batch, float(k)) for k in numbers]
       for n in range(samples)
     ]
-    found.append(np.asarray(drawn, np.float64).mean(0).T)
-  found = np.concatenate(found)[:len(rows)]
-  return np.stack([np.interp(np.arange(1, size + 1), numbers, row) for row in found])
+    profiles.append(np.asarray(drawn, np.float64).mean(0).T)
+  profiles = np.concatenate(profiles)[:len(rows)]
+  return np.stack([np.interp(np.arange(1, size + 1), numbers, row) for row in profiles])

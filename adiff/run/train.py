@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff.data import batches
-from adiff.judge.page import charts
-from adiff.learn import optim
+from adiff.judge.page import images
+from adiff.learn import base, optim
 from adiff.learn import state as state_lib
-from adiff.machine import checkpoint, cost, hosts, logs, sharding
+from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding
 from adiff.run import build, evaluate, evaluate_text, generate
 from adiff.run import workdir as workdir_lib
 
@@ -57,8 +57,10 @@ def _train(parts, mesh, workdir, profile, progress):
 
   # ---- State: restored, or born sharded ---------------------------------------------------------
   abstract = cost.state(parts)
-  shardings = sharding.state_shardings(mesh, abstract, offload=config.train.offload)
-  with futures.ThreadPoolExecutor(1) as beside:  # traces a step while the state is compiled or read
+  shardings = build.state_shardings(parts, mesh, abstract)
+  # What the step costs is counted in its trace, which takes a second or more: in a thread of its
+  # own, while the state is compiled or read. The update below then reuses that trace.
+  with futures.ThreadPoolExecutor(1) as beside:
     counted = beside.submit(cost.step, parts, mesh)
     restored = keeper.restore(sharding.placed(abstract, shardings))
     if restored is not None:
@@ -77,16 +79,22 @@ def _train(parts, mesh, workdir, profile, progress):
   )
   update = make_update(parts, mesh, shardings)
   learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])
-  log = (logs.Logs if hosts.first() else logs.Silent)(
-    workdir, total_steps=config.train.steps, start_step=start, progress=progress,
-    tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
+  devices = mesh.size if jax.default_backend() != 'cpu' else 1
+  log = logs.Logs(
+    workdir, silent=not hosts.first(), total_steps=config.train.steps, start_step=start,
+    progress=progress, tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
     flops_per_step=counted.result().flops,
-    peak_flops=logs.matmul_rate(seconds=0.1) * (mesh.size if jax.default_backend() != 'cpu' else 1),
+    peak_flops=rates.matmul_rate(seconds=0.1) * devices,
   )
-  average = lambda: sharding.fetch(state.ema, shardings.ema)
-  write = lambda *line: hosts.agree(lambda: log.write(*line))
   measure = evaluate.Bound(parts, mesh)
   preview = _preview(parts, mesh)
+
+  def average():
+    served = parts.recipe.served
+    return sharding.fetch(served(state), served(shardings))
+
+  def write(*line):
+    hosts.agree(lambda: log.write(*line))
 
   # ---- The loop ---------------------------------------------------------------------------------
   # (step, finite) since the loss was last looked at; checked before anything is saved
@@ -111,15 +119,15 @@ def _train(parts, mesh, workdir, profile, progress):
         _check_finite(unchecked, keeper)
       if done % config.train.log_every == 0 or last:
         write(done, {**scalars, 'learning_rate': learning_rate(np.int32(step))})
-      found = None
+      bound = None
       if last or (config.train.eval_every and done % config.train.eval_every == 0):
-        found = measure(average(), samples=1)
-        write(done, {'test/nats': found['nats'], 'test/per_block': found['per_block']})
+        bound = measure(average(), samples=1)
+        write(done, {'test/nats': bound['nats'], 'test/per_block': bound['per_block']})
         for name, image in preview(average()).items():
           hosts.agree(functools.partial(log.images, done, name, image))
       if last or saving or stopping:
-        keeper.save(done, state, found and {'nats': found['nats']})
-      if found or saving:
+        keeper.save(done, state, bound and {'nats': bound['nats']})
+      if bound or saving:
         log.pause()
       if stopping and not last:
         keeper.wait()
@@ -155,9 +163,8 @@ def init_from(workdir, state):
   """The state with the averaged parameters of another run where names and shapes agree; prints what
   differs."""
   step, loaded = checkpoint.restore_params(workdir)
-  flat = lambda tree: {sharding.path_name(path): leaf
-                       for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
-  old, taken, fresh = flat(loaded), 0, []
+  params, ema = state.params[base.DENOISER], state.ema[base.DENOISER]
+  old, taken, fresh = _by_name(loaded), 0, []
 
   def pick(path, leaf):
     nonlocal taken
@@ -170,8 +177,8 @@ def init_from(workdir, state):
     )
     return leaf
 
-  params = jax.tree_util.tree_map_with_path(pick, state.params)
-  unused = sorted(set(old) - set(flat(state.params)))
+  unused = sorted(set(old) - set(_by_name(params)))
+  params = jax.tree_util.tree_map_with_path(pick, params)
   hosts.say(f'init_from {workdir} at step {step}: {taken} arrays taken')
   for line in [f'new: {name}' for name in fresh] + [f'not used: {name}' for name in unused]:
     hosts.say(f'  {line}')
@@ -180,9 +187,17 @@ def init_from(workdir, state):
       f'config.init_from={workdir}: no parameter has the name and shape of this model; use the '
       'same model sizes'
     )
-  copies = jax.tree.map(lambda new, old: jax.device_put(jnp.array(new), old.sharding),
-                        params, state.ema)
-  return state.replace(params=params, ema=copies)
+  copies = jax.tree.map(
+    lambda new, old: jax.device_put(jnp.array(new), old.sharding), params, ema
+  )
+  return state.replace(
+    params={**state.params, base.DENOISER: params}, ema={**state.ema, base.DENOISER: copies}
+  )
+
+
+def _by_name(tree):
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {sharding.path_name(path): leaf for path, leaf in leaves}
 
 
 def _check_init_from(workdir):
@@ -222,7 +237,7 @@ def _preview(parts, mesh):
     tokens = generate.to_raster(parts, np.asarray(run(params, keys, labels)[0]))
     if not np.all(np.isfinite(tokens)):
       return {}
-    return {'samples': charts.grid(parts.spec.decode(tokens), parts.spec.image_levels)}
+    return {'samples': images.grid(parts.spec.decode(tokens), parts.spec.image_levels)}
 
   return preview
 

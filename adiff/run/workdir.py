@@ -12,7 +12,8 @@ from adiff.machine import manifest
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
-OPTIONAL = ('plan.delay', 'solver.edit')  # a number, or null
+OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach')  # a number, or null
+VERSION = 2  # of the files; checkpoints by role since 2
 FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep', 'offload')
 
 
@@ -22,9 +23,10 @@ def claim(workdir, config, contract):
   Raises ValueError when another config made it, naming the first difference, or when it holds
   checkpoints without a config; OSError when it cannot be written.
   """
-  ours = as_json(config)
+  ours, contract = as_json(config), {'version': VERSION, **contract}
   if os.path.exists(os.path.join(workdir, 'config.json')):
     theirs = _read(workdir, 'config.json')
+    check_version(workdir)
     for key, old, new in _differences(_fixed(theirs), _fixed(ours)):
       raise ValueError(
         f'workdir {workdir} was made by another config: {key} is {old} there and {new} here; '
@@ -38,6 +40,16 @@ def claim(workdir, config, contract):
     )
   _write(workdir, 'config.json', ours)
   _write(workdir, 'contract.json', contract)
+
+
+def check_version(workdir):
+  """Raises ValueError for a workdir that another version of these files wrote."""
+  version = _read(workdir, 'contract.json').get('version', 1)
+  if version != VERSION:
+    raise ValueError(
+      f'{workdir} was written by another version of adiff (files of version {version}, here '
+      f'{VERSION}); convert it with `python -m launch.convert {workdir} NEW_WORKDIR`'
+    )
 
 
 @contextlib.contextmanager
@@ -76,6 +88,7 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
   Raises ValueError for a missing or unreadable file, an unknown key or a value of the wrong type.
   """
   config = ml_collections.ConfigDict(_tuples(_read(workdir, 'config.json')))
+  check_version(workdir)
   for override in overrides:
     key, separator, value = override.partition('=')
     if not separator:
@@ -91,9 +104,10 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
 
 def check_contract(workdir, contract):
   """Raises ValueError where the workdir's contract differs from what its config builds here."""
-  for key, old, new in _differences(
-    _read(workdir, 'contract.json'), json.loads(json.dumps(contract))
-  ):
+  check_version(workdir)
+  stored = _read(workdir, 'contract.json')
+  contract = json.loads(json.dumps({'version': VERSION, **contract}))
+  for key, old, new in _differences(stored, contract):
     raise ValueError(
       f'the checkpoint in {workdir} was trained with {key} = {old}, but here it is {new}; use the '
       'same data and version'
@@ -126,7 +140,7 @@ def _read(workdir, name):
   path = os.path.join(workdir, name)
   try:
     with open(path) as file:
-      found = json.load(file)
+      content = json.load(file)
   except FileNotFoundError as error:
     raise ValueError(
       f'{workdir} has no {name}, so it is no workdir of this program; train first, or correct '
@@ -134,9 +148,9 @@ def _read(workdir, name):
     ) from error
   except ValueError as error:
     raise ValueError(f'{path} is not JSON; restore it from a backup') from error
-  if not isinstance(found, dict):
+  if not isinstance(content, dict):
     raise ValueError(f'{path} holds no dictionary; restore it from a backup')
-  return found
+  return content
 
 
 def _write(workdir, name, value):

@@ -1,34 +1,65 @@
-"""Classifier-free guidance, as a denoiser made of a network."""
+"""Classifier-free guidance, between a network and whoever asks it."""
+
+import dataclasses
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import copies
 
+NULL = -1  # "no condition" of a label
 
-def guide(network, cond, *, scale, interval=(0.0, 1.0)):
+
+def guide(denoise: ask_lib.Denoise, *, scale, interval=(0.0, 1.0)) -> ask_lib.Denoise:
   """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one call with both branches
   stacked in the batch.
 
-  network(x, t, s, slots, cond, cache, commit) -> (out, cache); cond {name: [B] or [B, K]}.
-  out = null + scale (cond - null) on tokens with a level inside `interval` (Kynkaanniemi et al.
-  2024, arXiv:2404.07724); elsewhere scale is 1. scale: one number, or one a block.
+    out = null + scale (cond - null)
+
+  on tokens with a level inside `interval` (Kynkaanniemi et al. 2024, arXiv:2404.07724); elsewhere
+  scale is 1. scale: one number, or one a block [K].
   A cache of B examples is read by both branches: right where history carries no condition. One of
   2 B serves them apart.
   """
-  twice = lambda tree: jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), tree)
-  both = {name: jnp.concatenate([value, jnp.full_like(value, -1)]) for name, value in cond.items()}
-  scale = jnp.asarray(scale, float)
+  scale = np.asarray(scale, float)
   chex.assert_rank(scale, {0, 1})
+  head = Guided(denoise.head, scale, interval)
+  return ask_lib.Denoise(lambda ask: denoise.trunk(both_branches(ask)), head)
 
-  def denoise(x, t, s, slots, cache=None, commit=0):
-    out, cache = network(*twice((x, t, s)), slots, both, cache, commit)
-    with_cond, without = jnp.split(out, 2)
-    t = copies.levels(t, slots)
-    told = slice(t.shape[1] - out.shape[1], None)  # of finished slots there may be no outputs
-    each, t = scale[slots.block[told]][None] if scale.ndim else scale, t[:, told]
-    strength = jnp.where((t >= interval[0]) & (t <= interval[1]), each, 1)[..., None]
-    return without + strength * (with_cond - without), cache
 
-  return denoise
+def both_branches(ask: ask_lib.Ask) -> ask_lib.Ask:
+  """Every example under its conditions, and behind them every one without."""
+  x, t, s, hint = jax.tree.map(_twice, (ask.x, ask.t, ask.s, ask.hint))
+  cond = {
+    name: jnp.concatenate([value, jnp.full_like(value, NULL)]) for name, value in ask.cond.items()
+  }
+  return dataclasses.replace(ask, x=x, t=t, s=s, hint=hint, cond=cond)
+
+
+def _twice(leaf):
+  return jnp.concatenate([leaf, leaf])
+
+
+@dataclasses.dataclass(frozen=True)
+class Guided(ask_lib.Head):
+  """Reads both branches and combines them."""
+
+  head: ask_lib.Head
+  scale: np.ndarray
+  interval: tuple[float, float]
+
+  def read(self, h, ask):
+    with_cond, without = jnp.split(self.head.read(h, both_branches(ask)), 2)
+    t = copies.levels(ask.t, ask.slots)
+    answered = slice(t.shape[1] - with_cond.shape[1], None)  # kept slots may have no outputs
+    scale, t = jnp.asarray(self.scale), t[:, answered]
+    if scale.ndim:
+      scale = scale[ask.slots.block[answered]][None]
+    inside = (t >= self.interval[0]) & (t <= self.interval[1])
+    return without + jnp.where(inside, scale, 1)[..., None] * (with_cond - without)
+
+  def loss(self, h, key, ask, objective, weight, *tokens):
+    return ask_lib.weighted(self.read(h, ask), objective, weight, *tokens)

@@ -18,16 +18,21 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from adiff.sample import walk
+from adiff.nn import network as network_lib
+from adiff.sample import cached, walk, windows
+from adiff.sample.solvers import base as solvers_base
 
 
-def first_block(mask, blocks):
-  """int32 []: the first block with a token to make again, in any row of mask [B, N]; K if none."""
-  opened = blocks.per_block(jnp.any(mask, axis=0).astype(jnp.int32)) > 0
+def first_block(mask, blocks) -> jax.Array:
+  """int32 []: the first block with a token to make again, in any example of mask [B, N]; K if
+  none."""
+  opened = blocks.sum_per_block(jnp.any(mask, axis=0).astype(jnp.int32)) > 0
   return jnp.where(jnp.any(opened), jnp.argmax(opened), blocks.num_blocks).astype(jnp.int32)
 
 
-def reopen(state, mask, *, blocks, process, solver, key_fold) -> walk.State:
+def reopen(
+  state: cached.State, mask, *, network: network_lib.Network, blocks, process, solver, key_fold
+) -> cached.State:
   """The state in which tokens of mask [B, N] are noise again and all others, from the first opened
   block on, are known.
 
@@ -35,43 +40,23 @@ def reopen(state, mask, *, blocks, process, solver, key_fold) -> walk.State:
   Raises ValueError for a cache that does not hold every token before the last block (one with a
   reach, or of a part of the walk), and for a shifted stream, whose blocks can't be entered midway.
   """
-  if blocks.stream == 'shifted':
-    raise ValueError('a shifted stream has no copy to revise from; use blocks.stream=double')
-  rows = blocks.num_tokens - blocks.sizes[-1]
-  if state.cache is not None and state.cache.slots.segment.shape[-1] < rows:
-    raise ValueError(
-      f'the cache has {state.cache.slots.segment.shape[-1]} rows, and revision needs all {rows} '
-      'before the last block; use model.reach=0 and a cache of room.rows(plan, blocks) rows'
-    )
   begin = jnp.asarray(blocks.first_token)[first_block(mask, blocks)]
+  cache = state.cache
+  if cache is not None:
+    least = blocks.num_tokens - blocks.sizes[-1]  # what the walk writes: all but the last block
+    cache = network.shorten(cache, begin, least=least)
   keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.keys, key_fold)
   x, _ = walk.initial(keys, blocks=blocks, process=process, given=state.x, given_mask=~mask)
   later = (jnp.arange(blocks.num_tokens) >= begin)[None]
-  before = False if state.known is None else state.known
-  return state._replace(
-    x=x,
-    known=jnp.where(later, ~mask, before),
-    keys=keys,
-    carry=solver.init(x),
-    cache=_shorten(state.cache, begin),
-  )
-
-
-def _shorten(cache, rows):
-  """The cache with at most the first `rows` rows filled; row r holds token r of the block order."""
-  if cache is None:
-    return None
-  empty = jnp.arange(cache.slots.segment.shape[-1]) >= rows
-  slots = cache.slots._replace(
-    segment=jnp.where(empty, -1, cache.slots.segment),
-    readable=jnp.where(empty, False, cache.slots.readable),
-  )
-  return cache._replace(slots=slots, length=jnp.minimum(cache.length, rows).astype(jnp.int32))
+  known_before = False if state.known is None else state.known
+  known = jnp.where(later, ~mask, known_before)
+  return state._replace(x=x, known=known, keys=keys, memory=solver.init(x), cache=cache)
 
 
 def continue_from(
-  denoise, state, plan, first, *, blocks, process, solver, coords, stop=None
-) -> walk.State:
+  denoise, state: cached.State, plan, first, *, blocks, process, solver, coords,
+  narrow=solvers_base.uncut, stop=None,
+) -> cached.State:
   """The state at the end of the walk from block `first` (an int) on; blocks before it are made.
 
   Raises ValueError where blocks overlap in time: such a walk has no state between two blocks.
@@ -84,14 +69,12 @@ def continue_from(
     )
   if first == blocks.num_blocks:
     return state
-  (pending, num_tokens, windows), *rest = dataclasses.replace(plan, given=first).windows(
-    blocks.sizes
-  )
+  stretch, *later = windows.stretches(dataclasses.replace(plan, given=first), blocks.sizes)
   # The keys of all blocks before the first window are in the cache already.
-  part = lambda cut: jax.tree.map(lambda leaf: leaf[cut], windows)
-  head, tail = part(slice(1)), part(slice(1, None))
-  runs = [(0, num_tokens, head), (pending, num_tokens, tail)][:1 + (len(tail.start) > 0)]
-  return walk.walk(
-    denoise, state, [*runs, *rest], blocks=blocks, process=process, solver=solver, coords=coords,
-    stop=stop,
+  head = windows.part(stretch, slice(1))._replace(num_pending=0)
+  tail = windows.part(stretch, slice(1, None))
+  tails = [tail] if len(tail.windows.start) else []
+  return cached.walk(
+    denoise, state, [head, *tails, *later], blocks=blocks, process=process, solver=solver,
+    coords=coords, narrow=narrow, stop=stop,
   )

@@ -1,35 +1,29 @@
-"""Truncated sampling: temperature, top-k and nucleus as a wrapper around the network.
+"""Truncated sampling: temperature, top-k and nucleus, as a cut of the law of symbols.
 
-A sampler sees logits alone, so what narrows the law of a symbol is a function of them. It changes
-the law that is sampled: never wrap the network of a likelihood.
+The cut changes the law that is sampled, never a likelihood: it is an argument of the walk.
 """
 
+import functools
 import numbers
 
 import jax
 import jax.numpy as jnp
 
+from adiff.sample.solvers import base
+
 NEVER = -1e30  # logit of a symbol that was cut: softmax gives exactly 0, and sums stay finite
 
 
-def truncate(denoise, *, temperature=1.0, top_k=0, top_p=1.0):
-  """The Denoise whose out [B, S, V] is `shape_logits` of that of `denoise`; `denoise` itself where
-  nothing is to be cut (temperature 1, top_k 0, top_p 1).
-
-  denoise(x, t, s, slots, cache=None, commit=0) -> (out, cache), with symbols on the last axis.
-  """
+def narrow(*, temperature=1.0, top_k=0, top_p=1.0) -> base.Narrow:
+  """`shape_logits` of these numbers; base.uncut where nothing is to be cut (temperature 1, top_k 0,
+  top_p 1)."""
   check(temperature, top_k, top_p)
   if (temperature, top_k, top_p) == (1, 0, 1):
-    return denoise
-
-  def truncated(x, t, s, slots, cache=None, commit=0):
-    out, cache = denoise(x, t, s, slots, cache, commit)
-    return shape_logits(out, temperature=temperature, top_k=top_k, top_p=top_p), cache
-
-  return truncated
+    return base.uncut
+  return functools.partial(shape_logits, temperature=temperature, top_k=top_k, top_p=top_p)
 
 
-def shape_logits(logits, *, temperature=1.0, top_k=0, top_p=1.0):
+def shape_logits(logits, *, temperature=1.0, top_k=0, top_p=1.0) -> jax.Array:
   """log of the truncated law, float32 [.., V]; NEVER for symbols that were cut.
 
   In this order: logits [.., V] are divided by `temperature` (0: only the most likely symbol stays,

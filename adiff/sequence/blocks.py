@@ -10,8 +10,9 @@ so that every block is trained in one pass. The history copy of the last block i
 never made. With `history=None` there is one stream: a block reads its past exactly as noisy as that
 past itself is (diffusion forcing).
 
-A slot is one row of the network's input. All that attention must know about it stands in `Slots`:
-small integer arrays (a host-made [S, S] mask would be baked into the program).
+A slot is one place of the network's input. All that attention must know about it stands in `Slots`:
+small integer arrays (a host-made [S, S] mask would be baked into the program). A *copy* of a block,
+its slots in one stream, shares level and condition (copies.py).
 """
 
 import dataclasses
@@ -32,17 +33,10 @@ class Slots(NamedTuple):
   block: jax.Array  # index of the slot's block
   stream: jax.Array  # 0 working copy, 1 history copy
   readable: jax.Array  # bool: may later blocks read it?
-  segment: jax.Array  # other segments are invisible (a document, padding, an empty cache row)
+  segment: jax.Array  # other segments are invisible (a document, padding, an empty cache place)
   coords: jax.Array  # int position of the token on A axes; both copies of a token share it
-  # int: a history slot reads those of its own block whose rank is not above its own
+  # int: place of the token in a history copy that is read token by token (`causal`); 0 elsewhere
   rank: jax.Array
-
-
-class Hinted(NamedTuple):
-  """Tokens x [B, S, ..] with features [B, S, C] beside them; self-conditioning's last estimate."""
-
-  x: jax.Array
-  hint: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +45,16 @@ class Blocks:
 
   sizes: tokens per block, in the order in which blocks are made.
   order: order[i] is the raster index of token i of the block order, a permutation of range(N).
-  history: level in [0, 1] at which a block reads its past (0.0 clean, 0.02 "stabilised"), or None:
+  history: level in [0, 1) at which a block reads its past (0.0 clean, 0.02 "stabilised"), or None:
   as noisy as it is.
   causal: the history copy reads its own block token by token, not as a whole, so that its outputs
   can carry a next-token loss; then the last block's copy is made too.
-  stream: 'double', or 'shifted' for one stream of blocks of one token, see shifted.py.
   """
 
   sizes: tuple[int, ...]
   order: tuple[int, ...]
   history: float | None = 0.0
   causal: bool = False
-  stream: str = 'double'
 
   def __post_init__(self):
     if not self.sizes or any(size < 1 for size in self.sizes):
@@ -107,34 +99,39 @@ class Blocks:
     """[K + 1] first token of each block, and N."""
     return np.cumsum([0, *self.sizes]).astype(np.int32)
 
-  def per_token(self, per_block):
+  def per_token(self, per_block) -> jax.Array:
     """[..., K] -> [..., N]: each token gets its block's value."""
     return jnp.asarray(per_block)[..., self.block_of_token]
 
-  def per_block(self, per_token):
+  def sum_per_block(self, per_token) -> jax.Array:
     """[..., N] -> [..., K]: sums over each block's tokens."""
     one_hot = jnp.asarray(
       self.block_of_token[:, None] == np.arange(self.num_blocks), per_token.dtype
     )
     return per_token @ one_hot
 
-  def pack(self, xt, xh, t):
-    """Both streams as the network reads them: (x [B, S, ...], t [B, S] or [B, R]).
+  def pack(self, xt, xh, t) -> tuple[jax.Array, jax.Array]:
+    """Both streams as the network reads them: (x [B, S, ...], t [B, S] or [B, M]).
 
     xt [B, N, ...] is the working copy, xh its history copy (None if history is). t: levels of the
-    working copy, one a token [B, N] or one a block [B, K]; then the network is told one level a run
-    (see spread.py).
+    working copy, one a token [B, N], or one a block [B, K] for levels one a copy [B, M].
+
+      two blocks of two tokens    xt  a b | c d     xh  A B | C D     t  .7 .2 (one a block)
+      pack                        x   a b   c d   A B                 t  .7 .2 history
     """
     chex.assert_axis_dimension(xt, 1, self.num_tokens)
     if self.history is None:
       return xt, t
-    num_past = self._num_history
-    blocks_past = int(np.searchsorted(self.first_token, num_past))
-    columns = {self.num_blocks: blocks_past, self.num_tokens: num_past}[t.shape[1]]
-    past = jnp.full((t.shape[0], columns), self.history, t.dtype)
-    return jnp.concatenate([xt, xh[:, :num_past]], axis=1), jnp.concatenate([t, past], axis=1)
+    if t.shape[1] == self.num_blocks:
+      num_levels = int(np.searchsorted(self.first_token, self._num_history))
+    else:
+      chex.assert_shape(t, (None, self.num_tokens))
+      num_levels = self._num_history
+    past = jnp.full((t.shape[0], num_levels), self.history, t.dtype)
+    x = jnp.concatenate([xt, xh[:, :self._num_history]], axis=1)
+    return x, jnp.concatenate([t, past], axis=1)
 
-  def unpack(self, out):
+  def unpack(self, out) -> jax.Array:
     """[B, S or N, ...] -> [B, N, ...]: the working copy's outputs."""
     return out[:, :self.num_tokens]
 
@@ -145,17 +142,22 @@ class Blocks:
     position [B, N] where in it; then leaves are [B, S], or [1, S] where all examples agree. The
     others are host arrays: attention can leave out what is known to be invisible.
     """
-    one = self.token_slots(coords)
+    work = self.token_slots(coords)
     if segment is not None:
-      one = jax.tree.map(lambda leaf: leaf[None], one)._replace(segment=segment)
-      one = one if position is None else one._replace(coords=position[..., None])
+      work = jax.tree.map(lambda leaf: leaf[None], work)._replace(segment=segment)
+      work = work if position is None else work._replace(coords=position[..., None])
     if self.history is None:
-      return one
-    copy = np.concatenate([np.arange(self.num_tokens), np.arange(self._num_history)])
-    past = np.broadcast_to(np.arange(len(copy)) >= self.num_tokens, one.block[..., copy].shape)
+      return work
+    token = np.concatenate([np.arange(self.num_tokens), np.arange(self._num_history)])
+    is_history = np.arange(len(token)) >= self.num_tokens
+    is_history = np.broadcast_to(is_history, work.block[..., token].shape)
     return Slots(
-      block=one.block[..., copy], stream=past.astype(np.int32), readable=past,
-      segment=one.segment[..., copy], coords=one.coords[..., copy, :], rank=one.rank[..., copy],
+      block=work.block[..., token],
+      stream=is_history.astype(np.int32),
+      readable=is_history,
+      segment=work.segment[..., token],
+      coords=work.coords[..., token, :],
+      rank=work.rank[..., token],
     )
 
   def token_slots(self, coords) -> Slots:
@@ -179,9 +181,9 @@ def whole(num_tokens, *, history=0.0) -> Blocks:
   return Blocks((num_tokens,), _raster(num_tokens), history)
 
 
-def tokens(num_tokens, *, history=0.0, stream='double') -> Blocks:
+def tokens(num_tokens, *, history=0.0) -> Blocks:
   """Blocks of one token: autoregression."""
-  return Blocks((1,) * num_tokens, _raster(num_tokens), history, stream=stream)
+  return Blocks((1,) * num_tokens, _raster(num_tokens), history)
 
 
 def equal(num_tokens, size, *, history=0.0) -> Blocks:
@@ -193,19 +195,24 @@ def equal(num_tokens, size, *, history=0.0) -> Blocks:
 
 def cells(grid, cell, *, history=0.0) -> Blocks:
   """Boxes of `cell` tokens of a grid with as many axes, in raster order of boxes and raster order
-  inside each."""
+  inside each. A grid of (2, 4) and a cell of (2, 2) make two blocks:
+
+    0 1 | 2 3
+    4 5 | 6 7     order = 0 1 4 5 | 2 3 6 7
+  """
   grid, cell = tuple(grid), tuple(cell)
   if len(grid) != len(cell) or any(c < 1 or g % c for g, c in zip(grid, cell, strict=False)):
     raise ValueError(
       f'blocks.cell={cell} does not tile the grid {grid}; choose divisors, one an axis'
     )
-  axes = len(grid)
-  index = np.arange(math.prod(grid)).reshape(
-    [n for g, c in zip(grid, cell, strict=True) for n in (g // c, c)]
-  )
-  index = index.transpose([*range(0, 2 * axes, 2), *range(1, 2 * axes, 2)])
+  box_and_inside = []  # the grid with every axis cut in two: which box, and where in it
+  for num, side in zip(grid, cell, strict=True):
+    box_and_inside += [num // side, side]
+  raster = np.arange(math.prod(grid)).reshape(box_and_inside)
+  axes = range(raster.ndim)
+  order = raster.transpose([*axes[0::2], *axes[1::2]]).reshape(-1)
   size = math.prod(cell)
-  return Blocks((size,) * (index.size // size), tuple(int(i) for i in index.reshape(-1)), history)
+  return Blocks((size,) * (order.size // size), tuple(order.tolist()), history)
 
 
 def frames(grid, per_block=1, *, history=0.0) -> Blocks:

@@ -16,25 +16,29 @@ The same rule is the three-part mask of BD3-LM (arXiv:2503.09573), the quadrants
 token) and the all-ones matrix (one block).
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from adiff.sequence import blocks as blocks_lib
 
 
-def attend(q: blocks_lib.Slots, k: blocks_lib.Slots, reach=None, sinks=0):
+def attend(q: blocks_lib.Slots, k: blocks_lib.Slots, reach=None, sinks=0) -> jax.Array:
   """May slot q read slot k? bool [(B,) Q, K]; the definition every kernel is tested against.
 
-  reach: a block reads at most the `reach` blocks before it (None or 0: all), and the first
-  `sinks` blocks always.
+    same segment and (earlier block, readable, near; or own block, own stream, own rank or less)
+
+  reach: a block reads at most the `reach` blocks before it (None: all, 0: none but itself), and the
+  first `sinks` blocks always. Rank orders the tokens of a token-causal history copy; in a working
+  copy and in any other all tokens of a block read each other.
   """
   q_block, k_block = q.block[..., :, None], k.block[..., None, :]
   earlier = (k_block < q_block) & k.readable[..., None, :]
-  if reach:
+  if reach is not None:
     earlier &= (q_block - k_block <= reach) | (k_block < sinks)
   q_stream, k_stream = q.stream[..., :, None], k.stream[..., None, :]
-  until = (k_stream == 0) | (k.rank[..., None, :] <= q.rank[..., :, None])
-  own = (k_block == q_block) & (k_stream == q_stream) & until
+  not_ahead = (k_stream == 0) | (k.rank[..., None, :] <= q.rank[..., :, None])
+  own = (k_block == q_block) & (k_stream == q_stream) & not_ahead
   return (k.segment[..., None, :] == q.segment[..., :, None]) & (earlier | own)
 
 
@@ -45,5 +49,5 @@ def picture(blocks: blocks_lib.Blocks, reach=None, sinks=0) -> np.ndarray:
 
 
 def ascii_art(allowed) -> str:
-  """A mask as text: x where the row may read the column."""
-  return '\n'.join(' '.join('x' if cell else '.' for cell in row) for row in np.asarray(allowed))
+  """A mask as text: x where the slot of the line may read that of the column."""
+  return '\n'.join(' '.join('x' if cell else '.' for cell in line) for line in np.asarray(allowed))

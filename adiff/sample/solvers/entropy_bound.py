@@ -9,11 +9,11 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from adiff.sample.solvers import base
+from adiff.sample.solvers import unmasking
 
 
 @dataclasses.dataclass(frozen=True)
-class EntropyBound(base.Unmasking):
+class EntropyBound(unmasking.Unmasking):
   """Reveals the longest prefix whose error is at most `bound` nats a call; 0.0: one token a call
   (and those without entropy), of the exact law."""
 

@@ -11,13 +11,13 @@ import dataclasses
 import jax
 
 from adiff.process import base as process_base
-from adiff.sample.solvers import base
+from adiff.sample.solvers import unmasking
 
 
 @dataclasses.dataclass(frozen=True)
-class FirstHitting(base.Unmasking):
+class FirstHitting(unmasking.Unmasking):
   """As many steps as a block has masked tokens; where the plan has fewer, its last step reveals the
   rest at once."""
 
   def select(self, key, probs, eligible, t, s):
-    return base.first(process_base.draw(jax.random.uniform, key, eligible.shape), eligible)
+    return unmasking.first(process_base.sampled(jax.random.uniform, key, eligible.shape), eligible)

@@ -13,5 +13,5 @@ class FirstOrder(base.Solver):
   def init(self, x):
     return ()
 
-  def step(self, denoise, out, process, key, x, t, s, carry):
-    return process.step(key, out, x, t, s), carry
+  def step(self, call, out, process, key, x, t, s, memory, narrow=base.uncut):
+    return process.step(key, narrow(out), x, t, s), memory

@@ -22,13 +22,13 @@ class Heun(base.Solver):
   calls = 2
 
   def check(self, process):
-    base.needs_gaussian(self, process)
+    base.needs_ode(self, process)
 
   def init(self, x):
     return ()
 
-  def step(self, denoise, out, process, key, x, t, s, carry):
+  def step(self, call, out, process, key, x, t, s, memory, narrow=base.uncut):
     first = process.estimate(out, x, t)
     guess = process.move(x, first, t, s)
-    second = process.estimate(denoise(guess, s, s), guess, s)
-    return process.move(x, (first + second) / 2, t, s), carry
+    second = process.estimate(call(guess, s, s), guess, s)
+    return process.move(x, (first + second) / 2, t, s), memory

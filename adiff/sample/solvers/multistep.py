@@ -18,19 +18,19 @@ class Multistep(base.Solver):
   """Order 2, deterministic; remembers x0_hat and h of the last step."""
 
   def check(self, process):
-    base.needs_gaussian(self, process)
+    base.needs_ode(self, process)
 
   def init(self, x):
     return jnp.zeros_like(x), jnp.zeros_like(x[..., :1])
 
-  def step(self, denoise, out, process, key, x, t, s, carry):
-    before, h_before = carry
+  def step(self, call, out, process, key, x, t, s, memory, narrow=base.uncut):
+    before, h_before = memory
     x0 = process.estimate(out, x, t)
     (a_t, s_t), (a_s, s_s) = process.scales(t), process.scales(s)
     safe = (a_t > 1e-6) & (s_s > 1e-6) & (s < t)[..., None]
     ones = jnp.ones_like(a_t)
-    pick = lambda value: jnp.where(safe, value, ones)
-    h = jnp.where(safe, jnp.log(pick(a_s) * pick(s_t) / (pick(s_s) * pick(a_t))), 0)
+    a_t, s_t, a_s, s_s = (jnp.where(safe, scale, ones) for scale in (a_t, s_t, a_s, s_s))
+    h = jnp.where(safe, jnp.log(a_s * s_t / (s_s * a_t)), 0)
     known = safe & (h_before > 0)
     ahead = jnp.where(known, h / (2 * jnp.where(known, h_before, 1)), 0)
     x = process.move(x, x0 + ahead * (x0 - before), t, s)

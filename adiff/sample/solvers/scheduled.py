@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from adiff.process import base as process_base
-from adiff.sample.solvers import base
+from adiff.sample.solvers import unmasking
 
 
 @dataclasses.dataclass(frozen=True)
-class Scheduled(base.Unmasking):
+class Scheduled(unmasking.Unmasking):
   """choose: which tokens are revealed, 'random' ones or those of the highest 'confidence', max_v
   p(v)."""
 
@@ -31,7 +31,7 @@ class Scheduled(base.Unmasking):
     keep = jnp.floor(level * size.astype(s.dtype) + 0.5).astype(size.dtype)
     count = jnp.sum(eligible, axis=1, keepdims=True) - keep
     if self.choose == 'random':
-      score = process_base.draw(jax.random.uniform, key, eligible.shape)
+      score = process_base.sampled(jax.random.uniform, key, eligible.shape)
     else:
       score = jnp.max(probs, axis=-1)
-    return base.first(score, eligible, count)
+    return unmasking.first(score, eligible, count)

@@ -2,17 +2,26 @@
 (Chen et al. 2023, arXiv:2208.04202, section 2.3)."""
 
 import dataclasses
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from adiff.nn import network
 from adiff.sample.solvers import base
-from adiff.sequence import blocks as blocks_lib
+
+
+class Memory(NamedTuple):
+  """Of every token."""
+
+  inner: Any  # the inner solver's memory
+  estimate: jax.Array  # [B, n, C] x0_hat of the token's last step; 0 before the first
 
 
 @dataclasses.dataclass(frozen=True)
 class SelfCondition(base.Solver):
-  """`inner`, which remembers x0_hat [.., num_hints] of a token's last step; 0 before the first and
-  where a token is not in flight."""
+  """`inner`, and the network is shown the last x0_hat of `num_hints` features; 0 where a token is
+  not in flight."""
 
   inner: base.Solver
   num_hints: int
@@ -35,13 +44,14 @@ class SelfCondition(base.Solver):
     return self.inner.finished(process, x)
 
   def init(self, x):
-    return self.inner.init(x), jnp.zeros((*x.shape[:2], self.num_hints), float)
+    return Memory(self.inner.init(x), jnp.zeros((*x.shape[:2], self.num_hints), float))
 
-  def shown(self, x, carry, t, s):
-    return blocks_lib.Hinted(x, jnp.where((s < t)[..., None], carry[1], 0))
+  def shown(self, memory, t, s):
+    return {network.ESTIMATE: jnp.where((s < t)[..., None], memory.estimate, 0)}
 
-  def step(self, denoise, out, process, key, x, t, s, carry):
-    estimate = process.x0_hat(out, x, self.level(process, x, t, s)).astype(carry[1].dtype)
-    hint = jnp.where((s < t)[..., None], estimate, carry[1])
-    x, inner = self.inner.step(denoise, out, process, key, x, t, s, carry[0])
-    return x, (inner, hint)
+  def step(self, call, out, process, key, x, t, s, memory, narrow=base.uncut):
+    estimate = process.x0_hat(narrow(out), x, self.level(process, x, t, s))
+    estimate = estimate.astype(memory.estimate.dtype)
+    estimate = jnp.where((s < t)[..., None], estimate, memory.estimate)
+    x, inner = self.inner.step(call, out, process, key, x, t, s, memory.inner, narrow)
+    return x, Memory(inner, estimate)

@@ -9,11 +9,11 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from adiff.sample.solvers import base
+from adiff.sample.solvers import unmasking
 
 
 @dataclasses.dataclass(frozen=True)
-class Threshold(base.Unmasking):
+class Threshold(unmasking.Unmasking):
   """Reveals every token with a confidence above `threshold`; 1.0: one a call, of the exact law.
 
   edit: None, or the probability above which another symbol replaces one that was revealed earlier
@@ -33,7 +33,7 @@ class Threshold(base.Unmasking):
 
   def select(self, key, probs, eligible, t, s):
     confidence = jnp.max(probs, axis=-1)
-    return (confidence > self.threshold) | base.first(confidence, eligible)
+    return (confidence > self.threshold) | unmasking.first(confidence, eligible)
 
   def rewrite(self, probs, x):
     if self.edit is None:

@@ -1,6 +1,6 @@
 r"""Which window of noise levels teaches with the least noise: a search, on a trained network.
 
-  python -m adiff.run.clip_search --workdir=runs/text
+  python -m benchmarks.clip_search --workdir=runs/text
 
 A clipped window of levels lowers the variance of the gradient, the best window depends on the size
 of the blocks, and BD3-LM (Arriola et al. 2025, arXiv:2503.09573, section 5) searches it by the
@@ -13,23 +13,15 @@ the squared noise-to-signal ratio of a step. It does not depend on the scale of 
 windows meet the same noise keys, so that they are compared pair by pair.
 """
 
-import argparse
 import dataclasses
 import functools
-import json
-import os
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from adiff.data import batches
-from adiff.learn import state
-from adiff.machine import checkpoint
-from adiff.run import build
-from adiff.run import workdir as workdir_lib
-from adiff.sequence import plan as plan_lib
+from adiff.sequence import draw as draw_lib
 
 FULL = (0.0, 1.0)
 SMALLEST = 1e-6  # share of ||mean g||^2 that is taken for signal at least
@@ -47,11 +39,11 @@ def grid(widths=(0.5, 0.6, 0.7, 0.8, 0.9), stride=0.1) -> list[tuple[float, floa
 
 
 def search(
-  recipe, params, batch, key, *, windows, draws=8, draw=plan_lib.uniform, progress=False
+  recipe, params, batch, key, *, windows, draws=8, draw=draw_lib.uniform, progress=False
 ) -> list[dict]:
   """[{'low', 'high', 'noise', 'loss'}] of the windows and of the full range, the least noise first.
 
-  recipe: a dataclass with the fields and the `objective` of recipe.Plain; of several block sizes
+  recipe: a dataclass with the fields and the `objective` of plain.Plain; of several block sizes
   the first is measured. batch: rows of one step, as `objective` takes them. windows: (low, high)
   each; draw(low, high) is the draw of one. draws: gradients a window, M. noise: squared
   noise-to-signal ratio of one step's gradient; loss: the mean objective. Raises ValueError for a
@@ -61,13 +53,13 @@ def search(
     raise ValueError(f'a variance needs at least two draws, not {draws}')
   windows = list(dict.fromkeys([FULL, *map(tuple, windows)]))
   for window in windows:
-    plan_lib.clipped(*window)  # refuses what is no window
+    draw_lib.clipped(*window)  # refuses what is no window
   measure = jax.jit(functools.partial(_measure, recipe, draw, draws))
-  found = []
+  rows = []
   for low, high in tqdm.tqdm(windows, desc='windows', disable=not progress, leave=False):
     noise, loss = measure(jnp.float32(low), jnp.float32(high), params, batch, key)
-    found.append({'low': low, 'high': high, 'noise': float(noise), 'loss': float(loss)})
-  return sorted(found, key=lambda row: row['noise'])
+    rows.append({'low': low, 'high': high, 'noise': float(noise), 'loss': float(loss)})
+  return sorted(rows, key=lambda row: row['noise'])
 
 
 def _measure(recipe, draw, draws, low, high, params, batch, key):
@@ -102,73 +94,13 @@ def _norm(tree):
   return sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree))
 
 
-def _read(workdir):
-  """(parts, step, averaged parameters) of a workdir whose draw can be searched."""
-  config = workdir_lib.load(workdir)
-  parts = build.build(config)
-  workdir_lib.check_contract(workdir, parts.contract)
-  if not parts.process.discrete:
-    raise ValueError(
-      f'{workdir} was trained with process gaussian; a window is searched for noise on symbols: '
-      'choose a run with process masked, uniform or mixed'
-    )
-  if config.draw.name == 'ones':
-    raise ValueError(
-      f'{workdir} was trained with draw ones, at one level alone; choose a run that saw several'
-    )
-  abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
-  return parts, *checkpoint.restore_params(workdir, abstract)
-
-
-def table(found) -> str:
+def table(rows) -> str:
   """The rows of `search` as text: the window, its noise, that noise relative to the full range's,
   the loss."""
-  full = next(row['noise'] for row in found if (row['low'], row['high']) == FULL)
+  full = next(row['noise'] for row in rows if (row['low'], row['high']) == FULL)
   lines = [f'{"low":>6} {"high":>6} {"noise":>10} {"of full":>8} {"loss":>9}']
   lines += [
     f'{row["low"]:6.2f} {row["high"]:6.2f} {row["noise"]:10.4g} {row["noise"] / full:8.3f} '
-    f'{row["loss"]:9.4f}' for row in found
+    f'{row["loss"]:9.4f}' for row in rows
   ]
   return '\n'.join(lines)
-
-
-def main(argv=None):
-  """Entry point of `python -m adiff.run.clip_search`: prints the table and the best window's flags,
-  writes windows.json into the workdir; a mistake is one sentence and exit code 2."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  parser.add_argument('--workdir', required=True, help='folder of a trained run')
-  parser.add_argument('--draws', type=int, default=8, help='gradients a window')
-  options = parser.parse_args(argv)
-  try:
-    if options.draws < 2:
-      raise ValueError(f'--draws={options.draws} is no variance; write at least 2')
-    parts, step, params = _read(options.workdir)
-  except (ValueError, OSError) as error:
-    parser.exit(2, f'adiff: {" ".join(str(error).split())}\n')
-  config = parts.config
-  source = batches.Batches(
-    parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order
-  )
-  # What one gradient sees: the first block size's share, the first micro-batch.
-  share = len(parts.recipe.blocks) * config.train.microbatches
-  batch = {name: leaf[::share] for name, leaf in source.batch_at(step).items()}
-  draw = lambda low, high: plan_lib.atoms(
-    plan_lib.uniform(low, high, shared=config.draw.shared), **dict(config.atoms)
-  )
-  found = search(
-    parts.recipe, params, batch, state.stream(config.seed, 'windows'),
-    windows=grid(), draws=options.draws, draw=draw, progress=True,
-  )
-  print(table(found))
-  path = os.path.join(options.workdir, 'windows.json')
-  with open(f'{path}.tmp', 'w') as file:
-    json.dump({'step': step, 'draws': options.draws, 'windows': found}, file, indent=1)
-  os.replace(f'{path}.tmp', path)
-  low, high = found[0]['low'], found[0]['high']
-  print(f'--config.draw.name=clipped --config.draw.low={low:g} --config.draw.high={high:g}')
-
-
-if __name__ == '__main__':
-  main()

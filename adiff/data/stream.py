@@ -1,0 +1,79 @@
+"""A corpus as one stream of symbols: in memory, or tokenised once into files."""
+
+import array
+import contextlib
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tqdm
+
+RAM_CHARACTERS = 64 * 2**20
+_STALE_SECONDS = 86400
+
+
+class Stream(NamedTuple):
+  """The symbols of all documents, end-of-text after each."""
+
+  tokens: np.ndarray  # int [T]
+  bounds: np.ndarray  # int64 [documents + 1]: document d is tokens[bounds[d]:bounds[d + 1]]
+
+
+def tokenise(documents, tokenizer, folder) -> Stream:
+  """The `Stream` of documents: in memory, or above RAM_CHARACTERS in files of `folder`.
+
+  The folder, a pathlib.Path, is written under another name and renamed when complete; when it is
+  there, it is read and no document is. Raises ValueError for a damaged folder.
+  """
+  dtype = np.uint16 if tokenizer.vocab <= 2**16 else np.uint32
+  if folder.is_dir():
+    return _load(folder, dtype)
+  lengths, pending, waiting, part = array.array('q', [0]), [np.empty(0, dtype)], 0, None
+  try:
+    for text in tqdm.tqdm(documents, 'tokenise', unit='document', delay=3, dynamic_ncols=True):
+      ids = tokenizer.encode(text)
+      lengths.append(len(ids) + 1)
+      pending += [ids.astype(dtype), np.array([tokenizer.eos], dtype)]
+      waiting += len(text) + 1
+      if waiting > RAM_CHARACTERS:
+        part = part or _new_part(folder)
+        _append(part, pending)
+        pending, waiting = [np.empty(0, dtype)], 0
+    bounds = np.cumsum(np.asarray(lengths, np.int64))
+    if part is None:
+      return Stream(np.concatenate(pending), bounds)
+    _append(part, pending)
+    np.save(part / 'bounds.npy', bounds)
+    with contextlib.suppress(OSError):  # Another process was first.
+      os.rename(part, folder)
+    return _load(folder, dtype)
+  finally:
+    if part is not None:
+      shutil.rmtree(part, ignore_errors=True)
+
+
+def _load(folder, dtype):
+  bounds = np.load(folder / 'bounds.npy')
+  if (folder / 'tokens').stat().st_size != bounds[-1] * np.dtype(dtype).itemsize:
+    raise ValueError(f'{folder} is damaged; delete it, and it is made again')
+  return Stream(np.memmap(folder / 'tokens', dtype, mode='r'), bounds)
+
+
+def _new_part(folder):
+  """An empty folder of a unique name beside `folder`; removes what killed runs left long ago."""
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  for part in folder.parent.glob(f'{folder.name}.*.part'):
+    with contextlib.suppress(FileNotFoundError):
+      if time.time() - max(p.stat().st_mtime for p in (part, *part.iterdir())) > _STALE_SECONDS:
+        shutil.rmtree(part, ignore_errors=True)
+  return pathlib.Path(tempfile.mkdtemp(prefix=f'{folder.name}.', suffix='.part', dir=folder.parent))
+
+
+def _append(part, pending):
+  """Writes the arrays of symbols that wait behind those that a folder has."""
+  with open(part / 'tokens', 'ab') as file:
+    np.concatenate(pending).tofile(file)

@@ -1,0 +1,40 @@
+"""Where a number comes from: the code that made it, and the machine that it was measured on."""
+
+import os
+import platform
+import subprocess
+
+import jax
+
+# What the commit is said of, seen from this file: the package, and the configs of the checkout.
+_WATCHED = ('..', '../../configs')
+
+
+def hardware() -> str:
+  """What the numbers were measured on."""
+  device = jax.devices()[0]
+  kind = (
+    f'{os.cpu_count()} cores'
+    if device.platform == 'cpu'
+    else f'{jax.device_count()} x {device.device_kind}'
+  )
+  versions = f'jax {jax.__version__}, Python {platform.python_version()}'
+  return f'{platform.machine()} {device.platform}, {kind}, {versions}'
+
+
+def commit() -> str:
+  """The checkout's commit, marked where code or configs differ from it; '' outside a checkout."""
+  try:
+    name = _git('rev-parse', '--short', 'HEAD')
+    changed = name and _git('status', '--porcelain', '--untracked-files=no', '--', *_WATCHED)
+  except FileNotFoundError:  # no git on this machine
+    return ''
+  return f'{name} with changes' if changed else name
+
+
+def _git(*words) -> str:
+  """What git says of the checkout that holds this file; '' where it fails."""
+  here = os.path.dirname(os.path.abspath(__file__))
+  return subprocess.run(
+    ['git', '-C', here, *words], capture_output=True, text=True, check=False
+  ).stdout.strip()

@@ -1,0 +1,108 @@
+"""What a network is to everybody else, and what may stand between it and an Ask.
+
+A `Network` is a frozen description without parameters; `init` makes those, and `denoise` binds them
+to the Denoise that loss and walk hold. All that other rooms read of a network is declared here.
+"""
+
+import abc
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from adiff.sequence import ask as ask_lib
+from adiff.sequence import copies
+
+ESTIMATE = 'estimate'  # the hint of self-conditioning
+# Parameters that others must know: of the head, computed in float32 at least; and of layers that
+# are stacked, [layers, ..].
+HEAD, STACK = 'out', 'layers'
+
+
+class Network(abc.ABC):
+  """Subclasses are frozen dataclasses, and final; the config's arguments are their fields."""
+
+  reach: int | None  # earlier blocks that a block reads; None: all, 0: its own alone
+  sinks: int  # the first blocks, which are read from everywhere
+  shifted: bool  # does a token's slot carry the token before it? See shifted.py
+  heads: int  # what the mesh's tensor times sequence must divide
+  dtype: str  # of activations
+  remat: str  # what the backward pass recomputes, one of block.REMAT
+  num_hints: int  # features of the hint ESTIMATE that it can be shown; 0: none
+
+  @abc.abstractmethod
+  def init(self, key, ask: ask_lib.Ask) -> Any:
+    """Its parameters, float32, for asks like this one."""
+
+  @abc.abstractmethod
+  def denoise(self, params, *, key=None, loops=False) -> ask_lib.Denoise:
+    """The network with its parameters.
+
+    key: turns dropout on. loops: it is called in loops of a compiled program, so what can be made
+    of the parameters once is made before them.
+    """
+
+  @abc.abstractmethod
+  def recomputing(self, policy) -> 'Network':
+    """The same network whose backward pass recomputes as another `remat` says."""
+
+  @abc.abstractmethod
+  def empty_cache(self, batch, places, axes):
+    """A cache of `places` empty places for `batch` examples and positions on `axes` axes."""
+
+  @abc.abstractmethod
+  def cache_bytes(self, batch, places) -> int:
+    """Bytes of what a cache keeps of tokens."""
+
+  @abc.abstractmethod
+  def grow(self, cache, places):
+    """The cache with empty places up to `places`; one that has been full stays as it is."""
+
+  @abc.abstractmethod
+  def shorten(self, cache, places, *, least):
+    """The cache with at most the first `places` places filled, where place i holds token i of the
+    block order. Raises ValueError where it has fewer than `least` places, or holds other tokens."""
+
+  @abc.abstractmethod
+  def tensor_axes(self) -> dict[str, int]:
+    """{what a parameter's path ends with: which of its axes the mesh's tensor splits}."""
+
+  @abc.abstractmethod
+  def exchanged(self) -> dict[str, int]:
+    """{tensor, sequence: floats a slot that a training step exchanges over that axis}, the forward
+    and the backward pass, what is recomputed included; data: floats a slot of the gradients of
+    activations that all examples share."""
+
+
+def condition(denoise: ask_lib.Denoise, cond, *, history_cond=False) -> ask_lib.Denoise:
+  """`denoise` under conditions {name: int [B] or [B, K]}; see copies.labels."""
+
+  def trunk(ask):
+    labels = {
+      name: copies.labels(value, ask.slots, history_cond=history_cond)
+      for name, value in cond.items()
+    }
+    return denoise.trunk(dataclasses.replace(ask, cond={**ask.cond, **labels}))
+
+  return denoise._replace(trunk=trunk)
+
+
+def self_condition(denoise: ask_lib.Denoise, estimate, process, key) -> ask_lib.Denoise:
+  """`denoise` that is shown x0_hat of `estimate` in half of the examples, where a working token is
+  noisy; no gradient flows through it (Chen et al. 2023, arXiv:2208.04202, algorithm 1).
+
+  estimate: the Denoise that is asked first. process: whose x0_hat turns outputs into an estimate.
+  """
+
+  def trunk(ask):
+    out, _ = estimate(ask)
+    count, level = out.shape[1], copies.levels(ask.t, ask.slots)
+    hint = jax.lax.stop_gradient(process.x0_hat(out, ask.x[:, :count], level[:, :count]))
+    hint = jnp.pad(hint, ((0, 0), (0, ask.x.shape[1] - count), (0, 0)))
+    half = jax.random.bernoulli(key, 0.5, (len(level), 1))
+    seen = half & (jnp.broadcast_to(ask.slots.stream, level.shape) == 0) & (level > 0)
+    hint = jnp.where(seen[..., None], hint, 0)
+    return denoise.trunk(dataclasses.replace(ask, hint={**ask.hint, ESTIMATE: hint}))
+
+  return denoise._replace(trunk=trunk)

@@ -1,0 +1,242 @@
+"""The walk with a cache: each window of the plan (windows.py) computes its own tokens alone, and
+reads the keys of the finished ones. It returns what walk.sample returns.
+
+A finished block's keys are written during the first step of the window that follows it, in the same
+call, so that no call is made for the cache alone.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adiff.sample import walk as walk_lib
+from adiff.sample import windows as windows_lib
+from adiff.sample.solvers import base as solvers_base
+from adiff.sample.walk import Flight, Parts, Row
+from adiff.sequence import ask as ask_lib
+from adiff.sequence import blocks as blocks_lib
+
+
+class State(NamedTuple):
+  """A walk in progress; leaves lead with the batch, but for the cache's."""
+
+  x: jax.Array  # [B, N, ..] finished tokens, tokens in flight, noise
+  known: jax.Array | None  # [B, N] bool: given; None: nothing is
+  keys: jax.Array  # [B], one an example
+  memory: Any  # the solver's, of all tokens
+  cache: Any
+  calls: jax.Array  # int32 [B] network evaluations that the example's own tokens have asked for
+
+
+class Carry(NamedTuple):
+  """What a window carries from row to row."""
+
+  flight: Flight
+  calls: jax.Array  # as State.calls
+
+
+def start(
+  keys, cache, *, blocks, process, solver, plan, given=None, given_mask=None, stop=None
+) -> State:
+  """The state before the first window; cache is empty, with places for what its walk writes, see
+  capacity.py."""
+  walk_lib.check(plan, blocks, process, solver, given, stop)
+  x, known = walk_lib.initial(
+    keys, blocks=blocks, process=process, given=given, given_mask=given_mask
+  )
+  return State(x, known, keys, solver.init(x), cache, jnp.zeros(len(keys), jnp.int32))
+
+
+def next_block(
+  denoise: ask_lib.Denoise, state: State, window: windows_lib.Window, num_pending, *,
+  blocks, process, solver, coords, narrow=solvers_base.uncut, stop=None,
+) -> tuple[State, jax.Array]:
+  """(state, tokens in flight [B, n, ..]) after one window: where blocks follow one another, the
+  next finished block.
+
+  num_pending tokens have finished since the last window. Where every example has stopped, nothing
+  is called.
+  """
+  window_of = _Window(
+    denoise, window, num_pending, coords, stop, Parts(blocks, process, solver, narrow)
+  )
+  here = window_of.here(state)
+  if stop is None:
+    state = window_of.finish(state, here)
+  else:
+    state = jax.lax.cond(
+      jnp.all(here.stopped), lambda state: state, lambda state: window_of.finish(state, here), state
+    )
+  return state, cut(state.x, window.start, window_of.num_tokens)
+
+
+def walk(
+  denoise: ask_lib.Denoise, state: State, stretches, *,
+  blocks, process, solver, coords, narrow=solvers_base.uncut, stop=None,
+) -> State:
+  """The state after the stretches of windows (windows.stretches), one after another.
+
+  Windows of equal shape are scanned: the program does not grow with the number of blocks.
+  """
+  how = dict(
+    blocks=blocks, process=process, solver=solver, coords=coords, narrow=narrow, stop=stop
+  )
+  for num_pending, _, windows in stretches:
+
+    def advance(state, window, num_pending=num_pending):
+      return next_block(denoise, state, window, num_pending, **how)[0], None
+
+    windows = windows._replace(t=jnp.asarray(windows.t, float), s=jnp.asarray(windows.s, float))
+    state, _ = jax.lax.scan(advance, state, jax.tree.map(jnp.asarray, windows))
+  return state
+
+
+def sample(
+  denoise: ask_lib.Denoise, keys, plan, cache, *, blocks, process, solver, coords,
+  given=None, given_mask=None, narrow=solvers_base.uncut, stop=None,
+) -> jax.Array:
+  """x0 [B, N, ..], equal to walk.sample: the windows of the plan, each against the cache."""
+  how = dict(blocks=blocks, process=process, solver=solver, stop=stop)
+  state = start(keys, cache, plan=plan, given=given, given_mask=given_mask, **how)
+  stretches = windows_lib.stretches(plan, blocks.sizes)
+  return walk(denoise, state, stretches, coords=coords, narrow=narrow, **how).x
+
+
+class _Here(NamedTuple):
+  """What a window reads of the state it begins with, the same in all its rows."""
+
+  known: jax.Array | None  # [B, n]
+  keys: jax.Array  # [B, n], one a token
+  slots: blocks_lib.Slots  # [n]
+  stopped: jax.Array  # [B] bool: has the example met its stop symbol?
+
+
+class _Window(NamedTuple):
+  """How one window is walked."""
+
+  denoise: ask_lib.Denoise
+  window: windows_lib.Window
+  num_pending: int
+  coords: jax.Array
+  stop: int | None
+  parts: Parts
+
+  @property
+  def num_tokens(self) -> int:
+    return self.window.t.shape[1]
+
+  def here(self, state: State) -> _Here:
+    start, num = self.window.start, self.num_tokens
+    keys = walk_lib.token_keys(state.keys, start, num)
+    stopped = jnp.zeros(len(keys), bool)
+    if self.stop is not None:
+      stopped = jnp.any(walk_lib.stops(state.x, state.known, start, self.stop), axis=1)
+    slots = cut(self.parts.blocks.token_slots(self.coords), start, num, axis=0)
+    return _Here(cut(state.known, start, num), keys, slots, stopped)
+
+  def finish(self, state: State, here: _Here) -> State:
+    """The state at the end of the window. An adaptive solver's rows end when every example has
+    finished its tokens."""
+    flight = Flight(*cut((state.x, state.memory), self.window.start, self.num_tokens))
+    carry, cache = self._first_row(state, here, Carry(flight, state.calls))
+    num_rows = len(self.window.t)
+
+    def another(index, carry):
+      return self._another_row(here, cache, carry, self._row(index))
+
+    if self.parts.solver.adaptive:
+
+      def unfinished(indexed):
+        index, carry = indexed
+        return (index < num_rows) & jnp.any(self._asking(here, carry.flight, self._row(index)))
+
+      _, carry = jax.lax.while_loop(
+        unfinished, lambda indexed: (indexed[0] + 1, another(*indexed)), (1, carry)
+      )
+    else:
+      carry = jax.lax.fori_loop(1, num_rows, another, carry)
+    x, memory = put((state.x, state.memory), tuple(carry.flight), self.window.start)
+    if self.stop is not None:
+      end = self.window.start + jnp.sum(self.window.s[-1] == 0)
+      x = walk_lib.fill(x, state.known, end, self.stop)
+    return state._replace(x=x, memory=memory, cache=cache, calls=carry.calls)
+
+  def _first_row(self, state, here, carry) -> tuple[Carry, Any]:
+    """(carry, cache): the row whose call writes the keys of the pending tokens."""
+    row, flight = self._row(0), carry.flight
+    t, s = walk_lib.levels(row, here.keys)
+    level = self.parts.solver.level(self.parts.process, flight.x, t, s)
+    view = walk_lib.in_flight(self.parts, flight, row, here.known, flight.x, level, s)
+    slots, cache = here.slots, state.cache
+    if self.num_pending:
+      pending, slots_pending = self._pending(state)
+      view, slots = _behind(pending, view, axis=1), _behind(slots_pending, slots, axis=0)
+    ask = walk_lib.make_ask(
+      self.parts.blocks, here.known, view, slots, cache, keep=self.num_pending
+    )
+    out, written = self.denoise(ask)
+    cache = written if self.num_pending else cache
+    return self._step(here, cache, carry, row, out[:, -self.num_tokens:]), cache
+
+  def _another_row(self, here, cache, carry, row) -> Carry:
+    """The carry after a row that reads the cache as it is."""
+    flight = carry.flight
+    t, s = walk_lib.levels(row, here.keys)
+    level = self.parts.solver.level(self.parts.process, flight.x, t, s)
+    out = self._call(here, cache, flight, row)(flight.x, level, s)
+    return self._step(here, cache, carry, row, out)
+
+  def _call(self, here, cache, flight, row):
+    """(y, t, s) -> out: what the solver may ask of the tokens in flight."""
+
+    def call(y, t, s):
+      view = walk_lib.in_flight(self.parts, flight, row, here.known, y, t, s)
+      ask = walk_lib.make_ask(self.parts.blocks, here.known, view, here.slots, cache)
+      return self.denoise(ask).out
+
+    return call
+
+  def _step(self, here, cache, carry, row, out) -> Carry:
+    flight = carry.flight
+    asked = jnp.where(self._asking(here, flight, row), self.parts.solver.calls, 0)
+    call = self._call(here, cache, flight, row)
+    flight = walk_lib.step(self.parts, flight, row, here.known, here.keys, out, call)
+    return Carry(flight, carry.calls + asked)
+
+  def _asking(self, here, flight, row) -> jax.Array:
+    """bool [B]: does the example still have tokens that this row is to move?"""
+    moving = (row.s < row.t)[None] & ~here.stopped[:, None]
+    done = self.parts.solver.finished(self.parts.process, flight.x)
+    return jnp.any(walk_lib.unknown(here.known, moving) & ~done, axis=1)
+
+  def _pending(self, state) -> tuple[walk_lib.View, blocks_lib.Slots]:
+    """The tokens that finished since the last window, as this and later ones read them."""
+    first, blocks = self.window.pending, self.parts.blocks
+    slots = cut(blocks.token_slots(self.coords), first, self.num_pending, axis=0)
+    slots = slots._replace(stream=jnp.full_like(slots.stream, blocks.history is not None))
+    keys = walk_lib.token_keys(state.keys, first, self.num_pending)
+    return walk_lib.finished(self.parts, keys, cut(state.x, first, self.num_pending)), slots
+
+  def _row(self, index) -> Row:
+    leaves = self.window.t, self.window.s, self.window.index
+    return Row(*(jnp.asarray(leaf)[index] for leaf in leaves))
+
+
+def _behind(first, then, axis):
+  """Leaves of `then` behind those of `first`."""
+  return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis), first, then)
+
+
+def cut(tree, first, num, axis=1):
+  """`num` tokens of every leaf [B, N, ..], from `first` on, which may be traced."""
+  return jax.tree.map(
+    lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, num, axis), tree
+  )
+
+
+def put(tree, part, first):
+  """The tree with the tokens from `first` on replaced by those of `part`."""
+  return jax.tree.map(
+    lambda whole, own: jax.lax.dynamic_update_slice_in_dim(whole, own, first, 1), tree, part
+  )

@@ -1,0 +1,153 @@
+"""A session: one walk, a block at a time, on tokens.
+
+  session = Session(network, bind, plan, blocks, process, solver, coords)
+  at = session.start(keys)
+  while not session.ended(at):               # in Python, as a person watches
+    at, block = session.advance(params, at)
+
+or, inside one compiled program, all of it: x0 = session.finish(params, session.start(keys)).x.
+The session cuts the walk into rooms and grows the cache from one to the next.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adiff.nn import network as network_lib
+from adiff.process import base as process_base
+from adiff.sample import cached, capacity, walk
+from adiff.sample import windows as windows_lib
+from adiff.sample.solvers import base as solvers_base
+from adiff.sequence import ask as ask_lib
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import plan as plan_lib
+
+
+class At(NamedTuple):
+  """How far a session is."""
+
+  state: cached.State
+  made: int  # windows that have been walked
+
+
+class Next(NamedTuple):
+  """The window that a session walks next."""
+
+  places: int  # of the cache
+  num_pending: int
+  num_tokens: int
+  window: windows_lib.Window
+
+  @property
+  def end_token(self) -> int:
+    """The token behind the last one in flight: all before it stand once the window is walked, if
+    blocks follow one another."""
+    return int(self.window.start) + self.num_tokens
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Session:
+  """How one walk is made; arguments as in walk.sample.
+
+  bind: parameters -> Denoise, condition and guidance included.
+  caches: caches an example needs, two where guidance reads a history of its own in either branch.
+  programs: what `advance` has compiled; may be shared by sessions that differ in plan, stop symbol
+  and examples alone.
+  """
+
+  network: network_lib.Network
+  bind: Callable[[Any], ask_lib.Denoise]
+  plan: plan_lib.Plan
+  blocks: blocks_lib.Blocks
+  process: process_base.Process
+  solver: solvers_base.Solver
+  coords: jax.Array
+  narrow: solvers_base.Narrow = solvers_base.uncut
+  stop: int | None = None
+  caches: int = 1
+  programs: dict = dataclasses.field(default_factory=dict)
+
+  def start(self, keys, given=None, given_mask=None) -> At:
+    """Before the first window; keys [B], given [B, N, ..] and given_mask [B, N] or None."""
+    cache = self.network.empty_cache(self.caches * len(keys), 0, self.coords.shape[-1])
+    state = cached.start(
+      keys, cache, blocks=self.blocks, process=self.process, solver=self.solver, plan=self.plan,
+      given=given, given_mask=given_mask, stop=self.stop,
+    )
+    return At(state, 0)
+
+  def finish(self, params, at: At) -> cached.State:
+    """The state at the end of a walk that has just started; windows of equal shape are scanned."""
+    state, denoise = at.state, self.bind(params)
+    for places, stretch in self.rooms:
+      state = state._replace(cache=self.network.grow(state.cache, places))
+      state = cached.walk(denoise, state, [stretch], **self._how)
+    return state
+
+  def advance(self, params, at: At) -> tuple[At, jax.Array]:
+    """(further by one window, its tokens [B, n, ..]): where blocks follow one another, the next
+    finished block. One compiled program serves windows of equal shape; at.state is used up."""
+    at = self.prepare(params, at)
+    window = self.windows[at.made].window
+    state, block = self._program(params, at)(params, at.state, window)
+    return At(state, at.made + 1), block
+
+  def prepare(self, params, at: At) -> At:
+    """`at` with room for what comes next, whose program is compiled: then `advance` runs it, and
+    nothing else."""
+    at = at._replace(
+      state=at.state._replace(
+        cache=self.network.grow(at.state.cache, self.windows[at.made].places)
+      )
+    )
+    self._program(params, at)
+    return at
+
+  def ended(self, at: At) -> bool:
+    """Has every window been walked, or every example met its stop symbol?"""
+    if at.made == len(self.windows):
+      return True
+    if self.stop is None or at.made == 0:
+      return False
+    stops = walk.unknown(at.state.known, at.state.x == self.stop)
+    return bool(jnp.all(jnp.any(stops, axis=1)))
+
+  @functools.cached_property
+  def rooms(self) -> list[capacity.Room]:
+    """The walk, cut by the places of its cache."""
+    return capacity.rooms(self.plan, self.blocks, self.network.reach, self.network.sinks)
+
+  @functools.cached_property
+  def windows(self) -> list[Next]:
+    """All windows, one after another."""
+    found = []
+    for places, stretch in self.rooms:
+      for index in range(len(stretch.windows.start)):
+        window = jax.tree.map(jnp.asarray, windows_lib.part(stretch, index).windows)
+        found.append(Next(places, stretch.num_pending, stretch.num_tokens, window))
+    return found
+
+  @functools.cached_property
+  def _how(self):
+    return dict(
+      blocks=self.blocks, process=self.process, solver=self.solver, coords=self.coords,
+      narrow=self.narrow, stop=self.stop,
+    )
+
+  def _program(self, params, at):
+    """What walks the next window, compiled."""
+    _, num_pending, _, window = self.windows[at.made]
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((at.state, window)))
+    key = self.stop, num_pending, shapes
+
+    def walk_window(params, state, window):
+      return cached.next_block(self.bind(params), state, window, num_pending, **self._how)
+
+    if key not in self.programs:
+      jitted = jax.jit(walk_window, donate_argnums=1)
+      self.programs[key] = jitted.lower(params, at.state, window).compile()
+    return self.programs[key]

@@ -1,0 +1,103 @@
+"""The contract: what a network is asked, and what it answers.
+
+  loss, walk, likelihood --Ask--> [condition, guidance, shifted stream ..] --Ask--> network
+
+An `Ask` is all that a network may know of where it is called from: tokens, levels, slots, and what
+stands beside them. A `Denoise` is a network with its parameters bound: a trunk, from an Ask to
+features, and a head, from features to outputs. What stands between them and the caller is made of
+the same two parts: it changes the Ask before the trunk sees it, or the outputs after the head has
+read them. Nothing here knows regimes, training or sampling.
+
+Neither class is a pytree: transformations are taken of functions of arrays that build the Ask
+inside, so that `keep` and slots that are known beforehand stay static.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from adiff.sequence import blocks as blocks_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Ask:
+  """One call of a network on S slots of B examples; changed with dataclasses.replace."""
+
+  x: jax.Array  # tokens: symbols int [B, S], or vectors [B, S, D]
+  t: jax.Array  # their levels: [B, S], or [B, M] one a copy (copies.py)
+  slots: blocks_lib.Slots  # who they are; leaves [S], or [B, S]
+  s: jax.Array | None = None  # the level asked for, as t, for flow maps; None: s = t
+  # {name: features [B, S, C]} that walk or recipe make of a token's own past, such as the last
+  # estimate of self-conditioning: never dropped, never guided
+  hint: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
+  # {name: [B, S], ..}: what a user gives, as each slot sees it; -1 is no label
+  cond: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
+  cache: Any = None  # finished blocks that are read besides; opaque outside nn/
+  keep: int = 0  # how many of the first slots are finished, and are written behind the cache
+
+  def __post_init__(self):
+    chex.assert_axis_dimension(self.x, 1, self.slots.block.shape[-1])
+    chex.assert_shape(self.t, (len(self.x), None))
+
+
+class Answer(NamedTuple):
+  """Outputs [B, T, O] of the last T slots or, where a history copy is known, of the first T: those
+  that anybody may want (see nn/denoiser.py); and the cache with the kept slots behind it."""
+
+  out: jax.Array
+  cache: Any
+
+
+class Head(abc.ABC):
+  """What turns features into outputs, parameters bound."""
+
+  @abc.abstractmethod
+  def read(self, h, ask: Ask) -> jax.Array:
+    """Features h [B, T, W] -> outputs [B, T, O]; ask: the call they were made for."""
+
+  @abc.abstractmethod
+  def loss(self, h, key, ask: Ask, objective, weight, *tokens) -> tuple[jax.Array, jax.Array]:
+    """(sum of weight * value [], value [B, T]), value = objective(read(h), *tokens) [B, T].
+
+    weight [B, T], tokens [B, T, ..]. The sum carries the gradient; where weight is 0, value may be
+    0 instead. key: for heads that sample.
+    """
+
+
+class Denoise(NamedTuple):
+  """A network, or what stands before one, with everything but the Ask bound."""
+
+  trunk: Callable[[Ask], tuple[jax.Array, Any]]  # Ask -> (features [B, T, W], cache)
+  head: Head
+
+  def __call__(self, ask: Ask) -> Answer:
+    h, cache = self.trunk(ask)
+    return Answer(self.head.read(h, ask), cache)
+
+
+class Outputs(Head):
+  """The head of a trunk whose features are outputs already."""
+
+  def read(self, h, ask):
+    return h
+
+  def loss(self, h, key, ask, objective, weight, *tokens):
+    return weighted(self.read(h, ask), objective, weight, *tokens)
+
+
+def weighted(out, objective, weight, *tokens) -> tuple[jax.Array, jax.Array]:
+  """`Head.loss` of outputs that are all there."""
+  value = objective(out, *tokens)
+  chex.assert_equal_shape([value, weight])
+  return jnp.sum(weight * value), value
+
+
+def from_outputs(function: Callable[[Ask], jax.Array]) -> Denoise:
+  """The Denoise of a function Ask -> out [B, S, O] without a cache: an exact law, or a network of
+  somebody else."""
+  return Denoise(lambda ask: (function(ask), ask.cache), Outputs())
