@@ -208,18 +208,18 @@ def _write(how) -> int:
   alone = len(_PROMPT.value) == 1
   if alone:
     print(_PROMPT.value[0], end='', flush=True)
-  found = model.write(
+  written = model.write(
     _PROMPT.value, seed=_SEED.value or 0, num_tokens=_TOKENS.value, show=show if alone else None
   )
   if alone:
-    print(found.texts[0][len(shown):])
+    print(written.texts[0][len(shown):])
   else:
-    for prompt, text in zip(_PROMPT.value, found.texts, strict=True):
+    for prompt, text in zip(_PROMPT.value, written.texts, strict=True):
       print(f'{prompt}{text}\n')
-  count = found.tokens.sum()
+  count = written.tokens.sum()
   print(
-    f'{count} tokens, {found.calls.sum() / max(count, 1):.2f} network calls a token, '
-    f'{count / max(found.seconds, 1e-9):.0f} tokens/s, compilation excluded', file=sys.stderr
+    f'{count} tokens, {written.calls.sum() / max(count, 1):.2f} network calls a token, '
+    f'{count / max(written.seconds, 1e-9):.0f} tokens/s, compilation excluded', file=sys.stderr
   )
   return 0
 
@@ -264,7 +264,7 @@ def _is_ours(error) -> bool:
   return os.sep + 'adiff' + os.sep in last or os.sep + 'configs' + os.sep in last
 
 
-def main():
+def main() -> None:
   """Entry point of `python -m adiff.main`."""
   compilation.keep()
   try:

@@ -13,12 +13,11 @@ All k see the same masks, nested, so plans are compared row by row.
 import argparse
 import pathlib
 
-import jax
 import numpy as np
 
 from adiff.judge import likelihood
-from adiff.machine import checkpoint, sharding
-from adiff.run import build, evaluate, loss_profile
+from adiff.machine import checkpoint, cost, provenance, sharding
+from adiff.run import build, loss_profile
 from adiff.run import workdir as workdir_lib
 from adiff.sample import budget
 from adiff.sequence import plan as plan_lib
@@ -38,8 +37,7 @@ def read(workdir):
       f'{workdir} has no budgets to compare; choose a run with process masked, a draw that is not '
       'ones, equal blocks of at least 4 tokens, and rows that are not packed'
     )
-  abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
-  return parts, *checkpoint.restore_params(workdir, abstract)
+  return parts, *checkpoint.restore_params(workdir, cost.params(parts))
 
 
 def bound(nats, plan):
@@ -51,7 +49,7 @@ def bound(nats, plan):
 def compare(nats, profile) -> list[dict]:
   """A row a budget: {'calls', 'plan', 'bound', and of each rival its plan and the difference}, with
   95% intervals over rows of text."""
-  size, found = len(profile), []
+  size, compared = len(profile), []
   for calls in range(2, size // 2 + 1):
     plan = budget.optimal(profile, calls)
     own = bound(nats, plan)
@@ -59,29 +57,29 @@ def compare(nats, profile) -> list[dict]:
     for name, spacing in RIVALS.items():
       other = budget.counts(spacing, size, calls)
       row[name] = other, *likelihood.interval(own - bound(nats, other))
-    found.append(row)
-  return found
+    compared.append(row)
+  return compared
 
 
-def page(options, parts, step, chosen, rows, found) -> str:
+def page(options, parts, step, chosen, rows, compared) -> str:
   """The table, in Markdown."""
   size = parts.blocks.sizes[0]
-  differences = [(mean, half) for row in found for _, mean, half in (row[n] for n in RIVALS)]
-  better = sum(all(row[n][1] + row[n][2] < 0 for n in RIVALS) for row in found)
+  differences = [(mean, half) for row in compared for _, mean, half in (row[n] for n in RIVALS)]
+  better = sum(all(row[n][1] + row[n][2] < 0 for n in RIVALS) for row in compared)
   worse = any(mean - half > 0 for mean, half in differences)
   lines = [
     '# Budgets: the plan is measured', '',
     f'{parts.config.name}, step {step}, blocks of {size} tokens. Profile from '
     f'{rows.start} held-out rows of {parts.blocks.num_tokens} tokens, bounds on {len(rows)} '
-    f'others, {options.samples} masks each. Hardware: {evaluate.hardware()}; commit '
-    f'{evaluate.commit()}. Command: `python -m benchmarks.budget --workdir={options.workdir} '
+    f'others, {options.samples} masks each. Hardware: {provenance.hardware()}; commit '
+    f'{provenance.commit()}. Command: `python -m benchmarks.budget --workdir={options.workdir} '
     f'--samples={options.samples}`.', '',
     'Nats a token with 95% intervals over rows. `calls`: network calls a block. `plan`: tokens '
     'that each call reveals. Differences: optimal plan minus the other, paired by row; below zero '
     'the optimal plan is better.', '',
     '| calls | plan | bound | minus uniform | minus cosine |', '| --- | --- | --- | --- | --- |',
   ]
-  for row in found:
+  for row in compared:
     cells = [_difference(row, name) for name in RIVALS]
     lines.append(
       f'| {row["calls"]} | {_plan(row["plan"])} | {row["bound"][0]:.4f} +- '
@@ -90,7 +88,7 @@ def page(options, parts, step, chosen, rows, found) -> str:
   return '\n'.join([
     *lines, '',
     f'Never worse beyond the interval: {"no" if worse else "yes"}. Strictly better than both at '
-    f'{better} of {len(found)} budgets.', '',
+    f'{better} of {len(compared)} budgets.', '',
     'Profile, nats of one masked token with 1 .. B of its block masked: '
     f'{", ".join(f"{nats:.3f}" for nats in chosen)}.', '',
   ])
@@ -127,8 +125,8 @@ def main():
   num = min(config.eval.examples or num, num)
   rows, how = range(num // 2, num), dict(samples=options.samples, progress=True)
   chosen = loss_profile.measure(parts, params, mesh, range(num // 2), **how).mean(0)
-  found = compare(loss_profile.measure(parts, params, mesh, rows, **how), chosen)
-  options.report.write_text(page(options, parts, step, chosen, rows, found))
+  compared = compare(loss_profile.measure(parts, params, mesh, rows, **how), chosen)
+  options.report.write_text(page(options, parts, step, chosen, rows, compared))
   print(options.report.read_text())
 
 

@@ -34,8 +34,8 @@ def _read(workdir):
 
 
 def main(argv=None):
-  """Entry point of `python -m benchmarks.clip_search`: prints the table and the best window's flags,
-  writes windows.json into the workdir; a mistake is one sentence and exit code 2."""
+  """Prints the table and the best window's flags, and writes windows.json into the workdir; a
+  mistake is one sentence and exit code 2."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

@@ -108,7 +108,7 @@ def ours(row, width, *, tokens=None, batch=None, remark='', sample=False):
   else:
     config.data.vocab = VOCAB
   if config.draw.name == 'ones':
-    config.blocks.stream = 'shifted'
+    config.model.shifted = True
   if config.blocks.name == 'equal':
     config.blocks.size = tokens // BLOCKS
   config.plan.steps = 1 if config.draw.name == 'ones' else STEPS
@@ -120,7 +120,8 @@ def ours(row, width, *, tokens=None, batch=None, remark='', sample=False):
   if sample:
     function = generate.make_sampler(parts)
     labels = generate.balanced_labels(parts.spec.num_classes, 0, batch)
-    arguments = state.params, generate.example_keys(0, 0, batch), jnp.asarray(labels)
+    params = parts.recipe.served(state)
+    arguments = params, generate.example_keys(0, 0, batch), jnp.asarray(labels)
   else:
     function = parts.recipe.update
     rows = jnp.zeros_like(parts.process.prior(key, (batch, tokens)))

@@ -28,8 +28,8 @@ import sys
 import jax
 from matplotlib import figure
 
-from adiff.judge.page import charts
-from adiff.run import evaluate
+from adiff.judge.page import images
+from adiff.machine import provenance
 from benchmarks import turns
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -85,7 +85,7 @@ def main() -> int:
   suite = importlib.import_module(f'benchmarks.{options.suite}')
   rows = suite.suite(options, limits)
   facts = {
-    'hardware': evaluate.hardware(), 'commit': evaluate.commit(), 'jax': jax.__version__,
+    'hardware': provenance.hardware(), 'commit': provenance.commit(), 'jax': jax.__version__,
     'load before': load, 'matmul GFLOP/s': limits.rate / 1e9,
     'bandwidth GB/s': limits.bandwidth / 1e9, 'rounds': options.rounds,
     'GLIBC_TUNABLES': os.environ.get('GLIBC_TUNABLES', ''),
@@ -104,7 +104,7 @@ def main() -> int:
   options.folder.mkdir(parents=True, exist_ok=True)
   place.with_suffix('.json').write_text(json.dumps({**facts, 'rows': rows}, indent=1) + '\n')
   place.with_suffix('.md').write_text('\n'.join(lines) + '\n')
-  place.with_suffix('.png').write_bytes(charts.png_bytes(picture(rows)))
+  place.with_suffix('.png').write_bytes(images.png_bytes(picture(rows)))
   print('\n'.join(lines))
   return int(any(row.get('audit') == 'failed' for row in rows))
 

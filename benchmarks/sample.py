@@ -23,7 +23,7 @@ STEPS, DEPTH, SAMPLES = 4, 6, 4
 RING = 32, (16, 256)  # tokens a block, numbers of blocks
 
 
-def parts_of(num_tokens, size, width, *, reach=0, guided=False):
+def parts_of(num_tokens, size, width, *, reach=None, guided=False):
   """A gaussian model of blocks of `size` tokens."""
   config = toy.get_config('block-gaussian')
   with config.unlocked():
@@ -38,7 +38,7 @@ def parts_of(num_tokens, size, width, *, reach=0, guided=False):
 
 def program(parts, num=1, *, cached=True, one_room=False):
   """(thunk of `num` samples, cost.Rollout, seconds of compilation)."""
-  params = jax.jit(parts.recipe.init)(jax.random.key(0)).params
+  params = parts.recipe.served(jax.jit(parts.recipe.init)(jax.random.key(0)))
   arguments = params, generate.example_keys(0, 0, num), np.zeros(num, np.int32)
   run = generate.make_sampler(parts, trace=not cached)
   with mock.patch.object(capacity, 'PARTS', 1 if one_room else capacity.PARTS):
@@ -96,9 +96,9 @@ def suite(options, limits):
   ring = {k: program(parts_of(size * k, size, width, reach=4)) for k in counts}
   times = turns.take_turns({k: one[0] for k, one in ring.items()}, max(3, options.rounds // 3))
   for k, (_, needed, seconds) in ring.items():
-    found = turns.summary(times[k] / np.float64(k))
+    measured = turns.summary(times[k] / np.float64(k))
     rows.append({
-      'rollout': f'reach 4, {k} blocks of {size}, a block', **found,
+      'rollout': f'reach 4, {k} blocks of {size}, a block', **measured,
       'evaluations': needed.evaluations, 'GFLOP': needed.flops / 1e9,
       'cache MiB': needed.cache_bytes / 2**20, 'compile s': seconds,
     })

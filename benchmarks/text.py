@@ -23,7 +23,7 @@ from scipy import stats
 from adiff.data import batches
 from adiff.judge import likelihood
 from adiff.learn import state
-from adiff.machine import cost, sharding
+from adiff.machine import cost, provenance, sharding
 from adiff.run import build, evaluate
 from configs import base, shakespeare
 
@@ -66,27 +66,27 @@ def run(options, row, seed, flops):
   )
   source = batches.Batches(parts.source, 'train', config.train.batch_size, seed=seed)
   measure = evaluate.Bound(parts, sharding.make_mesh())
-  found, begun = {'flops_per_step': own, 'steps': stops}, time.monotonic()
+  result, begun = {'flops_per_step': own, 'steps': stops}, time.monotonic()
   for step, batch in source.iterate():
     for name, stop in stops.items():
       if step == stop:
-        nats, _ = measure.samples(now.ema, samples=config.eval.samples)
-        found[name] = (nats.mean(1).sum(1) / config.data.num_tokens).tolist()
+        nats, _ = measure.samples(recipe.served(now), samples=config.eval.samples)
+        result[name] = (nats.mean(1).sum(1) / config.data.num_tokens).tolist()
     if step >= max(stops.values()):
       break
     now, scalars = update(now, batch)
     if step % 100 == 0:
       print(f'{row:>18}, seed {seed}: step {step}, loss {float(scalars["loss"]):.3f}', flush=True)
-  return found | {'minutes': (time.monotonic() - begun) / 60}
+  return result | {'minutes': (time.monotonic() - begun) / 60}
 
 
-def page(options, found):
+def page(options, results):
   """The table, in Markdown."""
   lines = [
     '# Text: from diffusion to autoregression', '',
     f'tiny_shakespeare by characters, {options.seeds} seeds, {options.steps} steps of '
     f'{options.batch} x 256 characters, width {options.width}, depth {options.depth}. '
-    f'Hardware: {evaluate.hardware()}; commit {evaluate.commit()}. Command: '
+    f'Hardware: {provenance.hardware()}; commit {provenance.commit()}. Command: '
     f'`python -m benchmarks.text --data_dir=FOLDER --steps={options.steps} '
     f'--width={options.width} --depth={options.depth} --batch={options.batch}`.', '',
     'Held-out nats a character (the last 10% of the text), mean over seeds, with the 95% interval '
@@ -99,14 +99,14 @@ def page(options, found):
               '| --- | --- | --- | --- | --- |']
     above = None
     for row in ROWS:
-      runs = [found.get(f'{row}-{seed}') for seed in range(options.seeds)]
+      runs = [results.get(f'{row}-{seed}') for seed in range(options.seeds)]
       if any(one is None for one in runs):
         continue
       nats = np.array([one[budget] for one in runs])
       mean, half = likelihood.interval(nats.mean(0))
-      cost = runs[0]['flops_per_step'] / found['1-0']['flops_per_step']
+      cost = runs[0]['flops_per_step'] / results['1-0']['flops_per_step']
       if row == '1, uniform levels':
-        above = np.array([found[f'1-{seed}'][budget] for seed in range(options.seeds)])
+        above = np.array([results[f'1-{seed}'][budget] for seed in range(options.seeds)])
       lines.append(
         f'| {row} | {runs[0]["steps"][budget]} | {cost:.2f} | {mean:.4f} +- {half:.4f} | '
         f'{"" if above is None else _difference(nats, above)} |'
@@ -144,7 +144,7 @@ def main():
   costs = {}
   for row in ROWS:
     costs[row] = cost.step(make_parts(options, row, 0)).flops
-  found = {}
+  results = {}
   for seed in range(options.seeds):
     for row in ROWS:
       name = f'{row}-{seed}'
@@ -153,9 +153,9 @@ def main():
         result = run(options, row, seed, max(costs.values()))
         place.with_suffix('.tmp').write_text(json.dumps(result))
         os.replace(place.with_suffix('.tmp'), place)
-      found[name] = json.loads(place.read_text())
+      results[name] = json.loads(place.read_text())
       if seed == options.seeds - 1:
-        options.report.write_text(page(options, found))
+        options.report.write_text(page(options, results))
 
 
 if __name__ == '__main__':

@@ -160,8 +160,8 @@ def anyflow(width, sample=False):
   blocked = model.build_attention_mask
 
   def seen(**how):
-    found = blocked(**how)
-    return create_mask(found.mask_mod, None, None, *found.seq_lengths, device='cpu')
+    mask = blocked(**how)
+    return create_mask(mask.mask_mod, None, None, *mask.seq_lengths, device='cpu')
 
   both = seen(chunk_partition=chunks, height=side, width=side, has_clean_context=True)
 

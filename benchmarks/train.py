@@ -41,7 +41,7 @@ def compiled_step(width, depth, num_tokens, batch_size, num_blocks):
 
 def suite(options, limits):
   """Rows by size of the network and number of blocks."""
-  found, rows = [], []
+  measured, rows = [], []
   for times_wide, depth, num_tokens, batch, counts, share in CASES:
     size = {'wide': times_wide * options.width, 'deep': depth, 'tokens': num_tokens, 'batch': batch}
     steps = {k: compiled_step(*size.values(), k) for k in counts}
@@ -49,10 +49,10 @@ def suite(options, limits):
     limits.look()
     times = turns.take_turns({k: one[0] for k, one in steps.items()}, rounds)
     limits.look()
-    found.append((size, {k: one[1:] for k, one in steps.items()}, times))
+    measured.append((size, {k: one[1:] for k, one in steps.items()}, times))
     del steps
     jax.clear_caches()
-  for size, steps, times in found:
+  for size, steps, times in measured:
     model = {k: one[0].seconds(limits.rate, limits.bandwidth) for k, one in steps.items()}
     for k, (needed, seconds, memory) in steps.items():
       ratio, predicted = turns.ratio(times[k], times[1]), model[k] / model[1]

@@ -5,7 +5,7 @@ import time
 import jax
 import numpy as np
 
-from adiff.machine import logs
+from adiff.machine import rates
 
 
 def compiled(function, *arguments):
@@ -20,13 +20,13 @@ def take_turns(candidates, rounds):
   """{name: seconds [rounds]} of {name: thunk}, one call each in every round."""
   for thunk in candidates.values():
     jax.block_until_ready(thunk())
-  found = {name: [] for name in candidates}
+  times = {name: [] for name in candidates}
   for _ in range(rounds):
     for name, thunk in candidates.items():
       begun = time.monotonic()
       jax.block_until_ready(thunk())
-      found[name].append(time.monotonic() - begun)
-  return found
+      times[name].append(time.monotonic() - begun)
+  return times
 
 
 class Limits:
@@ -38,8 +38,8 @@ class Limits:
 
   def look(self, rate=0.0):
     """rate: of somebody else's matrix products."""
-    self.rate = max(self.rate, logs.matmul_rate(), rate)
-    self.bandwidth = max(self.bandwidth, logs.bandwidth())
+    self.rate = max(self.rate, rates.matmul_rate(), rate)
+    self.bandwidth = max(self.bandwidth, rates.bandwidth())
 
 
 def ratio(slow, fast) -> float:

@@ -67,17 +67,19 @@ class Layer(nn.Module):
     self.mlp_in = nn.Linear(width, 2 * hidden, bias=False)
     self.mlp_out = nn.Linear(hidden, width, bias=False)
 
-  def forward(self, x, signal, cos, sin, told):
-    """x [B, S, width] -> [B, told, width]: the first slots, whose results are wanted."""
-    signal = (signal + self.offset).chunk(6, dim=-1)
-    h = self.norm_attention(x) * (1 + signal[0]) + signal[1]
+  def forward(self, x, signal, cos, sin, wanted):
+    """x [B, S, width] -> [B, wanted, width]: the first slots, whose results are wanted."""
+    signals = (signal + self.offset).chunk(6, dim=-1)
+    shift, scale, *_ = signals
+    h = self.norm_attention(x) * (1 + scale) + shift
     q, k, v = self.qkv(h).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-    q = _rotate(self.norm_q(q[:, :, :told]), cos[:told], sin[:told])
+    q = _rotate(self.norm_q(q[:, :, :wanted]), cos[:wanted], sin[:wanted])
     h = self.attend(q, _rotate(self.norm_k(k), cos, sin), v).transpose(1, 2).flatten(2)
-    x, signal = x[:, :told], [one[:, :told] for one in signal]
-    x = x + signal[2] * self.attention_out(h)
-    gate, up = self.mlp_in(self.norm_mlp(x) * (1 + signal[3]) + signal[4]).chunk(2, dim=-1)
-    return x + signal[5] * self.mlp_out(F.silu(gate) * up)
+    _, _, gate, *of_mlp = (signal[:, :wanted] for signal in signals)
+    x = x[:, :wanted] + gate * self.attention_out(h)
+    shift, scale, gate = of_mlp
+    opening, up = self.mlp_in(self.norm_mlp(x) * (1 + scale) + shift).chunk(2, dim=-1)
+    return x + gate * self.mlp_out(F.silu(opening) * up)
 
 
 class TwoStreams(nn.Module):

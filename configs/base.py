@@ -169,8 +169,8 @@ def get_config():
   choose(c, 'spacing', 'linear')
   choose(c, 'solver', 'first_order')
   choose(c, 'model', 'denoiser')
-  # symbols are drawn from the network's law after this is cut from it: temperature, then the top_k
-  # most likely (0: all), then the nucleus of mass top_p
+  # what is cut from the network's law before symbols are sampled from it: temperature, then the
+  # top_k most likely stay (0: all), then the nucleus of mass top_p
   c.truncation = ml_collections.ConfigDict(dict(temperature=1.0, top_k=0, top_p=1.0))
   c.guidance = ml_collections.ConfigDict()
   c.guidance.scale = 1.0  # 1: none
@@ -213,7 +213,7 @@ def get_config():
   c.eval.batch_size = 128
   c.eval.examples = 0  # of the split, for the bound; 0: all
   c.eval.samples = 4  # of noise for each example of the final bound
-  c.eval.num = 256  # samples drawn for the report
+  c.eval.num = 256  # samples made for the report
   c.eval.steps = (2, 4, 8)  # steps a block for "quality against steps"
   # text: further samplers to compare, 'NAME(key=value)@STEPS', see adiff/run/overrides.py
   c.eval.samplers = ()

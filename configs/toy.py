@@ -17,7 +17,8 @@ ROWS = dict(
   ar=(dict(name='tokens'), 0.0, 'ones', 0.0, 1, None, 'masked'),
   ar_continuous=(dict(name='tokens'), 0.0, 'uniform', 0.0, 32, None, 'gaussian'),
   block=(dict(name='equal', size=2), 0.0, 'uniform', 0.0, 32, None, 'any'),
-  # Smaller delays (a pyramid) work too, --config.plan.delay=8; their law is approximate: levels.py.
+  # Smaller delays (a pyramid) work too, --config.plan.delay=8; their law is approximate, see
+  # adiff/sequence/plan.py.
   forcing=(dict(name='equal', size=2), None, 'uniform', 0.2, 32, None, 'any'),
   scales=(dict(name='scales', sides=(1, 2, 4)), 0.0, 'ones', 0.0, 1, None, 'masked'),
   scales_denoised=(dict(name='scales', sides=(1, 2, 4)), 0.0, 'uniform', 0.0, 32, None, 'any'),

@@ -64,22 +64,22 @@ def differences(workdir, reference) -> list[str]:
 
   from adiff.machine import checkpoint, logs
 
-  found = []
+  different = []
   for ema in (False, True):
     trees = [checkpoint.restore_params(place, ema=ema) for place in (workdir, reference)]
     if trees[0][0] != trees[1][0]:
-      found.append(f'newest step {trees[0][0]} and {trees[1][0]}')
+      different.append(f'newest step {trees[0][0]} and {trees[1][0]}')
     leaves = [jax.tree_util.tree_leaves_with_path(tree) for _, tree in trees]
     for (path, one), (_, other) in zip(*leaves, strict=True):
       if one.tobytes() != other.tobytes():
-        found.append(f'{"average" if ema else "parameters"} {jax.tree_util.keystr(path)}')
+        different.append(f'{"average" if ema else "parameters"} {jax.tree_util.keystr(path)}')
   rows = [
     [{k: v for k, v in row.items() if not k.startswith('time/')} for row in logs.read(place)]
     for place in (workdir, reference)
   ]
   if rows[0] != rows[1]:
-    found.append(f'metric lines ({len(rows[0])} and {len(rows[1])})')
-  return found
+    different.append(f'metric lines ({len(rows[0])} and {len(rows[1])})')
+  return different
 
 
 # What a row of the report says.
@@ -92,9 +92,9 @@ def say(text):
 
 def here():
   """What checkout and which machine a row comes from."""
-  from adiff.run import evaluate
+  from adiff.machine import provenance
 
-  return {'commit': evaluate.commit(), 'hardware': evaluate.hardware()}
+  return {'commit': provenance.commit(), 'hardware': provenance.hardware()}
 
 
 def failed(code, log):
@@ -105,5 +105,5 @@ def failed(code, log):
 
 def made_by(workdir):
   """As `here`, of a run that wrote it down."""
-  found = json.loads((workdir / 'eval.json').read_text())
-  return {key: found[key] for key in ('commit', 'hardware')}
+  report = json.loads((workdir / 'eval.json').read_text())
+  return {key: report[key] for key in ('commit', 'hardware')}

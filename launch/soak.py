@@ -37,27 +37,27 @@ def regime(folder, options, argument):
   code = runs.start(command, folder.with_name(f'{folder.name}_log')).wait()
   if code:
     return runs.failed(code, folder.with_name(f'{folder.name}_log'))
-  found = json.loads((folder / 'eval.json').read_text())
-  bound, p_value = found['bound'], found['law']['p_value']
+  evaluation = json.loads((folder / 'eval.json').read_text())
+  bound, p_value = evaluation['bound'], evaluation['law']['p_value']
   over = bound['nats'] - bound['exact']
   passed = -bound['ci95'] <= over <= TOLERANCE * abs(bound['exact']) and p_value > LEVEL
   return {
     'passed': bool(passed), 'bound': bound['nats'], 'ci95': bound['ci95'],
     'exact': bound['exact'], 'over': over / abs(bound['exact']), 'p': p_value,
-    'samples': found['generators'][0]['num'], **runs.made_by(folder),
+    'samples': evaluation['generators'][0]['num'], **runs.made_by(folder),
   }
 
 
 def exactness(folder, options):
   """The cached sampler against the plain one, for every row, delay, solver and guidance."""
-  from adiff.run import evaluate
+  from adiff.machine import provenance
 
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / 'pytest.out', 'w') as out:
     command = [sys.executable, '-m', 'pytest', '-q', '-m', 'soak', 'tests']
     code = subprocess.run(command, stdout=out, stderr=out, cwd=runs.ROOT, check=False).returncode
   said = (folder / 'pytest.out').read_text().strip().splitlines()[-1]
-  return {'passed': code == 0, 'pytest': said.strip('= '), 'commit': evaluate.commit()}
+  return {'passed': code == 0, 'pytest': said.strip('= '), 'commit': provenance.commit()}
 
 
 def samples(folder, options):
@@ -174,15 +174,15 @@ def main(arguments=None) -> int:
         continue
       runs.say(f'{name} begins')
       begun = time.monotonic()
-      found = {'entry': name, **entry(options.folder / name, options)}
-      found['minutes'] = (time.monotonic() - begun) / 60
-      found['date'] = datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d')
-      if 'exit code' not in found:  # one that could not run is tried again by the next call
-        place.with_suffix('.tmp').write_text(json.dumps(found, indent=1))
+      result = {'entry': name, **entry(options.folder / name, options)}
+      result['minutes'] = (time.monotonic() - begun) / 60
+      result['date'] = datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d')
+      if 'exit code' not in result:  # one that could not run is tried again by the next call
+        place.with_suffix('.tmp').write_text(json.dumps(result, indent=1))
         place.with_suffix('.tmp').replace(place)
     else:
-      found = json.loads(place.read_text())
-    results.append(found)
+      result = json.loads(place.read_text())
+    results.append(result)
     facts = {k: v for k, v in results[-1].items() if k not in ('entry', 'hardware')}
     runs.say(f'{name}: ' + ', '.join(f'{key} {_cell(value)}' for key, value in facts.items()))
     report(results, options.report, command)

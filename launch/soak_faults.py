@@ -96,8 +96,8 @@ def mutilations(folder, options):
     how, path = _spoil(workdir / 'checkpoints', rng)
     _, params = checkpoint.restore_params(folder / 'whole', step=10)
     said.clear()
-    step, found = checkpoint.restore_params(workdir)
-    same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), found, params)
+    step, restored = checkpoint.restore_params(workdir)
+    same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), restored, params)
     named = any(path.name in text and 'checkpoints/15' in text for text in said)
     if step != 10 or not named or not all(jax.tree.leaves(same)):
       missed.append(f'{index}: {how} {path.relative_to(workdir)}')
@@ -108,8 +108,8 @@ def mutilations(folder, options):
 
 def _spoil(root, rng):
   """Damages a random file of checkpoint 15; what was done, and the file."""
-  found = sorted((root / '15').rglob('*'))
-  files = [path for path in found if path.is_file() and path.stat().st_size]
+  paths = sorted((root / '15').rglob('*'))
+  files = [path for path in paths if path.is_file() and path.stat().st_size]
   path, how = rng.choice(files), rng.choice(('truncate', 'flip', 'delete', 'exchange'))
   other = root / '10' / path.relative_to(root / '15')
   if how == 'exchange' and (not other.exists() or other.read_bytes() == path.read_bytes()):

@@ -16,8 +16,9 @@ import jax
 import numpy as np
 
 from adiff.data import batches
+from adiff.learn import base
 from adiff.learn import state as state_lib
-from adiff.machine import hosts, sharding
+from adiff.machine import cost, hosts, sharding
 from adiff.run import build, train
 from adiff.run import workdir as workdir_lib
 
@@ -27,14 +28,15 @@ def keep(parts, mesh, path, *, steps) -> dict:
   source, gradient = _source(parts, mesh), _gradient(parts, mesh)
   init, kept = parts.recipe.init, []
   key = state_lib.stream(parts.config.seed, 'init')
-  shardings = sharding.state_shardings(mesh, jax.eval_shape(init, key))
+  shardings = build.state_shardings(parts, mesh, cost.state(parts))
   update, state = train.make_update(parts, mesh, shardings), sharding.born(init, shardings, key)
   for step, batch in source.iterate():
     if step == steps:
       break
     placed = sharding.put_batch(mesh, batch, source.batch_size)
-    found = {'params': state.params, 'gradient': gradient(state.params, placed, step)}
-    kept.append({'batch': batch, **jax.tree.map(np.array, found)})  # copies: buffers are donated
+    params = state.params[base.DENOISER]
+    here = {'params': params, 'gradient': gradient(params, placed, step)}
+    kept.append({'batch': batch, **jax.tree.map(np.array, here)})  # copies: buffers are donated
     state, _ = update(state, placed)
   with open(f'{path}.tmp', 'wb') as file:
     np.savez(file, *jax.tree.leaves(jax.tree.map(lambda *a: np.stack(a), *kept)))
@@ -49,7 +51,7 @@ def compare(parts, mesh, path, *, steps) -> dict:
   share of the largest number in that step's gradient.
   """
   source, gradient = _source(parts, mesh), _gradient(parts, mesh)
-  params = jax.eval_shape(parts.recipe.init, jax.random.key(0)).params
+  params = cost.state(parts).params[base.DENOISER]
   tree = jax.tree.structure({'batch': source.batch_at(0), 'params': params, 'gradient': params})
   with np.load(path) as file:
     kept = tree.unflatten(file[name] for name in file.files)

@@ -156,11 +156,11 @@ def _kill_one_of_four(command, folder, seconds, count):
       if any(one.poll() is not None for one in running):
         break
       running[victim].kill()
-      took, found = _stop(running)
+      took, ended_with = _stop(running)
       running = None
-      if 0 in found and not (workdir / 'eval.json').exists():
+      if 0 in ended_with and not (workdir / 'eval.json').exists():
         wrong.append(f'{workdir.name} was called finished and was not')
-      codes.update(code for index, code in enumerate(found) if index != victim)
+      codes.update(code for index, code in enumerate(ended_with) if index != victim)
       slowest, made = max(slowest, took), made + 1
       runs.say(f'{made} of {count} kills: process {victim} after {moment:.0f} s, rest {took:.0f} s')
     lost += _through(start, log, running)
@@ -274,11 +274,11 @@ class _Mortal(threading.Thread):
 
 def _evaluated(workdir):
   """Steps whose evaluation is there."""
-  found = (workdir / 'eval').glob('*/eval.json')
-  return {int(path.parent.name) for path in found if path.parent.name.isdecimal()}
+  paths = (workdir / 'eval').glob('*/eval.json')
+  return {int(path.parent.name) for path in paths if path.parent.name.isdecimal()}
 
 
 def _identity(path):
   """Tells a file from another one that was written in its place, even with equal contents."""
-  found = path.stat()
-  return found.st_ino, found.st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()
+  facts = path.stat()
+  return facts.st_ino, facts.st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()

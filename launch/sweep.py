@@ -48,10 +48,10 @@ class Run:
   def result(self):
     """Its eval.json once training has ended, else None; --mode=follow writes earlier ones."""
     try:
-      found = json.loads((self.workdir / 'eval.json').read_text())
+      report = json.loads((self.workdir / 'eval.json').read_text())
     except FileNotFoundError:
       return None
-    return found if found['step'] >= found['config']['train']['steps'] else None
+    return report if report['step'] >= report['config']['train']['steps'] else None
 
   @property
   def name(self):

@@ -114,8 +114,8 @@ class Desk:
     """The calls whose line has these words."""
     path = self.folder / 'calls'
     lines = path.read_text().splitlines() if path.exists() else []
-    found = [Call(*json.loads(line)) for line in lines]
-    return [call for call in found if words in call.line]
+    calls = [Call(*json.loads(line)) for line in lines]
+    return [call for call in calls if words in call.line]
 
   def start(self, launcher, **variables):
     """Starts a launcher with its arguments."""

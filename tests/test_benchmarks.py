@@ -32,8 +32,8 @@ def test_candidates_take_turns_and_are_summed_up_by_quartiles():
 def test_a_ratio_is_that_of_neighbours_in_time_and_limits_are_the_best_ever_seen(monkeypatch):
   assert turns.ratio([2, 20, 3], [1, 10, 1]) == 2  # the whole machine was slow in the second round
   seen, limits = iter([5.0, 7.0, 6.0]), turns.Limits()
-  monkeypatch.setattr(turns.logs, 'matmul_rate', lambda: next(seen))
-  monkeypatch.setattr(turns.logs, 'bandwidth', lambda: 1.0)
+  monkeypatch.setattr(turns.rates, 'matmul_rate', lambda: next(seen))
+  monkeypatch.setattr(turns.rates, 'bandwidth', lambda: 1.0)
   limits.look()
   limits.look()
   limits.look(6.5)
@@ -86,5 +86,5 @@ def test_all_candidates_for_attention_compute_the_same():
   wanted, *others = (
     attention.both_passes(f)(q, k, v, mask.attend(slots, slots), towards) for f in candidates
   )
-  for found in others:
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, wanted)
+  for other in others:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), other, wanted)

@@ -1,6 +1,5 @@
 """Exact answers: the order of every solver, and the laws and entropies of known data."""
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from adiff.judge import likelihood
 from adiff.process import gaussian, masked, uniform
 from adiff.sample import walk
 from adiff.sample.solvers import first_order, heun, multistep
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
 
@@ -27,7 +27,7 @@ def slope(solver, counts):
   process = gaussian.Gaussian(1, prediction='x0')
   mean, std = 0.4, 0.6
 
-  def denoise(x, t, s):
+  def call(x, t, s):
     alpha, sigma = process.scales(t)
     return mean + alpha * std**2 / (alpha**2 * std**2 + sigma**2) * (x - alpha * mean)
 
@@ -39,9 +39,9 @@ def slope(solver, counts):
   @jax.jit
   def error(grid):
     def row(state, now):
-      x, carry = state
+      x, memory = state
       t, s = (jnp.full((1, 1), level) for level in now)
-      return solver.step(denoise, denoise(x, t, s), process, None, x, t, s, carry), None
+      return solver.step(call, call(x, t, s), process, None, x, t, s, memory), None
 
     x = jnp.full((1, 1, 1), 1.5)
     (end, _), _ = jax.lax.scan(row, (x, solver.init(x)), (grid[:-1], grid[1:]))
@@ -69,12 +69,16 @@ SIZES = (1, 2, 4)  # of 4 tokens: autoregression, blocks, one block
 
 def excess(denoise, x0, log_prob, *, blocks, process, coords, samples=8):
   """(mean, standard error) of bound + log p(x0), which is pointwise zero in expectation."""
-  one = lambda key: jnp.sum(likelihood.bound(
-    denoise, key, x0, blocks=blocks, process=process, coords=coords)[0], axis=-1)
-  draw = jax.jit(lambda keys: jax.lax.map(one, keys))
-  nats = np.asarray(draw(jax.random.split(jax.random.key(0), samples)), np.float64)
-  found = nats.mean(0) + log_prob
-  return found.mean(), found.std(ddof=1) / np.sqrt(len(found))
+
+  def once(key):
+    nats, _ = likelihood.bound(
+      denoise, key, x0, blocks=blocks, process=process, coords=coords)
+    return jnp.sum(nats, axis=-1)
+
+  run = jax.jit(lambda keys: jax.lax.map(once, keys))
+  nats = np.asarray(run(jax.random.split(jax.random.key(0), samples)), np.float64)
+  excess_of = nats.mean(0) + log_prob
+  return excess_of.mean(), excess_of.std(ddof=1) / np.sqrt(len(excess_of))
 
 
 @pytest.mark.parametrize('size', SIZES)
@@ -86,7 +90,7 @@ def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_chain(name, size):
     'masked': lambda: tiny.exact_masked(chain, blocks, process),
     'uniform': lambda: tiny.exact_uniform(chain, blocks),
   }[name]()
-  x0 = chain.draw(2048, seed=3)
+  x0 = chain.sample(2048, seed=3)
   mean, error = excess(
     exact, jnp.asarray(x0), chain.log_prob(x0), blocks=blocks, process=process,
     coords=chain.spec.coords, samples=64 if name == 'uniform' else 8)
@@ -99,7 +103,7 @@ def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_chain(name, size):
 def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_mixture(size, prediction):
   mixture, blocks = mixture_lib.Mixture(num_tokens=4, dim=1), blocks_lib.equal(4, size)
   process = gaussian.Gaussian(1, prediction=prediction, log_snr=(-10.0, 9.0))
-  x0, _ = mixture.draw(2048, seed=3)
+  x0, _ = mixture.sample(2048, seed=3)
   mean, error = excess(
     tiny.exact_gaussian(mixture, blocks, process), jnp.asarray(x0), mixture.log_prob(x0),
     blocks=blocks, process=process, coords=mixture.spec.coords, samples=32)
@@ -111,17 +115,15 @@ def test_the_bound_of_the_exact_denoiser_is_the_entropy_of_a_mixture(size, predi
 def chain_law(blocks, plan):
   """p value of 8,192 samples of the exact masked denoiser of a chain of three tokens."""
   chain, process = chain_lib.Chain(num_tokens=3, vocab=3), masked.Masked(3)
-
-  def denoise(x, t, s, slots, cache=None, commit=0):
-    return jnp.log(jnp.maximum(chain.posterior(x, process.mask_id), 1e-30)), cache
-
-  draw = jax.jit(lambda keys: walk.sample(
+  denoise = ask_lib.from_outputs(
+    lambda ask: jnp.log(jnp.maximum(chain.posterior(ask.x, process.mask_id), 1e-30)))
+  run = jax.jit(lambda keys: walk.sample(
     denoise, keys, plan, blocks=blocks, process=process, solver=first_order.FirstOrder(),
     coords=chain.spec.coords))
-  return chain.law_test(draw(jax.random.split(jax.random.key(5), 8192)))['p_value']
+  return chain.law_test(run(jax.random.split(jax.random.key(5), 8192)))['p_value']
 
 
-def test_one_token_after_another_draws_the_exact_law():
+def test_one_token_after_another_samples_the_exact_law():
   assert chain_law(blocks_lib.tokens(3), plan_lib.Plan(3, 1)) > 1e-3
 
 

@@ -129,3 +129,30 @@ def test_everything_public_says_what_it_is(name):
     text = ast.get_docstring(node)
     assert text, f'{name}: {getattr(node, "name", "it")} has no docstring'
     assert not text.startswith('Of '), f'{name}: say what it is before whose it is: {text[:40]}'
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_every_public_function_says_what_it_returns(name):
+  for node in tree(name).body:
+    if isinstance(node, ast.FunctionDef) and not node.name.startswith('_'):
+      assert node.returns is not None, f'{name}.{node.name} has no return type'
+
+
+def declared():
+  """What nn.network.Network declares, with the fields of its class body."""
+  (node,) = [node for node in tree('adiff.nn.network').body
+             if isinstance(node, ast.ClassDef) and node.name == 'Network']
+  fields = {item.target.id for item in node.body if isinstance(item, ast.AnnAssign)}
+  return fields | {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_nothing_outside_nn_reads_more_of_a_network_than_it_declares(name):
+  if room(name) == 'nn':
+    return
+  for node in ast.walk(tree(name)):
+    if isinstance(node, ast.Attribute):
+      owner = ast.unparse(node.value)
+      bare = 'model' if room(name) not in ('judge', 'main') else None  # another model there
+      if owner == bare or (owner.endswith('.model') and not owner.endswith('config.model')):
+        assert node.attr in declared(), f'{name} reads {owner}.{node.attr}'

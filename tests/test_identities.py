@@ -9,10 +9,10 @@ import pytest
 import tiny
 
 from adiff.judge import likelihood
-from adiff.learn import plain as plain_lib
 from adiff.nn import denoiser
 from adiff.process import gaussian, masked
 from adiff.sample.solvers import first_order, heun, multistep
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import mask
 from configs import toy as toy_config
@@ -69,7 +69,7 @@ def test_masks_equal_their_pictures(name):
 # ---- The past is a token with a level -----------------------------------------------------------
 
 
-def test_slots_known_beforehand_and_one_level_a_block_give_the_same_outputs(regime):
+def test_slots_known_beforehand_and_one_level_a_copy_give_the_same_outputs(regime):
   blocks, process = regime.blocks, regime.process
   x0, label = regime.data(), jnp.asarray(tiny.LABELS)
   level = jax.random.uniform(jax.random.key(1), (tiny.BATCH, blocks.num_blocks))
@@ -81,9 +81,8 @@ def test_slots_known_beforehand_and_one_level_a_block_give_the_same_outputs(regi
 
   @jax.jit
   def fast(params):
-    network = plain_lib.network(regime.model, params, history_cond=regime.parts.recipe.history_cond)
-    x, per_run = blocks.pack(xt, x0, level)
-    return network(x, per_run, per_run, slots, {'label': label})[0]
+    x, per_copy = blocks.pack(xt, x0, level)
+    return regime.denoise(params, label)(ask_lib.Ask(x, per_copy, slots)).out
 
   out = fast(regime.params)
   assert out.shape[1] == blocks.num_tokens
@@ -99,16 +98,18 @@ def test_the_working_copy_of_a_block_is_what_one_stream_with_a_finished_past_giv
   t = blocks.per_token(level)
   xt = process.add_noise(jax.random.key(2), x0, t)
   xh = process.add_noise(jax.random.key(3), x0, jnp.full_like(t, blocks.history))
-  x, levels_ = blocks.pack(xt, xh, t)
-  two = blocks.unpack(regime.call(regime.params, x, levels_, blocks.slots(regime.coords), label))
+  x, levels = blocks.pack(xt, xh, t)
+  training = regime.call(regime.params, x, levels, blocks.slots(regime.coords), label)
+  training = blocks.unpack(training)
   slots = blocks.token_slots(regime.coords)
   for k in range(blocks.num_blocks):
     past = jnp.asarray(blocks.block_of_token < k)
     here = slots._replace(stream=past.astype(jnp.int32))
     x = jnp.where(past.reshape(1, -1, *(1,) * (xt.ndim - 2)), xh, xt)
-    one = regime.call(regime.params, x, jnp.where(past[None], blocks.history, t), here, label)
+    levels = jnp.where(past[None], blocks.history, t)
+    sampling = regime.call(regime.params, x, levels, here, label)
     own = blocks.block_of_token == k
-    np.testing.assert_allclose(one[:, own], two[:, own], atol=2e-5)
+    np.testing.assert_allclose(sampling[:, own], training[:, own], atol=2e-5)
 
 
 # ---- The cache is an optimisation ---------------------------------------------------------------
@@ -148,7 +149,8 @@ def check_exactness(name, solver, guided, delay):
     if gaussian_rows:
       ancestral = dataclasses.replace(regime.process, eta=1.0 if solver.calls == 1 else 0.0)
       parts = dataclasses.replace(regime.parts, process=ancestral)
-      regime = dataclasses.replace(regime, model=regime.model.clone(dtype='float64'), parts=parts)
+      model = dataclasses.replace(regime.model, dtype='float64')
+      regime = dataclasses.replace(regime, model=model, parts=parts)
     keys, label, _, none = regime.arguments()
     given = jnp.asarray(np.asarray(regime.data()), jnp.float64 if gaussian_rows else jnp.int32)
     plain, cached = (
@@ -233,7 +235,8 @@ def influence(blocks, *, seed=0, **arguments):
   params = tiny.random_params(model, gaussian.Gaussian(1), blocks, coords, seed=seed)
   slots = jax.tree.map(jnp.asarray, blocks.slots(coords))  # so that every slot has an output
   t = jnp.linspace(0.2, 0.9, blocks.num_slots)[None]
-  out = lambda x: model.apply({'params': params}, x[None, :, None], t, t, slots)[0][0, :, 0]
+  denoise = model.denoise(params)
+  out = lambda x: denoise(ask_lib.Ask(x[None, :, None], t, slots)).out[0, :, 0]
   x = jax.random.normal(jax.random.key(seed), (blocks.num_slots,))
   return np.asarray(jax.jit(jax.jacrev(out))(x)) != 0
 
@@ -256,7 +259,18 @@ def test_the_jacobian_is_zero_exactly_where_the_rule_forbids(blocks):
   np.testing.assert_array_equal(influence(blocks, depth=2), picture)
 
 
-@pytest.mark.parametrize('reach, sinks, depth', [(1, 0, 1), (1, 0, 2), (1, 1, 1)])
+@pytest.mark.parametrize('blocks', [
+  blocks_lib.equal(6, 2), blocks_lib.equal(6, 2, history=None), blocks_lib.tokens(4),
+], ids=['equal', 'forcing', 'tokens'])
+def test_without_any_reach_a_block_depends_on_itself_alone_however_deep(blocks):
+  slots = blocks.slots(np.arange(blocks.num_tokens)[:, None])
+  copy = np.stack([slots.block, slots.stream])
+  own = np.all(copy[:, :, None] == copy[:, None], axis=0)
+  np.testing.assert_array_equal(mask.picture(blocks, reach=0), own)
+  np.testing.assert_array_equal(influence(blocks, depth=2, reach=0), own)
+
+
+@pytest.mark.parametrize('reach, sinks, depth', [(1, 0, 1), (1, 0, 2), (1, 1, 1), (0, 1, 2)])
 def test_with_finite_reach_the_visible_past_grows_with_depth(reach, sinks, depth):
   blocks = blocks_lib.tokens(5, history=None)
   expected = closure(mask.picture(blocks, reach, sinks), depth)
@@ -276,9 +290,9 @@ def test_autoregressive_likelihoods_of_all_strings_sum_to_one(order):
   model = denoiser.Denoiser(4, 3, width=16, depth=2, heads=2)
   params = tiny.random_params(model, process, blocks, coords)
   strings = jnp.asarray(np.indices((3,) * 4).reshape(4, -1).T, jnp.int32)
-  denoise = lambda x, t, s, slots: model.apply({'params': params}, x, t, s, slots)
   nats = jax.jit(lambda key: likelihood.bound(
-    denoise, key, strings, blocks=blocks, process=process, coords=coords)[0])(jax.random.key(0))
+    model.denoise(params), key, strings, blocks=blocks, process=process, coords=coords
+  )[0])(jax.random.key(0))
   total = np.sum(np.exp(-np.asarray(nats, np.float64).sum(1)))
   np.testing.assert_allclose(total, 1, atol=1e-5)
   assert np.std(np.asarray(nats).sum(1)) > 0.1

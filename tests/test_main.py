@@ -49,9 +49,9 @@ def _said(log):
 
 def _run(arguments, log, code=0):
   """Runs to the end, checks the exit code, returns all that was said."""
-  found = binary.start(arguments, log).wait(timeout=120)
+  ended_with = binary.start(arguments, log).wait(timeout=120)
   said = _said(log)
-  assert found == code, said
+  assert ended_with == code, said
   return said
 
 
@@ -73,8 +73,8 @@ def test_a_run_leaves_a_report_metrics_and_checkpoints(whole):
   assert trained == list(range(5, STEPS + 1, 5))
   assert [row['step'] for row in rows if 'test/nats' in row] == [100, 200, 300]
   assert checkpoint.latest_step(whole) == STEPS
-  found = json.loads((whole / 'eval.json').read_text())
-  assert found['step'] == STEPS and found['bound']['nats'] > 0
+  report = json.loads((whole / 'eval.json').read_text())
+  assert report['step'] == STEPS and report['bound']['nats'] > 0
 
 
 def test_sigterm_saves_everything_and_the_same_command_finishes(whole, folder):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from adiff.nn import denoiser
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks
 
 MISSING = 'the peers extra (torch, transformers) is not installed'
@@ -25,9 +26,8 @@ def test_the_denoiser_gives_the_logits_of_qwen3_with_the_same_weights():
   cut = blocks.tokens(TOKENS, history=None)
   slots = cut.slots(np.arange(TOKENS)[:, None])
   x = jax.random.randint(jax.random.key(0), (2, TOKENS), 0, VOCAB)
-  t = jnp.zeros((2, TOKENS))
-  params = model.init(jax.random.key(1), x, t, t, slots)['params']
-  params = jax.tree.map(lambda leaf: jnp.zeros_like(leaf), params)
+  ask = ask_lib.Ask(x, jnp.zeros((2, TOKENS)), slots)
+  params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(1), ask))
   hidden = params['last_layer']['mlp_out']['kernel'].shape[0]
 
   config = transformers.Qwen3Config(
@@ -45,7 +45,7 @@ def test_the_denoiser_gives_the_logits_of_qwen3_with_the_same_weights():
   layer = lambda i, name: weights[f'model.layers.{i}.{name}.weight']
   kernel = lambda i, *names: np.concatenate([layer(i, name).T for name in names], axis=-1)
 
-  # Signals are (scale, shift, gate) of the attention, then of the MLP: gates of one.
+  # Signals are (shift, scale, gate) of the attention, then of the MLP: gates of one.
   gates = jnp.repeat(jnp.array([0.0, 0, 1, 0, 0, 1]), WIDTH)
 
   def of_layer(i):
@@ -69,7 +69,7 @@ def test_the_denoiser_gives_the_logits_of_qwen3_with_the_same_weights():
   params['norm_out']['scale'] = weights['model.norm.weight']
   params['out']['kernel'] = weights['lm_head.weight'].T
 
-  ours, _ = model.apply({'params': params}, x, t, t, slots)
+  ours = model.denoise(params)(ask).out
   with torch.no_grad():
     theirs = peer(torch.tensor(np.asarray(x))).logits.numpy()
   assert np.abs(theirs).max() > 0.5

@@ -54,7 +54,7 @@ class _Documents(collections.abc.Sequence):
 
   def __iter__(self):
     for start in range(0, self._size, _CHUNK):
-      yield from self[start : start + _CHUNK]
+      yield from self[start:start + _CHUNK]
 
 
 class PythonDocs(Corpus):

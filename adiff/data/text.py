@@ -131,7 +131,7 @@ class Text(spec.Source):
     texts = []
     for symbols in np.asarray(tokens):
       ends = np.flatnonzero(symbols == self.tokenizer.eos)
-      texts.append(self.tokenizer.decode(symbols[: ends[0]] if len(ends) else symbols))
+      texts.append(self.tokenizer.decode(symbols[:ends[0]] if len(ends) else symbols))
     return texts
 
   @property

@@ -1,6 +1,7 @@
 """Data sets as TFDS lays them out on disk, read by random access and without TensorFlow."""
 
 import pathlib
+from typing import Any
 
 from adiff.machine import files
 
@@ -28,7 +29,7 @@ def _version(folder):
   return tuple(int(part) for part in folder.name.split('.'))
 
 
-def builder(folder):
+def builder(folder) -> Any:
   """The TFDS builder of a version folder: its .info, and .as_data_source(split)."""
   import tensorflow_datasets as tfds  # A second of import that other data sets need not pay.
 

@@ -128,7 +128,7 @@ def is_exact(blocks, process, reveals=None) -> bool:
   return one_call and process.absorbing
 
 
-def interval(values):
+def interval(values) -> tuple[np.ndarray, np.ndarray]:
   """(mean, half width of its 95% interval) over the leading axis; values are independent
   examples."""
   values = np.asarray(values, np.float64)

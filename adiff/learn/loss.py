@@ -29,14 +29,19 @@ def loss(
   """
   chex.assert_axis_dimension(x0, 1, blocks.num_tokens)
   key_level, key_noise, key_history, key_head = jax.random.split(key, 4)
+
+  # 1. Levels, and noise at them: the working copy, and the history as later blocks read it.
   levels, xt = (corrupt or noised)(key_level, key_noise, x0, blocks, process, draw)
   t = blocks.per_token(levels)
   xh = None
   if blocks.history is not None:
     xh = process.add_noise(key_history, x0, jnp.full_like(t, blocks.history))
+
+  # 2. Both streams are one question.
   x, t_copies = blocks.pack(xt, xh, levels)
   ask = ask_lib.Ask(x, t_copies, blocks.slots(coords, **(documents or {})))
 
+  # 3. The network answers, and 4. its head compares with the clean tokens.
   weight = jnp.ones_like(t) if weight is None else weight.astype(t.dtype)
   count = jnp.maximum(jnp.sum(weight), 1)
   share = jnp.where(process.carries(xt, t), weight / count, 0)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from adiff.process import base as process_base
 
 
-def complementary(key_level, key_noise, x0, blocks, process, draw):
+def complementary(key_level, key_noise, x0, blocks, process, draw) -> tuple[jax.Array, jax.Array]:
   """(levels [B, K], xt [B, N]) of a batch whose second half repeats the first: what hides a token
   in one shows it in the other (LLaDA2.0, arXiv:2512.15745). A loss.Corrupt, for absorbing noise."""
   first = x0[:len(x0) // 2]

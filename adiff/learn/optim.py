@@ -5,6 +5,8 @@ sees the gradient averaged over micro-batches, because averaging happens before 
 """
 
 import difflib
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +30,7 @@ def make(
   eps: float = 1e-8,
   weight_decay: float = 0.0,
   clip: float | None = 1.0,
-):
+) -> tuple[optax.GradientTransformation, Callable]:
   """Returns (tx, lr_fn): an optax transformation and the function step -> learning rate.
 
   warmup: steps of linear rise, the first one already above 0. final: the last learning rate as a
@@ -59,7 +61,7 @@ def make(
   return _promoting(optax.chain(*parts)), lr_fn
 
 
-def learning_rate_fn(peak, *, schedule, warmup, total_steps, final, decay_fraction):
+def learning_rate_fn(peak, *, schedule, warmup, total_steps, final, decay_fraction) -> Callable:
   """Returns step -> learning rate, float32 [], for a step that may be traced.
 
   Raises ValueError when the schedule is unknown or its lengths do not fit into total_steps.
@@ -98,7 +100,7 @@ def learning_rate_fn(peak, *, schedule, warmup, total_steps, final, decay_fracti
   return lr_fn
 
 
-def decayed(params):
+def decayed(params) -> Any:
   """Returns a tree of bools: True where weight decay applies, which is on leaves named 'kernel'.
 
   The name decides, not the rank: a scan over layers gives every bias a second axis.

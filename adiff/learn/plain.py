@@ -84,7 +84,7 @@ class Plain(base.Recipe):
     )
     return state, scalars
 
-  def gradient(self, params, batch, key):
+  def gradient(self, params, batch, key) -> tuple[Any, dict[str, jax.Array]]:
     """(gradient, {name: scalar or curve}) of a batch, all block sizes together; curves are those of
     blocks[0]."""
     num = len(self.blocks)
@@ -126,7 +126,7 @@ class Plain(base.Recipe):
     grads, scalars = jax.lax.scan(add, zeros, (jnp.arange(self.microbatches), parts))
     return grads, jax.tree.map(lambda leaf: jnp.nanmean(leaf, axis=0), scalars)
 
-  def objective(self, params, rows, key, index=0):
+  def objective(self, params, rows, key, index=0) -> tuple[jax.Array, dict[str, jax.Array]]:
     """(loss, scalars) of one micro-batch, cut into blocks[index], and its noise."""
     key_loss, key_cond, key_drop = jax.random.split(key, 3)
     for number, lesson in enumerate(self.lessons):

@@ -1,4 +1,5 @@
-"""Checkpoints that are complete, verified and bounded in number; the only module that knows orbax.
+"""Checkpoints that are complete, verified and bounded in number; with
+checkpoint_reader.py the only modules that know orbax.
 
   workdir/checkpoints/STEP              one committed state; orbax renames it into place at the end
   workdir/checkpoints/digests/STEP.json sha256 of every file of that step, written after the commit
@@ -21,13 +22,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 from jax.experimental import multihost_utils
-from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import checkpoint_managers
 
 from adiff.learn import base
-from adiff.machine import hosts, manifest, sharding
+from adiff.machine import checkpoint_reader, hosts, manifest
 
-ITEM = 'state'
 NONE, ALL_DAMAGED = -1, -2
 
 
@@ -78,7 +77,7 @@ class Checkpoints:
     )
     try:
       self._manager = ocp.CheckpointManager(
-        manifest.root(workdir), options=options, item_names=(ITEM,)
+        manifest.root(workdir), options=options, item_names=(checkpoint_reader.ITEM,)
       )
       self._tidy()
     except OSError as error:
@@ -111,7 +110,7 @@ class Checkpoints:
       if hosts.first():
         manifest.forget(self._workdir, step)  # Left by a run that was killed or cleaned by hand.
       hosts.saving(manifest.folder(self._workdir, step))
-      args = ocp.args.Composite(**{ITEM: ocp.args.StandardSave(state)})
+      args = ocp.args.Composite(**{checkpoint_reader.ITEM: ocp.args.StandardSave(state)})
       accepted = self._manager.save(step, args=args, metrics=metrics)
     except Exception as error:
       raise self._explained(error) from error
@@ -120,7 +119,7 @@ class Checkpoints:
     self._thread = threading.Thread(target=self._seal, args=(step,), name='adiff-seal')
     self._thread.start()
 
-  def restore(self, abstract_state, step: int | None = None):
+  def restore(self, abstract_state, step: int | None = None) -> tuple[int, Any] | None:
     """Returns (step, state) of the newest sound checkpoint, or None where there is none.
 
     abstract_state: the tree of `jax.ShapeDtypeStruct` with shardings that `jax.eval_shape` and
@@ -131,7 +130,7 @@ class Checkpoints:
     self.wait()
     if step is not None:
       _check_exists(self._workdir, step)
-      return step, _read(self._workdir, step, abstract_state)
+      return step, checkpoint_reader.read(self._workdir, step, abstract_state)
     while True:
       chosen = self._newest_sound()
       if chosen == NONE:
@@ -142,7 +141,7 @@ class Checkpoints:
           '"damaged"; start again in a new workdir, or bring the files back from a backup.'
         )
       try:
-        state = _read(self._workdir, chosen, abstract_state)
+        state = checkpoint_reader.read(self._workdir, chosen, abstract_state)
       except manifest.Damaged as error:  # Only a step without a manifest gets here.
         if jax.process_count() > 1:
           raise  # The processes may disagree about it; nobody moves files then.
@@ -242,7 +241,7 @@ def latest_step(workdir) -> int | None:
 def restore_params(
   workdir, abstract_params=None, *, ema: bool = True, role: str = base.DENOISER,
   step: int | None = None,
-):
+) -> tuple[int, Any]:
   """Returns (step, params) of a role without reading the optimiser's state; changes nothing on
   disk.
 
@@ -256,7 +255,7 @@ def restore_params(
 
   def read(step):
     wanted = None if abstract_params is None else {place[0]: {role: abstract_params}}
-    return step, _read(workdir, step, wanted, place=place)[place[0]][role]
+    return step, checkpoint_reader.read(workdir, step, wanted, place=place)[place[0]][role]
 
   if step is not None:
     _check_exists(workdir, step)
@@ -276,73 +275,13 @@ def restore_params(
   )
 
 
-# Reading one step.
-
-
-def _read(workdir, step, wanted, *, place=None):
-  """Verifies one step and reads `wanted`, or all below `place`, (part of the state, role), as numpy
-  where wanted is None."""
-  sealed = manifest.verify(workdir, step)
-  folder = manifest.folder(workdir, step)
-  path = os.path.join(folder, ITEM)
-  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
-    try:
-      stored = checkpointer.metadata(path).item_metadata.tree
-    except Exception as error:
-      raise manifest.Damaged(f'checkpoint {folder} has no readable index.') from error
-    if place is not None:
-      stored = _only(stored, folder, *place)
-    if wanted is None:
-      item = stored
-      args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
-    else:
-      _check_shapes(folder, stored, wanted)
-      item = jax.tree.map(_placed, wanted)
-      args = ocp.checkpoint_utils.construct_restore_args(item)
-    restore = ocp.args.PyTreeRestore(
-      item=item, restore_args=args, partial_restore=place is not None
-    )
-    try:
-      return checkpointer.restore(path, args=restore)
-    except Exception as error:
-      if sealed:
-        raise  # The files are those that were written, so the fault is not theirs.
-      raise manifest.Damaged(f'checkpoint {folder} cannot be read.') from error
-
-
-def _placed(leaf):
-  """A leaf without a sharding goes to the default device, not to that of the run that saved it."""
-  sharding = getattr(leaf, 'sharding', None) or SingleDeviceSharding(jax.local_devices()[0])
-  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def _only(stored, folder, part, role):
-  """The stored tree, cut down to one role of one part of the state."""
-  if role not in stored[part]:
-    raise ValueError(
-      f'checkpoint {folder} has no parameters of the role {role!r}: an earlier version of adiff '
-      'wrote it; convert its workdir with `python -m launch.convert OLD NEW`'
-    )
-  return {part: {role: stored[part][role]}}
-
-
-def _check_shapes(folder, stored, wanted):
-  have, want = _shapes(stored), _shapes(wanted)
-  for name in sorted(have.keys() | want.keys()):
-    if have.get(name) != want.get(name):
-      raise ValueError(
-        f'checkpoint {folder} holds {name} as {have.get(name, "nothing")} where '
-        f'this config builds {want.get(name, "nothing")}; use the config of that run or another '
-        'workdir.'
-      )
-
-
-def _shapes(tree):
-  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-  return {
-    sharding.path_name(path): list(leaf.shape)
-    for path, leaf in leaves
-  }
+def restore_arrays(workdir, step: int | None = None) -> tuple[int, Any]:
+  """Returns (step, state) as nested containers of numpy arrays, whatever was stored; None: the
+  newest step. Raises FileNotFoundError without a checkpoint, ValueError for a damaged one."""
+  step = latest_step(workdir) if step is None else step
+  if step is None:
+    raise FileNotFoundError(f'no checkpoint in {manifest.root(workdir)}')
+  return step, checkpoint_reader.read(workdir, step, None)
 
 
 def _check_exists(workdir, step):

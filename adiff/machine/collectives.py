@@ -13,8 +13,8 @@ import numpy as np
 
 KINDS = ('all-gather', 'reduce-scatter', 'all-reduce', 'all-to-all', 'collective-permute')
 _BYTES = {
-  'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 'f32': 4, 's32': 4, 'u32': 4,
-  'f64': 8, 's64': 8, 'u64': 8,
+  'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's16': 2, 'u16': 2, 'f32': 4, 's32': 4,
+  'u32': 4, 'f64': 8, 's64': 8, 'u64': 8,
 }
 _CALL = re.compile(rf'= (.+?) ({"|".join(KINDS)})(-start)?\((.*)$')
 _CALLED = re.compile(r'(?:body|calls|to_apply|branch_computations|computation)=\{?%?([\w.\-]+)')

@@ -9,6 +9,7 @@ import collections
 import contextlib
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -102,17 +103,17 @@ def _share(parts, batch):
   return math.ceil(np.mean(shares) * chunked.CHUNKS) / chunked.CHUNKS
 
 
-def state(parts):
+def state(parts) -> Any:
   """The state of training, as ShapeDtypeStructs."""
   return jax.eval_shape(parts.recipe.init, jax.eval_shape(lambda: jax.random.key(0)))
 
 
-def params(parts):
+def params(parts) -> Any:
   """The parameters that are sampled from, as ShapeDtypeStructs."""
   return parts.recipe.served(state(parts))
 
 
-def examples(parts):
+def examples(parts) -> dict[str, jax.ShapeDtypeStruct]:
   """The batch of a training step, as ShapeDtypeStructs."""
   size = parts.config.train.batch_size
 
@@ -125,7 +126,7 @@ def examples(parts):
 
 def moved(parts, mesh) -> dict[str, float]:
   """{axes of the mesh joined by '+': bytes} that one device moves in a training step, as
-  `collectives.found` counts them, from the rules of sharding.py and nn/layout.py alone.
+  `collectives.moved` counts them, from the rules of sharding.py and nn/layout.py alone.
 
   A parameter that is split over fsdp is gathered before either pass and its gradient is summed into
   parts, which are then summed over what is left; every other gradient is summed whole, that of a

@@ -6,6 +6,7 @@ and `sequence`, split over `fsdp` by shape (Rajbhandari et al. 2020, arXiv:1910.
 """
 
 import math
+from typing import Any
 
 import jax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
@@ -17,7 +18,9 @@ OFFLOAD = {'none': (), 'average': ('ema',), 'optimiser': ('opt',), 'both': ('ema
 HOST = 'pinned_host'
 
 
-def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None):
+def make_mesh(
+  data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None
+) -> jax.sharding.Mesh | AbstractMesh:
   """The mesh [data, fsdp, tensor, sequence] over all devices; -1, once, for "what is left".
 
   devices: others than all that are here; or how many, for an AbstractMesh of devices that nobody
@@ -45,7 +48,7 @@ def make_mesh(data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None):
   return jax.make_mesh(tuple(sizes), layout.AXES, axis_types=kinds, devices=devices)
 
 
-def check_fits(mesh, *, heads, batch_size, parts, num_slots):
+def check_fits(mesh, *, heads, batch_size, parts, num_slots) -> None:
   """Raises ValueError where heads, the rows of one of `parts` of a batch or the slots of a row
   cannot be split evenly over the mesh."""
   groups = mesh.shape['tensor'] * mesh.shape['sequence']
@@ -89,14 +92,14 @@ def batch_sharding(mesh) -> NamedSharding:
 
 def state_shardings(
   mesh, abstract_state, *, tensor_axes=None, offload: str = 'none', min_size: int = 2**16
-):
+) -> Any:
   """A tree of shardings for a tree of arrays or `jax.ShapeDtypeStruct`.
 
   tensor_axes: {what a parameter's path ends with: the axis that `tensor` splits}, see
   Network.tensor_axes. A leaf of at least min_size elements is split over `fsdp` along its largest
   dimension that divides and that `tensor` leaves whole (the last one among equals); smaller leaves
-  are not, as moving them costs more than it saves. Large leaves of what OFFLOAD[offload] names stay in the
-  host's memory, split in the same way; `fetch` brings them.
+  are not, as moving them costs more than it saves. Large leaves of what OFFLOAD[offload] names stay
+  in the host's memory, split in the same way; `fetch` brings them.
   """
 
   def rule(path, leaf):
@@ -120,7 +123,7 @@ def state_shardings(
   return jax.tree_util.tree_map_with_path(rule, abstract_state)
 
 
-def fetch(tree, shardings):
+def fetch(tree, shardings) -> Any:
   """The tree with what its shardings keep in the host's memory brought to the devices, in a
   compiled program or outside of one."""
 
@@ -131,7 +134,7 @@ def fetch(tree, shardings):
   return jax.tree.map(move, tree, shardings)
 
 
-def placed(abstract, shardings):
+def placed(abstract, shardings) -> Any:
   """A tree of `jax.ShapeDtypeStruct` with its shardings: a tree of them, or one for all leaves."""
   place = lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
   if isinstance(shardings, NamedSharding):
@@ -151,7 +154,7 @@ def local_rows(mesh, batch_size) -> slice:
   return slice(min(starts), max(stops))
 
 
-def put_batch(mesh, batch, batch_size):
+def put_batch(mesh, batch, batch_size) -> Any:
   """Turns a tree of numpy arrays, this process's `local_rows` of a batch of batch_size rows, into
   global arrays [B, ...].
 
@@ -174,7 +177,7 @@ def put_batch(mesh, batch, batch_size):
   return jax.tree.map(put, batch)
 
 
-def born(fn, shardings, *args):
+def born(fn, shardings, *args) -> Any:
   """fn(*args), compiled so that every result is created in its final sharding.
 
   The state of a large model never exists unsharded on one device.

@@ -131,12 +131,12 @@ class Block(nn.Module):
     return jnp.where(keep, h / (1 - self.dropout), 0)
 
 
-def heads_first(leaf):
+def heads_first(leaf) -> jax.Array:
   """[B, S, H, D] -> [B, H, S, D], and back."""
   return jnp.swapaxes(leaf, 1, 2)
 
 
-def over_slots(signal, lengths):
+def over_slots(signal, lengths) -> jax.Array:
   """[B, M, W], one a copy of `lengths` slots -> [B, S, W]; None: it is one a slot already.
 
   A broadcast, which is fused into what reads it: a gather would write it to memory, and scatter its

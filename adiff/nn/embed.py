@@ -1,12 +1,13 @@
 """Into the network's width: tokens, levels, positions, labels."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from adiff.nn import layout
 
 
-def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0):
+def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0) -> jax.Array:
   """[..] -> [.., width]: cos and sin of scale * value at geometric frequencies.
 
   In the default float whatever the network computes in: bfloat16 would round levels.

@@ -16,27 +16,27 @@ AXES = ('data', 'fsdp', 'tensor', 'sequence')
 ROWS = ('data', 'fsdp')
 
 
-def copies(h):
+def copies(h) -> jax.Array:
   """[B, M, W], what all slots of a copy share."""
   return _constrain(h, None, None)
 
 
-def slots(h):
+def slots(h) -> jax.Array:
   """[B, S, W] between attentions."""
   return _constrain(h, 'sequence', None)
 
 
-def features(h):
+def features(h) -> jax.Array:
   """[B, S, 2, F] inside the MLP."""
   return _constrain(h, 'sequence', None, 'tensor')
 
 
-def heads(q):
+def heads(q) -> jax.Array:
   """[B, S, H, D] inside attention: whole rows."""
   return _constrain(q, None, ('tensor', 'sequence'), None)
 
 
-def slots_of_heads(h):
+def slots_of_heads(h) -> jax.Array:
   """[B, S, H, D], the result of attention, given back to the slots' devices."""
   return _constrain(h, 'sequence', 'tensor', None)
 
@@ -47,7 +47,7 @@ def local_heads(count) -> int:
   return count // (mesh.shape['tensor'] * mesh.shape['sequence']) if mesh else count
 
 
-def on_own_tokens(function, whole, leaves):
+def on_own_tokens(function, whole, leaves) -> tuple:
   """function(whole, leaves) of leaves [B, S, ..]: every device calls it with its rows and slots.
   Results lead with rows and slots too."""
   mesh = _mesh()
@@ -61,7 +61,7 @@ def on_own_tokens(function, whole, leaves):
   return call(whole, leaves)
 
 
-def on_each_device(kernel, q, k, v):
+def on_each_device(kernel, q, k, v) -> jax.Array:
   """kernel(q, k, v) of [B, H, S, D], a custom call that the compiler cannot split: every device
   calls it with its rows and heads."""
   mesh = _mesh()

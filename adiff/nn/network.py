@@ -48,7 +48,7 @@ class Network(abc.ABC):
     """The same network whose backward pass recomputes as another `remat` says."""
 
   @abc.abstractmethod
-  def empty_cache(self, batch, places, axes):
+  def empty_cache(self, batch, places, axes) -> Any:
     """A cache of `places` empty places for `batch` examples and positions on `axes` axes."""
 
   @abc.abstractmethod
@@ -56,11 +56,11 @@ class Network(abc.ABC):
     """Bytes of what a cache keeps of tokens."""
 
   @abc.abstractmethod
-  def grow(self, cache, places):
+  def grow(self, cache, places) -> Any:
     """The cache with empty places up to `places`; one that has been full stays as it is."""
 
   @abc.abstractmethod
-  def shorten(self, cache, places, *, least):
+  def shorten(self, cache, places, *, least) -> Any:
     """The cache with at most the first `places` places filled, where place i holds token i of the
     block order. Raises ValueError where it has fewer than `least` places, or holds other tokens."""
 

@@ -1,10 +1,11 @@
 """Rotary positions over any number of axes (RoFormer, arXiv:2104.09864; per axis as in ACDiT,
 arXiv:2412.07720)."""
 
+import jax
 import jax.numpy as jnp
 
 
-def turns(coords, size, *, base=100.0):
+def turns(coords, size, *, base=100.0) -> tuple[jax.Array, jax.Array]:
   """(cos, sin) [1 or B, S, 1, size / 2] by which `rotate` turns heads of `size` features at coords
   [S, A] or [B, S, A].
 
@@ -25,7 +26,7 @@ def turns(coords, size, *, base=100.0):
   return tuple(jnp.split(both[:, :, None], 2, axis=-1))
 
 
-def rotate(x, turns):
+def rotate(x, turns) -> jax.Array:
   """Rotates x [B, S, H, D]; scores then depend on differences of coords alone."""
   cos, sin = (leaf.astype(x.dtype) for leaf in turns)
   first, second = jnp.split(x, 2, axis=-1)

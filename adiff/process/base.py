@@ -64,7 +64,7 @@ class Process(abc.ABC):
     raise ValueError(f'{type(self).__name__} noise has no deterministic step')
 
   @abc.abstractmethod
-  def bound_noise(self, key, x0, u, blocks: blocks_lib.Blocks, free):
+  def bound_noise(self, key, x0, u, blocks: blocks_lib.Blocks, free) -> tuple[jax.Array, jax.Array]:
     """(xt, t [B, N]) for `bound`, from u [B, K] uniform in [0, 1): the levels that estimate the
     bound best. free [B, N] bool: the others are known, and stay."""
 

@@ -85,7 +85,7 @@ class Masked(base.Process):
     return jnp.where(xt == self.mask_id, nats, 0)
 
 
-def ranks(key, free, blocks):
+def ranks(key, free, blocks) -> jax.Array:
   """int [B, N]: a token's place in a random order of its block, the free [B, N] tokens first."""
   block = jnp.broadcast_to(jnp.asarray(blocks.block_of_token), free.shape)
   order = jnp.lexsort((jax.random.uniform(key, free.shape), ~free, block), axis=-1)

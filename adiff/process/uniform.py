@@ -72,8 +72,8 @@ class Uniform(base.Process):
     level = jnp.maximum(t, FLOOR)
     if self.objective == 'bound':
       return jnp.where(t == 0, 0, self._path_kl(out, x0, xt, level))
-    found = self.x0_hat(out, xt, level)
-    chosen = jnp.take_along_axis(found, x0[..., None], axis=-1)[..., 0]
+    probs = self.x0_hat(out, xt, level)
+    chosen = jnp.take_along_axis(probs, x0[..., None], axis=-1)[..., 0]
     return jnp.where(t == 0, 0, -jnp.log(jnp.maximum(chosen, 1e-37)))
 
   def step(self, key, out, xt, t, s):

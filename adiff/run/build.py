@@ -1,14 +1,11 @@
 """Config -> parts. The only reader of the config's choices; it validates once, in words.
 
-A choice is dict(name=..., **arguments). An unknown name or argument raises with the list of what
-there is, and the nearest.
+What a name may be stands in the tables below; choose.py resolves one.
 """
 
 import dataclasses
-import difflib
 import functools
 import hashlib
-import inspect
 from typing import Any
 
 import numpy as np
@@ -24,7 +21,7 @@ from adiff.nn import denoiser
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
 from adiff.process import gaussian, masked, mixed, uniform
-from adiff.run import check
+from adiff.run import check, choose
 from adiff.sample import truncation
 from adiff.sample.solvers import base as solvers_base
 from adiff.sample.solvers import (
@@ -131,7 +128,7 @@ class Parts:
     return truncation.narrow(**dict(self.config.truncation))
 
   @property
-  def reveals(self):
+  def reveals(self) -> tuple[tuple[int, ...], ...] | None:
     """What `likelihood.bound` asks: a network that was trained on pure noise alone is judged
     there."""
     one_pass = self.config.draw.name == 'ones' and max(self.blocks.sizes) > 1
@@ -163,31 +160,6 @@ class Parts:
     }
 
 
-def resolve(key, table, choice, **provided):
-  """table[choice.name](**arguments), with `provided` where it is taken and not set; raises
-  ValueError in words."""
-  arguments = dict(choice)
-  name = arguments.pop('name', None)
-  if name not in table:
-    near = difflib.get_close_matches(str(name), table, n=1)
-    hint = f'; did you mean {near[0]!r}?' if near else ''
-    raise ValueError(
-      f'config.{key}.name={name!r} is unknown; choose one of {", ".join(table)}{hint}'
-    )
-  taken = inspect.signature(table[name]).parameters
-  arguments = {**{k: v for k, v in provided.items() if k in taken}, **arguments}
-  for argument in arguments:
-    if argument not in taken:
-      own = [k for k in taken if k not in provided]
-      raise ValueError(
-        f'config.{key}: {name} takes no {argument!r}; it takes {", ".join(own) or "no arguments"}'
-      )
-  missing = [k for k, v in taken.items() if v.default is v.empty and k not in arguments]
-  if missing:
-    raise ValueError(f'config.{key}: {name} needs {", ".join(missing)}')
-  return table[name](**arguments)
-
-
 def _text(corpus, tokenizer, num_tokens, packed, align):
   """Text with the tokenizer that was made for its corpus."""
   return text_data.Text(corpus, tokenizer(corpus), num_tokens, packed=packed, align=align)
@@ -203,11 +175,16 @@ def build_source(config) -> spec_lib.Source:
       f'config.codec.name={config.codec.name!r} does not fit '
       f'config.data.name={config.data.name!r}; it takes {" or ".join(fits[kind])}'
     )
-  codec = lambda shape, count: resolve('codec', CODECS, config.codec, shape=shape, levels=count)
-  tokenizer = lambda corpus: resolve('codec', TOKENIZERS, config.codec, corpus=corpus)
+
+  def codec(shape, count):
+    return choose.resolve('codec', CODECS, config.codec, shape=shape, levels=count)
+
+  def tokenizer(corpus):
+    return choose.resolve('codec', TOKENIZERS, config.codec, corpus=corpus)
+
   # Packed documents are filled up to whole blocks.
   align = max(block_size(config), *config.train.block_sizes, 1)
-  return resolve('data', DATA, config.data, codec=codec, tokenizer=tokenizer, align=align)
+  return choose.resolve('data', DATA, config.data, codec=codec, tokenizer=tokenizer, align=align)
 
 
 def block_size(config) -> int:
@@ -219,7 +196,7 @@ def block_size(config) -> int:
 
 def build_solver(choice, process) -> solvers_base.Solver:
   """The solver, which must serve the process."""
-  solver = resolve('solver', SOLVERS, choice)
+  solver = choose.resolve('solver', SOLVERS, choice)
   solver.check(process)
   return solver
 
@@ -241,12 +218,12 @@ def build_process(config, spec) -> process_base.Process:
   choice = dict(config.process)
   if 'clip' in choice:
     choice['clip'] = choice['clip'] or None
-  return resolve('process', PROCESSES, choice, vocab=spec.vocab, dim=spec.dim, bin=spec.bin)
+  return choose.resolve('process', PROCESSES, choice, vocab=spec.vocab, dim=spec.dim, bin=spec.bin)
 
 
 def build_blocks(config, spec) -> blocks_lib.Blocks:
   """The blocks, which must cover the data's tokens."""
-  blocks = resolve(
+  blocks = choose.resolve(
     'blocks',
     BLOCKS,
     config.blocks,
@@ -276,7 +253,7 @@ def build_plan(config, blocks, *, steps=None) -> plan_lib.Plan:
     blocks.num_blocks,
     budgets,
     config.plan.delay,
-    spacing=resolve('spacing', SPACINGS, config.spacing),
+    spacing=choose.resolve('spacing', SPACINGS, config.spacing),
   )
   plan.check_history(blocks)
   return plan
@@ -319,7 +296,7 @@ def build(config, source=None) -> Parts:
       f'guidance.scale={config.guidance.scale} needs labels, and {config.data.name} has none; set '
       'it to 1'
     )
-  model = resolve(
+  model = choose.resolve(
     'model', MODELS, config.model,
     num_inputs=process.num_inputs, num_outputs=process.num_outputs, num_classes=spec.num_classes,
   )
@@ -342,7 +319,7 @@ def build_geometries(config, spec) -> tuple[tuple[blocks_lib.Blocks, draw_lib.Dr
       'draw ones trains on pure noise alone, which only process masked can learn from; set '
       'draw.name=uniform'
     )
-  draw = resolve('draw', DRAWS, config.draw)
+  draw = choose.resolve('draw', DRAWS, config.draw)
   if config.atoms.zero or config.atoms.one:
     draw = draw_lib.atoms(draw, zero=config.atoms.zero, one=config.atoms.one)
   geometries = [(blocks, draw)]
@@ -354,7 +331,7 @@ def build_geometries(config, spec) -> tuple[tuple[blocks_lib.Blocks, draw_lib.Dr
   return tuple(geometries)
 
 
-def build_mesh(parts, devices=None):
+def build_mesh(parts, devices=None) -> Any:
   """The mesh of the config over `devices`, see sharding.make_mesh, which training must fit."""
   config = parts.config
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
@@ -366,7 +343,7 @@ def build_mesh(parts, devices=None):
   return mesh
 
 
-def state_shardings(parts, mesh, abstract):
+def state_shardings(parts, mesh, abstract) -> Any:
   """Where the arrays of a state lie, as the network and the config say."""
   return sharding.state_shardings(
     mesh, abstract, tensor_axes=parts.model.tensor_axes(), offload=parts.config.train.offload

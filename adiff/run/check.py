@@ -20,7 +20,7 @@ KEYS = (  # what is read, besides optim, whose keys optim.make names
 )
 
 
-def extras(config, kinds):
+def extras(config, kinds) -> None:
   """Ways to train and to sample that not every process or batch admits."""
   train = config.train
   truncation.check(**dict(config.truncation))
@@ -49,7 +49,7 @@ def extras(config, kinds):
     )
 
 
-def shifted(config, model):
+def shifted(config, model) -> None:
   """What a shifted stream (nn/shifted.py) needs."""
   if model.shifted and (
     config.draw.name != 'ones' or config.history != 0 or config.plan.delay is not None
@@ -64,7 +64,7 @@ def shifted(config, model):
     )
 
 
-def keys(config):
+def keys(config) -> None:
   """A config of another version, or one not made from configs/base.py, may lack keys."""
   for key in KEYS:
     *sections, name = key.split('.')
@@ -78,7 +78,7 @@ def keys(config):
       )
 
 
-def numbers(config):
+def numbers(config) -> None:
   """Numbers that no part checks by itself."""
   positive = (
     'train.steps',

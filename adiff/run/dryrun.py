@@ -48,7 +48,7 @@ class Program:
   """What one program needs, of one device."""
 
   memory: dict[str, int]  # bytes by part
-  moved: dict  # bytes between devices, as collectives.found has them
+  moved: dict  # bytes between devices, as collectives.moved has them
   flops: float  # of the model
   bytes: float  # what its matrix products read and write
   predicted: dict = dataclasses.field(default_factory=dict)  # bytes, as cost.moved has them
@@ -102,7 +102,7 @@ def training_step(parts: build.Parts, devices) -> Program:
     memory['activations and gradients'] = needs.temp_size_in_bytes
     memory['program'] = needs.generated_code_size_in_bytes
     host += needs.host_temp_size_in_bytes
-    moved = collectives.found(compiled.as_text(), mesh)
+    moved = collectives.moved(compiled.as_text(), mesh)
   needed = cost.step(parts)
   return Program(
     memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted, host, refused
@@ -127,7 +127,7 @@ def rollout(parts: build.Parts, devices) -> Program:
     memory['activations'] = max(needs.temp_size_in_bytes - memory['cache'], 0)
     memory['program'] = needs.generated_code_size_in_bytes
     try:
-      moved = collectives.found(compiled.as_text(), mesh)
+      moved = collectives.moved(compiled.as_text(), mesh)
     except jax.errors.JaxRuntimeError as error:  # libtpu 0.0.52 cannot print all that it compiles
       unread = str(error).splitlines()[0]
   return Program(
@@ -164,9 +164,9 @@ def _changes(config, count):
     *([shard | remat] if mesh.fsdp < count // groups and remat else []),
     *([shard | remat | away] if train.offload == 'none' else []),
     *split,
-    *(one | shard | remat for one in split),
+    *(change | shard | remat for change in split),
   ]
-  return [one for i, one in enumerate(wanted) if one not in wanted[:i]]
+  return [change for i, change in enumerate(wanted) if change not in wanted[:i]]
 
 
 def _with(config, change):

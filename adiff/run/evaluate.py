@@ -11,7 +11,7 @@ import tqdm
 
 from adiff.data import batches
 from adiff.judge import likelihood
-from adiff.judge.page import charts, page
+from adiff.judge.page import charts, images, page
 from adiff.learn import lessons, state
 from adiff.machine import hosts, logs, provenance, sharding
 from adiff.nn import network
@@ -38,7 +38,7 @@ class Bound:
 
     self._sample = jax.jit(sample, out_shardings=sharding.replicated(mesh))
 
-  def samples(self, params, *, samples, progress=False):
+  def samples(self, params, *, samples, progress=False) -> tuple[np.ndarray, np.ndarray]:
     """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
     parts, config = self._parts, self._parts.config
     size = parts.source.size(config.eval.split)
@@ -93,7 +93,7 @@ def evaluate(
   exact = parts.source.exact
   if exact:  # A network that is told the label is measured against the law given the label.
     bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
-  found = {
+  report = {
     'title': config.name,
     'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
     'config': json.loads(config.to_json()),
@@ -106,37 +106,37 @@ def evaluate(
     'generators': [],
     'notes': [],
   }
-  shown, fragments = {}, ()
+  pictures, fragments = {}, ()
   if parts.spec.image_levels:
-    evaluate_images.judge(parts, params, mesh, found, shown, progress)
+    evaluate_images.judge(parts, params, mesh, report, pictures, progress)
   elif hasattr(parts.source, 'law_test'):
-    _judge_law(parts, params, mesh, found)
+    _judge_law(parts, params, mesh, report)
   elif hasattr(parts.source, 'corpus'):
     fragments = evaluate_text.judge(
-      parts, params, mesh, found, shown, workdir=workdir, progress=progress
+      parts, params, mesh, report, pictures, workdir=workdir, progress=progress
     )
   else:
-    evaluate_images.show_latents(parts, params, mesh, found, shown, progress)
+    evaluate_images.show_latents(parts, params, mesh, report, pictures, progress)
   folder = folder or workdir
-  hosts.agree(lambda: _write(workdir, folder, found, shown, fragments))
-  found['report'] = os.path.join(folder, page.FILE)
-  return found
+  hosts.agree(lambda: _write(workdir, folder, report, pictures, fragments))
+  report['report'] = os.path.join(folder, page.FILE)
+  return report
 
 
-def _write(workdir, out, found, shown, fragments):
+def _write(workdir, out, report, pictures, fragments):
   """The files of an evaluation."""
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
-  shown.update(charts.charts(found, rows) | _curves(rows))
+  pictures.update(charts.charts(report, rows) | _curves(rows))
   folder = pathlib.Path(out, 'pictures')
   folder.mkdir(exist_ok=True)
-  for name, picture in shown.items():
+  for name, picture in pictures.items():
     kind = 'gif' if picture.startswith(b'GIF') else 'png'
     with open(os.path.join(folder, f'{name.replace("/", "_")}.{kind}'), 'wb') as file:
       file.write(picture)
   with open(os.path.join(out, 'eval.json.tmp'), 'w') as file:
-    json.dump(found, file, indent=1)
+    json.dump(report, file, indent=1)
   os.replace(os.path.join(out, 'eval.json.tmp'), os.path.join(out, 'eval.json'))
-  page.write(out, found, shown, fragments)
+  page.write(out, report, pictures, fragments)
 
 
 def _curves(rows):
@@ -152,7 +152,7 @@ def _curves(rows):
     if not have:
       continue
     if not part:
-      out[name] = charts.png_bytes(charts.curves(have, [key], ylabel=ylabel))
+      out[name] = images.png_bytes(charts.curves(have, [key], ylabel=ylabel))
       continue
     # At most six lines can be told apart: evenly chosen, first and last among them.
     size = len(have[0][key])
@@ -162,16 +162,16 @@ def _curves(rows):
     ]
     keys = [f'{part} {i + 1}' for i in chosen]
     keys = [k for k in keys if any(line[k] is not None for line in lines)]
-    out[name] = charts.png_bytes(charts.curves(lines, keys, ylabel=ylabel))
+    out[name] = images.png_bytes(charts.curves(lines, keys, ylabel=ylabel))
   return out
 
 
-def _judge_law(parts, params, mesh, found):
+def _judge_law(parts, params, mesh, report):
   """Sources with a known law: do samples follow it?"""
   # Labels of real examples, not balanced ones: the law includes them.
   split, num = parts.config.eval.split, parts.config.eval.num
-  real = parts.source.rows(split, np.arange(num) % parts.source.size(split))['label']
+  real = parts.source.examples(split, np.arange(num) % parts.source.size(split))['label']
   tokens, _, row = generate.for_report(parts, params, mesh, labels=real)
   samples = parts.spec.decode(tokens)
-  found['law'] = {key: float(value) for key, value in parts.source.law_test(samples).items()}
-  found['generators'].append(row)
+  report['law'] = {key: float(value) for key, value in parts.source.law_test(samples).items()}
+  report['generators'].append(row)

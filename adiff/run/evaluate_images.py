@@ -18,8 +18,8 @@ from adiff.run import build, generate
 COLUMNS = 10  # of the grids of samples
 
 
-def judge(parts: build.Parts, params, mesh, found, shown, progress):
-  """Measures eval.num samples a number of steps; fills `found` (numbers) and `shown` (pictures)."""
+def judge(parts: build.Parts, params, mesh, report, pictures, progress) -> None:
+  """Measures eval.num samples a number of steps into `report` and `pictures`."""
   config, levels = parts.config, parts.spec.image_levels
   sampled = {}  # steps: (images, labels, row of the report's table)
   for steps in sorted({*config.eval.steps, config.plan.steps}):
@@ -28,24 +28,24 @@ def judge(parts: build.Parts, params, mesh, found, shown, progress):
   images, _, _ = sampled[config.plan.steps]
   scale = max(1, 48 // images.shape[1])
   names = [str(i) for i in range(COLUMNS)] if parts.spec.num_classes == COLUMNS else None
-  shown['samples'] = page_images.png_bytes(page_images.grid(
+  pictures['samples'] = page_images.png_bytes(page_images.grid(
     images[:COLUMNS * 10], levels, columns=COLUMNS, scale=scale, labels=names
   ))
   frames = _frames(parts, params, mesh)
-  shown['strip'] = page_images.strip(frames, levels, columns=COLUMNS, scale=scale)
+  pictures['strip'] = page_images.strip(frames, levels, columns=COLUMNS, scale=scale)
   if not config.eval.features:
-    found['generators'] = [row for _, _, row in sampled.values()]
+    report['generators'] = [row for _, _, row in sampled.values()]
     return
   real = Real.of(parts)
-  found['classifier'] = {
+  report['classifier'] = {
     'name': real.judge.name, 'accuracy': float(real.judge.accuracy)
   }
-  found['generators'] += [
+  report['generators'] += [
     {**row, **real.scores(images, labels)} for images, labels, row in sampled.values()
   ]
-  found['generators'] += _others(parts, real)
+  report['generators'] += _others(parts, real)
   index, _ = memorisation.nearest(images[:COLUMNS * 2], real.train)
-  shown['neighbours'] = page_images.png_bytes(
+  pictures['neighbours'] = page_images.png_bytes(
     page_images.neighbours(images[:COLUMNS * 2], real.train[index], levels, scale=scale)
   )
 
@@ -122,13 +122,13 @@ def _frames(parts, params, mesh, num=10):
   return images.reshape(*rows.shape[:2], *images.shape[1:])
 
 
-def show_latents(parts: build.Parts, params, mesh, found, shown, progress):
+def show_latents(parts: build.Parts, params, mesh, report, pictures, progress) -> None:
   """Latents: up to three channels of samples and of real examples as colours, nothing decoded."""
   split = parts.config.eval.split
   tokens, _, row = generate.for_report(parts, params, mesh, progress=progress)
-  found['generators'].append(row)
+  report['generators'].append(row)
   num = min(len(tokens), parts.source.size(split))
-  real = parts.source.rows(split, np.arange(num))['tokens']
+  real = parts.source.examples(split, np.arange(num))['tokens']
   for name, some in (('samples', tokens), ('samples/real', real)):
     examples = parts.spec.decode(some[:40])
     frames = examples if examples.ndim == 4 else examples[:, 0]  # the first one of a video
@@ -136,4 +136,4 @@ def show_latents(parts: build.Parts, params, mesh, found, shown, progress):
     low, high = np.percentile(colours, [1, 99])
     levels = np.clip((colours - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
     scale = max(1, 64 // levels.shape[1])
-    shown[name] = page_images.png_bytes(page_images.grid(levels, 256, scale=scale))
+    pictures[name] = page_images.png_bytes(page_images.grid(levels, 256, scale=scale))

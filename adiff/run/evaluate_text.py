@@ -10,34 +10,38 @@ CHARACTERS = 20_000_000  # of the corpus that are read for its words
 ROWS = 64  # of the evaluated split that the loss profile is measured on
 
 
-def judge(parts: build.Parts, params, mesh, found, shown, *, workdir, progress):
-  """Measures eval.num samples a sampler; fills `found`, `shown`, returns the page's fragments."""
+def judge(
+  parts: build.Parts, params, mesh, report, pictures, *, workdir, progress
+) -> tuple[tuple[str, str], ...]:
+  """Measures eval.num samples a sampler into `report` and `pictures`; returns the page's
+  fragments."""
   config, source = parts.config, parts.source
-  found['profile'] = _profile(parts, params, mesh, progress)
+  report['profile'] = _profile(parts, params, mesh, progress)
   reference = _reference(parts)
   tokens, _, row = generate.for_report(parts, params, mesh, progress=progress)
   own = _scores(parts, tokens, row, reference)
-  found['generators'] = [row]
-  found['text'] = {
+  report['generators'] = [row]
+  report['text'] = {
     'corpus': source.corpus.name,
     'tokenizer': f'{config.codec.name}, {source.tokenizer.vocab} symbols',
-    **likelihood_of_text(parts, found['bound']),
+    **likelihood_of_text(parts, report['bound']),
     **own,
     'corpus_unigram_entropy': reference['unigram_entropy'],
     'corpus_repetition': reference['repetition'],
   }
-  found['samplers'] = [{'sampler': config.solver.name, 'steps': config.plan.steps, **own}]
+  report['samplers'] = [{'sampler': config.solver.name, 'steps': config.plan.steps, **own}]
   for name, steps in samplers(parts):
-    other = build.build(
-      overrides.arrange(config, workdir, solver=name, steps=steps, profile=found['profile']), source
+    other = overrides.arrange(
+      config, workdir, solver=name, steps=steps, profile=report['profile']
     )
+    other = build.build(other, source)
     drawn, _, row = generate.for_report(other, params, mesh, progress=progress)
-    found['samplers'].append(
+    report['samplers'].append(
       {'sampler': name, 'steps': other.config.plan.steps, **_scores(other, drawn, row, reference)}
     )
-  if len(found['samplers']) > 1:
-    shown['calls'] = prose.quality_vs_calls(
-      found['samplers'], metric='known_words', ylabel='share of words the corpus knows'
+  if len(report['samplers']) > 1:
+    pictures['calls'] = prose.quality_vs_calls(
+      report['samplers'], metric='known_words', ylabel='share of words the corpus knows'
     )
   return (
     ('Samples', prose.samples(_texts(source, tokens[:6]))),
@@ -45,12 +49,12 @@ def judge(parts: build.Parts, params, mesh, found, shown, *, workdir, progress):
   )
 
 
-def samplers(parts):
+def samplers(parts) -> list[tuple[str, int | None]]:
   """[(solver, steps or None)] of config.eval.samplers.
 
   Raises ValueError for one that cannot sample: training asks before it begins.
   """
-  found = []
+  chosen = []
   for text in parts.config.eval.samplers:
     name, at, steps = text.partition('@')
     if at and not (steps.isdecimal() and int(steps)):
@@ -62,8 +66,8 @@ def samplers(parts):
         raise ValueError('budget needs masked noise, equal blocks and rows that are not packed')
     except ValueError as error:
       raise ValueError(f'config.eval.samplers: {text!r}: {error}') from error
-    found.append((name, int(steps) if steps else None))
-  return found
+    chosen.append((name, int(steps) if steps else None))
+  return chosen
 
 
 def _profile(parts, params, mesh, progress):
@@ -72,15 +76,15 @@ def _profile(parts, params, mesh, progress):
     return None
   config = parts.config
   rows = min(ROWS, parts.source.size(config.eval.split), config.eval.examples or ROWS)
-  found = loss_profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
-  error = found.std(0, ddof=1) / len(found) ** 0.5
-  return {'nats': found.mean(0).tolist(), 'error': error.tolist()}
+  nats = loss_profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
+  error = nats.std(0, ddof=1) / len(nats) ** 0.5
+  return {'nats': nats.mean(0).tolist(), 'error': error.tolist()}
 
 
 def likelihood_of_text(parts, bound) -> dict:
   """The bound per token and per UTF-8 byte of the evaluated rows, with its 95% interval."""
   source, split = parts.source, parts.config.eval.split
-  rows = source.rows(split, np.arange(bound['num_examples']))
+  rows = source.examples(split, np.arange(bound['num_examples']))
   count = float(np.sum(rows['weight'])) if 'weight' in rows else rows['tokens'].size
   per_token = bound['num_examples'] / count
   num_bytes = sum(len(text.encode()) for text in _texts(source, rows['tokens']))
@@ -112,9 +116,9 @@ def _reference(parts):
     total += len(document)
     if total > CHARACTERS:
       break
-  num = parts.config.eval.num
-  rows = source.rows('train', np.linspace(0, source.size('train') - 1, num).astype(int))['tokens']
-  wide = source.rows('train', np.linspace(0, source.size('train') - 1, 20 * num).astype(int))
+  num, last = parts.config.eval.num, source.size('train') - 1
+  rows = source.examples('train', np.linspace(0, last, num).astype(int))['tokens']
+  wide = source.examples('train', np.linspace(0, last, 20 * num).astype(int))
   return {
     'words': words.words_of(documents),
     'unigram_entropy': words.unigram_entropy(wide['tokens'].ravel(), source.tokenizer.vocab),

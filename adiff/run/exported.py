@@ -29,7 +29,7 @@ FORMAT = 1
 CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
 
 
-def write(folder, run, params, *, batch, labels, seed, codec, about):
+def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
   """Writes the folder.
 
   run: (params, seed, start, labels [batch]) -> tokens [batch, N, ..] in raster order, a function
@@ -92,7 +92,7 @@ class Sampler:
     self._leaves = jax.device_put(leaves)
     self._run = jax.jit(export.deserialize(bytearray(program)).call)
 
-  def sample(self, start, num, *, seed=None, progress=None):
+  def sample(self, start, num, *, seed=None, progress=None) -> tuple[np.ndarray, np.ndarray]:
     """(examples, or tokens in raster order where they are no images [num, ..], labels [num])."""
     size, labels = self.about['batch'], np.asarray(self.about['labels'], np.int32)
     seed = np.uint32(self.about['seed'] if seed is None else seed)

@@ -21,7 +21,7 @@ PAUSE = 2.0  # seconds between two looks
 _FOLDER = 'eval'
 
 
-def follow(workdir, last: int, evaluate: Callable):
+def follow(workdir, last: int, evaluate: Callable) -> None:
   """Calls evaluate(step, folder) for every checkpoint, until the one of step `last` had its turn.
 
   Raises ValueError where another follower is at work.

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from adiff.sequence import ask as ask_lib
 _SEVERAL_TPUS = {'xla_tpu_enable_async_collective_fusion': False}
 
 
-def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False):
+def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Callable:
   """(params, keys [B], labels [B]) -> (x0 [B, N, ..] in block order, network calls [B]), jitted;
   trace: -> x after every row [R, B, N, ..], uncached. mesh: every device gets the whole result."""
   plan = plan or parts.plan
@@ -85,18 +86,18 @@ def _rollout(parts, batch, plan, cached, program):
   )
 
 
-def example_keys(seed, start, num):
+def example_keys(seed, start, num) -> jax.Array:
   """[num] keys: example i of a seed has one key, whatever the batch it is drawn in."""
   return jax.vmap(lambda i: state.stream(seed, 'sample', i))(start + jnp.arange(num))
 
 
-def balanced_labels(num_classes, start, num):
+def balanced_labels(num_classes, start, num) -> np.ndarray:
   """int32 [num]: example i has class i mod num_classes; -1 where there are no classes."""
   index = np.arange(start, start + num, dtype=np.int32)
   return index % num_classes if num_classes else np.full(num, -1, np.int32)
 
 
-def to_raster(parts, tokens):
+def to_raster(parts, tokens) -> np.ndarray:
   """Block order -> raster order, along axis -1 of symbols and -2 of vectors."""
   axis = tokens.ndim - (1 if parts.process.discrete else 2)
   return np.take(tokens, np.argsort(parts.blocks.order), axis=axis)
@@ -130,7 +131,9 @@ class Sampler:
       return balanced_labels(self._parts.spec.num_classes, start, num)
     return np.take(self._given, np.arange(start, start + num), mode='wrap')
 
-  def sample(self, start, num, *, progress=None):
+  def sample(
+    self, start, num, *, progress=None
+  ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """(tokens [num, N, ..] in raster order, labels [num], network calls [num], seconds of sampling,
     compilation excluded)."""
     tokens, calls, seconds = [], [], 0.0
@@ -157,7 +160,9 @@ class Sampler:
     )
 
 
-def for_report(parts, params, mesh, *, steps=None, progress=False, labels=None):
+def for_report(
+  parts, params, mesh, *, steps=None, progress=False, labels=None
+) -> tuple[np.ndarray, np.ndarray, dict]:
   """(tokens in raster order, labels, row of the report's table) of eval.num samples at `steps` a
   block (None: as the config says)."""
   config = parts.config
@@ -179,7 +184,7 @@ def for_report(parts, params, mesh, *, steps=None, progress=False, labels=None):
   return tokens, labels, row
 
 
-def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096):
+def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096) -> str:
   """Samples num examples into the npz `out` (examples, labels); a killed run continues at its last
   shard.
 

@@ -34,7 +34,7 @@ class Written(NamedTuple):
   seconds: float
 
 
-def load(workdir, *, step=None, settings=(), block_size=None, steps=None, solver=None):
+def load(workdir, *, step=None, settings=(), block_size=None, steps=None, solver=None) -> 'Model':
   """The model of a workdir: its averaged parameters at a step (None: the newest).
 
   settings: 'key=value' overrides, as --set. block_size, steps, solver: see overrides.py. Raises
@@ -47,7 +47,7 @@ def load(workdir, *, step=None, settings=(), block_size=None, steps=None, solver
   return Model(parts, checkpoint.restore_params(workdir, cost.params(parts), step=step)[1])
 
 
-def check_given(blocks, hole, given):
+def check_given(blocks, hole, given) -> None:
   """Raises ValueError where a walk would not take all given tokens into account; hole and given
   bool [N] in block order."""
   block = blocks.block_of_token
@@ -83,7 +83,9 @@ class Model:
 
   # ---- Writing ----------------------------------------------------------------------------------
 
-  def generate(self, prompts='', *, seed=0, num_tokens=None, stop=True, show=None):
+  def generate(
+    self, prompts='', *, seed=0, num_tokens=None, stop=True, show=None
+  ) -> str | list[str]:
     """The continuation of a prompt (a str), or of several (a list, of any lengths).
 
     num_tokens: symbols to write at most; None: to the end of the row. stop: end at end-of-text.

@@ -23,12 +23,12 @@ MOST = 64  # numbers of masked tokens that are measured; those between are inter
 
 def has_profile(parts: build.Parts) -> bool:
   """Are a block's tokens revealed in numbers, and can plans be compared on whole rows?"""
-  sizes, rows = parts.blocks.sizes, parts.source.rows(parts.config.eval.split, np.arange(1))
+  sizes, rows = parts.blocks.sizes, parts.source.examples(parts.config.eval.split, np.arange(1))
   equal = len(set(sizes)) == 1 and sizes[0] > 1
   return parts.process.absorbing and not parts.reveals and equal and 'weight' not in rows
 
 
-def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False):
+def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) -> np.ndarray:
   """[rows, B]: nats of one masked token of each row (a range) of the evaluated split, with k = 1..B
   of every block masked; the mean over `samples` orders."""
   config, size = parts.config, parts.blocks.sizes[0]
@@ -56,7 +56,7 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False):
   starts = range(rows.start, rows.stop, batch_size)
   for first in tqdm.tqdm(starts, desc='loss profile', disable=not progress, leave=False):
     index = np.minimum(np.arange(first, first + batch_size), rows.stop - 1)
-    batch = parts.source.rows(split, index[local])
+    batch = parts.source.examples(split, index[local])
     batch = sharding.put_batch(
       mesh, {'tokens': batch['tokens'][:, order], 'label': batch['label']}, batch_size
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from typing import Any
 
 from adiff.run import build
 from adiff.sample import budget
@@ -10,7 +11,7 @@ from adiff.sample import budget
 BUDGET = 'budget'  # the solver name that stands for a plan made from the workdir's own profile
 
 
-def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profile=None):
+def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profile=None) -> Any:
   """The config with other blocks, steps a block or solver, for sampling.
 
   solver: NAME or NAME(key=value, ..) of build.SOLVERS, or 'budget': as many random tokens in each

@@ -10,7 +10,9 @@ import contextlib
 import functools
 import os
 import signal
+from collections.abc import Callable
 from concurrent import futures
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,93 +52,42 @@ def _claim(held, workdir, parts):
   workdir_lib.claim(workdir, parts.config, parts.contract)
 
 
+class _Job(NamedTuple):
+  """What the chapters share."""
+
+  parts: build.Parts
+  mesh: jax.sharding.Mesh
+  workdir: str
+  shardings: Any  # of the state
+  keeper: checkpoint.Checkpoints
+
+  def average(self, state):
+    """The parameters that are evaluated and sampled, on the devices."""
+    served = self.parts.recipe.served
+    return sharding.fetch(served(state), served(self.shardings))
+
+
 def _train(parts, mesh, workdir, profile, progress):
   """The story itself."""
-  config = parts.config
+  config, abstract = parts.config, cost.state(parts)
   keeper = checkpoint.Checkpoints(workdir, keep=config.train.keep, best='nats')
-
-  # ---- State: restored, or born sharded ---------------------------------------------------------
-  abstract = cost.state(parts)
-  shardings = build.state_shardings(parts, mesh, abstract)
-  # What the step costs is counted in its trace, which takes a second or more: in a thread of its
-  # own, while the state is compiled or read. The update below then reuses that trace.
-  with futures.ThreadPoolExecutor(1) as beside:
-    counted = beside.submit(cost.step, parts, mesh)
-    restored = keeper.restore(sharding.placed(abstract, shardings))
-    if restored is not None:
-      start, state = restored
-      hosts.say(f'resuming {workdir} at step {start} of {config.train.steps}')
-    else:
-      init = lambda: parts.recipe.init(state_lib.stream(config.seed, 'init'))
-      start, state = 0, sharding.born(init, shardings)
-      if config.init_from:
-        state = init_from(config.init_from, state)
-
-  # ---- Data, update, logs -----------------------------------------------------------------------
-  source = batches.Batches(
-    parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
-    rows=sharding.local_rows(mesh, config.train.batch_size),
-  )
-  update = make_update(parts, mesh, shardings)
-  learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])
+  job = _Job(parts, mesh, workdir, build.state_shardings(parts, mesh, abstract), keeper)
+  start, state, flops = _begin(job, abstract)
   devices = mesh.size if jax.default_backend() != 'cpu' else 1
   log = logs.Logs(
     workdir, silent=not hosts.first(), total_steps=config.train.steps, start_step=start,
     progress=progress, tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
-    flops_per_step=counted.result().flops,
-    peak_flops=rates.matmul_rate(seconds=0.1) * devices,
+    flops_per_step=flops, peak_flops=rates.matmul_rate(seconds=0.1) * devices,
   )
-  measure = evaluate.Bound(parts, mesh)
-  preview = _preview(parts, mesh)
-
-  def average():
-    served = parts.recipe.served
-    return sharding.fetch(served(state), served(shardings))
-
-  def write(*line):
-    hosts.agree(lambda: log.write(*line))
-
-  # ---- The loop ---------------------------------------------------------------------------------
-  # (step, finite) since the loss was last looked at; checked before anything is saved
-  unchecked = []
   with (
-    _signals() as stop,
-    contextlib.closing(log),
-    contextlib.closing(keeper),
+    _signals() as stop, contextlib.closing(log), contextlib.closing(keeper),
     _tracing(workdir, profile) as trace,
   ):
-    for step, batch in source.iterate(start):
-      if step >= config.train.steps:  # a checkpoint may lie beyond the end
-        break
-      trace(step - start)
-      state, scalars = update(state, sharding.put_batch(mesh, batch, config.train.batch_size))
-      unchecked.append((step, scalars.pop('finite')))
-      done = step + 1
-      last, saving = done == config.train.steps, done % config.train.checkpoint_every == 0
-      stopping = bool(stop) or hosts.preempted(done)
-      log.tick(done, scalars['loss'])
-      if done % config.train.log_every == 0 or last or saving or stopping:
-        _check_finite(unchecked, keeper)
-      if done % config.train.log_every == 0 or last:
-        write(done, {**scalars, 'learning_rate': learning_rate(np.int32(step))})
-      bound = None
-      if last or (config.train.eval_every and done % config.train.eval_every == 0):
-        bound = measure(average(), samples=1)
-        write(done, {'test/nats': bound['nats'], 'test/per_block': bound['per_block']})
-        for name, image in preview(average()).items():
-          hosts.agree(functools.partial(log.images, done, name, image))
-      if last or saving or stopping:
-        keeper.save(done, state, bound and {'nats': bound['nats']})
-      if bound or saving:
-        log.pause()
-      if stopping and not last:
-        keeper.wait()
-        hosts.say(f'stopped by a signal; step {done} is saved, run the same command again')
-        return hosts.UNFINISHED
-
-  # ---- The report -------------------------------------------------------------------------------
+    state, finished = _loop(job, start, state, log, trace, stop)
+  if not finished:
+    return hosts.UNFINISHED
   report = evaluate.evaluate(
-    parts, average(), workdir, step=config.train.steps, mesh=mesh, progress=progress
+    parts, job.average(state), workdir, step=config.train.steps, mesh=mesh, progress=progress
   )
   bound = report['bound']
   hosts.say(
@@ -146,7 +97,77 @@ def _train(parts, mesh, workdir, profile, progress):
   return 0
 
 
-def make_update(parts, mesh, shardings):
+def _begin(job, abstract):
+  """(step, state, operations of a step): restored, or born sharded."""
+  parts, config = job.parts, job.parts.config
+
+  def init():  # the key is made in here: the devices may be those of several processes
+    return parts.recipe.init(state_lib.stream(config.seed, 'init'))
+
+  # What the step costs is counted in its trace, which takes a second or more: in a thread of its
+  # own, while the state is compiled or read. The update then reuses that trace.
+  with futures.ThreadPoolExecutor(1) as beside:
+    counted = beside.submit(cost.step, parts, job.mesh)
+    restored = job.keeper.restore(sharding.placed(abstract, job.shardings))
+    if restored is not None:
+      start, state = restored
+      hosts.say(f'resuming {job.workdir} at step {start} of {config.train.steps}')
+    else:
+      start, state = 0, sharding.born(init, job.shardings)
+      if config.init_from:
+        state = init_from(config.init_from, state)
+    return start, state, counted.result().flops
+
+
+def _loop(job, start, state, log, trace, stop):
+  """(state, is it the last one?) after the loop; `stop` is not empty once a signal has arrived."""
+  parts, config, keeper = job.parts, job.parts.config, job.keeper
+  source = batches.Batches(
+    parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
+    rows=sharding.local_rows(job.mesh, config.train.batch_size),
+  )
+  update = make_update(parts, job.mesh, job.shardings)
+  measure, preview = evaluate.Bound(parts, job.mesh), _preview(parts, job.mesh)
+  learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])
+
+  def write(*line):
+    hosts.agree(lambda: log.write(*line))
+
+  # (step, finite) since the loss was last looked at; checked before anything is saved
+  unchecked = []
+  for step, batch in source.iterate(start):
+    if step >= config.train.steps:  # a checkpoint may lie beyond the end
+      break
+    trace(step - start)
+    state, scalars = update(state, sharding.put_batch(job.mesh, batch, config.train.batch_size))
+    unchecked.append((step, scalars.pop('finite')))
+    done = step + 1
+    last, saving = done == config.train.steps, done % config.train.checkpoint_every == 0
+    logging = last or done % config.train.log_every == 0
+    stopping = bool(stop) or hosts.preempted(done)
+    log.tick(done, scalars['loss'])
+    if logging or saving or stopping:
+      _check_finite(unchecked, keeper)
+    if logging:
+      write(done, {**scalars, 'learning_rate': learning_rate(np.int32(step))})
+    bound = None
+    if last or (config.train.eval_every and done % config.train.eval_every == 0):
+      bound = measure(job.average(state), samples=1)
+      write(done, {'test/nats': bound['nats'], 'test/per_block': bound['per_block']})
+      for name, image in preview(job.average(state)).items():
+        hosts.agree(functools.partial(log.images, done, name, image))
+    if last or saving or stopping:
+      keeper.save(done, state, bound and {'nats': bound['nats']})
+    if bound or saving:
+      log.pause()
+    if stopping and not last:
+      keeper.wait()
+      hosts.say(f'stopped by a signal; step {done} is saved, run the same command again')
+      return state, False
+  return state, True
+
+
+def make_update(parts, mesh, shardings) -> Callable:
   """(state, batch) -> (state, scalars), jitted; the state's buffers are used again."""
   def update(state, batch):  # the key is made in here: the devices may be elsewhere (dryrun.py)
     key = jax.random.fold_in(state_lib.stream(parts.config.seed, 'train'), state.step)
@@ -159,7 +180,7 @@ def make_update(parts, mesh, shardings):
   )
 
 
-def init_from(workdir, state):
+def init_from(workdir, state) -> state_lib.State:
   """The state with the averaged parameters of another run where names and shapes agree; prints what
   differs."""
   step, loaded = checkpoint.restore_params(workdir)

@@ -5,6 +5,8 @@ import fcntl
 import json
 import os
 import platform
+from collections.abc import Iterator
+from typing import Any
 
 import ml_collections
 
@@ -17,7 +19,7 @@ VERSION = 2  # of the files; checkpoints by role since 2
 FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep', 'offload')
 
 
-def claim(workdir, config, contract):
+def claim(workdir, config, contract) -> None:
   """Makes a folder ours, or checks that it is; writes both files.
 
   Raises ValueError when another config made it, naming the first difference, or when it holds
@@ -42,7 +44,7 @@ def claim(workdir, config, contract):
   _write(workdir, 'contract.json', contract)
 
 
-def check_version(workdir):
+def check_version(workdir) -> None:
   """Raises ValueError for a workdir that another version of these files wrote."""
   version = _read(workdir, 'contract.json').get('version', 1)
   if version != VERSION:
@@ -53,7 +55,7 @@ def check_version(workdir):
 
 
 @contextlib.contextmanager
-def lock(workdir, what='is being trained'):
+def lock(workdir, what='is being trained') -> Iterator[None]:
   """Holds workdir/lock, which names its owner; released however the process ends.
 
   Makes the folder if there is none. Raises ValueError where another process holds the lock, OSError
@@ -87,7 +89,7 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
 
   Raises ValueError for a missing or unreadable file, an unknown key or a value of the wrong type.
   """
-  config = ml_collections.ConfigDict(_tuples(_read(workdir, 'config.json')))
+  config = ml_collections.ConfigDict(tuples(_read(workdir, 'config.json')))
   check_version(workdir)
   for override in overrides:
     key, separator, value = override.partition('=')
@@ -102,7 +104,7 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
   return config.lock()
 
 
-def check_contract(workdir, contract):
+def check_contract(workdir, contract) -> None:
   """Raises ValueError where the workdir's contract differs from what its config builds here."""
   check_version(workdir)
   stored = _read(workdir, 'contract.json')
@@ -167,11 +169,11 @@ def _write(workdir, name, value):
     ) from error
 
 
-def _tuples(value):
+def tuples(value) -> Any:
   """JSON lists as the tuples that the config had."""
   if isinstance(value, dict):
-    return {key: _tuples(item) for key, item in value.items()}
-  return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+    return {key: tuples(item) for key, item in value.items()}
+  return tuple(tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def _set(config, key, text):
@@ -186,7 +188,7 @@ def _set(config, key, text):
       f'--set={key}: the config has no such key; it has {", ".join(place) or "no such section"}'
     )
   try:
-    value = _tuples(json.loads(text))
+    value = tuples(json.loads(text))
   except json.JSONDecodeError:
     value = text
   old = place[name]

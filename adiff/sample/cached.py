@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from adiff.sample import walk as walk_lib
 from adiff.sample import windows as windows_lib
 from adiff.sample.solvers import base as solvers_base
-from adiff.sample.walk import Flight, Parts, Row
+from adiff.sample.walk import Fixed, Flight, Row
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 
@@ -59,7 +59,7 @@ def next_block(
   is called.
   """
   window_of = _Window(
-    denoise, window, num_pending, coords, stop, Parts(blocks, process, solver, narrow)
+    denoise, window, num_pending, coords, stop, Fixed(blocks, process, solver, narrow)
   )
   here = window_of.here(state)
   if stop is None:
@@ -120,7 +120,7 @@ class _Window(NamedTuple):
   num_pending: int
   coords: jax.Array
   stop: int | None
-  parts: Parts
+  fixed: Fixed
 
   @property
   def num_tokens(self) -> int:
@@ -132,7 +132,7 @@ class _Window(NamedTuple):
     stopped = jnp.zeros(len(keys), bool)
     if self.stop is not None:
       stopped = jnp.any(walk_lib.stops(state.x, state.known, start, self.stop), axis=1)
-    slots = cut(self.parts.blocks.token_slots(self.coords), start, num, axis=0)
+    slots = cut(self.fixed.blocks.token_slots(self.coords), start, num, axis=0)
     return _Here(cut(state.known, start, num), keys, slots, stopped)
 
   def finish(self, state: State, here: _Here) -> State:
@@ -145,7 +145,7 @@ class _Window(NamedTuple):
     def another(index, carry):
       return self._another_row(here, cache, carry, self._row(index))
 
-    if self.parts.solver.adaptive:
+    if self.fixed.solver.adaptive:
 
       def unfinished(indexed):
         index, carry = indexed
@@ -166,14 +166,14 @@ class _Window(NamedTuple):
     """(carry, cache): the row whose call writes the keys of the pending tokens."""
     row, flight = self._row(0), carry.flight
     t, s = walk_lib.levels(row, here.keys)
-    level = self.parts.solver.level(self.parts.process, flight.x, t, s)
-    view = walk_lib.in_flight(self.parts, flight, row, here.known, flight.x, level, s)
+    level = self.fixed.solver.level(self.fixed.process, flight.x, t, s)
+    view = walk_lib.in_flight(self.fixed, flight, row, here.known, flight.x, level, s)
     slots, cache = here.slots, state.cache
     if self.num_pending:
       pending, slots_pending = self._pending(state)
       view, slots = _behind(pending, view, axis=1), _behind(slots_pending, slots, axis=0)
     ask = walk_lib.make_ask(
-      self.parts.blocks, here.known, view, slots, cache, keep=self.num_pending
+      self.fixed.blocks, here.known, view, slots, cache, keep=self.num_pending
     )
     out, written = self.denoise(ask)
     cache = written if self.num_pending else cache
@@ -183,7 +183,7 @@ class _Window(NamedTuple):
     """The carry after a row that reads the cache as it is."""
     flight = carry.flight
     t, s = walk_lib.levels(row, here.keys)
-    level = self.parts.solver.level(self.parts.process, flight.x, t, s)
+    level = self.fixed.solver.level(self.fixed.process, flight.x, t, s)
     out = self._call(here, cache, flight, row)(flight.x, level, s)
     return self._step(here, cache, carry, row, out)
 
@@ -191,32 +191,32 @@ class _Window(NamedTuple):
     """(y, t, s) -> out: what the solver may ask of the tokens in flight."""
 
     def call(y, t, s):
-      view = walk_lib.in_flight(self.parts, flight, row, here.known, y, t, s)
-      ask = walk_lib.make_ask(self.parts.blocks, here.known, view, here.slots, cache)
+      view = walk_lib.in_flight(self.fixed, flight, row, here.known, y, t, s)
+      ask = walk_lib.make_ask(self.fixed.blocks, here.known, view, here.slots, cache)
       return self.denoise(ask).out
 
     return call
 
   def _step(self, here, cache, carry, row, out) -> Carry:
     flight = carry.flight
-    asked = jnp.where(self._asking(here, flight, row), self.parts.solver.calls, 0)
+    asked = jnp.where(self._asking(here, flight, row), self.fixed.solver.calls, 0)
     call = self._call(here, cache, flight, row)
-    flight = walk_lib.step(self.parts, flight, row, here.known, here.keys, out, call)
+    flight = walk_lib.step(self.fixed, flight, row, here.known, here.keys, out, call)
     return Carry(flight, carry.calls + asked)
 
   def _asking(self, here, flight, row) -> jax.Array:
     """bool [B]: does the example still have tokens that this row is to move?"""
     moving = (row.s < row.t)[None] & ~here.stopped[:, None]
-    done = self.parts.solver.finished(self.parts.process, flight.x)
+    done = self.fixed.solver.finished(self.fixed.process, flight.x)
     return jnp.any(walk_lib.unknown(here.known, moving) & ~done, axis=1)
 
   def _pending(self, state) -> tuple[walk_lib.View, blocks_lib.Slots]:
     """The tokens that finished since the last window, as this and later ones read them."""
-    first, blocks = self.window.pending, self.parts.blocks
+    first, blocks = self.window.pending, self.fixed.blocks
     slots = cut(blocks.token_slots(self.coords), first, self.num_pending, axis=0)
     slots = slots._replace(stream=jnp.full_like(slots.stream, blocks.history is not None))
     keys = walk_lib.token_keys(state.keys, first, self.num_pending)
-    return walk_lib.finished(self.parts, keys, cut(state.x, first, self.num_pending)), slots
+    return walk_lib.finished(self.fixed, keys, cut(state.x, first, self.num_pending)), slots
 
   def _row(self, index) -> Row:
     leaves = self.window.t, self.window.s, self.window.index
@@ -228,14 +228,14 @@ def _behind(first, then, axis):
   return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis), first, then)
 
 
-def cut(tree, first, num, axis=1):
+def cut(tree, first, num, axis=1) -> Any:
   """`num` tokens of every leaf [B, N, ..], from `first` on, which may be traced."""
   return jax.tree.map(
     lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, num, axis), tree
   )
 
 
-def put(tree, part, first):
+def put(tree, part, first) -> Any:
   """The tree with the tokens from `first` on replaced by those of `part`."""
   return jax.tree.map(
     lambda whole, own: jax.lax.dynamic_update_slice_in_dim(whole, own, first, 1), tree, part

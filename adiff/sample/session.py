@@ -74,6 +74,8 @@ class Session:
   def start(self, keys, given=None, given_mask=None) -> At:
     """Before the first window; keys [B], given [B, N, ..] and given_mask [B, N] or None."""
     cache = self.network.empty_cache(self.caches * len(keys), 0, self.coords.shape[-1])
+    # `advance` uses its state up; what the caller passed stays the caller's.
+    keys, given_mask = jax.tree.map(jnp.copy, (keys, given_mask))
     state = cached.start(
       keys, cache, blocks=self.blocks, process=self.process, solver=self.solver, plan=self.plan,
       given=given, given_mask=given_mask, stop=self.stop,
@@ -113,7 +115,8 @@ class Session:
       return True
     if self.stop is None or at.made == 0:
       return False
-    stops = walk.unknown(at.state.known, at.state.x == self.stop)
+    end = self.windows[at.made].window.start  # what is behind may be noise that looks like one
+    stops = walk.stops(at.state.x, at.state.known, end, self.stop)
     return bool(jnp.all(jnp.any(stops, axis=1)))
 
   @functools.cached_property
@@ -124,12 +127,12 @@ class Session:
   @functools.cached_property
   def windows(self) -> list[Next]:
     """All windows, one after another."""
-    found = []
+    upcoming = []
     for places, stretch in self.rooms:
       for index in range(len(stretch.windows.start)):
         window = jax.tree.map(jnp.asarray, windows_lib.part(stretch, index).windows)
-        found.append(Next(places, stretch.num_pending, stretch.num_tokens, window))
-    return found
+        upcoming.append(Next(places, stretch.num_pending, stretch.num_tokens, window))
+    return upcoming
 
   @functools.cached_property
   def _how(self):

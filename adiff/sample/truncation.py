@@ -51,7 +51,7 @@ def shape_logits(logits, *, temperature=1.0, top_k=0, top_p=1.0) -> jax.Array:
   return jnp.maximum(jax.nn.log_softmax(logits), NEVER)
 
 
-def check(temperature, top_k, top_p):
+def check(temperature, top_k, top_p) -> None:
   """Raises ValueError for numbers that cut no law."""
   if not 0 <= temperature < float('inf'):
     raise ValueError(

@@ -50,7 +50,7 @@ class View(NamedTuple):
   hint: dict[str, jax.Array]  # [B, n, C]
 
 
-class Parts(NamedTuple):
+class Fixed(NamedTuple):
   """What is the same all the way."""
 
   blocks: blocks_lib.Blocks
@@ -69,23 +69,23 @@ def sample(
   trace: return x after every row instead, [R, B, N, ..].
   """
   check(plan, blocks, process, solver, given, stop)
-  parts = Parts(blocks, process, solver, narrow)
+  fixed = Fixed(blocks, process, solver, narrow)
   x, known = initial(keys, blocks=blocks, process=process, given=given, given_mask=given_mask)
   keys, slots = token_keys(keys, 0, blocks.num_tokens), blocks.token_slots(coords)
 
   def take_row(flight, now):
     row, is_past = now
-    past = finished(parts, keys, flight.x)
+    past = finished(fixed, keys, flight.x)
     here = slots._replace(stream=is_past.astype(jnp.int32))
 
     def call(y, t, s):
-      view = in_flight(parts, flight, row, known, y, t, s)
+      view = in_flight(fixed, flight, row, known, y, t, s)
       view = jax.tree.map(lambda a, b: pick(is_past[None], a, b), past, view)
       return denoise(make_ask(blocks, known, view, here)).out
 
     t, s = levels(row, keys)
     out = call(flight.x, solver.level(process, flight.x, t, s), s)
-    flight = step(parts, flight, row, known, keys, out, call)
+    flight = step(fixed, flight, row, known, keys, out, call)
     return flight, flight.x if trace else None
 
   flight, rows = jax.lax.scan(take_row, Flight(x, solver.init(x)), _rows(plan, blocks))
@@ -109,17 +109,17 @@ def levels(row: Row, like) -> tuple[jax.Array, jax.Array]:
   return tuple(jnp.broadcast_to(level[None], like.shape) for level in (row.t, row.s))
 
 
-def in_flight(parts: Parts, flight: Flight, row: Row, known, y, t, s) -> View:
+def in_flight(fixed: Fixed, flight: Flight, row: Row, known, y, t, s) -> View:
   """Tokens y [B, n, ..] at levels t, asked for level s, as the network sees them: given tokens are
   what they are, at level 0."""
   planned = (hold(known, 0, level) for level in levels(row, t))
-  hint = parts.solver.shown(flight.memory, *planned)
+  hint = fixed.solver.shown(flight.memory, *planned)
   return View(hold(known, flight.x, y), hold(known, 0, t), hold(known, 0, s), hint)
 
 
-def finished(parts: Parts, keys, x) -> View:
+def finished(fixed: Fixed, keys, x) -> View:
   """Finished tokens x as later blocks read them; keys [B, n], one a token."""
-  history, process, solver = parts.blocks.history, parts.process, parts.solver
+  history, process, solver = fixed.blocks.history, fixed.process, fixed.solver
   level = jnp.full(x.shape[:2], history or 0.0, float)
   if history is not None:
     x = process.add_noise(fold(keys, _HISTORY), x, level)
@@ -134,12 +134,12 @@ def make_ask(blocks, known, view: View, slots, cache=None, keep=0) -> ask_lib.As
   return ask_lib.Ask(view.x, t, slots, s, view.hint, cache=cache, keep=keep)
 
 
-def step(parts: Parts, flight: Flight, row: Row, known, keys, out, call) -> Flight:
+def step(fixed: Fixed, flight: Flight, row: Row, known, keys, out, call) -> Flight:
   """The tokens after a row. out: the network's answer to its first question, call(x, level, s)."""
   t, s = levels(row, keys)
   keys = fold(keys, _STEP + row.index)
-  y, memory = parts.solver.step(
-    call, out, parts.process, keys, flight.x, t, s, flight.memory, parts.narrow
+  y, memory = fixed.solver.step(
+    call, out, fixed.process, keys, flight.x, t, s, flight.memory, fixed.narrow
   )
   return Flight(hold(known, flight.x, y), memory)
 
@@ -147,7 +147,9 @@ def step(parts: Parts, flight: Flight, row: Row, known, keys, out, call) -> Flig
 # ---- Tokens: their keys, which are known, where they stop ----------------------------------------
 
 
-def initial(keys, *, blocks, process, given=None, given_mask=None):
+def initial(
+  keys, *, blocks, process, given=None, given_mask=None
+) -> tuple[jax.Array, jax.Array | None]:
   """(x [B, N, ..], known bool [B, N] or None): noise but for given tokens, and which are given."""
   keys = fold(token_keys(keys, 0, blocks.num_tokens), _PRIOR)
   x = process.prior(keys, keys.shape)
@@ -196,7 +198,7 @@ def fill(x, known, end, stop) -> jax.Array:
   return jnp.where(unknown(known, jnp.cumsum(made, axis=1) > made), stop, x)
 
 
-def check(plan, blocks, process, solver, given, stop=None):
+def check(plan, blocks, process, solver, given, stop=None) -> None:
   """Raises ValueError for what cannot be walked, in words."""
   plan.check_history(blocks)
   if plan.given and given is None:

@@ -6,11 +6,12 @@ them are noise that nobody reads yet. Blocks of two tokens, three rows each (lev
 
     delay = 3                    delay = 1, a pyramid
     [1]   1                      [1]   1                window 1: block 1
-    [.7]  1                      [.7   1 ]              window 2: blocks 1 and 2
-    [.3]  1                      [.3   .7]
-     0  [ 1 ]                     0   [.3]              window 3: block 2, block 1 is pending
+    [.7]  1                      [.7   1 ]              window 2: blocks 1 and 2, to the end; a new
+    [.3]  1                      [.3   .7]                window opens only where a block starts
+     0  [ 1 ]                    [0    .3]
      0  [.7 ]                     0    0
      0  [.3 ]
+     0    0
 """
 
 from typing import NamedTuple

@@ -119,7 +119,7 @@ class Plan:
     """Does every block start only when its predecessor is finished?"""
     return bool(np.all(self.starts[self.given + 1:] >= self.ends[self.given:-1]))
 
-  def check_history(self, blocks):
+  def check_history(self, blocks) -> None:
     """Raises ValueError where a block starts before the history that it reads is finished."""
     if blocks.num_blocks > 1 and blocks.history is not None and not self.sequential:
       raise ValueError(

@@ -1,6 +1,4 @@
-"""Tokenizers: text that decodes to what was encoded, and streams that survive a kill."""
-
-import os
+"""Tokenizers: text that decodes to what was encoded."""
 
 import numpy as np
 import pytest
@@ -104,80 +102,3 @@ def test_subwords_learnt_from_texts_are_the_same_each_time_and_shorten_them():
   ids = one.encode(texts[0])
   assert len(ids) < len(texts[0]) / 2 and one.decode(ids) == texts[0]
   assert one.decode(one.encode('naïve 👩‍🚀')) == 'naïve 👩‍🚀'
-
-
-# Streams.
-
-
-def expected_stream(documents, tokenizer):
-  tokens, bounds = [], [0]
-  for text in documents:
-    tokens += [*tokenizer.encode(text), tokenizer.eos]
-    bounds.append(len(tokens))
-  return tokens, bounds
-
-
-@pytest.mark.parametrize('limit', [10**9, 20, 0])
-def test_a_stream_is_all_documents_each_with_its_end_in_memory_and_in_a_file(
-    tokenizer, tmp_path, monkeypatch, limit):
-  monkeypatch.setattr(text_lib, 'RAM_CHARACTERS', limit)
-  stream = text_lib.tokenise(ODD, tokenizer, tmp_path / 'cache' / 'train')
-  tokens, bounds = expected_stream(ODD, tokenizer)
-  np.testing.assert_array_equal(stream.tokens, tokens)
-  np.testing.assert_array_equal(stream.bounds, bounds)
-  assert stream.tokens.dtype == np.uint16
-  assert isinstance(stream.tokens, np.memmap) == (limit < 10**9)
-
-
-class Many(text_lib.Bytes):
-  """More symbols than two bytes hold."""
-
-  @property
-  def size(self):
-    return 2**16
-
-
-def test_symbols_too_many_for_two_bytes_take_four(tmp_path, monkeypatch):
-  monkeypatch.setattr(text_lib, 'RAM_CHARACTERS', 0)
-  for _ in range(2):
-    stream = text_lib.tokenise(['ab'], Many(), tmp_path / 'train')
-    np.testing.assert_array_equal(stream.tokens, [97, 98, 2**16])
-
-
-def killed(documents):
-  yield documents[0]
-  raise KeyboardInterrupt
-
-
-def test_a_killed_run_leaves_no_half_file_and_the_next_one_makes_it(tmp_path, monkeypatch):
-  monkeypatch.setattr(text_lib, 'RAM_CHARACTERS', 0)
-  folder, tokenizer = tmp_path / 'train', text_lib.Bytes()
-  with pytest.raises(KeyboardInterrupt):
-    text_lib.tokenise(killed(ODD), tokenizer, folder)
-  assert list(tmp_path.iterdir()) == []
-  for name in ('recent', 'old'):  # What a kill without warning leaves.
-    part = tmp_path / f'train.{name}.part'
-    part.mkdir()
-    (part / 'tokens').write_bytes(b'half')
-  for path in (part / 'tokens', part):
-    os.utime(path, (0, 0))
-  stream = text_lib.tokenise(ODD, tokenizer, folder)
-  np.testing.assert_array_equal(stream.tokens, expected_stream(ODD, tokenizer)[0])
-  assert sorted(path.name for path in tmp_path.iterdir()) == ['train', 'train.recent.part']
-
-
-def test_a_finished_stream_is_read_and_no_document_is(tmp_path, monkeypatch):
-  monkeypatch.setattr(text_lib, 'RAM_CHARACTERS', 0)
-  one = text_lib.tokenise(ODD, text_lib.Bytes(), tmp_path / 'train')
-  two = text_lib.tokenise(killed(ODD), text_lib.Bytes(), tmp_path / 'train')
-  np.testing.assert_array_equal(one.tokens, two.tokens)
-  np.testing.assert_array_equal(one.bounds, two.bounds)
-
-
-def test_a_damaged_stream_is_refused(tmp_path, monkeypatch):
-  monkeypatch.setattr(text_lib, 'RAM_CHARACTERS', 0)
-  text_lib.tokenise(ODD, text_lib.Bytes(), tmp_path / 'train')
-  with open(tmp_path / 'train' / 'tokens', 'ab') as file:
-    file.write(b'xx')
-  with pytest.raises(ValueError, match='train is damaged; delete it'):
-    text_lib.tokenise(ODD, text_lib.Bytes(), tmp_path / 'train')

@@ -71,7 +71,7 @@ def test_iteration_yields_the_batches_from_its_start(source):
 
 def test_an_error_in_the_background_reaches_the_reader(source):
   class Broken(chain_lib.Chain):
-    def rows(self, split, indices):
+    def examples(self, split, indices):
       raise OSError('the disk is gone')
   stream = batches.Batches(Broken(num_tokens=4, vocab=3, size=24), 'train', 8, seed=1)
   with pytest.raises(OSError, match='disk is gone'):
@@ -83,7 +83,7 @@ def test_evaluation_sees_every_example_once_and_in_order(source):
   assert [batch['mask'].sum() for batch in seen] == [10, 10, 4]
   assert {batch['tokens'].shape for batch in seen} == {(10, 4)}
   tokens = np.concatenate([batch['tokens'][batch['mask']] for batch in seen])
-  np.testing.assert_array_equal(tokens[:, ::-1], source.rows('train', np.arange(24))['tokens'])
+  np.testing.assert_array_equal(tokens[:, ::-1], source.examples('train', np.arange(24))['tokens'])
 
 
 def test_evaluation_batches_are_shared_out_too(source):

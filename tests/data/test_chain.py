@@ -66,7 +66,7 @@ def test_the_uniform_posterior_leaves_the_token_itself_out(chain, strings):
 @pytest.mark.parametrize('num_tokens, vocab', [(4, 3), (12, 3), (5, 20)])
 def test_chain_samples_pass_their_law_test_and_others_fail(num_tokens, vocab):
   chain = chain_lib.Chain(num_tokens=num_tokens, vocab=vocab, size=40000)
-  samples = chain.rows('train', np.arange(chain.size('train')))['tokens']
+  samples = chain.examples('train', np.arange(chain.size('train')))['tokens']
   assert chain.law_test(samples)['p_value'] > 1e-3
   shuffled = np.random.default_rng(0).permuted(samples, axis=0)
   assert chain.law_test(shuffled)['p_value'] < 1e-6
@@ -74,26 +74,26 @@ def test_chain_samples_pass_their_law_test_and_others_fail(num_tokens, vocab):
 
 def test_a_law_test_of_true_samples_is_uniform():
   chain = chain_lib.Chain(num_tokens=8, vocab=4)
-  values = [chain.law_test(chain.draw(4000, seed=10 + i))['p_value'] for i in range(200)]
+  values = [chain.law_test(chain.sample(4000, seed=10 + i))['p_value'] for i in range(200)]
   assert abs(np.mean(values) - 0.5) < 4 * np.sqrt(1 / 12 / 200)
   assert 0.01 < np.mean(np.array(values) < 0.1) < 0.2
 
 
 def test_a_law_test_with_too_few_samples_is_refused(chain):
   with pytest.raises(ValueError, match='too few'):
-    chain.law_test(chain.draw(3, seed=9))
+    chain.law_test(chain.sample(3, seed=9))
 
 
 @pytest.mark.parametrize('make', [chain_lib.Chain, mixture_lib.Mixture])
-def test_splits_are_independent_draws_fixed_by_the_seed(make):
+def test_splits_are_independent_samples_fixed_by_the_seed(make):
   one, two, other = make(size=800), make(size=800), make(size=800, seed=1)
   assert (one.size('train'), one.size('test')) == (800, 100)
   assert one.fingerprint == two.fingerprint != other.fingerprint
-  train, test = (one.rows(s, np.arange(100))['tokens'] for s in one.splits)
+  train, test = (one.examples(s, np.arange(100))['tokens'] for s in one.splits)
   assert train.shape[1] == one.spec.num_tokens
   assert not np.array_equal(train, test)
   with pytest.raises(ValueError, match='train, test'):
-    one.rows('valid', np.arange(2))
+    one.examples('valid', np.arange(2))
 
 
 def test_a_chain_too_small_to_exist_is_refused():
@@ -126,10 +126,10 @@ def test_tree_probabilities_sum_to_one_give_the_entropy_and_the_marginals():
 
 def test_tree_samples_pass_their_law_test_and_strings_of_a_chain_fail():
   tree = chain_lib.Chain(num_tokens=21, sides=(1, 2, 4), size=8000)
-  assert tree.law_test(tree.draw(8000, seed=5))['p_value'] > 1e-3
+  assert tree.law_test(tree.sample(8000, seed=5))['p_value'] > 1e-3
   chain = chain_lib.Chain(num_tokens=21)
-  assert tree.law_test(chain.draw(8000, seed=5))['p_value'] < 1e-6
-  rotated = tree.draw(8000, seed=5)
+  assert tree.law_test(chain.sample(8000, seed=5))['p_value'] < 1e-6
+  rotated = tree.sample(8000, seed=5)
   rotated[:, 5:] = np.roll(rotated[:, 5:], 1, axis=1)
   assert tree.law_test(rotated)['p_value'] < 1e-6
 

@@ -29,12 +29,12 @@ def test_images_and_splits_are_those_of_scikit_learn(source):
     np.testing.assert_array_equal(source.images(name)[1], labels)
 
 
-def test_rows_decode_to_the_images_of_their_index(source):
-  rows = source.rows('test', np.array([5, 0, 5]))
+def test_examples_decode_to_the_images_of_their_index(source):
+  examples = source.examples('test', np.array([5, 0, 5]))
   images, labels = source.images('test')
-  np.testing.assert_array_equal(source.spec.decode(rows['tokens']), images[[5, 0, 5]])
-  np.testing.assert_array_equal(rows['label'], labels[[5, 0, 5]])
-  assert rows['label'].dtype == np.int32
+  np.testing.assert_array_equal(source.spec.decode(examples['tokens']), images[[5, 0, 5]])
+  np.testing.assert_array_equal(examples['label'], labels[[5, 0, 5]])
+  assert examples['label'].dtype == np.int32
   assert source.spec.num_classes == 10
   assert source.spec.image_levels == 17
 

@@ -77,9 +77,9 @@ def test_a_folder_of_classes_is_read_cropped_and_labelled(classes):
   pictures, labels = source.images('train')
   assert pictures.shape == (18, 4, 4, 3) and pictures.dtype == np.uint8
   np.testing.assert_array_equal(pictures[:, 0, 0, 0] % 10, labels + 1)
-  rows = source.rows('train', np.array([3, 1]))
-  np.testing.assert_array_equal(source.spec.decode(rows['tokens']), pictures[[3, 1]])
-  np.testing.assert_array_equal(rows['label'], labels[[3, 1]])
+  examples = source.examples('train', np.array([3, 1]))
+  np.testing.assert_array_equal(source.spec.decode(examples['tokens']), pictures[[3, 1]])
+  np.testing.assert_array_equal(examples['label'], labels[[3, 1]])
 
 
 def test_the_split_depends_on_names_alone_and_covers_every_file_once(classes):
@@ -93,12 +93,12 @@ def test_the_split_depends_on_names_alone_and_covers_every_file_once(classes):
   assert sorted(both) == sorted([10 * i + 1 for i in range(12)] + [10 * i + 2 for i in range(9)])
 
 
-def test_a_set_too_large_for_memory_gives_the_same_rows(classes):
+def test_a_set_too_large_for_memory_gives_the_same_examples(classes):
   resident = images.ImageFolder(make_codec, classes, 4)
   streamed = images.ImageFolder(make_codec, classes, 4, ram_bytes=10)
   indices = np.array([2, 0, 7])
   np.testing.assert_array_equal(
-      resident.rows('train', indices)['tokens'], streamed.rows('train', indices)['tokens'])
+      resident.examples('train', indices)['tokens'], streamed.examples('train', indices)['tokens'])
 
 
 def test_the_short_side_is_kept_and_the_centre_cropped(tmp_path):
@@ -151,9 +151,9 @@ def test_a_tfds_folder_is_read_by_index_without_tensorflow(tfds_folder):
   assert sorted(pictures[:, 0, 0, 0]) == list(range(20))
   np.testing.assert_array_equal(pictures[:, 0, 0, 0] % 3, labels)
   for reader in (source, streamed):
-    rows = reader.rows('train', np.array([7, 7, 2]))
-    np.testing.assert_array_equal(reader.spec.decode(rows['tokens']), pictures[[7, 7, 2]])
-    np.testing.assert_array_equal(rows['label'], labels[[7, 7, 2]])
+    examples = reader.examples('train', np.array([7, 7, 2]))
+    np.testing.assert_array_equal(reader.spec.decode(examples['tokens']), pictures[[7, 7, 2]])
+    np.testing.assert_array_equal(examples['label'], labels[[7, 7, 2]])
   assert source.fingerprint == streamed.fingerprint
 
 

@@ -30,53 +30,53 @@ def write(root, *, shape=SHAPE, counts=(5, 3), labels=True, mean=(0.5, 0, -1), s
 
 
 @pytest.mark.parametrize('shape, patch', [((4, 6, 3), 1), ((4, 6, 3), 2), ((2, 4, 6, 3), 2)])
-def test_rows_of_several_files_decode_to_what_was_written(tmp_path, shape, patch):
+def test_examples_of_several_files_decode_to_what_was_written(tmp_path, shape, patch):
   written = write(tmp_path, shape=shape)
   source = latents.Latents(tmp_path, shape=shape, patch=patch, num_classes=7)
   for split in source.splits:
     assert source.size(split) == 8
-    rows = source.rows(split, np.array([7, 0, 4, 5]))
-    assert rows['tokens'].shape == (4, source.spec.num_tokens, source.spec.dim)
-    np.testing.assert_array_equal(rows['label'], written[split][1][[7, 0, 4, 5]])
-    decoded = source.spec.decode(rows['tokens'])
+    examples = source.examples(split, np.array([7, 0, 4, 5]))
+    assert examples['tokens'].shape == (4, source.spec.num_tokens, source.spec.dim)
+    np.testing.assert_array_equal(examples['label'], written[split][1][[7, 0, 4, 5]])
+    decoded = source.spec.decode(examples['tokens'])
     np.testing.assert_allclose(decoded, written[split][0][[7, 0, 4, 5]], atol=2e-3)
 
 
 def test_tokens_are_standardised_patches_in_raster_order(tmp_path):
   examples = write(tmp_path)['train'][0]
   source = latents.Latents(tmp_path, shape=SHAPE, patch=2, num_classes=7)
-  tokens = source.rows('train', np.array([2]))['tokens'][0]
+  tokens = source.examples('train', np.array([2]))['tokens'][0]
   # Token 4 is the second one of the second row of patches.
   patch = (examples[2, 2:4, 2:4].astype(np.float32) - [0.5, 0, -1]) / [2, 1, 4]
   np.testing.assert_allclose(tokens[4], patch.reshape(-1), atol=1e-6)
   np.testing.assert_array_equal(source.spec.coords[4], [1, 1])
 
 
-def test_made_up_rows_are_the_same_at_every_call_and_depend_on_the_class():
+def test_made_up_examples_are_the_same_at_every_call_and_depend_on_the_class():
   source = latents.Latents(shape=SHAPE, num_classes=3, made_up=True)
-  one, two = (source.rows('train', np.arange(6)) for _ in range(2))
+  one, two = (source.examples('train', np.arange(6)) for _ in range(2))
   np.testing.assert_array_equal(one['tokens'], two['tokens'])
   np.testing.assert_array_equal(one['label'], [0, 1, 2, 0, 1, 2])
   assert np.abs(one['tokens'][0] - one['tokens'][3]).max() > 0.1
 
 
-def test_without_files_there_are_facts_but_no_rows():
+def test_without_files_there_are_facts_but_no_examples():
   source = latents.Latents(shape=(32, 32, 4), patch=2)
   assert source.spec.num_tokens == 256 and source.spec.dim == 16
   with pytest.raises(ValueError, match='data_dir'):
-    source.rows('train', np.arange(2))
+    source.examples('train', np.arange(2))
 
 
 def test_other_data_have_another_fingerprint(tmp_path):
   of = lambda **how: latents.Latents(shape=SHAPE, **how).fingerprint
   write(tmp_path)
-  found = {of(made_up=True), of(), of(data_dir=tmp_path, num_classes=7)}
+  fingerprints = {of(made_up=True), of(), of(data_dir=tmp_path, num_classes=7)}
   np.save(tmp_path / 'train' / '2.npy', np.zeros((1, *SHAPE), np.float16))
   np.save(tmp_path / 'train' / '2.label.npy', np.zeros(1, np.int64))
-  assert len(found | {of(data_dir=tmp_path, num_classes=7)}) == 4
+  assert len(fingerprints | {of(data_dir=tmp_path, num_classes=7)}) == 4
 
 
-@pytest.mark.parametrize('spoil, told', [
+@pytest.mark.parametrize('spoil, words', [
   (lambda root: (root / 'latents.json').unlink(), 'latents.json'),
   (lambda root: (root / 'latents.json').write_text('{}'), 'must hold'),
   (lambda root: (root / 'latents.json').write_text('{"mean": [0], "std": [1]}'), '3 means'),
@@ -85,11 +85,11 @@ def test_other_data_have_another_fingerprint(tmp_path):
   (lambda root: (root / 'train' / '1.label.npy').unlink(), 'without 1.label.npy'),
   (lambda root: np.save(root / 'train' / '0.npy', np.array([{}], object)), 'Python objects'),
 ])
-def test_files_that_do_not_fit_are_told_in_a_sentence(tmp_path, spoil, told):
+def test_files_that_do_not_fit_are_told_in_a_sentence(tmp_path, spoil, words):
   write(tmp_path)
   spoil(tmp_path)
-  with pytest.raises((ValueError, FileNotFoundError), match=told):
-    latents.Latents(tmp_path, shape=SHAPE, num_classes=7).rows('train', np.arange(2))
+  with pytest.raises((ValueError, FileNotFoundError), match=words):
+    latents.Latents(tmp_path, shape=SHAPE, num_classes=7).examples('train', np.arange(2))
 
 
 @pytest.mark.parametrize('how', [

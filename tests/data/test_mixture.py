@@ -1,4 +1,4 @@
-"""Everything said to be exact of a mixture is checked by integration or exact draws."""
+"""Everything said to be exact of a mixture is checked by integration or exact samples."""
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,10 @@ def mixture():
 
 
 def test_labels_of_a_mixture_are_its_components(mixture):
-  rows = mixture.rows('train', np.arange(5000))
-  assert rows['tokens'].dtype == np.float32 and rows['label'].dtype == np.int32
+  examples = mixture.examples('train', np.arange(5000))
+  assert examples['tokens'].dtype == np.float32 and examples['label'].dtype == np.int32
   assert mixture.spec.num_classes == 3
-  assert np.mean(mixture.posterior(rows['tokens']).argmax(1) == rows['label']) > 0.9
+  assert np.mean(mixture.posterior(examples['tokens']).argmax(1) == examples['label']) > 0.9
 
 
 def test_the_density_of_a_mixture_integrates_to_one():
@@ -31,37 +31,37 @@ def test_the_density_of_a_mixture_integrates_to_one():
   assert abs(nats - mixture.exact['nats']) < 5 * mixture.exact['nats_se'] + 1e-6
 
 
-def test_the_entropy_of_a_mixture_is_what_its_draws_say(mixture):
-  nats = -mixture.log_prob(mixture.rows('train', np.arange(20000))['tokens'])
+def test_the_entropy_of_a_mixture_is_what_its_samples_say(mixture):
+  nats = -mixture.log_prob(mixture.examples('train', np.arange(20000))['tokens'])
   assert abs(nats.mean() - mixture.exact['nats']) < 4 * nats.std() / np.sqrt(len(nats))
   assert mixture.exact['nats_se'] < 0.005
 
 
 def test_mixture_samples_pass_their_law_test_and_others_fail(mixture):
-  tokens = mixture.rows('train', np.arange(20000))['tokens']
+  tokens = mixture.examples('train', np.arange(20000))['tokens']
   assert mixture.law_test(tokens)['p_value'] > 1e-3
   assert mixture.law_test(1.1 * tokens)['p_value'] < 1e-6
   shuffled = np.random.default_rng(0).permuted(tokens, axis=0)
   assert mixture.law_test(shuffled)['p_value'] < 1e-6
 
 
-def test_the_exact_denoiser_equals_importance_weighted_draws(mixture):
+def test_the_exact_denoiser_equals_importance_weighted_samples(mixture):
   rng = np.random.default_rng(5)
-  draws = mixture.draw(2**17, seed=7)[0].astype(np.float64)
+  samples = mixture.sample(2**17, seed=7)[0].astype(np.float64)
   alpha = np.array([[0.8, 0.2, 0.5]], np.float32)
   sigma = np.array([[0.6, 0.9, 0.8]], np.float32)
-  xt = alpha[..., None] * draws[:1] + sigma[..., None] * rng.normal(size=(1, 3, 2))
+  xt = alpha[..., None] * samples[:1] + sigma[..., None] * rng.normal(size=(1, 3, 2))
   xt = xt.astype(np.float32)
   actual = jax.jit(mixture.denoise)(xt, alpha, sigma)
-  error = (xt - alpha[..., None] * draws) / sigma[..., None]
+  error = (xt - alpha[..., None] * samples) / sigma[..., None]
   weights = np.exp(-0.5 * np.sum(error**2, (1, 2)))
-  expected = np.einsum('b,bnd->nd', weights, draws) / weights.sum()
+  expected = np.einsum('b,bnd->nd', weights, samples) / weights.sum()
   assert actual.dtype == jnp.float32
   np.testing.assert_allclose(actual[0], expected, atol=0.02)
 
 
 def test_the_exact_denoiser_returns_clean_tokens_and_the_mean_of_noise(mixture):
-  x = mixture.draw(4, seed=3)[0]
+  x = mixture.sample(4, seed=3)[0]
   ones, zeros = np.ones((4, 3), np.float32), np.zeros((4, 3), np.float32)
   np.testing.assert_allclose(mixture.denoise(jnp.asarray(x), ones, zeros), x, atol=1e-6)
   weights, means, _ = mixture.law

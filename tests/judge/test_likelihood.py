@@ -12,17 +12,18 @@ import tiny
 from adiff.data import chain as chain_lib
 from adiff.judge import likelihood
 from adiff.process import gaussian, masked, uniform
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import copies
 
 COORDS = np.arange(6)[:, None]
 X0 = jax.random.randint(jax.random.key(7), (16, 6), 0, 3)
 
 
-def zero_logits(x, t, s, slots):
-  return jnp.zeros((*x.shape[:2], 3)), None
+ZERO_LOGITS = ask_lib.from_outputs(lambda ask: jnp.zeros((*ask.x.shape[:2], 3)))
 
 
-def bound(blocks, process=None, denoise=zero_logits, key=0, x0=X0, reveals=None):
+def bound(blocks, process=None, denoise=ZERO_LOGITS, key=0, x0=X0, reveals=None):
   process = process or masked.Masked(3)
   return likelihood.bound(
     denoise, jax.random.key(key), x0, blocks=blocks, process=process, coords=COORDS,
@@ -45,17 +46,15 @@ def test_every_number_of_masked_tokens_is_equally_often_met():
 
 
 def chain_posterior(chain):
-  def denoise(x, t, s, slots):
-    return jnp.log(jnp.maximum(chain.posterior(x, chain.vocab), 1e-30)), None
-
-  return denoise
+  return ask_lib.from_outputs(
+    lambda ask: jnp.log(jnp.maximum(chain.posterior(ask.x, chain.vocab), 1e-30)))
 
 
 @pytest.mark.parametrize('reveals', [
   (4,), (1, 3), *(pytest.param(r, marks=pytest.mark.soak) for r in ((2, 2), (3, 1), (1, 1, 1, 1)))])
 def test_revealing_tokens_together_costs_what_enumeration_says(reveals):
   chain = chain_lib.Chain(num_tokens=4)
-  x0 = jnp.asarray(chain.draw(512, seed=3))
+  x0 = jnp.asarray(chain.sample(512, seed=3))
   expected, orders = 0, list(itertools.permutations(range(4)))
   posterior = jax.jit(lambda known: chain.posterior(known, chain.vocab))
   for order in orders:
@@ -65,10 +64,10 @@ def test_revealing_tokens_together_costs_what_enumeration_says(reveals):
       own = np.take_along_axis(np.asarray(posterior(known)), np.asarray(x0)[..., None], -1)[..., 0]
       expected -= np.log(own[:, now]).sum(1).mean() / len(orders)
       known[:, now] = np.asarray(x0)[:, now]
-  one = jax.jit(lambda key: likelihood.bound(
+  once = jax.jit(lambda key: likelihood.bound(
     chain_posterior(chain), key, x0, blocks=blocks_lib.whole(4), process=masked.Masked(3),
     coords=COORDS[:4], reveals=(reveals,))[0].mean())
-  nats = np.array([one(jax.random.key(i)) for i in range(200)])
+  nats = np.array([once(jax.random.key(i)) for i in range(200)])
   assert abs(nats.mean() - expected) < 4 * nats.std() / 200**0.5 + 1e-4
 
 
@@ -81,7 +80,7 @@ def test_blocks_revealed_in_one_call_have_a_likelihood_without_noise():
 @pytest.mark.parametrize('size', [1, 2, 4])
 def test_the_exact_denoiser_gives_every_order_the_same_probability(size):
   chain, blocks = chain_lib.Chain(num_tokens=4), blocks_lib.equal(4, size)
-  x0 = chain.draw(64, seed=3)
+  x0 = chain.sample(64, seed=3)
   denoise = tiny.exact_masked(chain, blocks, masked.Masked(3))
   for seed in range(3):
     nats = likelihood.by_order(
@@ -100,36 +99,38 @@ def conditional_nats(chain, x0, known):
 
 def test_known_tokens_are_conditioned_on():
   chain, blocks, process = chain_lib.Chain(num_tokens=4), blocks_lib.whole(4), masked.Masked(3)
-  x0 = chain.draw(16, seed=3)
+  x0 = chain.sample(16, seed=3)
   known = np.random.default_rng(0).random((16, 4)) < 0.5
   exact = conditional_nats(chain, x0, known)
   how = dict(blocks=blocks, process=process, coords=COORDS[:4], known=jnp.asarray(known))
   denoise = chain_posterior(chain)
   nats = likelihood.by_order(denoise, jax.random.key(0), jnp.asarray(x0), **how)
   np.testing.assert_allclose(nats[:, 0], exact, atol=1e-4)
-  one = jax.jit(lambda key: likelihood.bound(denoise, key, jnp.asarray(x0), **how)[0][:, 0])
-  drawn = np.array([one(jax.random.key(i)) for i in range(400)])
-  error = np.abs(drawn.mean(0) - exact)
-  assert np.all(error < 4 * drawn.std(0) / 20 + 1e-4)
-  assert np.all(drawn[:, known.all(1)] == 0)
+  once = jax.jit(lambda key: likelihood.bound(denoise, key, jnp.asarray(x0), **how)[0][:, 0])
+  bounds = np.array([once(jax.random.key(i)) for i in range(400)])
+  error = np.abs(bounds.mean(0) - exact)
+  assert np.all(error < 4 * bounds.std(0) / 20 + 1e-4)
+  assert np.all(bounds[:, known.all(1)] == 0)
 
 
 def test_more_orders_tighten_the_importance_weighted_bound():
-  def careless(x, t, s, slots):  # right about one token and wrong about the others
-    return 2.0 * jax.nn.one_hot((x.sum(1, keepdims=True) + jnp.arange(6)[None]) % 3, 3), None
+  def careless(ask):  # right about one token and wrong about the others
+    expected = (ask.x.sum(1, keepdims=True) + jnp.arange(6)[None]) % 3
+    return 2.0 * jax.nn.one_hot(expected, 3)
 
+  denoise = ask_lib.from_outputs(careless)
   nats = jnp.stack([
     likelihood.by_order(
-      careless, jax.random.key(i), X0, blocks=blocks_lib.equal(6, 3), process=masked.Masked(3),
+      denoise, jax.random.key(i), X0, blocks=blocks_lib.equal(6, 3), process=masked.Masked(3),
       coords=COORDS)
     for i in range(8)], 1)
-  found = likelihood.importance(nats)
-  assert list(found) == [1, 2, 4, 8]
-  np.testing.assert_allclose(found[1], nats.mean(1).sum(1), rtol=1e-5)
-  bounds = np.stack(list(found.values()))
+  of_orders = likelihood.importance(nats)
+  assert list(of_orders) == [1, 2, 4, 8]
+  np.testing.assert_allclose(of_orders[1], nats.mean(1).sum(1), rtol=1e-5)
+  bounds = np.stack(list(of_orders.values()))
   assert np.all(np.diff(bounds, axis=0) <= 1e-9) and bounds[0].mean() > bounds[-1].mean() + 0.1
   np.testing.assert_allclose(
-    found[8], -np.log(np.exp(-np.float64(nats)).mean(1)).sum(1), rtol=1e-6)
+    of_orders[8], -np.log(np.exp(-np.float64(nats)).mean(1)).sum(1), rtol=1e-6)
   with pytest.raises(ValueError, match='nested'):
     likelihood.importance(nats[:, :3])
 
@@ -150,14 +151,15 @@ def test_only_one_masked_token_a_block_is_the_likelihood_itself():
 
 @pytest.mark.parametrize('history', [0.3, None])
 def test_every_model_is_evaluated_with_a_clean_history(history):
-  def telling(x, t, s, slots):
-    assert x.shape[1] == 10
-    row = jnp.sum(x, axis=1).astype(t.dtype)[:, None, None] * jnp.arange(3.0)[None, None]
-    return t[..., None] * row, None
+  def telling(ask):
+    assert ask.x.shape[1] == 10
+    t = copies.levels(ask.t, ask.slots)
+    row = jnp.sum(ask.x, axis=1).astype(t.dtype)[:, None, None] * jnp.arange(3.0)[None, None]
+    return t[..., None] * row
 
-  clean = blocks_lib.equal(6, 2)
+  denoise, clean = ask_lib.from_outputs(telling), blocks_lib.equal(6, 2)
   other = dataclasses.replace(clean, history=history)
-  np.testing.assert_array_equal(bound(clean, denoise=telling)[0], bound(other, denoise=telling)[0])
+  np.testing.assert_array_equal(bound(clean, denoise=denoise)[0], bound(other, denoise=denoise)[0])
 
 
 def test_an_interval_is_the_mean_and_196_standard_errors():

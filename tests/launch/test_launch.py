@@ -40,8 +40,8 @@ def test_shellcheck_finds_nothing():
   command = [
     'shellcheck', '--shell=bash', '--severity=warning', '--exclude=SC2034,SC2154,SC2164', *SCRIPTS
   ]
-  found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-  assert found.returncode == 0, found.stdout
+  check = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+  assert check.returncode == 0, check.stdout
 
 
 @pytest.mark.parametrize('launcher', LAUNCHERS, ids=NAMES)
@@ -80,11 +80,11 @@ REFUSALS = [
 def test_a_mistake_is_refused_in_one_sentence(desk, launcher, variables, words):
   if 'is not on PATH' in words:
     (desk.folder / words[0]).unlink()
-  found = desk.run(launcher, **variables)
-  assert found.returncode == 2 and not found.stdout and not desk.calls()
-  assert found.stderr.count('\n') == 1 and found.stderr.startswith('[adiff] '), found.stderr
+  refused = desk.run(launcher, **variables)
+  assert refused.returncode == 2 and not refused.stdout and not desk.calls()
+  assert refused.stderr.count('\n') == 1 and refused.stderr.startswith('[adiff] '), refused.stderr
   for word in words:
-    assert word in found.stderr
+    assert word in refused.stderr
 
 
 @pytest.mark.parametrize('launcher', LAUNCHERS, ids=NAMES)
@@ -99,13 +99,13 @@ def test_what_is_run_at_last_is_understood_by_the_binary(desk, launcher):
     words = call.words
     if launcher in (POD, XPK):  # one word that a shell takes apart
       words = shlex.split(words[[('adiff.main' in word) for word in words].index(True)])
-  with parsed(words[words.index('adiff.main') + 1:]) as found:
-    assert found.workdir.endswith('runs/toy')
+  with parsed(words[words.index('adiff.main') + 1:]) as parsed_flags:
+    assert parsed_flags.workdir.endswith('runs/toy')
     if launcher is EVAL:
-      assert found.mode == 'follow' and found.set == ['plan.steps=4']
+      assert parsed_flags.mode == 'follow' and parsed_flags.set == ['plan.steps=4']
       return
-    assert found.mode == 'train' and found.config.name == 'two words'
-    assert found.processes == ('3/4@toy-train-0-0.toy:8476' if launcher is K8S else 'auto')
+    assert parsed_flags.mode == 'train' and parsed_flags.config.name == 'two words'
+    assert parsed_flags.processes == ('3/4@toy-train-0-0.toy:8476' if launcher is K8S else 'auto')
 
 
 # Exit codes: 75 is run again, everything else is passed on.

@@ -26,8 +26,8 @@ codes = codes.get(given['config.optim.learning_rate'], [0])
 code = codes[min(count, len(codes)) - 1]
 if code == 0:
   nats = float(given['config.optim.learning_rate']) * 1000 + int(given['config.seed'])
-  found = dict(step=9, bound=dict(nats=nats, ci95=0.25), config=dict(train=dict(steps=9)))
-  (workdir / 'eval.json').write_text(json.dumps(found))
+  report = dict(step=9, bound=dict(nats=nats, ci95=0.25), config=dict(train=dict(steps=9)))
+  (workdir / 'eval.json').write_text(json.dumps(report))
 sys.exit(code)
 '''
 GRID = ('optim.learning_rate=1e-3,3e-4', 'seed=0,1')
@@ -157,6 +157,6 @@ def test_what_a_sweep_runs_is_understood_by_the_binary(tmp_path):
   run = sweep.grid([*GRID, 'eval.steps=(2,),(4,)'], tmp_path)[-1]
   launcher, *words = sweep.Sweep(options, [run]).command(run)
   assert launcher == 'launch/local.sh'
-  with parsed(words) as found:
-    config = found.config
+  with parsed(words) as parsed_flags:
+    config = parsed_flags.config
     assert (config.train.steps, config.seed, config.eval.steps) == (9, 1, (4,))

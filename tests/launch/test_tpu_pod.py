@@ -13,10 +13,10 @@ def test_a_slice_is_asked_for_once_and_waited_for(desk):
   desk.answer('gcloud', 'queued-resources describe', (1, 'ERROR: NOT_FOUND: no such resource'),
               'WAITING_FOR_RESOURCES', 'PROVISIONING', 'ACTIVE')
   desk.answer('gcloud', 'tpu-vm describe', 'CREATING', 'READY')
-  found = desk.run(POD, SPOT='1', PROJECT='ours', SETUP='mount it')
-  assert found.returncode == 0
+  call = desk.run(POD, SPOT='1', PROJECT='ours', SETUP='mount it')
+  assert call.returncode == 0
   for state in ('NONE', 'WAITING_FOR_RESOURCES', 'PROVISIONING', 'CREATING', 'READY'):
-    assert f'slice toy: {state}' in found.stderr
+    assert f'slice toy: {state}' in call.stderr
   (create,) = desk.calls('queued-resources create')
   assert {'--spot', '--node-id=toy', '--accelerator-type=v5litepod-16',
           '--runtime-version=v2-alpha-tpuv5-lite'} <= set(create.words)
@@ -54,8 +54,8 @@ def test_hosts_that_are_gone_before_the_request_says_so_are_replaced(desk):
 
 def test_a_request_that_is_refused_ends_the_script(desk):
   desk.answer('gcloud', 'queued-resources describe', (1, 'ERROR: NOT_FOUND'), 'FAILED')
-  found = desk.run(POD)
-  assert found.returncode == 1 and 'says why' in found.stderr
+  call = desk.run(POD)
+  assert call.returncode == 1 and 'says why' in call.stderr
   assert len(desk.calls('create')) == 1 and not desk.calls('adiff.main')
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import tiny
 
+from adiff.learn import base, clip_search
 from adiff.machine import checkpoint
-from adiff.run import build, clip_search
+from adiff.run import build
 from adiff.run import workdir as workdir_lib
-from adiff.sequence import plan as plan_lib
+from adiff.sequence import draw as draw_lib
+from benchmarks import clip_search as command
 
 ROWS, WIDTH = 32, 512
 
@@ -21,7 +23,7 @@ ROWS, WIDTH = 32, 512
 class Quadratic:
   """(scale / 2) |w - rows|^2 with normal noise in its gradient, of standard deviation `scale` t."""
 
-  draw: tuple = (plan_lib.uniform(),)
+  draw: tuple = (draw_lib.uniform(),)
   scale: float = 1.0
 
   def objective(self, params, rows, key):
@@ -44,30 +46,30 @@ def expected(low, high):
 
 
 def test_the_noise_is_that_of_a_gradient_with_known_variance():
-  found = quadratic(Quadratic())
-  assert [(row['low'], row['high']) for row in found] == [(0.0, 0.5), clip_search.FULL, (0.5, 1.0)]
-  for row in found:
+  rows = quadratic(Quadratic())
+  assert [(row['low'], row['high']) for row in rows] == [(0.0, 0.5), clip_search.FULL, (0.5, 1.0)]
+  for row in rows:
     np.testing.assert_allclose(row['noise'], expected(row['low'], row['high']), rtol=0.06)
     np.testing.assert_allclose(row['loss'], 0.5 * WIDTH * 0.2**2, rtol=0.05)
 
 
 def test_the_scale_of_the_loss_does_not_matter():
-  noise = lambda found: [row['noise'] for row in found]
+  noise = lambda rows: [row['noise'] for row in rows]
   np.testing.assert_allclose(
     noise(quadratic(Quadratic(scale=40.0))), noise(quadratic(Quadratic())), rtol=1e-4)
 
 
 def test_a_draw_may_be_more_than_its_window():
-  half = lambda low, high: plan_lib.atoms(plan_lib.uniform(low, high), zero=0.5)
+  half = lambda low, high: draw_lib.atoms(draw_lib.uniform(low, high), zero=0.5)
   for one, other in zip(quadratic(Quadratic(), draw=half), quadratic(Quadratic()), strict=True):
     np.testing.assert_allclose(one['noise'], other['noise'] / 2, rtol=0.2)
 
 
 def test_the_grid_lies_inside_the_full_range():
-  found = clip_search.grid((0.5, 0.8), 0.1)
-  assert found[:2] == [(0.0, 0.5), (0.1, 0.6)] and found[-1] == (0.2, 1.0) and len(found) == 9
-  for window in found:
-    plan_lib.clipped(*window)
+  windows = clip_search.grid((0.5, 0.8), 0.1)
+  assert windows[:2] == [(0.0, 0.5), (0.1, 0.6)] and windows[-1] == (0.2, 1.0) and len(windows) == 9
+  for window in windows:
+    draw_lib.clipped(*window)
 
 
 @pytest.mark.parametrize('wrong', [
@@ -87,8 +89,8 @@ def made(workdir, name):
   workdir_lib.claim(str(workdir), parts.config, parts.contract)
   keeper = checkpoint.Checkpoints(str(workdir))
   state = parts.recipe.init(jax.random.key(0))
-  keeper.save(3, state.replace(ema=tiny.random_params(
-    parts.model, parts.process, parts.blocks, parts.spec.coords)))
+  params = tiny.random_params(parts.model, parts.process, parts.blocks, parts.spec.coords)
+  keeper.save(3, state.replace(ema={base.DENOISER: params}))
   keeper.close()
   return parts
 
@@ -97,10 +99,10 @@ def made(workdir, name):
 def test_the_command_names_the_window_of_least_noise(tmp_path, capsys, monkeypatch):
   monkeypatch.setattr(clip_search, 'grid', lambda: [(0.5, 1.0), (0.0, 0.5)])
   made(tmp_path, 'block-masked')
-  clip_search.main([f'--workdir={tmp_path}', '--draws=3'])
-  found = json.loads((tmp_path / 'windows.json').read_text())
-  rows = found['windows']
-  assert found['step'] == 3 and found['draws'] == 3 and len(rows) == 3
+  command.main([f'--workdir={tmp_path}', '--draws=3'])
+  report = json.loads((tmp_path / 'windows.json').read_text())
+  rows = report['windows']
+  assert report['step'] == 3 and report['draws'] == 3 and len(rows) == 3
   noise = [row['noise'] for row in rows]
   assert noise == sorted(noise) and noise[0] > 0 and np.all(np.isfinite(noise))
   out = capsys.readouterr().out.splitlines()
@@ -118,6 +120,6 @@ def test_a_workdir_without_a_window_to_find_is_refused_in_one_sentence(
     parts = build.build(tiny.config(name))
     workdir_lib.claim(str(tmp_path), parts.config, parts.contract)
   with pytest.raises(SystemExit) as stop:
-    clip_search.main([f'--workdir={tmp_path}'])
+    command.main([f'--workdir={tmp_path}'])
   lines = capsys.readouterr().err.splitlines()
   assert stop.value.code == 2 and len(lines) == 1 and says in lines[0]

@@ -8,33 +8,47 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff.learn import loss
-from adiff.learn import plain as plain_lib
+from adiff.learn import loss, objectives
+from adiff.nn import network
 from adiff.process import gaussian, masked
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import copies
-from adiff.sequence import plan as plan_lib
+from adiff.sequence import draw as draw_lib
 
 BLOCKS = blocks_lib.equal(4, 2)
 COORDS = np.arange(4)[:, None]
 MASKED = masked.Masked(3)
 
 
-def zero_logits(x, t, s, slots):
-  return jnp.zeros((*x.shape[:2], 3)), None
+def zeros(num_outputs):
+  """The Denoise that says nothing."""
+  return ask_lib.from_outputs(lambda ask: jnp.zeros((*ask.x.shape[:2], num_outputs)))
 
 
-def run(denoise=zero_logits, *, blocks=BLOCKS, process=MASKED, draw=None, x0=None, **more):
+def run(denoise=None, *, blocks=BLOCKS, process=MASKED, draw=None, x0=None, **more):
   x0 = jnp.zeros((8, 4), jnp.int32) if x0 is None else x0
-  draw = draw or plan_lib.uniform()
   return loss.loss(
-    denoise, jax.random.key(0), x0, blocks=blocks, process=process, draw=draw, coords=COORDS,
-    **more,
+    denoise or zeros(3), jax.random.key(0), x0, blocks=blocks, process=process,
+    draw=draw or draw_lib.uniform(), coords=COORDS, **more,
   )
 
 
+def met(num_outputs=3, **how):
+  """What the network is asked in one loss; it says nothing."""
+  asked = []
+
+  def spy(ask):
+    asked.append(ask)
+    return jnp.zeros((*ask.x.shape[:2], num_outputs))
+
+  run(ask_lib.from_outputs(spy), **how)
+  (ask,) = asked
+  return ask
+
+
 def test_all_masked_and_nothing_known_costs_log_v_a_token():
-  value, scalars = run(draw=plan_lib.ones())
+  value, scalars = run(draw=draw_lib.ones())
   np.testing.assert_allclose(value, np.log(3), rtol=1e-6)
   np.testing.assert_allclose(scalars['loss_per_block'], [np.log(3)] * 2, rtol=1e-6)
 
@@ -45,9 +59,9 @@ def test_blocks_of_equal_size_average_to_the_loss():
 
 
 def test_tokens_of_weight_zero_change_nothing():
-  def unequal(x, t, s, slots):
-    return jnp.broadcast_to(jnp.arange(3.0), (*x.shape, 3)), None  # symbols have different costs
-
+  unequal = ask_lib.from_outputs(  # symbols have different costs
+    lambda ask: jnp.broadcast_to(jnp.arange(3.0), (*ask.x.shape, 3))
+  )
   weight = jnp.broadcast_to(jnp.array([1.0, 1, 1, 0])[None], (8, 4))
   x0 = jax.random.randint(jax.random.key(1), (8, 4), 0, 3)
   other = x0.at[:, 3].set((x0[:, 3] + 1) % 3)
@@ -57,35 +71,29 @@ def test_tokens_of_weight_zero_change_nothing():
 
 def test_the_mean_is_over_weighted_tokens():
   weight = jnp.zeros((8, 4)).at[0, 0].set(1.0)
-  value, _ = run(draw=plan_lib.ones(), weight=weight)
+  value, _ = run(draw=draw_lib.ones(), weight=weight)
   np.testing.assert_allclose(value, np.log(3), rtol=1e-6)
 
 
 def test_tokens_at_level_zero_carry_no_loss_and_no_nan():
-  draw = lambda key, shape: jnp.zeros(shape)
-  process = gaussian.Gaussian(2)
-  out = lambda x, t, s, slots: (x, None)
-  value, grads = jax.value_and_grad(
-    lambda scale: run(
-      lambda *a: (out(*a)[0] * scale, None), process=process, draw=draw, x0=jnp.ones((8, 4, 2))
-    )[0]
-  )(1.0)
+  def nothing(key, shape):
+    return jnp.zeros(shape)
+
+  def scaled(scale):
+    echo = ask_lib.from_outputs(lambda ask: ask.x * scale)
+    return run(echo, process=gaussian.Gaussian(2), draw=nothing, x0=jnp.ones((8, 4, 2)))[0]
+
+  value, grads = jax.value_and_grad(scaled)(1.0)
   assert value == 0 and grads == 0
-  assert run(draw=draw)[0] == 0
+  assert run(draw=nothing)[0] == 0
 
 
 @pytest.mark.parametrize('history', [0.0, 0.3, None])
 def test_the_network_meets_the_past_at_the_level_of_the_history(history):
-  seen = {}
-
-  def spy(x, t, s, slots):
-    seen.update(x=x, t=copies.levels(t, slots))
-    return jnp.zeros((*x.shape[:2], 1)), None
-
   blocks = blocks_lib.equal(4, 2, history=history)
   x0 = jax.random.normal(jax.random.key(3), (8, 4, 1))
-  run(spy, blocks=blocks, process=gaussian.Gaussian(1), x0=x0)
-  past, level = np.asarray(seen['x'][:, 4:]), np.asarray(seen['t'][:, 4:])
+  ask = met(1, blocks=blocks, process=gaussian.Gaussian(1), x0=x0)
+  past, level = np.asarray(ask.x[:, 4:]), np.asarray(copies.levels(ask.t, ask.slots)[:, 4:])
   if history is None:
     assert past.size == 0
   else:
@@ -94,15 +102,9 @@ def test_the_network_meets_the_past_at_the_level_of_the_history(history):
 
 
 def test_levels_are_one_a_block_and_the_answer_is_never_in_its_own_history():
-  seen = {}
-
-  def spy(x, t, s, slots):
-    seen.update(t=t, slots=slots)
-    return jnp.zeros((*x.shape[:2], 3)), None
-
-  run(spy)
-  assert seen['t'].shape == (8, 3)  # two blocks, and the history copy of the first
-  t = np.asarray(copies.levels(seen['t'], seen['slots']))
+  ask = met()
+  assert ask.t.shape == (8, 3)  # two blocks, and the history copy of the first
+  t = np.asarray(copies.levels(ask.t, ask.slots))
   assert np.all(t[:, 0] == t[:, 1]) and np.all(t[:, 2] == t[:, 3]) and np.any(t[:, 0] != t[:, 2])
 
 
@@ -112,71 +114,6 @@ def test_the_curve_over_levels_has_a_mean_a_bin_and_nan_where_nothing_fell():
   np.testing.assert_allclose(curve[0], 2.0)
   np.testing.assert_allclose(curve[9], 1.5)
   assert np.all(np.isnan(np.asarray(curve[1:9])))
-
-
-# ---- Complementary masks ------------------------------------------------------------------------
-
-
-def test_the_second_half_of_a_complementary_batch_hides_what_the_first_one_shows():
-  seen = {}
-
-  def spy(x, t, s, slots):
-    seen.update(x=np.asarray(x), t=np.asarray(copies.levels(t, slots)))
-    return zero_logits(x, t, s, slots)
-
-  x0 = jnp.tile(jax.random.randint(jax.random.key(1), (8, 4), 0, 3), (2, 1))
-  value, _ = run(spy, x0=x0, complementary=True)
-  (first, second), t = np.split(seen['x'][:, :4], 2), seen['t'][:, :4]
-  np.testing.assert_array_equal(first == MASKED.mask_id, second != MASKED.mask_id)
-  np.testing.assert_array_equal(np.minimum(first, second), x0[:8])
-  np.testing.assert_allclose(t[:8] + t[8:], 1, rtol=1e-6)
-  np.testing.assert_array_equal(seen['x'][:, 4:], x0[:, :2])  # both read a clean past
-  hidden = seen['x'][:, :4] == MASKED.mask_id
-  expected = np.log(3) * np.mean(hidden / np.maximum(t, masked.FLOOR))
-  np.testing.assert_allclose(value, expected, rtol=1e-5)
-
-
-# ---- The next-token loss of a token-causal history copy -----------------------------------------
-
-CAUSAL = dataclasses.replace(BLOCKS, causal=True)
-
-
-def telling(x, t, s, slots):
-  """Outputs that differ with the symbol, the place and the stream."""
-  where = jnp.broadcast_to(5 * slots.stream + slots.coords[..., 0], x.shape)
-  angle = x.astype(float) + 0.7 * where.astype(float)
-  return 2 * jnp.sin(angle[..., None] + jnp.arange(3.0)[None, None]), None
-
-
-def by_hand(x0, weight):
-  """The mean over [B, N - 1] of -log p(next token) of the history copy's outputs of `telling`."""
-  out = 2 * np.sin((x0 + 0.7 * (5 + np.arange(4)))[..., None] + np.arange(3.0))
-  log_p = out - np.log(np.sum(np.exp(out), axis=-1, keepdims=True))
-  nats = -np.take_along_axis(log_p[:, :-1], x0[:, 1:, None], axis=-1)[..., 0]
-  return np.sum(nats * weight) / np.sum(weight)
-
-
-def test_the_history_copy_pays_for_the_next_token_and_the_working_copy_as_before():
-  x0 = jax.random.randint(jax.random.key(1), (8, 4), 0, 3)
-  value, scalars = run(telling, blocks=CAUSAL, x0=x0, next_token=0.7)
-  expected = by_hand(np.asarray(x0), np.ones((8, 3)))
-  np.testing.assert_allclose(scalars['next_token'], expected, rtol=1e-5)
-  without, plain = run(telling, x0=x0)
-  np.testing.assert_allclose(value, without + 0.7 * expected, rtol=1e-5)
-  assert scalars['loss'] == value and 'next_token' not in plain
-  for name in ('loss_per_block', 'loss_per_level'):
-    np.testing.assert_array_equal(scalars[name], plain[name])
-
-
-def test_no_document_pays_for_the_first_token_of_the_next_one_or_for_padding():
-  x0 = jax.random.randint(jax.random.key(1), (2, 4), 0, 3)
-  segment = jnp.array([[0, 0, 1, 1], [0, 0, 0, -1]])
-  documents = dict(segment=segment, position=jnp.broadcast_to(jnp.arange(4)[None], (2, 4)))
-  weight = jnp.array([[1.0, 1, 1, 1], [1, 1, 1, 0]])
-  _, scalars = run(
-    telling, blocks=CAUSAL, x0=x0, weight=weight, documents=documents, next_token=1.0)
-  expected = by_hand(np.asarray(x0), np.array([[1, 0, 1], [1, 1, 0]]))
-  np.testing.assert_allclose(scalars['next_token'], expected, rtol=1e-5)
 
 
 # ---- Packed documents ---------------------------------------------------------------------------
@@ -193,52 +130,61 @@ class Fixed(masked.Masked):
 DOCUMENTS = (jnp.array([[1, 0, 1, 1, 2, 1]]), jnp.array([[2, 1, 1, 0]]))
 
 
-def network():
-  """A real tiny network, and how its loss is computed; weight and documents as in `loss.loss`."""
+def evaluator():
+  """(x0, weight, documents) as in `loss.loss` -> (loss, next-token loss, outputs of one row) of a
+  real tiny network."""
   regime = tiny.regime('block-masked')
-  denoise = plain_lib.conditioned(
-    plain_lib.network(regime.model, regime.params), {'label': jnp.full(1, -1, jnp.int32)})
-  draw = lambda key, shape: jnp.full(shape, 0.5)
+  denoise = network.condition(
+    regime.model.denoise(regime.params), {'label': jnp.full(1, -1, jnp.int32)}
+  )
 
   @jax.jit
   def evaluate(x0, weight=None, documents=None):
-    seen = []
+    answers = []
 
-    def spy(*arguments):
-      seen.append(denoise(*arguments))
-      return seen[-1]
+    def spy(ask):
+      h, cache = denoise.trunk(ask)
+      answers.append(denoise.head.read(h, ask))
+      return h, cache
 
     size = x0.shape[1]
+    blocks = dataclasses.replace(blocks_lib.equal(size, 2), causal=True)
     _, scalars = loss.loss(
-      spy, jax.random.key(0), x0, process=Fixed(3), draw=draw, next_token=1.0, weight=weight,
-      blocks=dataclasses.replace(blocks_lib.equal(size, 2), causal=True), documents=documents,
-      coords=np.arange(size)[:, None])
-    return scalars['loss'], scalars['next_token'], seen[0][0][0]
+      denoise._replace(trunk=spy), jax.random.key(0), x0, blocks=blocks, process=Fixed(3),
+      draw=lambda key, shape: jnp.full(shape, 0.5), coords=np.arange(size)[:, None],
+      weight=weight, documents=documents, term=objectives.NextToken(1.0),
+    )
+    return scalars['loss'], scalars['next_token'], answers[0][0]
 
   return evaluate
 
 
 def test_documents_in_one_row_are_what_they_are_alone_and_padding_is_nothing():
-  evaluate = network()
+  evaluate = evaluator()
   alone = [evaluate(x0) for x0 in DOCUMENTS]
   documents = dict(
     segment=jnp.array([[0] * 6 + [1] * 4 + [-1] * 2]),
-    position=jnp.array([[*range(6), *range(4), 0, 1]]))
-  row = lambda padding: jnp.concatenate([*DOCUMENTS, jnp.full((1, 2), padding)], axis=1)
-  ones = lambda *segments: jnp.isin(documents['segment'], jnp.array(segments)).astype(jnp.float32)
+    position=jnp.array([[*range(6), *range(4), 0, 1]]),
+  )
 
-  loss_all, next_all, out = evaluate(row(1), ones(0, 1), documents)
+  def packed(padding):
+    return jnp.concatenate([*DOCUMENTS, jnp.full((1, 2), padding)], axis=1)
+
+  def ones(*segments):
+    return jnp.isin(documents['segment'], jnp.array(segments)).astype(jnp.float32)
+
+  loss_all, next_all, out = evaluate(packed(1), ones(0, 1), documents)
   work, past = np.split(np.asarray(out), 2)
   for begin, (_, _, single) in zip((0, 6), alone, strict=True):
     size = len(single) // 2
     np.testing.assert_allclose(work[begin:begin + size], single[:size], atol=1e-5)
     np.testing.assert_allclose(past[begin:begin + size], single[size:], atol=1e-5)
   for segment, (single, single_next, _) in enumerate(alone):
-    found, found_next, _ = evaluate(row(1), ones(segment), documents)
-    np.testing.assert_allclose((found, found_next), (single, single_next), rtol=1e-5)
-  sizes, (losses, nexts) = np.array([6, 4]), np.array([one[:2] for one in alone]).T
+    own, own_next, _ = evaluate(packed(1), ones(segment), documents)
+    np.testing.assert_allclose((own, own_next), (single, single_next), rtol=1e-5)
+  sizes, (losses, nexts) = np.array([6, 4]), np.array([scalars[:2] for scalars in alone]).T
   np.testing.assert_allclose(next_all, (sizes - 1) @ nexts / 8, rtol=1e-5)
   np.testing.assert_allclose(loss_all - next_all, sizes @ (losses - nexts) / 10, rtol=1e-5)
-  other = evaluate(row(2), ones(0, 1), documents)
+  other = evaluate(packed(2), ones(0, 1), documents)
   assert (other[0], other[1]) == (loss_all, next_all)
   np.testing.assert_array_equal(np.split(np.asarray(other[2]), 2)[0][:10], work[:10])

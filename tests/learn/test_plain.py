@@ -1,7 +1,9 @@
-"""One training step: what it averages, what it draws, and that devices do not matter."""
+"""One training step: what it averages, what it asks, and that devices do not matter."""
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,28 +11,31 @@ import numpy as np
 import optax
 import tiny
 
-from adiff.learn import plain as plain_lib
+from adiff.learn import base, lessons
 from adiff.learn import state as state_lib
 from adiff.machine import sharding
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import copies
-from adiff.sequence import plan as plan_lib
+from adiff.sequence import draw as draw_lib
 
 KEY = 11
 
 
 @functools.cache
 def plain(draw=None, tx=None, **changes):
-  parts = tiny.regime('ar-masked').parts
-  changes = dict(microbatches=1, cond_dropout=0.0) | changes
+  regime = tiny.regime('ar-masked')
+  changes = dict(model=regime.model, microbatches=1, cond_dropout=0.0) | changes
   return dataclasses.replace(
-    parts.recipe, model=tiny.regime('ar-masked').model, tx=tx or optax.sgd(1.0),
-    draw=draw if isinstance(draw, tuple) else (draw or plan_lib.ones(),), **changes)
+    regime.parts.recipe, tx=tx or optax.sgd(1.0),
+    draw=draw if isinstance(draw, tuple) else (draw or draw_lib.ones(),), **changes,
+  )
 
 
 def state(of, name='ar-masked'):
-  params = tiny.regime(name).params
-  return state_lib.State(jnp.int32(0), params, params, of.tx.init(params))
+  params = {base.DENOISER: tiny.regime(name).params}
+  opt = {base.DENOISER: of.tx.init(params[base.DENOISER])}
+  return state_lib.State(jnp.int32(0), params, params, opt, {})
 
 
 def batch(num=8):
@@ -56,16 +61,24 @@ def test_a_step_goes_downhill_and_counts_itself():
     now, last = step(of)(now, batch(), jax.random.key(KEY))
   assert float(last['loss']) < float(first['loss']) and int(now.step) == 4
   assert bool(last['finite']) and float(last['grad_norm']) > 0
-  moved = lambda new, old: sum(
-    float(jnp.sum(jnp.abs(a - b)))
-    for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True))
+
+  def moved(new, old):
+    pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
+    return sum(float(jnp.sum(jnp.abs(a - b))) for a, b in pairs)
+
   assert 0 < moved(now.ema, before.params) < moved(now.params, before.params)
+
+
+def test_the_averaged_denoiser_is_what_is_served():
+  of = plain()
+  now, _ = step(of)(state(of), batch(), jax.random.key(KEY))
+  assert of.served(now) is now.ema[base.DENOISER]
 
 
 def test_microbatches_are_averaged():
   # With every token masked the loss has no noise: one batch and two halves agree.
-  one, two = plain(), plain(microbatches=2)
-  results = [step(of)(state(of), batch(), jax.random.key(KEY)) for of in (one, two)]
+  whole, halves = plain(), plain(microbatches=2)
+  results = [step(of)(state(of), batch(), jax.random.key(KEY)) for of in (whole, halves)]
   same(results[0][0].params, results[1][0].params)
   same(results[0][1]['loss'], results[1][1]['loss'])
 
@@ -80,22 +93,30 @@ def spy(seen):
   return draw
 
 
-def network(seen):
-  """recipe.network of a model that says nothing and notes its labels."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fake:
+  """As a nn.network.Network: what a recipe needs of one, and outputs that are made by hand."""
 
-  def made(model, params, *, history_cond, key):
-    def apply(x, t, s, slots, cond, cache=None, commit=0):
-      jax.debug.callback(lambda label: seen.append(np.asarray(label)), cond['label'])
-      return jnp.zeros((*x.shape[:2], 3)) + 0 * params['out']['bias'][None, None], None
-    return apply
+  out_of: Callable  # (params, ask) -> out
+  num_hints = 0
 
-  return made
+  def denoise(self, params, *, key=None, loops=False):
+    return ask_lib.from_outputs(lambda ask: self.out_of(params, ask))
 
 
-def test_no_two_microbatches_and_no_two_steps_share_noise(monkeypatch):
-  monkeypatch.setattr(plain_lib, 'network', network([]))
+def silent(seen):
+  """A network that says nothing and notes its labels."""
+
+  def out_of(params, ask):
+    jax.debug.callback(lambda label: seen.append(np.asarray(label)), ask.cond['label'])
+    return jnp.zeros((*ask.x.shape[:2], 3)) + 0 * params['out']['bias'][None, None]
+
+  return Fake(out_of)
+
+
+def test_no_two_microbatches_and_no_two_steps_share_noise():
   seen = []
-  of = plain(draw=spy(seen), microbatches=4)
+  of = plain(draw=spy(seen), microbatches=4, model=silent([]))
   update = jax.jit(of.update)
   for i in range(2):
     jax.block_until_ready(update(state(of), batch(), jax.random.key(i)))
@@ -103,23 +124,25 @@ def test_no_two_microbatches_and_no_two_steps_share_noise(monkeypatch):
   assert len(seen) == 8 and len(set(seen)) == 8
 
 
-def test_labels_are_hidden_for_whole_examples_at_their_rate(monkeypatch):
+def test_labels_are_hidden_for_whole_examples_at_their_rate():
   seen = []
-  monkeypatch.setattr(plain_lib, 'network', network(seen))
-  of = plain(cond_dropout=0.25)
+  of = plain(cond_dropout=0.25, model=silent(seen))
   rows = {'tokens': jnp.zeros((4000, 6), jnp.int32), 'label': jnp.ones(4000, jnp.int32)}
   jax.block_until_ready(jax.jit(of.update)(state(of), rows, jax.random.key(KEY)))
   jax.effects_barrier()
-  assert seen[0].shape == (4000,)
-  np.testing.assert_allclose(np.mean(seen[0] == -1), 0.25, atol=0.03)
+  label = seen[0][:, :6]  # of the working copy
+  assert label.shape == (4000, 6)
+  np.testing.assert_array_equal(label, np.repeat(label[:, :1], 6, 1))
+  np.testing.assert_allclose(np.mean(label[:, 0] == -1), 0.25, atol=0.03)
 
 
 def test_a_step_on_eight_devices_is_the_step_on_one():
+  regime = tiny.regime('block-gaussian')
   of = dataclasses.replace(
-    tiny.regime('block-gaussian').parts.recipe, model=tiny.regime('block-gaussian').model,
-    microbatches=2, tx=optax.sgd(0.1))
+    regime.parts.recipe, model=regime.model, microbatches=2, tx=optax.sgd(0.1)
+  )
   before = state(of, 'block-gaussian')
-  rows = {'tokens': tiny.regime('block-gaussian').data(16), 'label': jnp.arange(16) % 3}
+  rows = {'tokens': regime.data(16), 'label': jnp.arange(16) % 3}
   mesh = sharding.make_mesh(2, 4)
   shardings = sharding.state_shardings(mesh, jax.eval_shape(lambda: before), min_size=64)
   assert any(not leaf.is_fully_replicated for leaf in jax.tree.leaves(shardings))
@@ -134,77 +157,89 @@ def test_a_step_on_eight_devices_is_the_step_on_one():
 # ---- Complementary masks, rows of random length, several blocks ---------------------------------
 
 
-def objective(monkeypatch, of, rows, key=KEY):
-  """(loss, what the network met) of a network that says nothing."""
-  met = {}
+class Met(NamedTuple):
+  """What a network met."""
 
-  def made(model, params, *, history_cond, key):
-    def apply(x, t, s, slots, cond, cache=None, commit=0):
-      t = np.asarray(copies.levels(t, slots))
-      met.update(x=np.asarray(x), t=t, segment=slots.segment, label=cond['label'])
-      return jnp.zeros((*x.shape[:2], 3)), None
-    return apply
-
-  with monkeypatch.context() as patch:
-    patch.setattr(plain_lib, 'network', made)
-    return of.objective({}, rows, jax.random.key(key))[0], met
+  x: np.ndarray
+  t: np.ndarray
+  segment: np.ndarray
+  label: np.ndarray
 
 
-def test_a_complementary_step_shows_every_token_once_and_hides_it_once(monkeypatch):
-  of, rows = plain(plan_lib.uniform(), complementary=True), batch()
-  _, met = objective(monkeypatch, of, rows)
-  first, second = np.split(met['x'][:, :6], 2)
+def objective(of, rows, key=KEY):
+  """(loss, Met) of a network that says nothing."""
+  met = []
+
+  def out_of(params, ask):
+    t = np.asarray(copies.levels(ask.t, ask.slots))
+    met.append(Met(np.asarray(ask.x), t, np.asarray(ask.slots.segment), ask.cond['label']))
+    return jnp.zeros((*ask.x.shape[:2], 3))
+
+  of = dataclasses.replace(of, model=Fake(out_of))
+  value, _ = of.objective({}, rows, jax.random.key(key))
+  return value, met[0]
+
+
+def test_a_complementary_step_shows_every_token_once_and_hides_it_once():
+  of, rows = plain(draw_lib.uniform(), complementary=True), batch()
+  _, met = objective(of, rows)
+  first, second = np.split(met.x[:, :6], 2)
   np.testing.assert_array_equal(first == 3, second != 3)
   np.testing.assert_array_equal(np.minimum(first, second), rows['tokens'])
-  np.testing.assert_allclose(met['t'][:8, :6] + met['t'][8:, :6], 1, rtol=1e-6)
-  np.testing.assert_array_equal(met['label'], np.tile(rows['label'], 2))
+  np.testing.assert_allclose(met.t[:8, :6] + met.t[8:, :6], 1, rtol=1e-6)
+  twice = np.tile(rows['label'], 2)[:, None]
+  np.testing.assert_array_equal(met.label[:, :6], np.repeat(twice, 6, 1))
 
 
-def test_a_share_of_rows_ends_at_a_random_token_and_the_others_are_whole(monkeypatch):
+def test_a_share_of_rows_ends_at_a_random_token_and_the_others_are_whole():
   rows = {'tokens': jnp.zeros((4000, 6), jnp.int32), 'label': jnp.zeros(4000, jnp.int32)}
-  value, met = objective(monkeypatch, plain(random_length=0.6), rows)
+  value, met = objective(plain(lessons=(lessons.RandomLength(0.6),)), rows)
   np.testing.assert_allclose(value, np.log(3), rtol=1e-5)  # averaged over what is left
-  work = np.asarray(met['segment'][:, :6])
+  work = met.segment[:, :6]
   ends = np.sum(work == 0, axis=1)
   np.testing.assert_array_equal(work, np.where(np.arange(6) < ends[:, None], 0, -1))
-  np.testing.assert_array_equal(met['segment'][:, 6:], work[:, :5])  # the history copy too
+  np.testing.assert_array_equal(met.segment[:, 6:], work[:, :5])  # the history copy too
   share = np.bincount(ends, minlength=7) / 4000
   np.testing.assert_allclose(share, [0, *[0.1] * 5, 0.5], atol=0.03)
 
 
-def test_tokens_behind_the_end_are_neither_seen_nor_paid_for(monkeypatch):
-  of, rows = plain(random_length=1.0), batch()
-  behind = np.asarray(objective(monkeypatch, of, rows)[1]['segment'][:, :6]) == -1
+def test_tokens_behind_the_end_are_neither_seen_nor_paid_for():
+  of, rows = plain(lessons=(lessons.RandomLength(1.0),)), batch()
+  behind = objective(of, rows)[1].segment[:, :6] == -1
   assert 0 < behind.sum() < behind.size
-  value = jax.jit(lambda tokens: of.objective(
-    state(of).params, {**rows, 'tokens': tokens}, jax.random.key(KEY))[0])
-  other = lambda mask: jnp.where(mask, (rows['tokens'] + 1) % 3, rows['tokens'])
-  assert value(other(behind)) == value(rows['tokens']) != value(other(~behind))
+  params = state(of).params[base.DENOISER]
+
+  @jax.jit
+  def value(tokens):
+    return of.objective(params, {**rows, 'tokens': tokens}, jax.random.key(KEY))[0]
+
+  def changed(mask):
+    return jnp.where(mask, (rows['tokens'] + 1) % 3, rows['tokens'])
+
+  assert value(changed(behind)) == value(rows['tokens']) != value(changed(~behind))
 
 
-def test_a_batch_is_dealt_out_among_block_sizes_and_their_gradients_are_averaged(monkeypatch):
-  def made(model, params, *, history_cond, key):
-    def apply(x, t, s, slots, cond, cache=None, commit=0):
-      place = jnp.asarray(1.0 + slots.block[:, None], float)
-      wave = jnp.sin(place * (1 + jnp.arange(3.0))[None])
-      out = wave[None] * params['out']['bias'][None, None]
-      return jnp.broadcast_to(out, (*x.shape, 3)), None
-    return apply
+def test_a_batch_is_dealt_out_among_block_sizes_and_their_gradients_are_averaged():
+  def out_of(params, ask):
+    place = jnp.asarray(1.0 + ask.slots.block[:, None], float)
+    wave = jnp.sin(place * (1 + jnp.arange(3.0))[None])
+    out = wave[None] * params['out']['bias'][None, None]
+    return jnp.broadcast_to(out, (*ask.x.shape, 3))
 
-  monkeypatch.setattr(plain_lib, 'network', made)
   blocks = tuple(blocks_lib.equal(6, size) for size in (2, 1))
-  draw = (plan_lib.ones(), plan_lib.ones())  # no noise in the loss
-  both, rows = plain(draw, blocks=blocks), batch()
+  draw = (draw_lib.ones(), draw_lib.ones())  # no noise in the loss
+  fake = Fake(out_of)
+  both, rows = plain(draw, blocks=blocks, model=fake), batch()
   now, scalars = jax.jit(both.update)(state(both), rows, jax.random.key(KEY))
   params, losses = [], []
   for kind in range(2):
-    of = plain(blocks=blocks[kind:kind + 1])
+    of = plain(blocks=blocks[kind:kind + 1], model=fake)
     mine = jax.tree.map(lambda leaf, k=kind: leaf[k::2], rows)
-    alone, found = jax.jit(of.update)(state(of), mine, jax.random.key(KEY))
-    params.append(alone.params)
-    losses.append(found['loss'])
+    alone, alone_scalars = jax.jit(of.update)(state(of), mine, jax.random.key(KEY))
+    params.append(alone.params[base.DENOISER])
+    losses.append(alone_scalars['loss'])
   # One step of sgd with rate 1: the mean of the parameters is the mean of the gradients.
-  same(now.params, jax.tree.map(lambda a, b: (a + b) / 2, *params))
+  same(now.params[base.DENOISER], jax.tree.map(lambda a, b: (a + b) / 2, *params))
   same((scalars['loss_block2'], scalars['loss_block1']), losses)
   same(scalars['loss'], sum(losses) / 2)
   assert not np.allclose(*losses, atol=1e-3)

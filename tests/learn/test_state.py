@@ -14,24 +14,32 @@ def init_params(key):
   return {'kernel': jax.random.normal(key, (4, 3)), 'low': jnp.ones((3,), jnp.bfloat16)}
 
 
+def made(key):
+  return state.create({'net': init_params(key)}, {'net': optax.adam(1e-3)})
+
+
 def test_a_new_state_counts_zero_and_averages_what_it_starts_from():
-  made = state.create(jax.random.key(0), init_params, optax.adam(1e-3))
-  assert made.step.dtype == jnp.int32 and made.step.shape == () and int(made.step) == 0
-  chex.assert_trees_all_equal(made.ema, made.params)
+  new = made(jax.random.key(0))
+  assert new.step.dtype == jnp.int32 and new.step.shape == () and int(new.step) == 0
+  chex.assert_trees_all_equal(new.ema, new.params)
 
 
 @pytest.mark.parametrize('wrap', [lambda fn: fn, jax.jit])
 def test_no_two_leaves_share_a_buffer_so_the_state_can_be_donated(wrap):
-  made = wrap(lambda: state.create(jax.random.key(0), init_params, optax.adam(1e-3)))()
+  new = wrap(lambda: made(jax.random.key(0)))()
   step = jax.jit(lambda s: s.replace(step=s.step + 1), donate_argnums=0)
-  assert int(step(made).step) == 1
+  assert int(step(new).step) == 1
 
 
 def test_the_state_is_known_by_shape_without_computing():
-  abstract = jax.eval_shape(
-    lambda key: state.create(key, init_params, optax.adam(1e-3)), jax.random.key(0)
-  )
-  assert abstract.ema['kernel'].shape == (4, 3)
+  abstract = jax.eval_shape(made, jax.random.key(0))
+  assert abstract.ema['net']['kernel'].shape == (4, 3)
+
+
+def test_a_role_without_an_optimiser_has_parameters_and_no_state_of_one():
+  params = {'net': init_params(jax.random.key(0)), 'frozen': init_params(jax.random.key(1))}
+  new = state.create(params, {'net': optax.adam(1e-3)})
+  assert set(new.params) == set(new.ema) == {'net', 'frozen'} and set(new.opt) == {'net'}
 
 
 def test_the_decay_warms_up_to_its_limit():

@@ -13,10 +13,11 @@ import numpy as np
 import optax
 import pytest
 
-from adiff.learn import state
+from adiff.learn import base, state
 from adiff.machine import checkpoint, manifest, sharding
 
 TX = optax.adamw(1e-3)
+ROLE = base.DENOISER
 
 
 @functools.partial(jax.jit, static_argnames='width')
@@ -25,7 +26,7 @@ def make_state(value=1.0, width=8):
     kernel = jax.random.normal(key, (16, width)) * value
     return {'a': {'kernel': kernel, 'low': kernel.astype(jnp.bfloat16)}, 'b': {'bias': kernel[0]}}
 
-  made = state.create(jax.random.key(0), init_params, TX)
+  made = state.create({ROLE: init_params(jax.random.key(0))}, {ROLE: TX})
   return made.replace(ema=jax.tree.map(lambda x: x * 2, made.params))
 
 
@@ -108,7 +109,7 @@ def test_a_restored_state_equals_the_saved_one_bit_for_bit(tmp_path):
     checkpoints.save(3, saved)
     step, restored = checkpoints.restore(abstract(saved))
   assert step == 3
-  assert restored.params['a']['low'].dtype == jnp.bfloat16
+  assert restored.params[ROLE]['a']['low'].dtype == jnp.bfloat16
   chex.assert_trees_all_equal(restored, saved)
   assert jax.tree.structure(restored) == jax.tree.structure(saved)
 
@@ -232,7 +233,7 @@ def test_other_shapes_are_named_and_nothing_is_moved(saved):
     with pytest.raises(ValueError, match=r'kernel as \[16, 8\] where this config builds \[16, 4\]'):
       checkpoints.restore(other)
   with pytest.raises(ValueError, match=r'builds \[16, 4\]'):
-    checkpoint.restore_params(saved, other.params)
+    checkpoint.restore_params(saved, other.params[ROLE])
   assert manifest.steps(saved) == (1, 2)
 
 
@@ -252,7 +253,8 @@ def test_a_sharded_state_is_restored_on_another_mesh(tmp_path):
         sharding.state_shardings(mesh, saved, min_size=32),
       )
       _, restored = checkpoints.restore(target)
-      assert restored.params['a']['kernel'].sharding == target.params['a']['kernel'].sharding
+      kernels = (tree.params[ROLE]['a']['kernel'] for tree in (restored, target))
+      assert len({kernel.sharding for kernel in kernels}) == 1
       chex.assert_trees_all_equal(
         jax.tree.map(np.array, restored), jax.tree.map(np.array, saved)
       )
@@ -261,8 +263,8 @@ def test_a_sharded_state_is_restored_on_another_mesh(tmp_path):
 
 
 def test_params_are_read_alone_as_average_or_last(saved):
-  for role, ema in (('ema', True), ('params', False)):
-    expected = getattr(make_state(2.0), role)
+  for part, ema in (('ema', True), ('params', False)):
+    expected = getattr(make_state(2.0), part)[ROLE]
     step, params = checkpoint.restore_params(saved, ema=ema)
     assert step == 2
     chex.assert_trees_all_equal(params, jax.tree.map(np.array, expected))

@@ -22,14 +22,14 @@ def moved(mesh, body, out):
     return jax.lax.scan(lambda x, _: (x + jnp.sum(one(x)), None), x, None, length=STEPS)[0]
 
   text = jax.jit(run).lower(jnp.zeros(SIZE)).compile().as_text()
-  return {key: size for key, size in collectives.found(text, mesh).items() if size > 4 * STEPS}
+  return {key: size for key, size in collectives.moved(text, mesh).items() if size > 4 * STEPS}
 
 
 @pytest.mark.parametrize('axes', [('data',), ('fsdp',), ('tensor',), ('data', 'tensor')])
 def test_a_sum_in_a_loop_counts_once_a_round_along_its_axes(axes):
   mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
-  found = moved(mesh, lambda x: jax.lax.psum(x * rank(axes), axes), P())
-  assert found == {('all-reduce', '+'.join(axes)): 4 * SIZE * STEPS}
+  sums = moved(mesh, lambda x: jax.lax.psum(x * rank(axes), axes), P())
+  assert sums == {('all-reduce', '+'.join(axes)): 4 * SIZE * STEPS}
 
 
 def test_a_gather_counts_what_it_ends_with():
@@ -58,7 +58,7 @@ ENTRY %main (p: bf16[2,4]) -> bf16[8,4] {{
   %a = f32[6]{{0}} all-reduce(%q), channel_id=9, replica_groups={{{{0,4}},{{1,5}},{{2,6}},{{3,7}}}}
 }}
 '''
-  assert collectives.found(text, mesh) == {
+  assert collectives.moved(text, mesh) == {
     ('all-gather', 'fsdp'): 3 * 64, ('all-reduce', 'data'): 24,
   }
 
@@ -72,4 +72,4 @@ def test_every_way_to_write_groups_is_read(groups, axes):
   mesh = sharding.make_mesh(data=2, fsdp=4)
   assert mesh.axis_names == layout.AXES and np.size(mesh.devices) == 8
   text = f'ENTRY %main (p: f32[3]) -> f32[3] {{\n  %a = f32[3]{{0}} all-reduce(%p), {groups}\n}}\n'
-  assert collectives.found(text, mesh) == {('all-reduce', axes): 12}
+  assert collectives.moved(text, mesh) == {('all-reduce', axes): 12}

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiff.learn import loss
+from adiff.learn import base
 from adiff.learn import plain as plain_lib
 from adiff.machine import cost, sharding
 from adiff.nn import denoiser
+from adiff.nn.heads import chunked
 from adiff.run import build, generate, train
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from configs import toy
 
@@ -40,7 +42,7 @@ def test_a_step_costs_the_head_where_tokens_carry_loss(monkeypatch):
   config.draw.low, config.draw.high = 0.2, 0.5
   parts = build.build(config)
   plain = cost.step(parts).flops
-  monkeypatch.setattr(loss, 'MANY', 1)
+  monkeypatch.setattr(chunked, 'MANY', 1)
   jax.clear_caches()  # a traced step would be met again
   tokens = config.train.batch_size * config.data.num_tokens
   products = 3 * 2 * tokens * config.model.width * parts.process.num_outputs
@@ -56,9 +58,9 @@ def test_a_gradient_costs_the_products_that_it_needs():
 
 def test_arrays_need_not_exist():
   shape = lambda *sizes: jax.ShapeDtypeStruct(sizes, jnp.float32)
-  found = cost.count(jnp.matmul, shape(10**5, 10**5), shape(10**5, 10))
-  assert found.flops == 2 * 10**11
-  assert found.bytes == 4 * (10**10 + 2 * 10**6)
+  product = cost.count(jnp.matmul, shape(10**5, 10**5), shape(10**5, 10))
+  assert product.flops == 2 * 10**11
+  assert product.bytes == 4 * (10**10 + 2 * 10**6)
 
 
 def test_a_product_takes_the_longer_of_its_operations_and_its_bytes():
@@ -74,33 +76,33 @@ def test_two_streams_cost_what_the_sum_over_their_parts_says():
   blocks = blocks_lib.equal(size * num_blocks, size)
   model = denoiser.Denoiser(outputs, outputs, width=width, depth=depth, heads=2)
   coords = np.arange(blocks.num_tokens)[:, None]
-  slots, runs = blocks.slots(coords), 2 * num_blocks - 1
-  x, t = jnp.zeros((1, blocks.num_slots), int), jnp.zeros((1, runs))
-  params = jax.eval_shape(
-    lambda key: model.init(key, x, t, t, slots), jax.random.key(0))['params']
-  found = cost.count(lambda p: model.apply({'params': p}, x, t, t, slots)[0], params).flops
-  told, hidden = blocks.num_tokens, round(4 * width * 2 / 3 / 8) * 8
+  copies = 2 * num_blocks - 1
+  x, t = jnp.zeros((1, blocks.num_slots), int), jnp.zeros((1, copies))
+  ask = ask_lib.Ask(x, t, blocks.slots(coords))
+  params = jax.eval_shape(lambda key: model.init(key, ask), jax.random.key(0))
+  counted = cost.count(lambda params: model.denoise(params)(ask).out, params).flops
+  answered, hidden = blocks.num_tokens, round(4 * width * 2 / 3 / 8) * 8
   # blocks of 80 are rectangles of their own: what is computed is what is seen
   pairs = size**2 * num_blocks * (num_blocks + 1) // 2
   pairs_past = size**2 * num_blocks * (num_blocks - 1) // 2
   behind = width**2 + 3 * width * hidden  # after attention
   expected = (
-    runs * (32 * width + width**2 + 8 * width**2)  # the level, and what it modulates
+    copies * (32 * width + width**2 + 8 * width**2)  # the level, and what it modulates
     + blocks.num_slots * width * width  # positions
     + blocks.num_slots * (width // 2)**2  # turns of a head, see rotary.py
     + blocks.num_slots * depth * 3 * width**2
-    + (blocks.num_slots * (depth - 1) + told) * behind
+    + (blocks.num_slots * (depth - 1) + answered) * behind
     + 2 * width * (depth * pairs + (depth - 1) * pairs_past)
-    + told * width * outputs
+    + answered * width * outputs
   )
-  assert found == 2 * expected
+  assert counted == 2 * expected
 
 
 @pytest.mark.parametrize('row', ['full-masked', 'block-gaussian', 'forcing-uniform'])
 def test_a_training_step_costs_three_forward_passes_at_most(row):
   parts = build.build(toy.get_config(row))
   key = jax.eval_shape(lambda: jax.random.key(0))
-  params = jax.eval_shape(parts.recipe.init, key).params
+  params = jax.eval_shape(parts.recipe.init, key).params[base.DENOISER]
   size = parts.config.train.batch_size
   rows = {
     'tokens': jax.eval_shape(
@@ -124,11 +126,11 @@ def test_training_is_not_traced_again_once_its_step_is_counted(monkeypatch):
                       lambda self, *args: traced.append(1) or objective(self, *args))
   parts = build.build(toy.get_config('block-masked'))
   mesh = build.build_mesh(parts)
-  shardings = sharding.state_shardings(mesh, cost.state(parts))
+  shardings = build.state_shardings(parts, mesh, cost.state(parts))
   cost.step(parts, mesh)
   with jax.set_mesh(mesh):
     state = sharding.placed(cost.state(parts), shardings)
-    batch = sharding.placed(cost.rows(parts), sharding.batch_sharding(mesh))
+    batch = sharding.placed(cost.examples(parts), sharding.batch_sharding(mesh))
     train.make_update(parts, mesh, shardings).trace(state, batch)
   assert len(traced) == 1
 
@@ -162,7 +164,7 @@ def test_a_recomputed_layer_keeps_what_enters_it_and_its_parameters():
     c.model.depth, c.model.remat = depth, 'layers'
     parts = build.build(c)
     rows = c.train.batch_size * parts.blocks.num_slots * c.model.width
-    return cost.kept(parts), rows, cost.state(parts).params['layers']
+    return cost.kept(parts), rows, cost.params(parts)['layers']
 
   (more, rows, layers), (less, *_) = kept(4), kept(3)
   parameters = sum(leaf.size // 3 for leaf in jax.tree.leaves(layers))

@@ -24,19 +24,19 @@ def metrics_file(workdir):
 def test_a_line_holds_the_step_and_all_values(tmp_path):
   with open_logs(tmp_path) as log:
     log.write(1, {'loss': jnp.float32(0.5), 'per_block': np.array([1.0, 2.0]), 'count': 3})
-    rows = logs.read(tmp_path)  # Flushed: a kill loses nothing.
-  assert rows[0] | {'step': 1, 'loss': 0.5, 'per_block': [1.0, 2.0], 'count': 3} == rows[0]
+    (line,) = logs.read(tmp_path)  # Flushed: a kill loses nothing.
+  assert line | {'step': 1, 'loss': 0.5, 'per_block': [1.0, 2.0], 'count': 3} == line
 
 
 def test_everything_that_depends_on_the_clock_has_its_own_prefix(tmp_path):
   with open_logs(tmp_path, flops_per_step=1e9, peak_flops=1e12) as log:
     log.write(2, {'loss': 1.0})
-  (row,) = logs.read(tmp_path)
+  (line,) = logs.read(tmp_path)
   timing = {'time/ms', 'time/tokens_per_s', 'time/utilisation', 'time/at'}
-  assert set(row) == {'step', 'loss'} | timing
-  seconds = row['time/ms'] / 1000
-  assert row['time/tokens_per_s'] == pytest.approx(64 / seconds)
-  assert row['time/utilisation'] == pytest.approx(1e9 / seconds / 1e12)
+  assert set(line) == {'step', 'loss'} | timing
+  seconds = line['time/ms'] / 1000
+  assert line['time/tokens_per_s'] == pytest.approx(64 / seconds)
+  assert line['time/utilisation'] == pytest.approx(1e9 / seconds / 1e12)
 
 
 def test_a_restart_drops_later_lines_and_a_torn_one(tmp_path):
@@ -45,11 +45,11 @@ def test_a_restart_drops_later_lines_and_a_torn_one(tmp_path):
       log.write(step, {'loss': float(step)})
   with metrics_file(tmp_path).open('a') as file:
     file.write('{"step": 4, "lo')
-  assert [row['step'] for row in logs.read(tmp_path)] == [1, 2, 3]
+  assert [line['step'] for line in logs.read(tmp_path)] == [1, 2, 3]
   with open_logs(tmp_path, start_step=2) as log:
-    assert [row['step'] for row in logs.read(tmp_path)] == [1, 2]
+    assert [line['step'] for line in logs.read(tmp_path)] == [1, 2]
     log.write(3, {'loss': 30.0})
-  assert [row['loss'] for row in logs.read(tmp_path)] == [1.0, 2.0, 30.0]
+  assert [line['loss'] for line in logs.read(tmp_path)] == [1.0, 2.0, 30.0]
 
 
 def test_a_number_that_is_not_finite_is_still_valid_json(tmp_path):
@@ -59,8 +59,8 @@ def test_a_number_that_is_not_finite_is_still_valid_json(tmp_path):
   def refuse(name):
     raise AssertionError(f'{name} is not JSON')
 
-  row = json.loads(metrics_file(tmp_path).read_text(), parse_constant=refuse)
-  assert row['loss'] is None and row['per_block'] == [1.0, None]
+  line = json.loads(metrics_file(tmp_path).read_text(), parse_constant=refuse)
+  assert line['loss'] is None and line['per_block'] == [1.0, None]
 
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path):
@@ -123,6 +123,13 @@ def test_ticks_that_follow_closely_do_not_wait_for_the_loss(tmp_path):
     log.tick(1, Loss())
 
 
-def test_the_measured_rate_is_that_of_a_computer():
-  assert 1e8 < logs.matmul_rate(0.02, size=256) < 1e16
-  assert 1e7 < logs.bandwidth(0.02, megabytes=8) < 1e14
+def test_silent_logs_take_every_call_and_leave_no_trace(tmp_path, capsys):
+  calls = dict(
+    tick=(5, jnp.float32(0.25)), write=(1, {'loss': 1.0}), pause=(), close=(),
+    images=(1, 'samples', np.zeros((4, 4), np.uint8)),
+  )
+  log = logs.Logs(tmp_path / 'nowhere', total_steps=10, tokens_per_step=64, silent=True)
+  assert calls.keys() == {name for name in dir(log) if not name.startswith('_')}
+  for name, arguments in calls.items():
+    assert getattr(log, name)(*arguments) is None
+  assert list(tmp_path.iterdir()) == [] and capsys.readouterr().err == ''

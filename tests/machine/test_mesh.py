@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiff.learn import loss
+from adiff.learn import base
 from adiff.machine import sharding
+from adiff.nn import denoiser
+from adiff.nn.heads import chunked
 from adiff.run import build
 from configs import toy
 
@@ -31,13 +33,13 @@ def case(row):
   if config.blocks.name == 'equal':
     config.blocks.size = 4
   parts = build.build(config)
-  params = jax.jit(parts.recipe.init)(jax.random.key(0)).params
+  params = jax.jit(parts.recipe.init)(jax.random.key(0)).params[base.DENOISER]
   leaves, tree = jax.tree.flatten(params)
   keys = jax.random.split(jax.random.key(1), len(leaves))
   noise = lambda leaf, key: leaf + 0.1 * jax.random.normal(key, leaf.shape)  # opens the gates
   params = tree.unflatten(map(noise, leaves, keys))
-  rows = parts.source.rows('train', np.arange(ROWS))
-  batch = {name: rows[name] for name in ('tokens', 'label')}
+  examples = parts.source.examples('train', np.arange(ROWS))
+  batch = {name: examples[name] for name in ('tokens', 'label')}
   return parts, params, batch, jax.jit(gradient(parts))(params, batch)
 
 
@@ -46,26 +48,28 @@ def gradient(parts):
   both = jax.value_and_grad(parts.recipe.objective, has_aux=True)
 
   def run(params, batch):
-    (value, _), found = both(params, batch, jax.random.key(2))
-    return value, found
+    (value, _), grads = both(params, batch, jax.random.key(2))
+    return value, grads
 
   return run
 
 
 @pytest.mark.parametrize('name', MESHES)
 @pytest.mark.parametrize('row, many', [
-  ('block-masked', loss.MANY), ('block-masked', 1),  # the loss is made by the network from 1 on
-  *(pytest.param(row, loss.MANY, marks=pytest.mark.soak)
+  ('block-masked', chunked.MANY), ('block-masked', 1),  # the head is the chunked one from 1 on
+  *(pytest.param(row, chunked.MANY, marks=pytest.mark.soak)
     for row in ('block-gaussian', 'full-gaussian', 'full-masked')),
 ])
 def test_loss_and_gradients_are_those_of_one_device(row, many, name, monkeypatch):
   parts, params, batch, (value, grads) = case(row)
   mesh = sharding.make_mesh(**MESHES[name])
   sharding.check_fits(mesh, heads=4, batch_size=ROWS, parts=1, num_slots=parts.blocks.num_slots)
-  shardings = sharding.state_shardings(mesh, params, min_size=1)
+  shardings = sharding.state_shardings(
+    mesh, params, tensor_axes=parts.model.tensor_axes(), min_size=1
+  )
   split = {axis for leaf in jax.tree.leaves(shardings) for axis in leaf.spec if axis}
   assert split == {axis for axis in ('fsdp', 'tensor') if mesh.shape[axis] > 1}
-  monkeypatch.setattr(loss, 'MANY', many)
+  monkeypatch.setattr(chunked, 'MANY', many)
   with jax.set_mesh(mesh):
     run = jax.jit(gradient(parts), out_shardings=(sharding.replicated(mesh), shardings))
     ours = run(jax.device_put(params, shardings), sharding.put_batch(mesh, batch, ROWS))
@@ -78,7 +82,8 @@ def test_loss_and_gradients_are_those_of_one_device(row, many, name, monkeypatch
 def test_stacked_layers_are_split_inside_every_layer():
   mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
   params = {'layers': {'qkv': {'kernel': jax.ShapeDtypeStruct((64, 32, 3, 4, 8), jnp.float32)}}}
-  placed = sharding.state_shardings(mesh, params, min_size=1)
+  axes = denoiser.Denoiser(1, 1).tensor_axes()
+  placed = sharding.state_shardings(mesh, params, tensor_axes=axes, min_size=1)
   assert tuple(placed['layers']['qkv']['kernel'].spec) == (None, 'fsdp', None, 'tensor')
 
 

@@ -23,12 +23,14 @@ def trained(offload, workdir):
   config.mesh.data, config.mesh.fsdp = 2, 4
   parts = build.build(config)
   mesh = build.build_mesh(parts)
-  rows = parts.source.rows('train', np.arange(ROWS))
-  batch = {name: rows[name] for name in ('tokens', 'label')}
+  examples = parts.source.examples('train', np.arange(ROWS))
+  batch = {name: examples[name] for name in ('tokens', 'label')}
   with jax.set_mesh(mesh), contextlib.closing(checkpoint.Checkpoints(workdir)) as keeper:
     key = jax.random.key(0)
     abstract = jax.eval_shape(parts.recipe.init, key)
-    shardings = sharding.state_shardings(mesh, abstract, offload=offload, min_size=64)
+    shardings = sharding.state_shardings(
+      mesh, abstract, tensor_axes=parts.model.tensor_axes(), offload=offload, min_size=64
+    )
     state = sharding.born(parts.recipe.init, shardings, key)
     update = train.make_update(parts, mesh, shardings)
     for step in range(STEPS):
@@ -56,7 +58,7 @@ def test_what_waits_on_the_host_is_trained_and_saved_bit_for_bit_as_without(tmp_
 @pytest.mark.parametrize('offload', sharding.OFFLOAD)
 def test_large_leaves_of_what_is_named_wait_on_the_host_and_no_others(offload):
   leaves = lambda: {'small': jnp.zeros(4), 'large': jnp.zeros((64, 64))}
-  tree = {role: leaves() for role in ('params', 'ema', 'opt_state')}
+  tree = {role: leaves() for role in ('params', 'ema', 'opt')}
   placed = sharding.state_shardings(sharding.make_mesh(2, 4), tree, offload=offload, min_size=64)
   away = {role for role in tree if placed[role]['large'].memory_kind == sharding.HOST}
   assert away == set(sharding.OFFLOAD[offload])

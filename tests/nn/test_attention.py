@@ -1,4 +1,4 @@
-"""The kernel against the definition: values, gradients, derivatives, for every geometry."""
+"""Attention against its definition: values, gradients, derivatives, for every geometry."""
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def definition(q, k, v, allowed):
   return jnp.einsum('bhqk,bkhd->bqhd', weights, v)
 
 
-def kernel(q, k, v, seen):
+def computed(q, k, v, seen):
   return attention.attention(q, [(k, v)], seen)
 
 
@@ -46,32 +46,27 @@ def see(slots, *how):
 
 
 def check(slots, reach=None, sinks=0, batch=1):
-  """Values and gradients of the kernel are those of the definition; returns what was seen."""
+  """Values and gradients are those of the definition; returns what was seen."""
   seen = see(slots, reach, sinks)
   same_as_the_definition(slots, seen, jnp.asarray(mask.attend(slots, slots, reach, sinks)), batch)
   return seen
 
 
-def by_kernel(q, k, v, kernel):
-  heads_first = lambda leaf: jnp.swapaxes(leaf, 1, 2)
-  return heads_first(kernel(*map(heads_first, (q, k, v))))
-
-
-def same_as_the_definition(slots, seen, allowed, batch=1, f=kernel):
+def same_as_the_definition(slots, seen, allowed, batch=1):
   arrays = inputs(slots.block.shape[-1], batch)
-  both = [
-    jax.jit(jax.value_and_grad(
-      lambda args, f=f, how=how: (lambda out: (jnp.sum(jnp.sin(out)), out))(f(*args, how)),
-      has_aux=True))(arrays)
-    for f, how in ((f, seen), (definition, allowed))
-  ]
-  for a, b in zip(*(jax.tree.leaves(one) for one in both), strict=True):
+
+  def outcome(f, how):
+    """((a sum, the values), gradients) of f under `how`."""
+
+    def total(arrays):
+      out = f(*arrays, how)
+      return jnp.sum(jnp.sin(out)), out
+
+    return jax.jit(jax.value_and_grad(total, has_aux=True))(arrays)
+
+  ours, theirs = outcome(computed, seen), outcome(definition, allowed)
+  for a, b in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
     np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-5)
-
-
-def area(seen):
-  size = lambda span: span[1] - span[0]
-  return sum(size(one.rows) * size(one.keys) for _, tile in seen.tiles for one in tile)
 
 
 @pytest.mark.parametrize('name', GEOMETRIES)
@@ -79,10 +74,9 @@ def test_values_and_gradients_are_those_of_the_definition(name):
   check(slots_of(GEOMETRIES[name]))
 
 
-@pytest.mark.parametrize(('reach', 'sinks'), [(1, 0), (3, 2)])
-def test_a_short_reach_is_kept_and_saves_scores(reach, sinks):
-  slots = slots_of(blocks_lib.equal(512, 16))
-  assert area(check(slots, reach, sinks)) < 0.6 * area(see(slots))
+@pytest.mark.parametrize(('reach', 'sinks'), [(0, 0), (1, 0), (3, 2)])
+def test_a_short_reach_is_kept(reach, sinks):
+  check(slots_of(blocks_lib.equal(512, 16)), reach, sinks)
 
 
 def test_slots_in_any_order_are_served():
@@ -97,32 +91,13 @@ def test_documents_of_packed_rows_stay_apart(history):
   segment = np.stack([np.repeat([0, 1, -1], [64, 96, 32]), np.zeros(192, int)]).astype(np.int32)
   slots = blocks.slots(np.zeros((192, 1)), segment)
   seen = check(slots, batch=2)
-  assert all(piece is not None for one in seen.masks for piece in one)
-
-
-def test_two_streams_of_many_blocks_cost_a_third_of_all_scores():
-  slots = slots_of(blocks_lib.equal(1024, 64))
-  assert area(see(slots)) < 0.31 * slots.block.size**2
-
-
-def test_the_copies_of_a_block_share_their_keys_where_there_are_many_slots():
-  seen = see(slots_of(blocks_lib.equal(1024, 64)))
-  assert len(seen.tiles) == attention.GROUPS
-  for spans, tile in seen.tiles:
-    assert len(spans) == 2  # of both streams
-    keys = [one.keys for one in tile]
-    assert len(set(keys)) == len(keys)  # none is read for one stream and again for the other
-
-
-def test_what_all_queries_of_a_rectangle_see_is_not_masked():
-  slots = slots_of(blocks_lib.equal(1024, 128))
-  assert all(piece is None for one in see(slots).masks for piece in one)
+  assert all(allowed is not None for masks in seen.masks for allowed in masks)
 
 
 def test_slots_known_only_when_the_program_runs_give_the_same():
   slots, (q, k, v) = slots_of(blocks_lib.equal(192, 16)), inputs(368)
-  traced = jax.jit(lambda s: kernel(q, k, v, see(s)))(slots)
-  known = kernel(q, k, v, see(slots))
+  traced = jax.jit(lambda s: computed(q, k, v, see(s)))(slots)
+  known = computed(q, k, v, see(slots))
   np.testing.assert_allclose(traced, known, atol=1e-5)
 
 
@@ -130,15 +105,15 @@ def test_masks_may_differ_from_example_to_example():
   slots = blocks_lib.equal(4, 2, history=None).slots(np.zeros((4, 1)))
   batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf[::-1]]), slots)
   q, k, v = inputs(4, 2)
-  out = kernel(q, k, v, see(batch))
-  for i, one in enumerate((slots, jax.tree.map(lambda leaf: leaf[::-1], slots))):
-    expected = definition(q[i:i + 1], k[i:i + 1], v[i:i + 1], mask.attend(one, one))
+  out = computed(q, k, v, see(batch))
+  for i, own in enumerate((slots, jax.tree.map(lambda leaf: leaf[::-1], slots))):
+    expected = definition(q[i:i + 1], k[i:i + 1], v[i:i + 1], mask.attend(own, own))
     np.testing.assert_allclose(out[i:i + 1], expected, atol=1e-5)
 
 
 def test_keys_in_two_pieces_are_keys_in_one():
   slots, (q, k, v) = slots_of(blocks_lib.equal(192, 16)), inputs(368)
-  whole = kernel(q, k, v, see(slots))
+  whole = computed(q, k, v, see(slots))
   cut = lambda tree, *span: jax.tree.map(lambda leaf: leaf[slice(*span)], tree)
   for jitted in (False, True):
     parts = [cut(slots, 0, 200), cut(slots, 200, 368)]
@@ -154,7 +129,7 @@ def test_a_piece_of_fewer_examples_is_read_by_several_queries_in_turn():
   twice = lambda leaf: jnp.concatenate([leaf[:2], leaf[:2]])
   seen = see(slots)
   shared = attention.attention(q, [(k[:2], v[:2])], seen)
-  np.testing.assert_allclose(shared, kernel(q, twice(k), twice(v), seen), atol=1e-6)
+  np.testing.assert_allclose(shared, computed(q, twice(k), twice(v), seen), atol=1e-6)
 
 
 def test_forward_derivatives_are_those_of_finite_differences():
@@ -162,40 +137,21 @@ def test_forward_derivatives_are_those_of_finite_differences():
     slots = slots_of(blocks_lib.equal(192, 16))
     arrays = inputs(368, dtype=jnp.float64)
     towards = jax.random.normal(jax.random.key(1), arrays.shape, jnp.float64)
-    f = jax.jit(lambda args: kernel(*args, see(slots)))
-    _, found = jax.jvp(f, (arrays,), (towards,))
+    f = jax.jit(lambda args: computed(*args, see(slots)))
+    _, slope = jax.jvp(f, (arrays,), (towards,))
     step = 1e-5
-    wanted = (f(arrays + step * towards) - f(arrays - step * towards)) / (2 * step)
-    np.testing.assert_allclose(found, wanted, atol=1e-8)
+    expected = (f(arrays + step * towards) - f(arrays - step * towards)) / (2 * step)
+    np.testing.assert_allclose(slope, expected, atol=1e-8)
 
 
 def test_half_precision_stays_half_precision_and_is_near_the_definition():
   slots = slots_of(blocks_lib.equal(192, 16))
   arrays = inputs(368)
   with jax.numpy_dtype_promotion('standard'):  # jax promotes bfloat16 itself
-    out = kernel(
-      *arrays.astype(jnp.bfloat16), see(slots))
+    out = computed(*arrays.astype(jnp.bfloat16), see(slots))
   assert out.dtype == jnp.bfloat16
   expected = definition(*arrays, mask.attend(slots, slots))
   np.testing.assert_allclose(out.astype(jnp.float32), expected, atol=0.05)
-
-
-@pytest.mark.parametrize('name', ['few large blocks', *(
-  pytest.param(name, marks=pytest.mark.soak) for name in ('whole', 'scales', 'one stream'))])
-def test_the_splash_kernel_has_the_values_and_gradients_of_the_definition(name):
-  slots = slots_of(GEOMETRIES[name])
-  seen = attention.visible(slots, (slots,), head=HEAD, interpret=True)
-  allowed = jnp.asarray(mask.attend(slots, slots))
-  same_as_the_definition(slots, seen.kernels['tpu'], allowed, f=by_kernel)
-
-
-def test_the_splash_kernel_keeps_the_documents_of_packed_rows_apart():
-  blocks = blocks_lib.equal(192, 16)
-  segment = np.stack([np.repeat([0, 1, -1], [64, 96, 32]), np.zeros(192, int)]).astype(np.int32)
-  slots = blocks.slots(np.zeros((192, 1)), segment)
-  seen = attention.visible(slots, (slots,), head=HEAD, interpret=True)
-  allowed = jnp.asarray(mask.attend(slots, slots))
-  same_as_the_definition(slots, seen.kernels['tpu'], allowed, batch=2, f=by_kernel)
 
 
 def test_where_the_platform_has_no_kernel_the_rectangles_are_computed():

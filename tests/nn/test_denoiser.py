@@ -2,7 +2,6 @@
 
 import functools
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +9,9 @@ import pytest
 import tiny
 
 from adiff.machine import cost
-from adiff.nn import denoiser
+from adiff.nn import block, denoiser
 from adiff.process import masked
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 
 BLOCKS = blocks_lib.equal(6, 2, history=None)
@@ -31,12 +31,16 @@ DEEP_PARAMS = tiny.random_params(model(depth=3), masked.Masked(3), BLOCKS, COORD
 
 @functools.cache
 def compiled(**arguments):
-  return jax.jit(lambda *args, **kw: model(**arguments).apply({'params': PARAMS}, *args, **kw))
+  """(x, t, slots, cond) -> out, jitted."""
+
+  def run(x, t, slots, cond):
+    return model(**arguments).denoise(PARAMS)(ask_lib.Ask(x, t, slots, cond=cond)).out
+
+  return jax.jit(run)
 
 
-def call(x=X, t=T, slots=None, cond=COND, **kw):
-  slots = BLOCKS.token_slots(COORDS) if slots is None else slots
-  return compiled()(x, t, t, slots, cond, **kw)[0]
+def call(x=X, t=T, slots=None, cond=COND):
+  return compiled()(x, t, BLOCKS.token_slots(COORDS) if slots is None else slots, cond)
 
 
 def test_later_blocks_and_other_examples_never_change_an_output():
@@ -79,14 +83,17 @@ def test_slots_may_be_given_per_example():
   np.testing.assert_allclose(call(slots=batch), call(), atol=1e-5)
 
 
-def test_blocks_against_a_cache_give_what_the_whole_row_gives_and_empty_rows_are_not_seen():
+def test_blocks_against_a_cache_give_what_the_whole_row_gives_and_empty_places_are_not_seen():
   cache, slots, outs = model().empty_cache(2, 9, 1), BLOCKS.token_slots(COORDS), []
+
+  @jax.jit
+  def run(x, t, slots, cond, cache):
+    return model().denoise(PARAMS)(ask_lib.Ask(x, t, slots, cond=cond, cache=cache, keep=2))
+
   for k in range(3):
     own = slice(2 * k, 2 * k + 2)
     part = jax.tree.map(lambda leaf, own=own: leaf[own], slots)
-    cond = {'label': COND['label'][:, own]}
-    run = jax.jit(model().apply, static_argnums=7)
-    out, cache = run({'params': PARAMS}, X[:, own], T[:, own], T[:, own], part, cond, cache, 2)
+    out, cache = run(X[:, own], T[:, own], part, {'label': COND['label'][:, own]}, cache)
     outs.append(out)
   np.testing.assert_allclose(jnp.concatenate(outs, axis=1), call(), atol=1e-5)
   assert int(cache.length) == 6
@@ -94,28 +101,34 @@ def test_blocks_against_a_cache_give_what_the_whole_row_gives_and_empty_rows_are
 
 
 def test_at_its_initial_values_the_network_says_nothing_whatever_it_reads():
-  slots = BLOCKS.token_slots(COORDS)
-  fresh = jax.jit(model().init)(jax.random.key(0), X, T, T, slots, COND)
-  out, _ = model().apply(fresh, X, T, T, slots, COND)
-  np.testing.assert_array_equal(out, 0)
+  ask = ask_lib.Ask(X, T, BLOCKS.token_slots(COORDS), cond=COND)
+  fresh = jax.jit(lambda key: model().init(key, ask))(jax.random.key(0))
+  np.testing.assert_array_equal(model().denoise(fresh)(ask).out, 0)
+
+
+def test_fresh_and_random_parameters_are_of_one_tree():
+  ask = ask_lib.Ask(X, T, BLOCKS.token_slots(COORDS), cond=COND)
+  fresh = jax.eval_shape(lambda key: model().init(key, ask), jax.random.key(0))
+  jax.tree.map(lambda a, b: np.testing.assert_equal((a.shape, a.dtype), (b.shape, b.dtype)),
+               fresh, PARAMS)
 
 
 def loss(remat):
   """Of three layers, so that two are scanned."""
   deep = model(depth=3, remat=remat)
-  return lambda params: jnp.mean(jnp.sin(
-    deep.apply({'params': params}, X, T, T, BLOCKS.token_slots(COORDS), COND)[0]))
+  ask = ask_lib.Ask(X, T, BLOCKS.token_slots(COORDS), cond=COND)
+  return lambda params: jnp.mean(jnp.sin(deep.denoise(params)(ask).out))
 
 
 def test_recomputing_activations_changes_neither_values_nor_gradients():
-  found = {remat: jax.jit(jax.value_and_grad(loss(remat)))(DEEP_PARAMS) for remat in denoiser.REMAT}
-  for remat in denoiser.REMAT:
-    for a, b in zip(*map(jax.tree.leaves, (found['none'], found[remat])), strict=True):
+  results = {remat: jax.jit(jax.value_and_grad(loss(remat)))(DEEP_PARAMS) for remat in block.REMAT}
+  for remat in block.REMAT:
+    for a, b in zip(*map(jax.tree.leaves, (results['none'], results[remat])), strict=True):
       np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_the_backward_pass_recomputes_what_it_says_and_reads_from_the_host_what_it_says():
-  traced = {remat: jax.make_jaxpr(jax.grad(loss(remat)))(DEEP_PARAMS) for remat in denoiser.REMAT}
+  traced = {remat: jax.make_jaxpr(jax.grad(loss(remat)))(DEEP_PARAMS) for remat in block.REMAT}
   work = {remat: cost.traced(program).flops for remat, program in traced.items()}
   assert work['none'] < work['dots'] < work['layers'] == work['offload']
   to_host = {remat for remat, program in traced.items() if '<host>' in str(program)}
@@ -128,36 +141,34 @@ def test_an_unknown_way_to_recompute_is_refused_with_the_list():
 
 
 def test_dropout_acts_with_a_key_and_only_then():
-  run = jax.jit(lambda key=None: model(dropout=0.5).apply(
-    {'params': PARAMS}, X, T, T, BLOCKS.token_slots(COORDS), COND, key=key)[0])
+  ask = ask_lib.Ask(X, T, BLOCKS.token_slots(COORDS), cond=COND)
+  run = jax.jit(lambda key=None: model(dropout=0.5).denoise(PARAMS, key=key)(ask).out)
   np.testing.assert_allclose(run(), call(), atol=1e-5)
-  one, other = run(jax.random.key(0)), run(jax.random.key(1))
-  assert float(jnp.max(jnp.abs(one - other))) > 1e-3
-  np.testing.assert_array_equal(one, run(jax.random.key(0)))
+  first, other = run(jax.random.key(0)), run(jax.random.key(1))
+  assert float(jnp.max(jnp.abs(first - other))) > 1e-3
+  np.testing.assert_array_equal(first, run(jax.random.key(0)))
+
+
+def test_layers_that_are_cut_out_of_their_stack_before_a_loop_are_the_same():
+  ask = ask_lib.Ask(X, T, BLOCKS.token_slots(COORDS), cond=COND)
+  deep = model(depth=3)
+  run = jax.jit(lambda params, loops: deep.denoise(params, loops=loops)(ask).out, static_argnums=1)
+  np.testing.assert_allclose(run(DEEP_PARAMS, True), run(DEEP_PARAMS, False), atol=1e-6)
 
 
 def test_half_precision_is_close_and_its_outputs_and_parameters_are_float32():
   with jax.numpy_dtype_promotion('standard'):  # flax and jax promote bfloat16 themselves
-    out = compiled(dtype='bfloat16')(X, T, T, BLOCKS.token_slots(COORDS), COND)[0]
+    out = compiled(dtype='bfloat16')(X, T, BLOCKS.token_slots(COORDS), COND)
   assert out.dtype == jnp.float32
   np.testing.assert_allclose(out, call(), atol=0.15)
   assert float(jnp.max(jnp.abs(out - call()))) > 0
+  ask = ask_lib.Ask(X, T, BLOCKS.token_slots(COORDS), cond=COND)
+  half = model(dtype='bfloat16')
+  with jax.numpy_dtype_promotion('standard'):
+    fresh = jax.eval_shape(lambda key: half.init(key, ask), jax.random.key(0))
+  assert {leaf.dtype for leaf in jax.tree.leaves(fresh)} == {np.dtype('float32')}
 
 
 def test_an_impossible_width_is_refused_in_words():
   with pytest.raises(ValueError, match='multiple of 2'):
     denoiser.Denoiser(4, 3, width=18, heads=2)
-
-
-@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
-def test_the_norm_is_that_of_flax(dtype):
-  x = jax.random.normal(jax.random.key(0), (2, 3, 8))
-  params = {'params': {'scale': jnp.linspace(0.5, 2, 8)}}
-  with jax.numpy_dtype_promotion('standard'), jax.numpy_rank_promotion('allow'):
-    ours, theirs = (
-      kind(dtype=jnp.dtype(dtype)).apply(params, x) for kind in (denoiser.Norm, nn.RMSNorm)
-    )
-  assert ours.dtype == theirs.dtype == dtype
-  np.testing.assert_allclose(
-    ours.astype(float), theirs.astype(float), rtol=1e-6 if dtype == 'float32' else 1e-2
-  )

@@ -8,10 +8,10 @@ from adiff.nn import embed
 
 
 def test_sinusoids_are_float32_even_of_half_precision_levels():
-  found = embed.sinusoid(jnp.array([0.0, 0.25], jnp.bfloat16), 8)
-  assert found.shape == (2, 8) and found.dtype == jnp.float32
-  np.testing.assert_allclose(found[0], [1] * 4 + [0] * 4)
-  np.testing.assert_allclose(found[1, 0], np.cos(250.0), atol=1e-4)
+  waves = embed.sinusoid(jnp.array([0.0, 0.25], jnp.bfloat16), 8)
+  assert waves.shape == (2, 8) and waves.dtype == jnp.float32
+  np.testing.assert_allclose(waves[0], [1] * 4 + [0] * 4)
+  np.testing.assert_allclose(waves[1, 0], np.cos(250.0), atol=1e-4)
 
 
 def test_levels_a_thousandth_apart_are_told_apart():

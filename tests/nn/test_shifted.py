@@ -11,10 +11,12 @@ import pytest
 import tiny
 
 from adiff.judge import likelihood
-from adiff.learn import plain as plain_lib
 from adiff.machine import cost
+from adiff.nn import network
 from adiff.run import build, generate
+from adiff.sample import cached as cached_lib
 from adiff.sample import capacity, walk
+from configs import base
 
 LABELS = jnp.array([2, 0, 1], jnp.int32)
 
@@ -23,13 +25,18 @@ LABELS = jnp.array([2, 0, 1], jnp.int32)
 def made():
   """(parts, parameters) of a random network of the row ar-masked with a shifted stream."""
   config = tiny.config('ar-masked')
-  config.blocks.stream = 'shifted'
+  config.model.shifted = True
   parts = build.build(config)
-  model = parts.model.clone(num_classes=tiny.NUM_CLASSES)
+  model = dataclasses.replace(parts.model, num_classes=tiny.NUM_CLASSES)
   parts = dataclasses.replace(
     parts, model=model, recipe=dataclasses.replace(parts.recipe, model=model))
   params = tiny.random_params(model, parts.process, parts.blocks, parts.spec.coords)
   return parts, params
+
+
+def conditioned(parts, params, labels):
+  denoise = parts.recipe.network(params)
+  return network.condition(denoise, {'label': labels}, history_cond=parts.history_cond)
 
 
 @functools.cache
@@ -37,7 +44,7 @@ def nats_of():
   parts, params = made()
 
   def run(x0, labels, documents=None):
-    denoise = plain_lib.conditioned(parts.recipe.network(params), {'label': labels})
+    denoise = conditioned(parts, params, labels)
     return likelihood.bound(
       denoise, jax.random.key(0), x0, blocks=parts.blocks, process=parts.process,
       coords=parts.spec.coords, documents=documents)[0]
@@ -64,7 +71,7 @@ def test_a_token_is_told_from_all_before_it_and_none_behind():
 
 
 @pytest.mark.parametrize('scale', [pytest.param(1.0, marks=pytest.mark.soak), 2.0])
-def test_the_cached_sampler_draws_what_the_plain_one_draws(scale):
+def test_the_cached_sampler_makes_what_the_plain_one_makes(scale):
   parts, params = made()
   parts = dataclasses.replace(parts, config=parts.config.copy_and_resolve_references())
   with parts.config.unlocked():
@@ -80,20 +87,21 @@ def test_a_prompt_is_read_by_the_cached_sampler_as_by_the_plain_one():
   plan = dataclasses.replace(parts.plan, given=3)
   x0 = jnp.array([[1, 2, 0, 0, 0, 0], [2, 2, 1, 0, 0, 0], [0, 1, 2, 0, 0, 0]], jnp.int32)
   mask = jnp.broadcast_to(jnp.arange(6) < 3, x0.shape)
-  rows = capacity.rows(plan, parts.blocks)
+  places = capacity.places(plan, parts.blocks)
 
   def run(params, keys, cached):
-    denoise = plain_lib.conditioned(parts.recipe.network(params), {'label': LABELS})
+    denoise = conditioned(parts, params, LABELS)
     how = dict(
       blocks=parts.blocks, process=parts.process, solver=parts.solver, coords=parts.spec.coords,
       given=x0, given_mask=mask)
     if not cached:
       return walk.sample(denoise, keys, plan, **how)
-    cache = parts.model.empty_cache(3, rows, 1)
-    return walk.sample_cached(denoise, keys, plan, cache, **how)
+    cache = parts.model.empty_cache(3, places, 1)
+    return cached_lib.sample(denoise, keys, plan, cache, **how)
 
   keys = jax.random.split(jax.random.key(5), 3)
-  plain, cached = (jax.jit(run, static_argnums=2)(params, keys, one) for one in (False, True))
+  sample = jax.jit(run, static_argnums=2)
+  plain, cached = (sample(params, keys, kind) for kind in (False, True))
   np.testing.assert_array_equal(cached, plain)
   np.testing.assert_array_equal(cached[:, :3], x0[:, :3])
 
@@ -102,11 +110,11 @@ def test_samples_follow_the_likelihood():
   parts, params = made()
   num = 4000
   keys = jax.random.split(jax.random.key(4), num)
-  drawn = generate.make_sampler(parts)(params, keys, jnp.zeros(num, jnp.int32))[0]
+  samples = generate.make_sampler(parts)(params, keys, jnp.zeros(num, jnp.int32))[0]
   first = jnp.zeros((parts.spec.vocab, parts.blocks.num_tokens), jnp.int32)
   first = first.at[:, 0].set(jnp.arange(parts.spec.vocab))
   nats = nats_of()(first, jnp.zeros(len(first), jnp.int32))[:, 0]
-  share = np.bincount(np.asarray(drawn[:, 0]), minlength=parts.spec.vocab) / num
+  share = np.bincount(np.asarray(samples[:, 0]), minlength=parts.spec.vocab) / num
   np.testing.assert_allclose(share, np.exp(-nats), atol=4 * 0.5 / num**0.5)
 
 
@@ -125,7 +133,7 @@ def test_a_step_costs_about_half():
   config = tiny.config('ar-masked')
   config.data.num_tokens = 256
   double = cost.step(build.build(config)).flops
-  config.blocks.stream = 'shifted'
+  config.model.shifted = True
   assert 0.4 * double < cost.step(build.build(config)).flops < 0.65 * double
 
 
@@ -135,14 +143,30 @@ def test_a_step_costs_about_half():
 ])
 def test_what_needs_two_streams_is_refused(change):
   config = tiny.config('ar-masked')
-  config.blocks.stream = 'shifted'
+  config.model.shifted = True
   config.update_from_flattened_dict(change)
-  with pytest.raises(ValueError, match='stream=shifted'):
+  with pytest.raises(ValueError, match='model.shifted'):
     build.build(config)
 
 
-def test_an_unknown_stream_is_named():
+def test_blocks_of_several_tokens_are_refused():
+  config = tiny.config('scales-masked')  # draw ones, one step: all else is as it should be
+  config.model.shifted = True
+  with pytest.raises(ValueError, match='model.shifted .* blocks.name=tokens'):
+    build.build(config)
+
+
+def test_the_stream_is_no_matter_of_the_blocks_and_no_word_but_a_switch():
   config = tiny.config('ar-masked')
-  config.blocks.stream = 'single'
-  with pytest.raises(ValueError, match="'single' is unknown"):
+  base.choose(config, 'blocks', 'tokens', stream='single')
+  with pytest.raises(ValueError, match="tokens takes no 'stream'"):
     build.build(config)
+  config = tiny.config('ar-masked')
+  with pytest.raises(TypeError, match='shifted'):
+    config.model.shifted = 'single'
+
+
+def test_a_shifted_stream_has_no_copy_to_revise_from():
+  model = made()[0].model
+  with pytest.raises(ValueError, match='shifted=False'):
+    model.shorten(model.empty_cache(1, 4, 1), 2, least=2)

@@ -69,11 +69,11 @@ def test_a_token_at_level_zero_costs_nothing(process):
   assert np.all(np.asarray(cost)[:, [0, 1, 3, 4]] == 0) and np.all(np.isfinite(cost))
 
 
-def test_one_key_and_many_keys_draw_from_the_same_law():
-  one = base.draw(jax.random.normal, jax.random.key(0), (50, 100))
-  many = base.draw(jax.random.normal, jax.random.split(jax.random.key(1), (50, 100)), (50, 100))
-  assert one.shape == many.shape == (50, 100)
-  np.testing.assert_allclose([np.std(one), np.std(many)], 1, atol=0.05)
+def test_one_key_and_many_keys_sample_the_same_law():
+  once = base.sampled(jax.random.normal, jax.random.key(0), (50, 100))
+  many = base.sampled(jax.random.normal, jax.random.split(jax.random.key(1), (50, 100)), (50, 100))
+  assert once.shape == many.shape == (50, 100)
+  np.testing.assert_allclose([np.std(once), np.std(many)], 1, atol=0.05)
 
 
 def test_split_keys_differ_from_each_other_and_from_token_to_token():
@@ -82,12 +82,33 @@ def test_split_keys_differ_from_each_other_and_from_token_to_token():
   assert len(np.unique(data, axis=0)) == 2 * 20
 
 
-def test_symbols_are_drawn_with_the_probabilities_of_the_logits():
+def test_symbols_are_sampled_with_the_probabilities_of_the_logits():
   probs = np.array([0.1, 0.2, 0.7])
   logits = jnp.broadcast_to(jnp.log(jnp.asarray(probs, jnp.float32)), (20_000, 3))
-  drawn = np.asarray(base.categorical(jax.random.key(0), logits))
-  share = np.bincount(drawn, minlength=3) / 20_000
+  symbols = np.asarray(base.categorical(jax.random.key(0), logits))
+  share = np.bincount(symbols, minlength=3) / 20_000
   np.testing.assert_allclose(share, probs, atol=0.015)  # 4 standard errors
+
+
+@pytest.mark.parametrize('name', ['masked', 'uniform'])
+def test_noise_on_symbols_has_no_ode_and_says_so(name):
+  process, t = PROCESSES[name], jnp.ones(SHAPE)
+  assert not process.has_ode
+  x = clean(process)
+  for call in (lambda: process.scales(t), lambda: process.move(x, x, t, t),
+               lambda: process.estimate(x, x, t)):
+    with pytest.raises(ValueError, match=type(process).__name__):
+      call()
+
+
+@EVERY
+def test_only_absorbing_noise_has_a_complement(process):
+  x = clean(process)
+  if process.absorbing:
+    assert process.complement(x, x).shape == x.shape
+  else:
+    with pytest.raises(ValueError, match=type(process).__name__):
+      process.complement(x, x)
 
 
 def test_cross_entropy_is_minus_the_log_probability():

@@ -35,8 +35,8 @@ def test_a_step_reveals_the_share_that_the_levels_say_and_keeps_what_is_known():
   xs = np.asarray(PROCESS.step(jax.random.key(0), logits, xt, t, s))
   np.testing.assert_array_equal(xs[:, 0], 1)
   np.testing.assert_allclose(np.mean(xs[:, 1:] == 3), 0.2 / 0.8, atol=0.02)
-  drawn = xs[:, 1:][xs[:, 1:] != 3]
-  np.testing.assert_allclose(np.bincount(drawn) / len(drawn), [0.2, 0.3, 0.5], atol=0.02)
+  symbols = xs[:, 1:][xs[:, 1:] != 3]
+  np.testing.assert_allclose(np.bincount(symbols) / len(symbols), [0.2, 0.3, 0.5], atol=0.02)
 
 
 def test_the_last_step_leaves_no_mask():

@@ -12,7 +12,9 @@ from adiff.judge import likelihood
 from adiff.process import masked, mixed, uniform
 from adiff.sample import walk
 from adiff.sample.solvers import first_order
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import copies
 from adiff.sequence import plan as plan_lib
 
 PROCESS = mixed.Mixed(3, random=0.3)
@@ -58,9 +60,9 @@ def test_the_prior_is_the_mixture_and_noise_is_the_channel():
 
 @pytest.mark.parametrize('seen', range(4))
 def test_the_estimate_adds_the_evidence_of_the_token_itself_and_a_mask_has_none(seen):
-  found = PROCESS.x0_hat(network(1), jnp.array([[seen]]), jnp.array([[0.4]]))[0, 0]
+  estimate = PROCESS.x0_hat(network(1), jnp.array([[seen]]), jnp.array([[0.4]]))[0, 0]
   joint = PRIOR * channel(0.4)[:3, seen]
-  np.testing.assert_allclose(found, joint / joint.sum(), rtol=1e-5)
+  np.testing.assert_allclose(estimate, joint / joint.sum(), rtol=1e-5)
 
 
 @pytest.mark.parametrize('seen', [0, 3])
@@ -83,13 +85,13 @@ def test_nothing_moves_without_a_change_of_level():
 
 def test_the_integrand_is_the_path_kl_of_two_jump_processes_term_by_term():
   out, x0, xt, t = grid(PROCESS, LEVELS[:-2])
-  found = mixed.Mixed(3, random=0.3, objective='bound').loss(out, x0, xt, t)[0]
+  cost = mixed.Mixed(3, random=0.3, objective='bound').loss(out, x0, xt, t)[0]
   p = np.asarray(jax.nn.softmax(out), np.float64)[0]
   for i, (a, x, level) in enumerate(zip(*(np.asarray(v)[0].tolist() for v in (x0, xt, t)))):
     model = (1 - level) * np.append(p[i], 0) + level * PI
     ratio, r = model / model[x], channel(level)[a] / channel(level)[a, x]
     terms = ratio - r + r * np.log(r / ratio)
-    np.testing.assert_allclose(found[i], PI[x] / (1 - level) * terms.sum(), rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(cost[i], PI[x] / (1 - level) * terms.sum(), rtol=2e-3, atol=1e-4)
 
 
 def test_without_random_symbols_it_is_masking():
@@ -148,30 +150,31 @@ def test_both_objectives_are_least_at_the_true_law(objective):
 def exact(random):
   """The exact network on one block: log p(x0_i | the other noisy tokens), by enumeration."""
 
-  def denoise(x, t, s, slots, cache=None, commit=0):
-    jump = t[..., None] * jnp.where(x == 3, 1 - random, random / 3)[..., None]
-    keep = (1 - t)[..., None] * jax.nn.one_hot(x, 3)
+  def out_of(ask):
+    t = copies.levels(ask.t, ask.slots)
+    jump = t[..., None] * jnp.where(ask.x == 3, 1 - random, random / 3)[..., None]
+    keep = (1 - t)[..., None] * jax.nn.one_hot(ask.x, 3)
     evidence = keep + jump  # [B, N, V]
-    found = []
+    mass = []
     for i in range(3):
       joint = WEIGHTS[None]
       for j in set(range(3)) - {i}:
         joint = joint * evidence[:, j, STRINGS[:, j]]
-      found.append(jnp.matmul(joint, jax.nn.one_hot(STRINGS[:, i], 3), precision='highest'))
-    found = jnp.stack(found, axis=1)
-    return jnp.log(jnp.maximum(found / found.sum(-1, keepdims=True), 1e-30)), cache
+      mass.append(jnp.matmul(joint, jax.nn.one_hot(STRINGS[:, i], 3), precision='highest'))
+    mass = jnp.stack(mass, axis=1)
+    return jnp.log(jnp.maximum(mass / mass.sum(-1, keepdims=True), 1e-30))
 
-  return denoise
+  return ask_lib.from_outputs(out_of)
 
 
 @pytest.mark.parametrize('random', [0.0, 0.2, 1.0])
 def test_the_bound_with_the_exact_network_is_the_entropy(random):
   num, samples = 2048, 64
-  x0 = jnp.asarray(CHAIN.draw(num, seed=3))
-  one = jax.jit(lambda key: likelihood.bound(
+  x0 = jnp.asarray(CHAIN.sample(num, seed=3))
+  sample = jax.jit(lambda key: likelihood.bound(
     exact(random), key, x0, blocks=blocks_lib.whole(3), process=mixed.Mixed(3, random),
     coords=COORDS)[0][:, 0])
-  nats = np.mean([one(jax.random.key(i)) for i in range(samples)], axis=0)
+  nats = np.mean([sample(jax.random.key(i)) for i in range(samples)], axis=0)
   excess, half = likelihood.interval(nats + CHAIN.log_prob(np.asarray(x0)))
   assert abs(excess) < 1.5 * half  # three standard errors
   assert half < 0.04
@@ -179,7 +182,7 @@ def test_the_bound_with_the_exact_network_is_the_entropy(random):
 
 @pytest.mark.soak
 @pytest.mark.parametrize('random', [0.2, 0.5, 0.8])
-def test_a_fine_walk_with_the_exact_network_draws_from_the_law(random):
+def test_a_fine_walk_with_the_exact_network_samples_the_law(random):
   run = jax.jit(lambda keys: walk.sample(
     exact(random), keys, plan_lib.Plan(1, steps=100), blocks=blocks_lib.whole(3),
     process=mixed.Mixed(3, random), solver=first_order.FirstOrder(), coords=COORDS))

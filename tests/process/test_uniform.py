@@ -29,9 +29,9 @@ def test_noise_is_the_channel():
 
 def test_the_estimate_adds_the_evidence_of_the_token_itself():
   out = jnp.log(jnp.asarray(PRIOR, jnp.float32))[None, None]
-  found = PROCESS.x0_hat(out, jnp.array([[2]]), jnp.array([[0.4]]))[0, 0]
+  estimate = PROCESS.x0_hat(out, jnp.array([[2]]), jnp.array([[0.4]]))[0, 0]
   joint = PRIOR * channel(0.4)[:, 2]
-  np.testing.assert_allclose(found, joint / joint.sum(), rtol=1e-5)
+  np.testing.assert_allclose(estimate, joint / joint.sum(), rtol=1e-5)
 
 
 def test_a_step_of_the_exact_network_follows_the_exact_posterior():
@@ -44,7 +44,7 @@ def test_a_step_of_the_exact_network_follows_the_exact_posterior():
   np.testing.assert_allclose(share, posterior / posterior.sum(), atol=0.015)
 
 
-def test_a_step_from_one_to_zero_draws_from_the_network():
+def test_a_step_from_one_to_zero_samples_the_law_of_the_network():
   out = jnp.broadcast_to(jnp.log(jnp.asarray(PRIOR, jnp.float32)), (20_000, 1, 3))
   xs = np.asarray(PROCESS.step(jax.random.key(0), out, many(0), many(1.0), many(0.0)))
   share = np.bincount(xs.reshape(-1), minlength=3) / len(xs)
@@ -81,6 +81,6 @@ def test_both_objectives_are_least_at_the_true_law(objective):
     return jnp.sum(weight * process.loss(out, x0, xt, t))
 
   for level in (0.1, 0.5, 0.9):
-    found = jax.grad(expected)(jnp.log(law), level)
-    np.testing.assert_allclose(found, 0, atol=2e-6)
+    slope = jax.grad(expected)(jnp.log(law), level)
+    np.testing.assert_allclose(slope, 0, atol=2e-6)
     assert expected(jnp.log(law), level) < expected(jnp.zeros(3), level)

@@ -7,6 +7,7 @@ import importlib.util
 import jax
 import pytest
 
+from adiff.machine import rates
 from adiff.run import build, dryrun
 from configs import toy
 
@@ -38,17 +39,19 @@ def test_gradients_and_activations_move_as_the_rules_say(mesh):
   c.model.depth = 3
   program = dryrun.training_step(build.build(c), jax.devices())
   for axes, size in program.predicted.items():
-    found = sum(moved for (_, where), moved in program.moved.items() if where == axes)
-    assert size / 1.25 < found < size * 1.25
+    total = sum(moved for (_, where), moved in program.moved.items() if where == axes)
+    assert size / 1.25 < total < size * 1.25
   assert set(program.predicted) == set(mesh)
 
 
 def test_fsdp_gathers_parameters_and_tensor_sums_activations():
-  found = lambda **mesh: {key for key, size in step(**mesh).moved.items() if size > 2**16}
-  gathered = {axes for kind, axes in found(data=2, fsdp=4) if kind == 'all-gather'}
+  def moves(**mesh):
+    return {key for key, size in step(**mesh).moved.items() if size > 2**16}
+
+  gathered = {axes for kind, axes in moves(data=2, fsdp=4) if kind == 'all-gather'}
   assert any('fsdp' in axes for axes in gathered)
-  assert ('all-reduce', 'tensor') in found(data=4, tensor=2)
-  assert found(data=8) == {('all-reduce', 'data')}
+  assert ('all-reduce', 'tensor') in moves(data=4, tensor=2)
+  assert moves(data=8) == {('all-reduce', 'data')}
 
 
 def test_what_waits_on_the_host_is_told_apart():
@@ -64,8 +67,8 @@ def test_what_waits_on_the_host_is_told_apart():
 def test_a_step_that_does_not_fit_is_answered_with_changes_that_do(capsys, monkeypatch):
   c = config(data=8)
   needed = dryrun.training_step(build.build(c), jax.devices())
-  small = dryrun.Chip(0.9 * needed.total, 1e12, 1e11, 1e10)
-  monkeypatch.setitem(dryrun.CHIPS, jax.devices()[0].device_kind, small)
+  small = rates.Chip(0.9 * needed.total, 1e12, 1e11, 1e10)
+  monkeypatch.setitem(rates.CHIPS, jax.devices()[0].device_kind, small)
   assert dryrun.dryrun(c, '') == 1
   said = capsys.readouterr().out
   assert 'does NOT fit' in said
@@ -77,7 +80,7 @@ def test_a_step_that_does_not_fit_is_answered_with_changes_that_do(capsys, monke
     old = c[section][name]
     c[section][name] = value if isinstance(old, str) else ast.literal_eval(value)
   again = dryrun.training_step(build.build(c), jax.devices())
-  assert again.total <= small.memory and size == f'{again.total / dryrun.GIB:.2f} GiB'
+  assert again.total <= small.memory and size == f'{again.total / rates.GIB:.2f} GiB'
 
 
 @pytest.mark.parametrize('topology', ['v5e', '16x16', 'cpu:many', 'v5e:16by16'])
@@ -92,14 +95,14 @@ def test_without_libtpu_a_tpu_is_estimated_and_changes_are_found(capsys, monkeyp
   with pytest.raises(ValueError, match='without libtpu write one of v4, v5e'):
     dryrun.devices_of('v99:2x4')
   c = config(data=8)
-  compiled, found = step(data=8), dryrun.training_step(build.build(c), 8)
+  compiled, estimated = step(data=8), dryrun.training_step(build.build(c), 8)
   for part in ('parameters', 'average', 'optimiser', 'batch'):
-    assert found.memory[part] == compiled.memory[part]
-  assert found.flops == compiled.flops and found.total < compiled.total
+    assert estimated.memory[part] == compiled.memory[part]
+  assert estimated.flops == compiled.flops and estimated.total < compiled.total
   assert dryrun.dryrun(c, 'v5e:2x4') == 0
   assert "cost model's own estimate" in capsys.readouterr().out
-  small = dryrun.Chip(0.9 * found.total, 1e12, 1e11, 1e10)
-  monkeypatch.setitem(dryrun.CHIPS, 'TPU v5 lite', small)
+  small = rates.Chip(0.9 * estimated.total, 1e12, 1e11, 1e10)
+  monkeypatch.setitem(rates.CHIPS, 'TPU v5 lite', small)
   assert dryrun.dryrun(c, 'v5e:2x4') == 1
   assert '  --config.' in capsys.readouterr().out.partition('make it fit, each estimated:')[2]
 
@@ -111,7 +114,7 @@ def test_a_program_that_cannot_be_read_is_told_with_its_memory_and_without_links
   monkeypatch.setattr(jax.stages.Compiled, 'as_text', refuse)
   program = dryrun.rollout(build.build(config(data=2, fsdp=4)), jax.devices())
   assert program.memory['activations'] > 0 and not program.moved
-  said = dryrun._told('sampler', program, dryrun.CHIPS['TPU v5 lite'], 8)
+  said = dryrun._in_words('sampler', program, rates.CHIPS['TPU v5 lite'], 8)
   assert 'not known, the program cannot be read: INTERNAL: an async-update\n' in said
   assert 'memory' in said and 'links' not in said
 
@@ -123,5 +126,5 @@ def test_a_tpu_moves_what_the_rules_say():
   c.train.batch_size, c.model.remat = 4096, 'layers'
   program = dryrun.training_step(build.build(c), dryrun.devices_of('v5e:2x4'))
   for axes, size in program.predicted.items():
-    found = sum(moved for (_, where), moved in program.moved.items() if where == axes)
-    assert size / 1.25 < found < size * 1.25
+    total = sum(moved for (_, where), moved in program.moved.items() if where == axes)
+    assert size / 1.25 < total < size * 1.25

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 def test_it_draws_what_the_function_draws_in_batches_and_decodes_it(folder):
   sampler = exported.Sampler(folder)
-  images, labels = sampler.draw(2, 7)
+  images, labels = sampler.sample(2, 7)
   labels_of_batch = lambda first: jnp.array([(first + i) % 2 for i in range(3)], jnp.int32)
   expected = [
     jax.jit(run)(PARAMS, jnp.uint32(7), jnp.int32(first), labels_of_batch(first))
@@ -45,7 +45,7 @@ def test_it_draws_what_the_function_draws_in_batches_and_decodes_it(folder):
 
 def test_another_seed_draws_others(folder):
   sampler = exported.Sampler(folder)
-  assert (sampler.draw(0, 3)[0] != sampler.draw(0, 3, seed=8)[0]).any()
+  assert (sampler.sample(0, 3)[0] != sampler.sample(0, 3, seed=8)[0]).any()
 
 
 @pytest.mark.parametrize(('change', 'sentence'), [

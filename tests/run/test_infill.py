@@ -9,8 +9,9 @@ from adiff.data import chain as chain_lib
 from adiff.judge.metrics import chi_square
 from adiff.process import masked
 from adiff.run import language
-from adiff.sample import walk
+from adiff.sample import cached, walk
 from adiff.sample.solvers import first_hitting
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
 
@@ -21,24 +22,28 @@ CONTEXT = np.array([2, 0, 0, 1])  # raster order; what is not in the hole is giv
 NUM = 8192
 
 
-def denoise(x, t, s, slots, cache=None, commit=0):
-  """What a perfect network returns that reads its own block and those before it.
+def perfect(ask):
+  """What a perfect network returns that reads its own block and those before it, and its cache.
 
   coords say where in the chain a slot stands. The cache is finished tokens, in raster order.
   """
+  x, slots, cache = ask.x, ask.slots, ask.cache
   place = slots.coords[:, 0]
   past = jnp.full((len(x), CHAIN.num_tokens), MASK) if cache is None else cache
   out = jnp.zeros((*x.shape, 3))
   for block in range(3):
     seen = past.at[:, place].set(jnp.where((slots.block <= block)[None], x, MASK))
-    found = jnp.log(jnp.maximum(CHAIN.posterior(seen, MASK), 1e-30))[:, place]
-    out = jnp.where((slots.block == block)[None, :, None], found, out)
-  if commit:
-    cache = past.at[:, place[:commit]].set(x[:, :commit])
+    law = jnp.log(jnp.maximum(CHAIN.posterior(seen, MASK), 1e-30))[:, place]
+    out = jnp.where((slots.block == block)[None, :, None], law, out)
+  if ask.keep:
+    cache = past.at[:, place[:ask.keep]].set(x[:, :ask.keep])
   return out, cache
 
 
-def fill(blocks, hole, cached=False):
+DENOISE = ask_lib.Denoise(perfect, ask_lib.Outputs())
+
+
+def fill(blocks, hole, with_cache=False):
   """NUM walks in raster order; hole bool [N] in raster order."""
   order = np.asarray(blocks.order)
   given, mask = (jnp.broadcast_to(row[order][None], (NUM, 4)) for row in (CONTEXT, ~hole))
@@ -48,14 +53,17 @@ def fill(blocks, hole, cached=False):
     given=given.astype(jnp.int32), given_mask=mask)
   # As in language.Model, leading blocks that are given take no step.
   leading = int(blocks.block_of_token[hole[order]].min())
-  plan = plan_lib.Plan(blocks.num_blocks, max(blocks.sizes), given=leading if cached else 0)
-  if cached:
-    run = lambda keys: walk.sample_cached(denoise, keys, plan, jnp.full((NUM, 4), MASK), **how)
-  else:
-    run = lambda keys: walk.sample(denoise, keys, plan, **how)
-  found = np.asarray(jax.jit(run)(keys))[:, np.argsort(order)]
-  np.testing.assert_array_equal(found[:, ~hole], np.broadcast_to(CONTEXT, (NUM, 4))[:, ~hole])
-  return found
+  plan = plan_lib.Plan(blocks.num_blocks, max(blocks.sizes), given=leading if with_cache else 0)
+
+  @jax.jit
+  def run(keys):
+    if with_cache:
+      return cached.sample(DENOISE, keys, plan, jnp.full((NUM, 4), MASK), **how)
+    return walk.sample(DENOISE, keys, plan, **how)
+
+  samples = np.asarray(run(keys))[:, np.argsort(order)]
+  np.testing.assert_array_equal(samples[:, ~hole], np.broadcast_to(CONTEXT, (NUM, 4))[:, ~hole])
+  return samples
 
 
 def p_value(samples, hole, known):
@@ -82,9 +90,9 @@ def hole_of(*tokens):
 def test_a_hole_that_comes_last_is_filled_by_the_exact_conditional(sizes, order, hole):
   blocks, hole = blocks_lib.Blocks(sizes, order), hole_of(*hole)
   language.check_given(blocks, hole[list(order)], ~hole[list(order)])
-  found = fill(blocks, hole)
-  assert p_value(found, hole, known=~hole) > 1e-3
-  np.testing.assert_array_equal(found, fill(blocks, hole, cached=True))
+  samples = fill(blocks, hole)
+  assert p_value(samples, hole, known=~hole) > 1e-3
+  np.testing.assert_array_equal(samples, fill(blocks, hole, with_cache=True))
 
 
 @pytest.mark.parametrize('hole', [(0, 1), (1, 2)], ids=str)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff.learn import plain
+from adiff.nn import network
 from adiff.run import build, language, overrides
+from adiff.sequence import ask as ask_lib
 from configs import base
 from configs import text as text_config
 
@@ -67,18 +68,17 @@ def test_texts_grow_block_by_block_and_end_as_returned(path):
 
 def test_no_more_tokens_are_written_than_asked_for_and_no_block_for_nothing(path):
   of, seen = model(path, 'block4'), []
-  found = of.write(['the '], seed=1, num_tokens=3, stop=False, show=seen.append)
-  assert len(found.texts[0]) == 3 and found.tokens.tolist() == [3]
-  assert len(seen) == 1 and found.calls.tolist() == [4]
+  written = of.write(['the '], seed=1, num_tokens=3, stop=False, show=seen.append)
+  assert len(written.texts[0]) == 3 and written.tokens.tolist() == [3]
+  assert len(seen) == 1 and written.calls.tolist() == [4]
 
 
 def test_a_text_ends_at_its_end_of_text(path):
   of = model(path, 'block4')
-  logits = jax.tree.map(lambda x: x, of.params)
-  bias = logits['out']['bias']
-  logits = {**logits, 'out': {**logits['out'], 'bias': bias.at[of.tokenizer.eos].set(1e3)}}
-  found = language.Model(of.parts, logits).write(['the cat '])
-  assert found.texts == [''] and found.tokens.tolist() == [0] and found.calls.max() <= 4
+  bias = of.params['out']['bias'].at[of.tokenizer.eos].set(1e3)
+  params = {**of.params, 'out': {**of.params['out'], 'bias': bias}}
+  written = language.Model(of.parts, params).write(['the cat '])
+  assert written.texts == [''] and written.tokens.tolist() == [0] and written.calls.max() <= 4
 
 
 def test_a_prompt_that_fills_the_row_is_refused(path):
@@ -98,11 +98,11 @@ def test_a_hole_is_filled_by_one_block_and_refused_by_blocks_that_come_before_it
 def test_a_hole_that_comes_last_in_the_order_may_lie_anywhere(path):
   of = model(path, 'block4')
   order = tuple([*range(4), *range(8, 16), *range(4, 8)])
-  parts = dataclasses.replace(of.parts, blocks=dataclasses.replace(of.parts.blocks, order=order))
+  blocks = dataclasses.replace(of.parts.blocks, order=order)
+  parts = dataclasses.replace(of.parts, geometries=((blocks, of.parts.draw),))
   last = language.Model(parts, of.params)
   text = 'the cat sat on t'
-  found = last.fill(text[:4], 4, text[8:])
-  assert len(found) == 4
+  assert len(last.fill(text[:4], 4, text[8:])) == 4
   with pytest.raises(ValueError, match='hole'):
     last.fill(text[:8], 4, text[12:])
 
@@ -111,25 +111,27 @@ def test_the_loss_of_an_ar_model_is_its_token_by_token_evaluation_through_the_ca
   of = model(path, 'ar')
   parts, text = of.parts, 'the dog sat on t'
   ids = of.tokenizer.encode(text)[None]
-  apply = plain.network(parts.model, of.params)
-  denoise = plain.conditioned(apply, {'label': jnp.full(1, -1)})
-  denoise = jax.jit(denoise, static_argnums=5)
+  denoise = network.condition(parts.model.denoise(of.params), {'label': jnp.full(1, -1)})
+
+  @functools.partial(jax.jit, static_argnames='keep')
+  def call(x, t, slots, cache, keep):
+    return denoise(ask_lib.Ask(x, t, slots, s=0 * t, cache=cache, keep=keep))
+
   slots = parts.blocks.token_slots(parts.spec.coords)
   cache, nats = parts.model.empty_cache(1, 15, 1), []
   for k in range(16):
-    cut = lambda a, b: jax.tree.map(lambda leaf: leaf[a:b], slots)
+    here = jax.tree.map(lambda leaf, k=k: leaf[max(k - 1, 0):k + 1], slots)
     x = jnp.array([[parts.process.mask_id]])
     if k == 0:
-      out, _ = denoise(x, jnp.ones((1, 1)), jnp.zeros((1, 1)), cut(0, 1), cache)
+      out, _ = call(x, jnp.ones((1, 1)), here, cache, 0)
     else:
-      here = cut(k - 1, k + 1)._replace(stream=jnp.array([1, 0]))
       x = jnp.concatenate([ids[:, k - 1:k], x], 1)
-      t = jnp.array([[0.0, 1.0]])
-      out, cache = denoise(x, t, 0 * t, here, cache, 1)
+      here = here._replace(stream=jnp.array([1, 0]))
+      out, cache = call(x, jnp.array([[0.0, 1.0]]), here, cache, 1)
     nats.append(-float(jax.nn.log_softmax(out[0, -1])[ids[0, k]]))
-  found = of.loglikelihood('', text)
-  np.testing.assert_allclose(-found['log_p'], sum(nats), rtol=1e-5)
-  assert found['exact'] and found['ci95'] == 0 and found['tokens'] == 16
+  score = of.loglikelihood('', text)
+  np.testing.assert_allclose(-score['log_p'], sum(nats), rtol=1e-5)
+  assert score['exact'] and score['ci95'] == 0 and score['tokens'] == 16
 
 
 def test_the_likelihood_of_a_text_is_that_of_its_beginning_times_the_rest(path):
@@ -142,8 +144,8 @@ def test_the_likelihood_of_a_text_is_that_of_its_beginning_times_the_rest(path):
 def test_unknown_text_behind_a_continuation_does_not_change_its_bound(path):
   # Blocks that hold none of it cost nothing, and the estimate says how uncertain it is.
   of = model(path, 'block4')
-  found = of.loglikelihood('the ', 'cat ', samples=200)
-  assert not found['exact'] and 0 < found['ci95'] < 0.5 * abs(found['log_p'])
+  score = of.loglikelihood('the ', 'cat ', samples=200)
+  assert not score['exact'] and 0 < score['ci95'] < 0.5 * abs(score['log_p'])
   exact = of.loglikelihood('the cat sat on ', 't', samples=200)
   assert exact['ci95'] < 1e-5  # one token in its block: nothing to average over
 
@@ -151,14 +153,14 @@ def test_unknown_text_behind_a_continuation_does_not_change_its_bound(path):
 def test_perplexity_counts_the_end_of_text_and_cuts_documents_at_rows(path):
   of = model(path, 'ar')
   documents = ['the cat', 'the dog sat on the mat']
-  found = of.perplexity(documents)
-  assert found['tokens'] == 8 + 23
+  score = of.perplexity(documents)
+  assert score['tokens'] == 8 + 23
   pieces = [documents[1][:16], documents[1][16:]]
   nats = -sum(of.loglikelihood('', text)['log_p'] for text in pieces)
   alone = of.perplexity(documents[1:])
   end = alone['nats_per_token'] * 23 - nats  # what the end-of-text costs
   assert 0 < end < 20
-  np.testing.assert_allclose(found['perplexity'], np.exp(found['nats_per_token']))
+  np.testing.assert_allclose(score['perplexity'], np.exp(score['nats_per_token']))
   np.testing.assert_allclose(
     alone['bits_per_byte'], alone['nats_per_token'] * 23 / np.log(2) / 22, rtol=1e-6)
 
@@ -183,8 +185,8 @@ def test_the_budget_solver_reveals_what_the_profile_makes_best(path, tmp_path):
   with pytest.raises(ValueError, match='--mode=eval'):
     overrides.arrange(config, tmp_path, solver='budget')
   (tmp_path / 'eval.json').write_text(json.dumps({'profile': {'nats': [0, 0, 0, 5.0]}}))
-  found = overrides.arrange(config, tmp_path, solver='budget', steps=2)
-  assert found.spacing.counts == (1, 3) and found.plan.steps == 2
+  arranged = overrides.arrange(config, tmp_path, solver='budget', steps=2)
+  assert arranged.spacing.counts == (1, 3) and arranged.plan.steps == 2
   with pytest.raises(ValueError, match='blocks of 4 tokens, not of 8'):
     overrides.arrange(config, tmp_path, solver='budget', block_size=8)
 
@@ -192,9 +194,9 @@ def test_the_budget_solver_reveals_what_the_profile_makes_best(path, tmp_path):
 def test_another_block_size_is_another_factorisation_of_the_same_network(path):
   of = model(path, 'block4')
   config = overrides.arrange(of.parts.config, '', block_size=1)
-  one = language.Model(build.build(config), of.params)
-  assert one.loglikelihood('', 'the cat')['exact']
-  assert len(one.generate('the ', stop=False)) == 12
+  singles = language.Model(build.build(config), of.params)
+  assert singles.loglikelihood('', 'the cat')['exact']
+  assert len(singles.generate('the ', stop=False)) == 12
 
 
 def test_images_are_no_language():

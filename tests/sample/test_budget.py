@@ -16,9 +16,9 @@ def compositions(size, calls):
 
 
 def profiles(size):
-  draw = np.random.default_rng(size).random(size)
-  return {'random': draw, 'rising': np.cumsum(draw), 'falling': np.cumsum(draw)[::-1],
-          'negative': draw - 0.5}
+  some = np.random.default_rng(size).random(size)
+  return {'random': some, 'rising': np.cumsum(some), 'falling': np.cumsum(some)[::-1],
+          'negative': some - 0.5}
 
 
 @pytest.mark.parametrize('kind', ['random', 'rising', 'falling', 'negative'])
@@ -27,9 +27,9 @@ def test_no_plan_is_cheaper_than_the_optimal_one(size, kind):
   profile = profiles(size)[kind]
   for calls in range(1, size + 1):
     plans = {plan: budget.cost(profile, plan) for plan in compositions(size, calls)}
-    found = budget.optimal(profile, calls)
-    assert found in plans
-    np.testing.assert_allclose(plans[found], min(plans.values()), rtol=1e-12, atol=1e-12)
+    best = budget.optimal(profile, calls)
+    assert best in plans
+    np.testing.assert_allclose(plans[best], min(plans.values()), rtol=1e-12, atol=1e-12)
 
 
 def test_the_cost_is_the_sum_over_calls_written_out():

@@ -1,5 +1,6 @@
 """Opened tokens are made again, everything else stays, and it comes to a walk from scratch."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,8 +9,8 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff.learn import plain
-from adiff.sample import capacity, revision
+from adiff.nn import network
+from adiff.sample import cached, capacity, revision, windows
 from adiff.sample import walk as walk_lib
 from adiff.sample.solvers import first_hitting, first_order
 from adiff.sequence import blocks as blocks_lib
@@ -28,15 +29,15 @@ class Walk:
     self.blocks, self.plan = blocks, plan_lib.Plan(blocks.num_blocks, steps)
     self.how = dict(blocks=blocks, process=regime.process, solver=solver)
     coords = regime.coords
-    network = plain.network(regime.model, regime.params, history_cond=False)
-    denoise = plain.conditioned(network, {'label': jnp.asarray(tiny.LABELS)})
+    denoise = network.condition(
+      regime.model.denoise(regime.params), {'label': jnp.asarray(tiny.LABELS)})
     cache = regime.model.empty_cache(
-      tiny.BATCH, capacity.rows(self.plan, blocks), coords.shape[1])
-    self.first = jax.jit(lambda keys: walk_lib.walk(
-      denoise, walk_lib.start(keys, cache, plan=self.plan, **self.how),
-      self.plan.windows(blocks.sizes), coords=coords, **self.how))
+      tiny.BATCH, capacity.places(self.plan, blocks), coords.shape[1])
+    self.first = jax.jit(lambda keys: cached.walk(
+      denoise, cached.start(keys, cache, plan=self.plan, **self.how),
+      windows.stretches(self.plan, blocks.sizes), coords=coords, **self.how))
     self.reopen = jax.jit(lambda state, mask: revision.reopen(
-      state, mask, key_fold=7, **self.how))
+      state, mask, key_fold=7, network=regime.model, **self.how))
     self.go_on = jax.jit(
       lambda state, first: revision.continue_from(
         denoise, state, self.plan, first, coords=coords, **self.how), static_argnums=1)
@@ -86,7 +87,7 @@ def test_keys_of_earlier_blocks_stay_bit_for_bit_and_later_ones_are_written_agai
   np.testing.assert_array_equal(opened.cache.slots.segment, [0, 0, -1, -1])
   np.testing.assert_array_equal(opened.cache.slots.readable, [True, True, False, False])
   for name in ('k', 'v'):
-    before, again = (np.asarray(getattr(one.cache, name)) for one in (state, after))
+    before, again = (np.asarray(getattr(end.cache, name)) for end in (state, after))
     np.testing.assert_array_equal(again[:, :, :, :2], before[:, :, :, :2])
     assert np.any(again[:, :, :, 2:] != before[:, :, :, 2:])
   jax.tree.map(np.testing.assert_array_equal, after.cache.slots, state.cache.slots)
@@ -129,12 +130,13 @@ def test_given_blocks_and_overlapping_ones_are_refused():
     revision.continue_from(None, None, plan_lib.Plan(3, 2, given=1), 0, **how)
 
 
-@pytest.mark.parametrize(('rows', 'stream', 'sentence'), [
-  (3, 'double', 'the cache has 3 rows'), (5, 'shifted', 'a shifted stream has no copy')])
-def test_a_ring_and_a_shifted_stream_are_refused(rows, stream, sentence):
-  regime, blocks = REGIME(), blocks_lib.tokens(6, stream=stream)
+@pytest.mark.parametrize(('places', 'shifted', 'sentence'), [
+  (3, False, 'the cache has 3 places'), (5, True, 'a shifted stream has no copy')])
+def test_a_ring_and_a_shifted_stream_are_refused(places, shifted, sentence):
+  regime, blocks = REGIME(), blocks_lib.tokens(6)
+  model = dataclasses.replace(regime.model, shifted=shifted)
   how = dict(blocks=blocks, process=regime.process, solver=SOLVERS[1])
-  cache = regime.model.empty_cache(tiny.BATCH, rows, 1)
-  state = walk_lib.start(KEYS(), cache, plan=plan_lib.Plan(6, 1), **how)
+  cache = model.empty_cache(tiny.BATCH, places, 1)
+  state = cached.start(KEYS(), cache, plan=plan_lib.Plan(6, 1), **how)
   with pytest.raises(ValueError, match=sentence):
-    revision.reopen(state, mask_of(2), key_fold=7, **how)
+    revision.reopen(state, mask_of(2), key_fold=7, network=model, **how)

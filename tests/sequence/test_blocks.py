@@ -1,4 +1,4 @@
-"""Cutting a sequence: sizes, orders, packing, slots, conditions."""
+"""Cutting a sequence: sizes, orders, packing, slots."""
 
 import dataclasses
 
@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import copies
 
 
 def test_constructors_cut_as_their_names_say():
@@ -43,10 +42,10 @@ def test_a_wrong_cut_is_refused_in_words(make, words):
     make()
 
 
-def test_per_token_repeats_and_per_block_sums():
+def test_per_token_repeats_and_sum_per_block_sums():
   blocks = blocks_lib.Blocks((1, 3), (0, 1, 2, 3))
   np.testing.assert_array_equal(blocks.per_token(jnp.array([[5, 7]])), [[5, 7, 7, 7]])
-  np.testing.assert_array_equal(blocks.per_block(jnp.array([[1.0, 2, 3, 4]])), [[1, 9]])
+  np.testing.assert_array_equal(blocks.sum_per_block(jnp.array([[1.0, 2, 3, 4]])), [[1, 9]])
 
 
 def test_pack_leaves_the_last_history_copy_out_and_unpack_returns_the_working_copy():
@@ -82,23 +81,7 @@ def test_both_copies_of_a_token_share_its_place_in_the_data():
   np.testing.assert_array_equal(slots.block, [0] * 4 + [1] * 4 + [0] * 4)
 
 
-def test_history_slots_carry_no_condition_unless_asked():
-  blocks = blocks_lib.equal(4, 2)
-  slots = blocks.slots(np.zeros((4, 1)))
-  label = jnp.array([3, 5])
-  hidden = copies.condition({'label': label}, slots)['label']
-  np.testing.assert_array_equal(hidden, [[3] * 4 + [-1] * 2, [5] * 4 + [-1] * 2])
-  shown = copies.condition({'label': label}, slots, True)['label']
-  np.testing.assert_array_equal(shown, [[3] * 6, [5] * 6])
-
-
-def test_a_condition_may_differ_from_block_to_block():
-  blocks = blocks_lib.equal(4, 2, history=None)
-  given = copies.condition({'label': jnp.array([[3, 5]])}, blocks.slots(np.zeros((4, 1))))
-  np.testing.assert_array_equal(given['label'], [[3, 3, 5, 5]])
-
-
 def test_blocks_are_static_values():
-  one = blocks_lib.equal(4, 2)
-  assert one == blocks_lib.equal(4, 2) and hash(one) == hash(blocks_lib.equal(4, 2))
-  assert one != dataclasses.replace(one, history=None)
+  blocks = blocks_lib.equal(4, 2)
+  assert blocks == blocks_lib.equal(4, 2) and hash(blocks) == hash(blocks_lib.equal(4, 2))
+  assert blocks != dataclasses.replace(blocks, history=None)

@@ -64,6 +64,18 @@ def test_reach_limits_the_past_and_sinks_stay_visible():
   np.testing.assert_array_equal(sunk[:, 1:], near[:, 1:])
 
 
+def test_reach_zero_reads_the_own_block_alone_and_none_reads_all_of_them():
+  row = slots([0, 0, 1, 1, 2])
+  own = np.equal.outer([0, 0, 1, 1, 2], [0, 0, 1, 1, 2])
+  np.testing.assert_array_equal(mask.attend(row, row, reach=0), own)
+  everything = mask.attend(row, row, reach=None)
+  np.testing.assert_array_equal(everything, mask.attend(row, row, reach=2))
+  assert not np.array_equal(everything, own)
+  sunk = np.asarray(mask.attend(row, row, reach=0, sinks=1))
+  np.testing.assert_array_equal(sunk[:, :2], True)
+  np.testing.assert_array_equal(sunk[:, 2:], own[:, 2:])
+
+
 def test_slots_may_differ_from_example_to_example():
   both = slots([[0, 1], [1, 0]])
   batch = np.asarray(mask.attend(both, both))

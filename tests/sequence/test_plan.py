@@ -1,59 +1,9 @@
-"""Draws are stratified; plans are the walks their pictures show."""
+"""Plans are the walks their pictures show."""
 
-import jax
 import numpy as np
 import pytest
-from scipy import stats
 
 from adiff.sequence import plan as plan_lib
-
-DRAWS = {
-  'uniform': plan_lib.uniform(),
-  'clipped': plan_lib.clipped(0.3, 0.8),
-  'logit_normal': plan_lib.logit_normal(),
-}
-
-
-@pytest.mark.parametrize('name', DRAWS)
-def test_every_stratum_is_visited_once_over_batch_and_blocks(name):
-  t = np.asarray(DRAWS[name](jax.random.key(0), (16, 4)))
-  back = {
-    'uniform': lambda t: t,
-    'clipped': lambda t: (t - 0.3) / 0.5,
-    'logit_normal': lambda t: stats.norm.cdf(np.log(t / (1 - t))),
-  }[name](t)
-  np.testing.assert_allclose(np.sort(back.reshape(-1)), (np.arange(64) + 0.5) / 64, atol=0.501 / 64)
-
-
-def test_levels_are_shuffled_over_examples_and_blocks():
-  keys = jax.random.split(jax.random.key(0), 200)
-  t = np.asarray(jax.vmap(lambda key: plan_lib.uniform()(key, (4, 4)))(keys)).mean(axis=0)
-  np.testing.assert_allclose(t, 0.5, atol=0.1)  # 5 standard errors
-
-
-def test_a_shared_level_is_one_an_example():
-  t = np.asarray(plan_lib.uniform(shared=True)(jax.random.key(0), (8, 3)))
-  assert np.all(t == t[:, :1]) and len(np.unique(t)) == 8
-
-
-def test_ones_are_all_noise():
-  assert np.all(np.asarray(plan_lib.ones()(jax.random.key(0), (2, 3))) == 1)
-
-
-def test_atoms_take_their_exact_share():
-  draw = plan_lib.atoms(plan_lib.uniform(), zero=0.25, one=0.125)
-  t = np.asarray(draw(jax.random.key(0), (16, 4)))
-  assert np.sum(t == 0) == 16 and np.sum(t == 1) == 8
-
-
-@pytest.mark.parametrize('make', [
-  lambda: plan_lib.clipped(0.8, 0.3),
-  lambda: plan_lib.clipped(-0.1, 0.3),
-  lambda: plan_lib.atoms(plan_lib.ones(), zero=0.7, one=0.7),
-])
-def test_impossible_draws_are_refused(make):
-  with pytest.raises(ValueError):
-    make()
 
 
 def test_the_pictures_of_the_module_are_its_matrices():
@@ -78,8 +28,8 @@ def test_a_walk_goes_down_from_noise_to_data_in_order(steps, delay):
 
 def test_the_corners_are_full_sequence_diffusion_and_block_autoregression():
   full, one_by_one = plan_lib.Plan(3, 4, delay=0), plan_lib.Plan(3, 4)
-  assert full.num_rows == 4 and full.window == 3 and not full.sequential
-  assert one_by_one.num_rows == 12 and one_by_one.window == 1 and one_by_one.sequential
+  assert full.num_rows == 4 and not full.sequential
+  assert one_by_one.num_rows == 12 and one_by_one.sequential
   np.testing.assert_array_equal(plan_lib.Plan(3, 4, delay=4).matrix, one_by_one.matrix)
   assert plan_lib.Plan(1, 4).matrix.tolist() == plan_lib.Plan(1, 4, delay=0).matrix.tolist()
 
@@ -96,25 +46,6 @@ def test_given_blocks_take_no_step():
 def test_impossible_plans_are_refused(arguments):
   with pytest.raises(ValueError):
     plan_lib.Plan(3, **arguments)
-
-
-@pytest.mark.parametrize('delay, given', [(None, 0), (None, 1), (1, 0), (2, 0), (0, 0)])
-def test_windows_hold_every_move_of_the_matrix_once(delay, given):
-  sizes = (1, 2, 3)
-  plan = plan_lib.Plan(3, (2, 3, 2), delay, given=given)
-  token_block = np.repeat(np.arange(3), sizes)
-  moves, finished = np.zeros(6, int), 0
-  for pending, count, windows in plan.windows(sizes):
-    for i, start in enumerate(windows.start):
-      assert windows.pending[i] == finished
-      finished += pending
-      where = slice(start, start + count)
-      for t, s, index in zip(windows.t[i], windows.s[i], windows.index[i], strict=True):
-        moves[where] += s < t
-        waits = index < 0
-        assert np.all(t[waits] == 1) and np.all(s[waits] == 1)
-  budgets = np.where(np.arange(3) < given, 0, plan.budgets)
-  np.testing.assert_array_equal(moves, budgets[token_block])
 
 
 @pytest.mark.parametrize('spacing', [

@@ -5,7 +5,7 @@ import numpy as np
 MIN_EXPECTED = 5.0
 
 
-def goodness_of_fit(counts, probs):
+def goodness_of_fit(counts, probs) -> tuple[float, int]:
   """Chi-square statistic and dof of counts against cell probabilities; rare cells are pooled."""
   expected = probs * counts.sum()
   rank = np.argsort(expected)
@@ -22,6 +22,7 @@ def goodness_of_fit(counts, probs):
 def verdict(statistic, dof) -> dict:
   """{'statistic', 'dof', 'p_value'}; raises ValueError without a degree of freedom."""
   from scipy import special  # half a second to import, for this alone; scipy.stats takes more
+
   if dof < 1:
     raise ValueError('too few samples for a test of the law; pass at least a few thousand')
   return {'statistic': statistic, 'dof': dof, 'p_value': float(special.chdtrc(dof, statistic))}

@@ -15,23 +15,24 @@ import threadpoolctl
 class Classifier(abc.ABC):
   """What the metrics need of a classifier. Images are integers [n, H, W, C]."""
 
-  name: str
-  accuracy: float
+  name: str  # what to print beside every number
+  accuracy: float  # on the test images
 
   @abc.abstractmethod
-  def features(self, images):
+  def features(self, images) -> np.ndarray:
     """Features [n, F], float64."""
 
   @abc.abstractmethod
-  def probabilities(self, images):
+  def probabilities(self, images) -> np.ndarray:
     """Class probabilities [n, C], float64."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Perceptron(Classifier):
-  """A fitted scikit-learn MLP on pixels divided by `scale`; made by `fit`."""
-  network: Any
-  scale: float
+  """A fitted scikit-learn MLP; made by `fit`."""
+
+  network: Any  # an MLPClassifier
+  scale: float  # what pixels are divided by
   accuracy: float
   name: str
 
@@ -49,7 +50,9 @@ class Perceptron(Classifier):
     return np.asarray(images, np.float64).reshape(len(images), -1) / self.scale
 
 
-def fit(images, labels, test_images, test_labels, *, seed=0, levels=None, max_iter=300):
+def fit(
+  images, labels, test_images, test_labels, *, seed=0, levels=None, max_iter=300
+) -> Classifier:
   """Trains the evaluator: a ReLU perceptron with 128 and 64 hidden units; returns a `Classifier`.
 
   images int [n, H, W, C] of values 0..levels-1 (None: the largest training value + 1), labels int
@@ -60,7 +63,8 @@ def fit(images, labels, test_images, test_labels, *, seed=0, levels=None, max_it
 
   if np.min(labels) < 0 or np.min(test_labels) < 0:
     raise ValueError(
-        'the evaluator learns from labels and some are missing (-1); use a labelled data set')
+      'the evaluator learns from labels and some are missing (-1); use a labelled data set'
+    )
   scale = float(np.max(images) if levels is None else levels - 1)
   flat = np.asarray(images, np.float64).reshape(len(images), -1) / scale
   network = neural_network.MLPClassifier((128, 64), random_state=seed, max_iter=max_iter)
@@ -68,5 +72,8 @@ def fit(images, labels, test_images, test_labels, *, seed=0, levels=None, max_it
     network.fit(flat, labels)
   test = np.asarray(test_images, np.float64).reshape(len(test_images), -1) / scale
   return Perceptron(
-      network=network, scale=scale, accuracy=float(network.score(test, test_labels)),
-      name=f'perceptron {flat.shape[1]}-128-64-{len(network.classes_)}, seed {seed}')
+    network=network,
+    scale=scale,
+    accuracy=float(network.score(test, test_labels)),
+    name=f'perceptron {flat.shape[1]}-128-64-{len(network.classes_)}, seed {seed}',
+  )

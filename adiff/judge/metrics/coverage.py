@@ -10,15 +10,20 @@ _CHUNK = 512
 
 
 def _radii(points, k):
+  """Distance of each point [n] to its k-th neighbour among the others."""
   from scipy.spatial import distance  # half a second to import, for this alone
-  radii = [np.partition(distance.cdist(points[i:i + _CHUNK], points), k, axis=1)[:, k]
-           for i in range(0, len(points), _CHUNK)]
+
+  radii = [
+    np.partition(distance.cdist(points[i:i + _CHUNK], points), k, axis=1)[:, k]
+    for i in range(0, len(points), _CHUNK)
+  ]
   return np.concatenate(radii)  # Rank 0 is the point itself.
 
 
 def _balls(points, centres, radii):
   """(balls that hold each point [n], whether each ball holds a point [m])."""
   from scipy.spatial import distance  # half a second to import, for this alone
+
   inside, hit = [], np.zeros(len(centres), bool)
   for i in range(0, len(points), _CHUNK):
     within = distance.cdist(points[i:i + _CHUNK], centres) <= radii
@@ -27,7 +32,7 @@ def _balls(points, centres, radii):
   return np.concatenate(inside), hit
 
 
-def scores(real, fake, *, k=5):
+def scores(real, fake, *, k=5) -> dict[str, float]:
   """{'precision', 'recall', 'density', 'coverage'} of features real [n, F] and fake [m, F].
 
   Precision: share of fakes inside a ball of a real one; recall: the reverse; density: balls that
@@ -38,10 +43,14 @@ def scores(real, fake, *, k=5):
   fake = np.asarray(fake, np.float64).reshape(len(fake), -1)
   if k < 1 or min(len(real), len(fake)) <= k:
     raise ValueError(
-        f'{len(real)} real and {len(fake)} fake points cannot have {k} neighbours each; '
-        'pass more samples or a smaller k of at least 1')
+      f'{len(real)} real and {len(fake)} fake points cannot have {k} neighbours each; '
+      'pass more samples or a smaller k of at least 1'
+    )
   inside, hit = _balls(fake, real, _radii(real, k))
   recalled, _ = _balls(real, fake, _radii(fake, k))
   return {
-      'precision': float(np.mean(inside > 0)), 'recall': float(np.mean(recalled > 0)),
-      'density': float(inside.mean() / k), 'coverage': float(hit.mean())}
+    'precision': float(np.mean(inside > 0)),
+    'recall': float(np.mean(recalled > 0)),
+    'density': float(inside.mean() / k),
+    'coverage': float(hit.mean()),
+  }

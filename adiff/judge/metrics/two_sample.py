@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def forest_accuracy(real, fake, *, seed=0, folds=5):
-  """Held-out accuracy of a random forest on real [n, ...] against fake [m, ...]; float.
+def forest_accuracy(real, fake, *, seed=0, folds=5) -> float:
+  """Held-out accuracy of a random forest on real [n, ...] against fake [m, ...].
 
   0.5 means indistinguishable, 1 trivially different (Lopez-Paz and Oquab 2017, arXiv:1610.06545).
   The larger set is thinned to equal counts. Exact copies score *below* 0.5, since the twin of a
@@ -17,11 +17,15 @@ def forest_accuracy(real, fake, *, seed=0, folds=5):
   num = min(len(real), len(fake))
   if folds < 2 or num < folds:
     raise ValueError(
-        f'{num} examples cannot be cut into {folds} folds; pass more samples, or 2 folds or more')
-  sides = [np.asarray(x).reshape(len(x), -1)[np.sort(rng.permutation(len(x))[:num])]
-           for x in (real, fake)]
+      f'{num} examples cannot be cut into {folds} folds; pass more samples, or 2 folds or more'
+    )
+  sides = [
+    np.asarray(x).reshape(len(x), -1)[np.sort(rng.permutation(len(x))[:num])] for x in (real, fake)
+  ]
   forest = ensemble.RandomForestClassifier(n_estimators=100, random_state=seed)
   cut = model_selection.StratifiedKFold(folds, shuffle=True, random_state=seed)
   labels = np.repeat([0, 1], num)
-  return float(model_selection.cross_val_score(
-      forest, np.concatenate(sides), labels, cv=cut, scoring='accuracy').mean())
+  scores = model_selection.cross_val_score(
+    forest, np.concatenate(sides), labels, cv=cut, scoring='accuracy'
+  )
+  return float(scores.mean())

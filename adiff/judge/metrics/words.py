@@ -33,9 +33,10 @@ def known_words(samples: Iterable[str], corpus_words, min_letters: int = 3) -> d
   words = [w for text in samples for w in _kept(_RUN.findall(text)[1:-1], min_letters)]
   unknown = [w for w in words if w not in corpus_words]
   return {
-      'share': 1 - len(unknown) / len(words) if words else None,
-      'words': len(words),
-      'examples_unknown': list(dict.fromkeys(unknown))[:_EXAMPLES]}
+    'share': 1 - len(unknown) / len(words) if words else None,
+    'words': len(words),
+    'examples_unknown': list(dict.fromkeys(unknown))[:_EXAMPLES],
+  }
 
 
 def unigram_entropy(ids, vocab: int) -> float:
@@ -49,7 +50,8 @@ def unigram_entropy(ids, vocab: int) -> float:
     raise ValueError('no token ids: pass one sample at least')
   if ids.min() < 0 or ids.max() >= vocab:
     raise ValueError(
-        f'token ids run from {ids.min()} to {ids.max()}: pass decoded ids in 0..{vocab - 1}')
+      f'token ids run from {ids.min()} to {ids.max()}: pass decoded ids in 0..{vocab - 1}'
+    )
   share = np.bincount(ids) / ids.size
   share = share[share > 0]
   return float(-(share * np.log(share)).sum()) + 0.0  # No negative zero.

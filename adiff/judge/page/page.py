@@ -3,8 +3,8 @@
 `write` makes workdir/report.html: no script, no external resource, pictures inline; it opens from a
 mail or a memory stick, on a phone, in light and in dark. The page says in one line what each number
 means, and puts the floor (real images no model has seen) beside the model. A part without numbers
-is left out. This module formats; it computes nothing and draws nothing (see
-`pictures.charts`). What only text models have is in `prose`, the look of it all in `report_style`.
+is left out. This module formats; it computes nothing and paints nothing (see
+`charts.charts`). What only text models have is in `prose`, the look of it all in `style`.
 """
 
 import base64
@@ -17,26 +17,26 @@ from adiff.judge.page import prose, style
 FILE = 'report.html'
 # Columns of the quality table: key, heading, what is better, what it means.
 METRICS = (
-    ('frechet', 'Fréchet', 'low', 'Distance between the feature statistics of the samples and of '
-     'the training set. Lower is better; the real test split is the floor.'),
-    ('inception_score', 'Inception', 'high', 'Confident and varied class predictions. '
-     'Higher is better, up to the number of classes.'),
-    ('precision', 'Precision', 'high', 'Share of the samples that lie among real images.'),
-    ('recall', 'Recall', 'high', 'Share of the real images that lie among samples.'),
-    ('density', 'Density', 'high', 'How crowded with real images the places of the samples are. '
-     'About 1 for real data; it may exceed 1.'),
-    ('coverage', 'Coverage', 'high', 'Share of the real images with a sample close by.'),
-    ('nn_ratio', 'NN ratio', None, 'Distance of samples to their nearest training image over that '
-     'of test images. Near 1 is right; well below 1 is memorisation.'),
-    ('accuracy', 'Class acc.', 'high', 'Share of the samples that a classifier puts into the '
-     'class that was asked for.'),
-    ('two_sample', 'Two-sample', None, 'Accuracy of a forest that tells samples from real images. '
-     'Near 0.5 they cannot be told apart; 1.0 is always told apart.'),
+  ('frechet', 'Fréchet', 'low', 'Distance between the feature statistics of the samples and of '
+   'the training set. Lower is better; the real test split is the floor.'),
+  ('inception_score', 'Inception', 'high', 'Confident and varied class predictions. '
+   'Higher is better, up to the number of classes.'),
+  ('precision', 'Precision', 'high', 'Share of the samples that lie among real images.'),
+  ('recall', 'Recall', 'high', 'Share of the real images that lie among samples.'),
+  ('density', 'Density', 'high', 'How crowded with real images the places of the samples are. '
+   'About 1 for real data; it may exceed 1.'),
+  ('coverage', 'Coverage', 'high', 'Share of the real images with a sample close by.'),
+  ('nn_ratio', 'NN ratio', None, 'Distance of samples to their nearest training image over that '
+   'of test images. Near 1 is right; well below 1 is memorisation.'),
+  ('accuracy', 'Class acc.', 'high', 'Share of the samples that a classifier puts into the '
+   'class that was asked for.'),
+  ('two_sample', 'Two-sample', None, 'Accuracy of a forest that tells samples from real images. '
+   'Near 0.5 they cannot be told apart; 1.0 is always told apart.'),
 )
 RUN = (('steps', 'Steps'), ('nfe', 'NFE'))
 BOUND = (('nats', 'nats per example'), ('bits_per_dim', 'bits per dimension'),
          ('exact', 'exact entropy in nats'), ('num_examples', 'examples'),
-         ('samples_per_example', 'draws per example'), ('dequantisation', 'dequantisation'))
+         ('samples_per_example', 'samples per example'), ('dequantisation', 'dequantisation'))
 COST = (
   ('num', 'Samples'), ('seed', 'Seed'), ('seconds', 'Seconds'), ('gflop', 'GFLOP a sample'),
   ('cache_kib', 'Cache a sample (KiB)'),
@@ -45,20 +45,20 @@ COST = (
 # Where a picture goes, by its name up to the first slash: (section, look, caption). A 'chart' is
 # dark on white and follows the colour scheme; 'pixels' keep their colours and their hard edges.
 PLACES = {
-    'samples': ('samples', 'pixels', 'Samples, not chosen: the first ones of the seed.'),
-    'strip': ('samples', 'pixels', 'Sampling as a film, from noise to data along the plan '
-              '(blue: still masked).'),
-    'quality': ('quality', 'chart', 'Quality against cost: Fréchet distance over sequential '
-                'network evaluations; T is the number of steps per block.'),
-    'calls': ('samplers', 'chart', 'Quality against cost: each sampler over its network calls per '
-              'token; 1 is token by token. Whiskers are 95% intervals.'),
-    'per_block': ('bound', 'chart', 'The bound, block by block, with 95% intervals.'),
-    'per_level': ('bound', 'chart', 'Where along the noise levels the bound is spent.'),
-    'loss': ('training', 'chart', 'Training loss: every logged step, and its running mean.'),
-    'neighbours': ('neighbours', 'pixels', 'Each pair: a sample, and at its right the nearest '
-                   'training image. A model that memorises shows the same picture twice.'),
-    'mask': ('walk', 'chart', 'Who reads whom inside the network.'),
-    'plan': ('walk', 'chart', 'The plan of sampling: the noise level of each block, row by row.'),
+  'samples': ('samples', 'pixels', 'Samples, not chosen: the first ones of the seed.'),
+  'strip': ('samples', 'pixels', 'Sampling as a film, from noise to data along the plan '
+            '(blue: still masked).'),
+  'quality': ('quality', 'chart', 'Quality against cost: Fréchet distance over sequential '
+              'network evaluations; T is the number of steps per block.'),
+  'calls': ('samplers', 'chart', 'Quality against cost: each sampler over its network calls per '
+            'token; 1 is token by token. Whiskers are 95% intervals.'),
+  'per_block': ('bound', 'chart', 'The bound, block by block, with 95% intervals.'),
+  'per_level': ('bound', 'chart', 'Where along the noise levels the bound is spent.'),
+  'loss': ('training', 'chart', 'Training loss: every logged step, and its running mean.'),
+  'neighbours': ('neighbours', 'pixels', 'Each pair: a sample, and at its right the nearest '
+                 'training image. A model that memorises shows the same picture twice.'),
+  'mask': ('walk', 'chart', 'Who reads whom inside the network.'),
+  'plan': ('walk', 'chart', 'The plan of sampling: the noise level of each block, row by row.'),
 }
 SECTIONS = {'samples': 'Samples', 'text': 'Text', 'samplers': 'Samplers', 'quality': 'Quality',
             'law': 'Law of the samples', 'bound': 'Held-out bound', 'training': 'Training',
@@ -74,14 +74,30 @@ def _figure(name, data):
   kinds = {b'\x89PNG': 'png', b'GIF8': 'gif'}
   kind = kinds.get(bytes(data[:4]))
   if kind is None:
-    raise ValueError(f'picture {name!r} is neither PNG nor GIF: make it with pictures.png_bytes or '
-                     'pictures.strip.')
+    raise ValueError(
+      f'picture {name!r} is neither PNG nor GIF; make it with images.png_bytes or images.strip'
+    )
   place, _, variant = name.partition('/')
   _, look, caption = PLACES.get(place, ('more', 'pixels', place))
   caption = _text(f'{caption} ({variant})' if variant else caption)
   code = base64.b64encode(data).decode('ascii')
   return (f'<figure class="{look}"><img alt="{caption}" src="data:image/{kind};base64,{code}">'
           f'<figcaption>{caption}</figcaption></figure>')
+
+
+def _figures(pictures):
+  """{section: its pictures, in the order of PLACES}, for the sections that have any."""
+  known = list(PLACES)
+
+  def rank(name):
+    place = name.partition('/')[0]
+    return known.index(place) if place in known else len(known)
+
+  sections = {}
+  for name in sorted(pictures, key=rank):
+    section = PLACES.get(name.partition('/')[0], ('more',))[0]
+    sections[section] = sections.get(section, '') + _figure(name, pictures[name])
+  return sections
 
 
 def _is_model(row):
@@ -119,7 +135,10 @@ def _tiles(report):
 def _table(rows):
   """The generators, model first and references after, one column per number that any row has."""
   arrows = {'low': ' ↓', 'high': ' ↑', None: ''}
-  have = lambda key: any(r.get(key) is not None for r in rows)
+
+  def have(key):
+    return any(r.get(key) is not None for r in rows)
+
   named = {'name', 'series', *(m[0] for m in METRICS), *(c[0] for c in RUN + COST)}
   others = [k for k in dict.fromkeys(k for r in rows for k in r) if k not in named]
   columns = [(k, h, None) for k, h in RUN if have(k)]
@@ -151,11 +170,17 @@ def _table(rows):
 
 def _bound(bound, split):
   """The bound in words and numbers."""
-  show = {'nats': lambda v: with_interval(v, bound.get('ci95')),
-          'bits_per_dim': lambda v: with_interval(v, bound.get('bits_ci95')),
-          'exact': lambda v: number(v, 5)}
-  pairs = [(title, None if bound.get(key) is None else show.get(key, number)(bound[key]))
-           for key, title in BOUND]
+  intervals = {'nats': bound.get('ci95'), 'bits_per_dim': bound.get('bits_ci95')}
+
+  def show(key):
+    value = bound.get(key)
+    if value is None:
+      return None
+    if key in intervals:
+      return with_interval(value, intervals[key])
+    return number(value, 5 if key == 'exact' else 3)
+
+  pairs = [(title, show(key)) for key, title in BOUND]
   words = (f'Upper bound on the negative log-likelihood of the {split or "held-out"} split. Lower '
            'is better; intervals are 95%.')
   if bound.get('exact') is not None:
@@ -171,10 +196,10 @@ def _law(law):
        ('degrees of freedom', number(law.get('dof'))), ('p-value', number(law.get('p_value')))])
 
 
-def page(report, pictures, fragments=()):
+def page(report, pictures, fragments=()) -> str:
   """The page as a string; see `write`."""
   if not report.get('title'):
-    raise ValueError("a report needs a title: set report['title'] to the name of the config.")
+    raise ValueError("a report needs a title; set report['title'] to the name of the config")
   body = dict.fromkeys(SECTIONS, '')
   if report.get('text'):
     body['text'] += prose.facts(report['text'])
@@ -191,13 +216,8 @@ def page(report, pictures, fragments=()):
     body['law'] += _law(report['law'])
   if report.get('bound'):
     body['bound'] += _bound(report['bound'], report.get('split'))
-  known = list(PLACES)
-  place = lambda name: name.partition('/')[0]
-  order = sorted(pictures, key=lambda n: known.index(place(n)) if place(n) in known else len(known))
-  for section in SECTIONS:
-    mine = [n for n in order if PLACES.get(place(n), ('more',))[0] == section]
-    shown = ''.join(_figure(n, pictures[n]) for n in mine)
-    body[section] += f'<div class="figures">{shown}</div>' if shown else ''
+  for section, figures in _figures(pictures).items():
+    body[section] += f'<div class="figures">{figures}</div>'
   if report.get('notes'):
     body['notes'] = f'<ul>{"".join(f"<li>{_text(n)}</li>" for n in report["notes"])}</ul>'
   if report.get('command'):
@@ -210,7 +230,7 @@ def page(report, pictures, fragments=()):
                       f'<pre><code>{_text(config)}</code></pre></details>')
   sections = [(key, title, body[key]) for key, title in SECTIONS.items() if body[key]]
   start = 1 if body['samples'] else 0
-  sections[start:start] = [(f'part-{i}', *one) for i, one in enumerate(fragments, 1)]
+  sections[start:start] = [(f'part-{i}', *part) for i, part in enumerate(fragments, 1)]
   step = report.get('step')
   facts = _facts([('step', None if step is None else number(step)), ('split', report.get('split')),
                   ('date', report.get('date')), ('hardware', report.get('hardware')),
@@ -218,7 +238,7 @@ def page(report, pictures, fragments=()):
   return style.document(report['title'], facts + _tiles(report), sections)
 
 
-def write(workdir, report, pictures, fragments=()):
+def write(workdir, report, pictures, fragments=()) -> pathlib.Path:
   """Writes workdir/report.html and returns its path.
 
   report: 'title' (required), 'command', 'config' (dict), 'commit', 'hardware', 'date', 'step',

@@ -1,15 +1,15 @@
 """Text models on a report: what a reader of generated text looks at, as HTML fragments and charts.
 
-`reveal_strip` and `samples` are fragments for `report.write`; `tiles`, `facts` and `samplers` are
+`reveal_strip` and `samples` are fragments for `page.write`; `tiles`, `facts` and `samplers` are
 the numbers of a text model; `quality_vs_calls` is a picture. All text that comes in is escaped.
-Fragments need the page's style sheet, `report_style.STYLE`.
+Fragments need the page's style sheet, `style.STYLE`.
 """
 
 import itertools
 
 import numpy as np
 
-from adiff.judge.page import charts, style
+from adiff.judge.page import charts, images, style
 
 # Numbers of a text model: key, heading, what it means.
 MEASURES = (
@@ -26,7 +26,7 @@ MEASURES = (
   ('repetition', 'Repetition', 'Share of the 4-grams of a sample that repeat an earlier one of it. '
    'The corpus is right; near 1 is a loop.'),
   ('calls_per_token', 'Calls per token', 'Network evaluations per generated token, one after '
-   'another. Token by token is 1; below it, tokens are drawn in parallel.'),
+   'another. Token by token is 1; below it, tokens are sampled in parallel.'),
   ('tokens_per_second', 'Tokens per second', 'Generated tokens of all samples over the seconds '
    'they took.'),
 )
@@ -53,12 +53,16 @@ def reveal_strip(tokens, steps, *, title, block_of_token=None, num_steps=None) -
   steps = [int(step) for step in steps]
   blocks = [0] * len(steps) if block_of_token is None else [int(block) for block in block_of_token]
   if not len(tokens) == len(steps) == len(blocks):
-    raise ValueError(f'{len(tokens)} tokens, {len(steps)} steps and {len(blocks)} blocks: give one '
-                     'step and one block per token.')
+    raise ValueError(
+      f'{len(tokens)} tokens, {len(steps)} steps and {len(blocks)} blocks; give one step and one '
+      'block per token'
+    )
   last = max(steps, default=-1) + 1 if num_steps is None else num_steps
   if any(not -1 <= step < last for step in steps):
-    raise ValueError(f'steps run from {min(steps)} to {max(steps)}: write 0..{last - 1}, or -1 '
-                     'where a token was given.')
+    raise ValueError(
+      f'steps run from {min(steps)} to {max(steps)}; write 0..{last - 1}, or -1 where a token was '
+      'given'
+    )
   many = len(set(blocks)) > 1
   ticks = many and any(a == b for a, b in itertools.pairwise(blocks))
   out = []
@@ -102,7 +106,7 @@ def samples(texts, *, prompts=None) -> str:
   """
   prompts = [''] * len(texts) if prompts is None else prompts
   if len(prompts) != len(texts):
-    raise ValueError(f'{len(prompts)} prompts for {len(texts)} texts: give one prompt per text.')
+    raise ValueError(f'{len(prompts)} prompts for {len(texts)} texts; give one prompt per text')
   cards = []
   for words, prompt in zip(texts, prompts, strict=True):
     given = f'<em class="given" title="given">{_readable(prompt)}</em>' if prompt else ''
@@ -192,9 +196,10 @@ def quality_vs_calls(rows, *, metric, ylabel, title=None) -> bytes:
   rows = [row for row in rows if row.get(metric) is not None]
   ours = [row for row in rows if row.get('calls_per_token')]
   if not ours:
-    raise ValueError(f'no row has both calls_per_token and {metric}: evaluate one sampler.')
-  fig, axes = charts.new_axes(height=3.6, xlabel='network calls per token', ylabel=ylabel,
-                                title=title)
+    raise ValueError(f'no row has both calls_per_token and {metric}; evaluate one sampler')
+  fig, axes = charts.new_axes(
+    height=3.6, xlabel='network calls per token', ylabel=ylabel, title=title
+  )
   names = list(dict.fromkeys(row['sampler'] for row in ours))
   for i, name in enumerate(names):
     line = sorted((row for row in ours if row['sampler'] == name),
@@ -221,10 +226,9 @@ def quality_vs_calls(rows, *, metric, ylabel, title=None) -> bytes:
   axes.minorticks_off()
   axes.set_xlim(2 ** (powers[0] - 0.3), 2 ** (powers[-1] + 0.3))
   axes.margins(y=0.12)
-  axes.grid(axis='y', color='#e3e6ec', linewidth=0.8)
-  axes.legend(frameon=False, fontsize=9.5, labelcolor=charts.INK, ncols=2, loc='lower left',
-              bbox_to_anchor=(-0.02, 1), borderaxespad=0.2)
-  return charts.png_bytes(fig)
+  axes.grid(axis='y', color=charts.GRID, linewidth=0.8)
+  charts.legend_above(axes)
+  return images.png_bytes(fig)
 
 
 def _lengths(value, ci95):

@@ -132,7 +132,7 @@ def text(value) -> str:
   return html.escape(str(value), quote=True)
 
 
-def number(value, digits=3):
+def number(value, digits=3) -> str:
   """A number for people: 3 significant digits, integers in full, '–' for None."""
   if value is None:
     return '–'
@@ -150,7 +150,7 @@ def number(value, digits=3):
   return f'{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}'
 
 
-def with_interval(value, ci95):
+def with_interval(value, ci95) -> str:
   """'12.31 ± 0.87' where ci95 is a half width, '12.31 [11.50, 13.24]' where it is a pair of bounds.
 
   The interval is given two significant digits, the value as many decimals as the interval.
@@ -162,10 +162,9 @@ def with_interval(value, ci95):
   if not (math.isfinite(width) and width > 0):
     return number(value, 4)
   places = max(0, 1 - math.floor(math.log10(width)))
-  show = lambda v: f'{v:,.{places}f}'
   if pair:
-    return f'{show(value)} [{show(ci95[0])}, {show(ci95[1])}]'
-  return f'{show(value)} ± {show(width)}'
+    return f'{value:,.{places}f} [{ci95[0]:,.{places}f}, {ci95[1]:,.{places}f}]'
+  return f'{value:,.{places}f} ± {width:,.{places}f}'
 
 
 def facts(pairs) -> str:

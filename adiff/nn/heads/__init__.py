@@ -1,1 +1,1 @@
-"""What turns features into outputs; read base.py first."""
+"""What turns features into outputs; read linear.py first."""

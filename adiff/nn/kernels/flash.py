@@ -67,9 +67,10 @@ class Flash(NamedTuple):
 
 
 def make(q, k, head, segments=None, reach=None, sinks=0, *, interpret=False) -> Flash:
-  """Of host Slots [Q] and [K]. head: shape [.., D] and dtype of q, k, v. segments: those of the
-  running program, where the host knows them not; then q and k have one segment. interpret: runs
-  anywhere, slowly."""
+  """The kernel of host Slots [Q] and [K].
+
+  head: shape [.., D] and dtype of q, k, v. segments: those of the running program, where the host
+  knows them not; then q and k have one segment. interpret: runs anywhere, slowly."""
   known = segments is None
   segments = (q.segment, k.segment) if known else segments
   size = min(64, max(16, TILE_BYTES // (_power(head.shape[-1]) * head.dtype.itemsize)))
@@ -96,7 +97,7 @@ def _whole_tiles(slots, size, block):
 
 
 def _visits(some, every) -> Visits:
-  """Of bool [T, U]: is any pair of the two tiles seen, are all."""
+  """Visits of tiles, from bool [T, U]: is any pair of the two tiles seen, are all?"""
   counts = np.stack([every.sum(1), some.sum(1)], axis=1)
   order = np.argsort(2 - some.astype(int) - every, axis=1, kind='stable')
   return Visits(order[:, :max(1, counts[:, 1].max())].astype(np.int32), counts.astype(np.int32))
@@ -218,11 +219,11 @@ def _scores(tiles, dim):
   """Scores [Q, K] of one tile, in logarithms of base two; -inf where the rule forbids."""
 
   def scores(q_slots, k_slots, q, k, whole):
-    found = _dot(q, k.T) * (dim**-0.5 * math.log2(math.e))
+    scores = _dot(q, k.T) * (dim**-0.5 * math.log2(math.e))
     if whole:
-      return found
+      return scores
     k_slots = k_slots._replace(readable=k_slots.readable != 0)
-    return jnp.where(mask.attend(q_slots, k_slots, tiles.reach, tiles.sinks), found, -jnp.inf)
+    return jnp.where(mask.attend(q_slots, k_slots, tiles.reach, tiles.sinks), scores, -jnp.inf)
 
   return scores
 

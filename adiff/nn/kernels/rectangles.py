@@ -1,14 +1,18 @@
 """Attention in XLA over the rectangles of the score matrix that the rule allows.
 
-Queries are dealt out to *tiles*, whole blocks each; a tile's scores are computed for a few
-rectangles of keys, and one softmax runs over all of them. For four blocks (w working, h history,
-o what the rule allows), with the first and the last two blocks as tiles:
+Queries are dealt out to *tiles*, the copies of whole blocks each; a tile's scores are computed for
+a few rectangles of keys, and one softmax runs over all of them. For four blocks (w working, h
+history, o what the rule allows), with the first and the last two blocks as tiles:
 
           w1 w2 w3 w4 h1 h2 h3
-    w1     o  .  .  .  .  .  .     tile 1   w1 w2 x w1 w2, masked    w2 x h1
-    w2     .  o  .  .  o  .  .
-    w3     .  .  o  .  o  o  .     tile 2   w3 w4 x w3 w4, masked    w3 w4 x h1 h2, all seen
-    w4     .  .  .  o  o  o  o              w4 x h3
+    w1     o  .  .  .  .  .  .     tile 1   w1 w2 x w1 w2, masked
+    w2     .  o  .  .  o  .  .              w1 w2 h1 h2 x h1, masked
+    h1     .  .  .  .  o  .  .              h1 h2 x h2, masked
+    h2     .  .  .  .  o  o  .
+
+    w3     .  .  o  .  o  o  .     tile 2   w3 w4 x w3 w4, masked
+    w4     .  .  .  o  o  o  o              w3 w4 h3 x h1 h2, all seen
+    h3     .  .  .  .  o  o  o              w3 w4 h3 x h3, masked
 
 Nothing is computed for the rest. A rectangle that is seen as a whole needs no mask.
 """
@@ -65,7 +69,8 @@ def cover(possible, sizes) -> list[tuple[Span, Span, bool]]:
 
       possible   1 1 1 . . .      sizes (1, 2):   (0, 3) x (0, 1)   both spans, all seen
                  1 . . . 1 .                      (0, 1) x (1, 3)   the first, all seen
-                 1 . . . 1 1                      (1, 3) x (4, 6)   the second, masked
+                 1 . . . 1 1                      (1, 3) x (4, 5)   the second, all seen
+                                                  (1, 3) x (5, 6)   the second, masked
 
   Gaps and remnants of fewer than SMALL keys are computed with their neighbours.
   """

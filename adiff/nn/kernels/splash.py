@@ -32,21 +32,21 @@ class Splash(NamedTuple):
     )
     arguments = pad(q * dim**-0.5), pad(k), pad(v)
     if self.segments is not None:
-      ids = (jnp.broadcast_to(one, (batch, one.shape[-1])) for one in self.segments)
+      ids = (jnp.broadcast_to(ids, (batch, ids.shape[-1])) for ids in self.segments)
       # What pads has the first key's segment: queries that pad see that key alone.
       first = self.segments[1][..., :1]
       ids = [
         jnp.concatenate(
-          [one, jnp.broadcast_to(first, (batch, _padded(one.shape[1]) - one.shape[1]))], axis=1
+          [own, jnp.broadcast_to(first, (batch, _padded(own.shape[1]) - own.shape[1]))], axis=1
         )
-        for one in ids
+        for own in ids
       ]
       arguments += (splash_attention_kernel.SegmentIds(*ids),)
     return jax.vmap(self.kernel)(*arguments)[:, :, :num_queries].astype(q.dtype)
 
 
 def make(allowed, heads, segments=None, *, interpret=False) -> Splash:
-  """Of a host mask [Q, K]. interpret: runs anywhere, slowly."""
+  """The kernel of a host mask [Q, K]. interpret: runs anywhere, slowly."""
   allowed = np.asarray(allowed)
   rows, columns = map(_padded, allowed.shape)
   whole = np.zeros((rows, columns), bool)

@@ -32,7 +32,7 @@ class Solver(abc.ABC):
   # alone.
   adaptive: bool = False
 
-  def check(self, process: process_base.Process):
+  def check(self, process: process_base.Process) -> None:
     """Raises ValueError where this solver cannot serve the process."""
     del process  # most serve every one
 
@@ -70,7 +70,7 @@ class Solver(abc.ABC):
     """
 
 
-def needs_ode(solver: Solver, process: process_base.Process):
+def needs_ode(solver: Solver, process: process_base.Process) -> None:
   """Refuses a process without a deterministic `move`."""
   if not process.has_ode:
     name = type(solver).__name__

@@ -12,7 +12,7 @@ from adiff.sample.solvers import base
 
 
 class Memory(NamedTuple):
-  """Of every token."""
+  """What is remembered of every token."""
 
   inner: Any  # the inner solver's memory
   estimate: jax.Array  # [B, n, C] x0_hat of the token's last step; 0 before the first

@@ -22,7 +22,7 @@ def test_distances_of_unsigned_images_do_not_wrap_around():
   np.testing.assert_allclose(gap, np.sqrt(18))
 
 
-def test_copies_are_far_below_one_and_fresh_draws_are_at_one():
+def test_copies_are_far_below_one_and_fresh_samples_are_at_one():
   train, test = some(600, 0), some(200, 1)
   assert memorisation.nn_ratio(train[:200], train, test) == 0
   noisy = np.minimum(train[:200] + 1, 16)

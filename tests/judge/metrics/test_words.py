@@ -16,19 +16,19 @@ def test_words_are_runs_of_three_letters_or_more_without_case_or_marks():
 
 
 def test_known_words_are_counted_as_often_as_they_occur():
-  found = words.known_words(['he THE cat zzz the, qqq zzz mat'], CORPUS)
+  judged = words.known_words(['he THE cat zzz the, qqq zzz mat'], CORPUS)
   # 'he' and 'mat' are the ends; the, cat, the are known; zzz, qqq, zzz are not.
-  assert found == {'share': 0.5, 'words': 6, 'examples_unknown': ['zzz', 'qqq']}
+  assert judged == {'share': 0.5, 'words': 6, 'examples_unknown': ['zzz', 'qqq']}
 
 
 def test_the_ends_of_every_sample_are_not_judged():
-  found = words.known_words(['xxx cat yyy', ' xxx sat yyy! ', 'xxx yyy', 'xxx', ''], CORPUS)
-  assert found == {'share': 1.0, 'words': 2, 'examples_unknown': []}
+  judged = words.known_words(['xxx cat yyy', ' xxx sat yyy! ', 'xxx yyy', 'xxx', ''], CORPUS)
+  assert judged == {'share': 1.0, 'words': 2, 'examples_unknown': []}
 
 
 def test_short_runs_at_the_ends_stand_for_the_cut_words():
-  found = words.known_words(['t xxx e'], CORPUS)
-  assert found == {'share': 0.0, 'words': 1, 'examples_unknown': ['xxx']}
+  judged = words.known_words(['t xxx e'], CORPUS)
+  assert judged == {'share': 0.0, 'words': 1, 'examples_unknown': ['xxx']}
 
 
 def test_without_a_word_there_is_no_share():
@@ -42,8 +42,8 @@ def test_a_corpus_knows_all_its_own_words():
 
 def test_at_most_twenty_unknown_words_are_named():
   text = ' '.join(f'qq{chr(97 + i)}' for i in range(26))
-  found = words.known_words([text], CORPUS)
-  assert found['words'] == 24 and found['examples_unknown'] == [f'qq{c}' for c in
+  judged = words.known_words([text], CORPUS)
+  assert judged['words'] == 24 and judged['examples_unknown'] == [f'qq{c}' for c in
                                                                 'bcdefghijklmnopqrstu']
 
 

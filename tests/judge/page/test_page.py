@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from adiff.judge.page import charts, prose
+from adiff.judge.page import images as page_images
 from adiff.judge.page import page as page_lib
 
 HOSTILE = '<script>alert("x")</script>&\'<img src=https://example.com/x.png onerror=alert(1)>'
@@ -74,11 +75,12 @@ def full():
 @pytest.fixture(scope='module')
 def figures(full):
   images = np.random.RandomState(0).randint(0, 17, (20, 8, 8, 1))
-  canvas = charts.grid(images, 17)
+  canvas = page_images.grid(images, 17)
   return {**charts.charts(full, [{'step': i, 'loss': 1 / (i + 1)} for i in range(9)]),
-          'samples': charts.png_bytes(canvas), 'samples/guided': charts.png_bytes(255 - canvas),
-          'strip': charts.strip(np.stack([images, 16 - images]), 17),
-          'something new': charts.png_bytes(canvas[:9])}
+          'samples': page_images.png_bytes(canvas),
+          'samples/guided': page_images.png_bytes(255 - canvas),
+          'strip': page_images.strip(np.stack([images, 16 - images]), 17),
+          'something new': page_images.png_bytes(canvas[:9])}
 
 
 @pytest.fixture(scope='module')

@@ -165,7 +165,7 @@ def test_the_table_has_the_columns_that_some_row_has_and_calls_before_quality():
 
 
 def test_the_chart_has_one_line_a_sampler_with_its_intervals_and_levels_for_the_rest(monkeypatch):
-  monkeypatch.setattr(prose.charts, 'png_bytes', lambda figure: figure)
+  monkeypatch.setattr(prose.images, 'png_bytes', lambda figure: figure)
   axes, = prose.quality_vs_calls(ROWS, metric='known_words', ylabel='known words').axes
   b, a, corpus = [line for line in axes.lines if not line.get_label().startswith('_')]
   np.testing.assert_array_equal(b.get_xydata(), [[0.25, 0.7], [1, 0.9]])

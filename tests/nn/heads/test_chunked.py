@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff.learn import loss
+from adiff.learn import lessons
 from adiff.machine import sharding
-from adiff.nn.heads import chunked
+from adiff.nn.heads import chunked, linear
 from adiff.process import base as process_base
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import plan as plan_lib
+from adiff.sequence import draw as draw_lib
 
 ROWS, TOKENS = 8, 12
 WEIGHT = np.ones((ROWS, TOKENS), np.float32)
@@ -25,13 +25,14 @@ PACKED = {
 }
 
 
-def plain(row='block-masked', *, blocks=(3,), draw=None, dtype='float32', **changes):
-  """The row's recipe on TOKENS tokens, with a tiny random network."""
-  parts = tiny.regime(row).parts
-  sizes = tuple(blocks_lib.equal(TOKENS, size, history=parts.blocks.history) for size in blocks)
+def plain(row='block-masked', *, blocks=(3,), draw=None, model=(), **changes):
+  """The row's recipe on TOKENS tokens, with a tiny random network; model: what is changed there."""
+  regime = tiny.regime(row)
+  history = regime.blocks.history
+  sizes = tuple(blocks_lib.equal(TOKENS, size, history=history) for size in blocks)
   return dataclasses.replace(
-    parts.recipe, model=tiny.regime(row).model.clone(dtype=dtype), blocks=sizes,
-    draw=(draw or plan_lib.uniform(),) * len(sizes), coords=np.arange(TOKENS)[:, None], **changes)
+    regime.parts.recipe, model=dataclasses.replace(regime.model, **dict(model)), blocks=sizes,
+    draw=(draw or draw_lib.uniform(),) * len(sizes), coords=np.arange(TOKENS)[:, None], **changes)
 
 
 def batch(**more):
@@ -39,18 +40,18 @@ def batch(**more):
   return {'tokens': tokens, 'label': jnp.arange(ROWS) % 3, **jax.tree.map(jnp.asarray, more)}
 
 
-def found(of, rows, many, row='block-masked', params=None):
-  """(gradient, scalars), the network being asked for the loss from `many` outputs on."""
+def gradient(of, rows, many, row='block-masked', params=None):
+  """(gradient, scalars) of a recipe whose network has the chunked head from `many` outputs on."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(loss, 'MANY', many)
+    patch.setattr(chunked, 'MANY', many)
     run = jax.jit(lambda *arguments: of.gradient(*arguments))
     return run(params or tiny.regime(row).params, rows, jax.random.key(2))
 
 
 def same(ours, theirs, tolerance=1e-5):
   largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(theirs[0]))
-  near = lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * largest)
-  jax.tree.map(near, *jax.device_get((ours, theirs)))
+  equal = lambda a, b: np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * largest)
+  jax.tree.map(equal, *jax.device_get((ours, theirs)))
 
 
 CASES = {
@@ -59,9 +60,11 @@ CASES = {
   'masked, one block': (functools.partial(plain, blocks=(12,)), {}),
   'masked, several sizes of blocks': (functools.partial(plain, blocks=(4, 2)), PACKED),
   'masked, microbatches': (functools.partial(plain, microbatches=4), {}),
-  'masked, random lengths': (functools.partial(plain, random_length=0.8), {}),
+  'masked, random lengths': (
+    functools.partial(plain, lessons=(lessons.RandomLength(0.8),)), {}
+  ),
   'masked, complementary': (functools.partial(plain, complementary=True), {}),
-  'all wanted': (functools.partial(plain, draw=plan_lib.ones()), {}),
+  'all wanted': (functools.partial(plain, draw=draw_lib.ones()), {}),
   'none wanted': (plain, {'weight': 0 * WEIGHT}),
 }
 
@@ -69,14 +72,16 @@ CASES = {
 @pytest.mark.parametrize('name', CASES)
 def test_loss_curves_and_gradients_are_those_of_all_outputs(name):
   make, more = CASES[name]
-  ours, theirs = (found(make(), batch(**more), many) for many in (1, 100))
+  ours, theirs = (gradient(make(), batch(**more), many) for many in (1, 100))
   assert name == 'none wanted' or float(theirs[1]['loss']) > 0
   same(ours, theirs)
 
 
 def test_low_precision_is_rounded_where_it_was():
   with jax.numpy_dtype_promotion('standard'):  # flax and jax promote bfloat16 themselves
-    ours, theirs = (found(plain(dtype='bfloat16'), batch(**PACKED), many) for many in (1, 100))
+    ours, theirs = (
+      gradient(plain(model={'dtype': 'bfloat16'}), batch(**PACKED), many) for many in (1, 100)
+    )
   same(ours, theirs, 1e-2)
 
 
@@ -86,44 +91,66 @@ def test_other_processes_have_their_loss_too(row):
   if row == 'block-gaussian':
     dim = tiny.regime(row).process.dim
     rows['tokens'] = jax.random.normal(jax.random.key(1), (ROWS, TOKENS, dim))
-  same(*(found(plain(row), rows, many, row) for many in (1, 100)))
+  same(*(gradient(plain(row), rows, many, row) for many in (1, 100)))
 
 
 def test_one_shifted_stream_has_its_loss_too():
-  blocks = (blocks_lib.tokens(TOKENS, stream='shifted'),)
-  same(*(found(dataclasses.replace(plain(), blocks=blocks), batch(**PACKED), many)
-         for many in (1, 100)))
+  of = plain(model={'shifted': True}, blocks=(1,))
+  same(*(gradient(of, batch(**PACKED), many) for many in (1, 100)))
 
 
 def test_the_estimate_of_self_conditioning_is_made_for_all_tokens():
-  regime = tiny.regime('block-masked')
-  model = regime.model.clone(self_condition=True)
-  params = tiny.random_params(model, regime.process, regime.blocks, regime.coords)
-  of = dataclasses.replace(plain(self_condition=True), model=model)
-  same(*(found(of, batch(), many, params=params) for many in (1, 100)))
+  regime, of = tiny.regime('block-masked'), plain(model={'self_condition': True})
+  params = tiny.random_params(of.model, regime.process, regime.blocks, regime.coords)
+  same(*(gradient(of, batch(), many, params=params) for many in (1, 100)))
+
+
+def test_a_network_has_this_head_from_a_vocabulary_on_where_it_is_the_faster_one():
+  model = tiny.regime('block-masked').model
+  params = {'out': linear.init(model.width, 3)}
+  for num_outputs, kind in ((chunked.MANY - 1, linear.Linear), (chunked.MANY, chunked.Chunked)):
+    head = dataclasses.replace(model, num_outputs=num_outputs).denoise(params).head
+    assert type(head) is kind
 
 
 # ---- What is not computed -----------------------------------------------------------------------
 
 H = jax.random.normal(jax.random.key(3), (4, 8, 5))
 X0 = jax.random.randint(jax.random.key(4), (4, 8), 0, 7)
-PARAMS = jax.random.normal(jax.random.key(5), (5, 7))
+PARAMS = {
+  'kernel': jax.random.normal(jax.random.key(5), (5, 7)),
+  'bias': jax.random.normal(jax.random.key(6), (7,)),
+}
 
 
-def asked(weight, h=H, calls=None):
-  """((sum, value), gradients in (PARAMS, h)) of the cross entropy, as `head.ask` has them."""
+def asked(weight, h=H, calls=None, kind=chunked.Chunked):
+  """((sum, value), gradients in (PARAMS, h)) of the cross entropy, as the head has them."""
 
-  def function(out, x0):
+  def objective(out, x0):
     if calls is not None:
       jax.debug.callback(lambda: calls.append(len(x0)))
     return process_base.cross_entropy(out, x0)
 
   def total(params, h):
-    return chunked.ask(lambda params, h: h @ params, params, h, (function, weight, X0))
+    return kind(params, jnp.dtype('float32')).loss(h, None, None, objective, weight, X0)
 
   result = jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))(PARAMS, h)
   jax.effects_barrier()
   return result
+
+
+def near(ours, theirs):
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), ours, theirs)
+
+
+@pytest.mark.parametrize('share', [0.0, 0.3, 1.0])
+def test_sum_values_and_gradients_are_those_of_the_linear_head(share):
+  weight = jax.random.uniform(jax.random.key(7), (4, 8))
+  weight = jnp.where(jax.random.uniform(jax.random.key(8), (4, 8)) < share, weight, 0)
+  (total, value), gradients = asked(weight)
+  (all_total, all_value), all_gradients = asked(weight, kind=linear.Linear)
+  near((total, gradients), (all_total, all_gradients))
+  near(value, jnp.where(weight == 0, 0, all_value))
 
 
 @pytest.mark.parametrize('wanted', [0, 1, 2, 15, 32])
@@ -137,15 +164,13 @@ def test_tokens_without_weight_are_not_read():
   weight = jnp.ones((4, 8)).at[:, 3:].set(0)  # 20 tokens, whole chunks
   (total, value), (to_params, to_h) = asked(weight, H.at[:, 3:].set(jnp.nan))
   clean = asked(weight)
-  jax.tree.map(np.testing.assert_array_equal, (total, value, to_params, to_h),
-               (clean[0][0], clean[0][1], *clean[1]))
+  jax.tree.map(np.testing.assert_array_equal, ((total, value), (to_params, to_h)), clean)
   assert np.all(value[:, 3:] == 0) and np.all(to_h[:, 3:] == 0) and np.all(value[:, :3] > 0)
 
 
 def test_every_device_skips_chunks_of_its_own():
   calls, weight = [], jnp.zeros((4, 8)).at[0].set(1).at[1, 0].set(1)
   with jax.set_mesh(sharding.make_mesh(data=4, sequence=2)):
-    found = asked(weight, calls=calls)
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
-               found, asked(weight))
+    split = asked(weight, calls=calls)
+  near(split, asked(weight))
   assert calls == [1] * 9  # one token a chunk

@@ -11,6 +11,7 @@ import pytest
 from adiff.machine import sharding
 from adiff.nn import attention, denoiser, layout
 from adiff.nn.kernels import flash
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import mask
 
@@ -48,13 +49,13 @@ def kernel_of(q, k, arrays, reach=None, sinks=0, *, interpret=True) -> flash.Fla
   """As attention chooses it, its lists as long as can be."""
   head = jax.ShapeDtypeStruct(arrays[0].shape[1::2], arrays[0].dtype)
   seen = attention.visible(q, (k,), reach, sinks, head=head, interpret=interpret)
-  found = seen.kernels['cuda']
-  tiles = [len(visits.index) for visits in (found.kernel.keys, found.kernel.queries)]
+  kernel = seen.kernels['cuda']
+  tiles = [len(visits.index) for visits in (kernel.kernel.keys, kernel.kernel.queries)]
   longer = lambda visits, most: visits._replace(
     index=np.pad(visits.index, ((0, 0), (0, most - visits.index.shape[1])))
   )
-  return found._replace(kernel=found.kernel.replace(
-    keys=longer(found.kernel.keys, tiles[1]), queries=longer(found.kernel.queries, tiles[0])
+  return kernel._replace(kernel=kernel.kernel.replace(
+    keys=longer(kernel.kernel.keys, tiles[1]), queries=longer(kernel.kernel.queries, tiles[0])
   ))
 
 
@@ -79,13 +80,13 @@ def call(kernel, *arrays):
 
 
 def check(q, k, arrays, reach=None, sinks=0, atol=2e-5, **how):
-  found = outcome(call, kernel_of(q, k, arrays, reach, sinks, **how), arrays)
+  ours = outcome(call, kernel_of(q, k, arrays, reach, sinks, **how), arrays)
   allowed = jnp.asarray(mask.attend(q, k, reach, sinks))
   allowed = allowed[:, None] if allowed.ndim == 3 else allowed[None, None]
-  exact = tuple(one.astype(jnp.float32) for one in arrays)
+  exact = tuple(array.astype(jnp.float32) for array in arrays)
   with jax.default_matmul_precision('highest'):
-    wanted = outcome(definition, allowed, exact)
-  for a, b in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
+    theirs = outcome(definition, allowed, exact)
+  for a, b in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
     np.testing.assert_allclose(a, b, atol=atol, rtol=1e-5)
 
 
@@ -127,11 +128,11 @@ def test_on_a_mesh_every_device_computes_its_rows_and_heads():
   segment = np.repeat([[0, 1], [1, 1], [0, -1], [2, 2]], 12, axis=1).astype(np.int32)
   slots, arrays = slots_of(blocks_lib.equal(24, 8), segment), inputs(40, 40, batch=4)
   kernel = kernel_of(slots, slots, arrays)
-  wanted = outcome(call, kernel, arrays)
+  whole = outcome(call, kernel, arrays)
   with jax.set_mesh(sharding.make_mesh(data=4, tensor=2)):
-    found = outcome(layout.on_each_device, kernel, arrays)
-  assert found[0].sharding.spec[:2] == ('data', 'tensor')
-  for a, b in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
+    split = outcome(layout.on_each_device, kernel, arrays)
+  assert split[0].sharding.spec[:2] == ('data', 'tensor')
+  for a, b in zip(*map(jax.tree.leaves, (split, whole)), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
@@ -162,9 +163,9 @@ def small_model(attention, **changes):
   blocks = blocks_lib.equal(24, 8)
   x = jnp.arange(80).reshape(2, 40) % 5
   t = jnp.linspace(0, 1, 80).reshape(2, 40)
-  slots = slots_of(blocks)
-  loss = lambda params: jnp.sum(jnp.sin(model.apply(params, x, t, t, slots)[0]))
-  init = jax.jit(lambda: model.init(jax.random.key(0), x, t, t, slots))
+  ask = ask_lib.Ask(x, t, slots_of(blocks))
+  loss = lambda params: jnp.sum(jnp.sin(model.denoise(params)(ask).out))
+  init = jax.jit(lambda: model.init(jax.random.key(0), ask))
   return jax.jit(jax.value_and_grad(loss)), init
 
 

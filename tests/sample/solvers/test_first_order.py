@@ -22,6 +22,6 @@ def test_it_makes_the_step_of_the_process_with_the_call_it_is_given(process):
 
   solver = first_order.FirstOrder()
   solver.check(process)
-  xs, carry = solver.step(never, out, process, keys(), x, t, s, solver.init(x))
+  xs, memory = solver.step(never, out, process, keys(), x, t, s, solver.init(x))
   np.testing.assert_array_equal(xs, process.step(keys(), out, x, t, s))
-  assert carry == () and solver.calls == 1
+  assert memory == () and solver.calls == 1

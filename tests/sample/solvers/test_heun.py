@@ -12,11 +12,11 @@ SHAPE = (1, 4)
 T, S = jnp.array([[1.0, 0.8, 0.5, 0.5]]), jnp.array([[0.7, 0.5, 0.5, 0.0]])
 
 
-def step(process, denoise):
+def step(process, call):
   x = jax.random.normal(jax.random.key(0), (*SHAPE, 1))
   solver = heun.Heun()
   keys = jax.random.split(jax.random.key(1), SHAPE)
-  return x, solver.step(denoise, denoise(x, T, S), process, keys, x, T, S, solver.init(x))[0]
+  return x, solver.step(call, call(x, T, S), process, keys, x, T, S, solver.init(x))[0]
 
 
 def test_symbols_are_refused():

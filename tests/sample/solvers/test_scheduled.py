@@ -8,6 +8,7 @@ import pytest
 from adiff.process import masked
 from adiff.sample import walk
 from adiff.sample.solvers import scheduled
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
 
@@ -18,8 +19,7 @@ LOGITS = jnp.stack([jnp.linspace(0.5, 3, 8), jnp.zeros(8), jnp.zeros(8)], axis=-
 
 def trace(choose, plan, **given):
   """Which tokens are masked after each step, bool [R, B, 8]."""
-  denoise = lambda x, t, s, slots, cache=None, commit=0: (
-    jnp.broadcast_to(LOGITS[None], (*x.shape, 3)), cache)
+  denoise = ask_lib.from_outputs(lambda ask: jnp.broadcast_to(LOGITS[None], (*ask.x.shape, 3)))
   return np.asarray(walk.sample(
     denoise, jax.random.split(jax.random.key(0), 3), plan, blocks=blocks_lib.whole(8),
     process=masked.Masked(3), solver=scheduled.Scheduled(choose), coords=np.arange(8)[:, None],

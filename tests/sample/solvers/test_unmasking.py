@@ -1,4 +1,4 @@
-"""Unmasking: what all solvers that reveal tokens for good share, and the laws that they draw."""
+"""Unmasking: what all solvers that reveal tokens for good share, and the laws that they sample."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from adiff.data import chain as chain_lib
 from adiff.judge.metrics import chi_square
 from adiff.process import base as process_base
 from adiff.process import gaussian, masked, uniform
-from adiff.sample import walk
+from adiff.sample import cached
 from adiff.sample.solvers import (
   base,
   entropy_bound,
@@ -19,7 +19,9 @@ from adiff.sample.solvers import (
   first_order,
   scheduled,
   threshold,
+  unmasking,
 )
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
 
@@ -71,26 +73,27 @@ def test_revealed_and_waiting_tokens_stay_and_the_last_step_reveals_the_rest(sol
 
 
 @dataclasses.dataclass(frozen=True)
-class Spy(base.Unmasking):
+class Spy(unmasking.Unmasking):
   """Records the levels of the plan."""
 
   def select(self, key, probs, eligible, t, s):
     jax.debug.callback(lambda *levels: SEEN.append([float(level.max()) for level in levels]), t, s)
-    return base.first(jnp.zeros_like(t), eligible)
+    return unmasking.first(jnp.zeros_like(t), eligible)
 
 
 SEEN = []
 
 
 def test_what_is_selected_may_depend_on_the_levels_of_the_plan():
-  def denoise(x, t, s, slots, cache=None, commit=0):
-    jax.debug.callback(lambda t: told.append(float(t.max())), t)
-    return jnp.zeros((*x.shape, 3)), cache
+  def zero_logits(ask):
+    jax.debug.callback(lambda t: told.append(float(t.max())), ask.t)
+    return jnp.zeros((*ask.x.shape, 3))
 
   told = []
   plan = plan_lib.Plan(1, 4, spacing=plan_lib.power(2.0))
-  walk.sample_cached(
-    denoise, jax.random.split(jax.random.key(0), 1), plan, None, blocks=blocks_lib.whole(4),
+  keys = jax.random.split(jax.random.key(0), 1)
+  cached.sample(
+    ask_lib.from_outputs(zero_logits), keys, plan, None, blocks=blocks_lib.whole(4),
     process=PROCESS, solver=Spy(), coords=np.arange(4)[:, None])
   jax.effects_barrier()
   assert sorted(SEEN) == [[0.0625, 0], [0.25, 0.0625], [0.5625, 0.25], [1, 0.5625]]
@@ -105,15 +108,15 @@ NUM = 8192
 def denoiser(chain):
   """What a perfect network returns where nothing hides behind a cache."""
 
-  def denoise(x, t, s, slots, cache=None, commit=0):
-    return jnp.log(jnp.maximum(chain.posterior(x, MASK), 1e-30)), cache
+  def logits(ask):
+    return jnp.log(jnp.maximum(chain.posterior(ask.x, MASK), 1e-30))
 
-  return denoise
+  return ask_lib.from_outputs(logits)
 
 
-def draw(chain, solver, plan, num=NUM, **given):
+def sample(chain, solver, plan, num=NUM, **given):
   """Samples of one block that holds the whole chain."""
-  run = jax.jit(lambda keys, given: walk.sample_cached(
+  run = jax.jit(lambda keys, given: cached.sample(
     denoiser(chain), keys, plan, None, blocks=blocks_lib.whole(chain.num_tokens), process=PROCESS,
     solver=solver, coords=chain.spec.coords, **given))
   return np.asarray(run(jax.random.split(jax.random.key(5), num), given))
@@ -121,7 +124,7 @@ def draw(chain, solver, plan, num=NUM, **given):
 
 def p_value(solver, plan):
   chain = chain_lib.Chain(num_tokens=3, vocab=3)
-  return chain.law_test(draw(chain, solver, plan))['p_value']
+  return chain.law_test(sample(chain, solver, plan))['p_value']
 
 
 def table(*counts):
@@ -136,23 +139,23 @@ def table(*counts):
   (scheduled.Scheduled(), table(1, 1, 1)),
   (scheduled.Scheduled('confidence'), table(1, 1, 1)),
 ], ids=lambda value: type(value).__name__)
-def test_one_token_a_call_draws_the_exact_law(solver, plan):
+def test_one_token_a_call_samples_the_exact_law(solver, plan):
   assert p_value(solver, plan) > 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn(base.Unmasking):
-  """Reveals the token whose *drawn* symbol is the most probable: the mistake."""
+class Drawn(unmasking.Unmasking):
+  """Reveals the token whose *sampled* symbol is the most probable: the mistake."""
 
   def select(self, key, probs, eligible, t, s):
     raise NotImplementedError
 
-  def step(self, denoise, out, process, key, x, t, s, carry):
-    probs = process.x0_hat(out, x, t)
+  def step(self, call, out, process, key, x, t, s, memory, narrow=base.uncut):
+    probs = process.x0_hat(narrow(out), x, t)
     symbols = process_base.categorical(key, jnp.log(probs))
     confidence = jnp.take_along_axis(probs, symbols[..., None], axis=-1)[..., 0]
-    chosen = base.first(confidence, x == process.mask_id)
-    return jnp.where(chosen, symbols, x), carry
+    chosen = unmasking.first(confidence, x == process.mask_id)
+    return jnp.where(chosen, symbols, x), memory
 
 
 @pytest.mark.parametrize('solver, plan', [
@@ -174,7 +177,7 @@ def test_holes_are_filled_by_the_exact_conditional():
   each, context = 2048, np.array([2, 0, 0, 1])
   mask = np.repeat(holes, each, axis=0)
   given = np.where(mask, -1, context).astype(np.int32)
-  samples = draw(
+  samples = sample(
     chain, first_hitting.FirstHitting(), plan_lib.Plan(1, 4), len(mask),
     given=jnp.asarray(given), given_mask=jnp.asarray(~mask)).reshape(10, each, 4)
   values = []

@@ -1,0 +1,119 @@
+"""Reads a workdir that an earlier version of adiff wrote (commit 2bd38b1, checkpoints without
+roles) and writes it as one of this version, which trains on, evaluates and samples as the old one.
+
+  python -m launch.convert OLD_WORKDIR NEW_WORKDIR
+
+What changed: parameters, their average and the optimiser's state lie below the role `denoiser`; a
+layer's modulation is stored as (shift, scale, gate), twice, where it was (scale, shift, gate);
+`blocks.stream=shifted` is `model.shifted=True`; `model.reach=0`, all blocks, is None. The newest
+sound checkpoint is converted, and the metrics are copied. The old workdir stays as it is.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+
+import numpy as np
+
+# {part of the old state: where it lies now}
+PARTS = {'step': 'step', 'params': 'params/denoiser', 'ema': 'ema/denoiser',
+         'opt_state': 'opt/denoiser'}
+_MODULATION = ('modulation', 'modulation/kernel', 'modulation/bias')
+
+
+def renamed(path: str) -> str:
+  """The new path of an array of the old state, such as 'params/out/kernel'."""
+  part, slash, rest = path.partition('/')
+  return PARTS[part] + slash + rest
+
+
+def converted(path: str, array: np.ndarray) -> np.ndarray:
+  """An array of the old state, or of its parameters, as it is stored now; path: its old one."""
+  names = path.split('/')
+  if not any(names[-len(end.split('/')):] == end.split('/') for end in _MODULATION):
+    return array
+  scale1, shift1, gate1, scale2, shift2, gate2 = np.split(np.asarray(array), 6, axis=-1)
+  return np.concatenate([shift1, scale1, gate1, shift2, scale2, gate2], axis=-1)
+
+
+def converted_config(config: dict) -> dict:
+  """config.json as it is written now."""
+  blocks, model = dict(config['blocks']), dict(config['model'])
+  model['shifted'] = blocks.pop('stream', 'double') == 'shifted'
+  model['reach'] = model['reach'] or None
+  return {**config, 'blocks': blocks, 'model': model}
+
+
+def converted_contract(contract: dict) -> dict:
+  """contract.json as it is written now, but for the version."""
+  blocks = dict(contract['blocks'])
+  shifted = blocks.pop('stream') == 'shifted'
+  return {**contract, 'blocks': blocks, 'shifted': shifted}
+
+
+def convert(old, new) -> int:
+  """Writes the workdir `new`; returns the step of its checkpoint. Raises ValueError in words."""
+  import jax
+  import jax.numpy as jnp
+  import ml_collections
+
+  from adiff.machine import checkpoint, cost, sharding
+  from adiff.run import build
+  from adiff.run import workdir as workdir_lib
+
+  if os.path.exists(os.path.join(new, 'config.json')):
+    raise ValueError(f'{new} is a workdir already; name a folder that is not')
+  config = converted_config(_json(old, 'config.json'))
+  parts = build.build(ml_collections.ConfigDict(workdir_lib.tuples(config)).lock())
+  contract = json.loads(json.dumps(parts.contract))
+  if contract != converted_contract(_json(old, 'contract.json')):
+    raise ValueError(f'{old} was trained on other data or with another codec than are here')
+  step, stored = checkpoint.restore_arrays(old)
+  arrays = {}
+  for path, leaf in jax.tree_util.tree_leaves_with_path(stored):
+    name = sharding.path_name(path)
+    arrays[renamed(name)] = converted(name, np.asarray(leaf))
+
+  def pick(path, leaf):
+    name = sharding.path_name(path)
+    if name not in arrays or arrays[name].shape != leaf.shape:
+      raise ValueError(f'{old} has no array {name} of shape {list(leaf.shape)}')
+    return jnp.asarray(arrays[name], leaf.dtype)
+
+  state = jax.tree_util.tree_map_with_path(pick, cost.state(parts))
+  with workdir_lib.lock(new, 'is being written'):
+    workdir_lib.claim(new, parts.config, parts.contract)
+    with contextlib.closing(checkpoint.Checkpoints(new)) as keeper:
+      keeper.save(step, state)
+    if os.path.exists(os.path.join(old, 'metrics.jsonl')):
+      shutil.copy(os.path.join(old, 'metrics.jsonl'), new)
+  return step
+
+
+def _json(workdir, name):
+  try:
+    with open(os.path.join(workdir, name)) as file:
+      return json.load(file)
+  except (OSError, ValueError) as error:
+    raise ValueError(f'{workdir} has no readable {name}: {error}') from error
+
+
+def main():
+  """Entry point of `python -m launch.convert`."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('old', help='the workdir to read')
+  parser.add_argument('new', help='the workdir to write')
+  options = parser.parse_args()
+  try:
+    step = convert(options.old, options.new)
+  except (ValueError, OSError, KeyError) as error:
+    parser.exit(2, f'adiff: {error}\n')
+  print(f'{options.new}: step {step}')
+
+
+if __name__ == '__main__':
+  main()

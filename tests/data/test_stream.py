@@ -1,0 +1,89 @@
+"""Streams of symbols: whole in memory and in files, and they survive a kill."""
+
+import os
+
+import numpy as np
+import pytest
+
+from adiff.codec import tokenizers
+from adiff.data import stream as stream_lib
+
+ODD = ('', 'a', 'naïve café\r\n\ttabs\n', 'emoji 👩‍🚀🏳️‍🌈 and 𝔘𝔫𝔦',
+       '\x00\x7f\u2028 \ufffd', 'ab ' * 50)
+
+
+def expected_stream(documents, tokenizer):
+  tokens, bounds = [], [0]
+  for text in documents:
+    tokens += [*tokenizer.encode(text), tokenizer.eos]
+    bounds.append(len(tokens))
+  return tokens, bounds
+
+
+@pytest.mark.parametrize('limit', [10**9, 20, 0])
+@pytest.mark.parametrize('tokenizer', [
+  tokenizers.Bytes(), tokenizers.characters_of(ODD), tokenizers.subwords_of(ODD, 270),
+], ids=['bytes', 'characters', 'subwords'])
+def test_a_stream_is_all_documents_each_with_its_end_in_memory_and_in_a_file(
+    tokenizer, tmp_path, monkeypatch, limit):
+  monkeypatch.setattr(stream_lib, 'RAM_CHARACTERS', limit)
+  stream = stream_lib.tokenise(ODD, tokenizer, tmp_path / 'cache' / 'train')
+  tokens, bounds = expected_stream(ODD, tokenizer)
+  np.testing.assert_array_equal(stream.tokens, tokens)
+  np.testing.assert_array_equal(stream.bounds, bounds)
+  assert stream.tokens.dtype == np.uint16
+  assert isinstance(stream.tokens, np.memmap) == (limit < 10**9)
+
+
+class Many(tokenizers.Bytes):
+  """More symbols than two bytes hold."""
+
+  @property
+  def size(self):
+    return 2**16
+
+
+def test_symbols_too_many_for_two_bytes_take_four(tmp_path, monkeypatch):
+  monkeypatch.setattr(stream_lib, 'RAM_CHARACTERS', 0)
+  for _ in range(2):
+    stream = stream_lib.tokenise(['ab'], Many(), tmp_path / 'train')
+    np.testing.assert_array_equal(stream.tokens, [97, 98, 2**16])
+
+
+def killed(documents):
+  yield documents[0]
+  raise KeyboardInterrupt
+
+
+def test_a_killed_run_leaves_no_half_file_and_the_next_one_makes_it(tmp_path, monkeypatch):
+  monkeypatch.setattr(stream_lib, 'RAM_CHARACTERS', 0)
+  folder, tokenizer = tmp_path / 'train', tokenizers.Bytes()
+  with pytest.raises(KeyboardInterrupt):
+    stream_lib.tokenise(killed(ODD), tokenizer, folder)
+  assert list(tmp_path.iterdir()) == []
+  for name in ('recent', 'old'):  # What a kill without warning leaves.
+    part = tmp_path / f'train.{name}.part'
+    part.mkdir()
+    (part / 'tokens').write_bytes(b'half')
+  for path in (part / 'tokens', part):
+    os.utime(path, (0, 0))
+  stream = stream_lib.tokenise(ODD, tokenizer, folder)
+  np.testing.assert_array_equal(stream.tokens, expected_stream(ODD, tokenizer)[0])
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['train', 'train.recent.part']
+
+
+def test_a_finished_stream_is_read_and_no_document_is(tmp_path, monkeypatch):
+  monkeypatch.setattr(stream_lib, 'RAM_CHARACTERS', 0)
+  made = stream_lib.tokenise(ODD, tokenizers.Bytes(), tmp_path / 'train')
+  again = stream_lib.tokenise(killed(ODD), tokenizers.Bytes(), tmp_path / 'train')
+  np.testing.assert_array_equal(made.tokens, again.tokens)
+  np.testing.assert_array_equal(made.bounds, again.bounds)
+
+
+def test_a_damaged_stream_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(stream_lib, 'RAM_CHARACTERS', 0)
+  stream_lib.tokenise(ODD, tokenizers.Bytes(), tmp_path / 'train')
+  with open(tmp_path / 'train' / 'tokens', 'ab') as file:
+    file.write(b'xx')
+  with pytest.raises(ValueError, match='train is damaged; delete it'):
+    stream_lib.tokenise(ODD, tokenizers.Bytes(), tmp_path / 'train')

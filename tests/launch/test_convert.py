@@ -1,0 +1,100 @@
+"""Workdirs of an earlier version: refused in a sentence, or converted and then the same."""
+
+import contextlib
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from adiff.machine import checkpoint, sharding
+from adiff.run import build
+from adiff.run import workdir as workdir_lib
+from launch import convert
+
+STEP = 3
+
+
+def as_it_was(path, leaf):
+  """A modulation in the order scale, shift, gate, twice; everything else as it is."""
+  if 'modulation' not in sharding.path_name(path).split('/'):
+    return leaf
+  first, second, gate, *others = jnp.split(leaf, 6, axis=-1)
+  third, fourth, gate2 = others
+  return jnp.concatenate([second, first, gate, fourth, third, gate2], axis=-1)
+
+
+@pytest.fixture(scope='module')
+def trained():
+  """(parts, a state in which every array is another)."""
+  parts = build.build(tiny.config('block-masked').lock())
+  state = jax.jit(parts.recipe.init)(jax.random.key(0))
+  leaves, tree = jax.tree.flatten(state)
+  keys = jax.random.split(jax.random.key(1), len(leaves))
+  leaves = [
+    jax.random.normal(key, leaf.shape).astype(leaf.dtype) for key, leaf in zip(keys, leaves)
+  ]
+  return parts, jax.tree.unflatten(tree, leaves).replace(step=jnp.int32(STEP))
+
+
+@pytest.fixture(scope='module')
+def old(trained, tmp_path_factory):
+  """The workdir that commit 2bd38b1 would have written of it."""
+  parts, state = trained
+  folder = tmp_path_factory.mktemp('old')
+  config = workdir_lib.as_json(parts.config)
+  config['model'] = {key: value for key, value in config['model'].items() if key != 'shifted'}
+  config['model']['reach'] = 0
+  contract = json.loads(json.dumps(parts.contract))
+  contract['blocks']['stream'] = 'shifted' if contract.pop('shifted') else 'double'
+  (folder / 'config.json').write_text(json.dumps(config))
+  (folder / 'contract.json').write_text(json.dumps(contract))
+  (folder / 'metrics.jsonl').write_text('{"step": 1}\n')
+  stored = {
+    'step': state.step, 'params': state.params['denoiser'], 'ema': state.ema['denoiser'],
+    'opt_state': state.opt['denoiser'],
+  }
+  with contextlib.closing(checkpoint.Checkpoints(str(folder))) as keeper:
+    keeper.save(STEP, jax.tree_util.tree_map_with_path(as_it_was, stored))
+  return str(folder)
+
+
+def test_an_old_workdir_is_refused_in_a_sentence_that_names_the_command(old, trained):
+  for use in (
+    lambda: workdir_lib.load(old), lambda: workdir_lib.check_contract(old, trained[0].contract),
+    lambda: workdir_lib.claim(old, trained[0].config, trained[0].contract),
+    lambda: checkpoint.restore_params(old),
+  ):
+    with pytest.raises(ValueError, match='launch.convert'):
+      use()
+
+
+def test_a_converted_workdir_holds_the_state_bit_for_bit(old, trained, tmp_path):
+  parts, state = trained
+  new = str(tmp_path / 'new')
+  assert convert.convert(old, new) == STEP
+  abstract = jax.eval_shape(parts.recipe.init, jax.random.key(0))
+  mesh = sharding.make_mesh(devices=jax.devices()[:1])
+  placed = sharding.placed(abstract, sharding.replicated(mesh))
+  with contextlib.closing(checkpoint.Checkpoints(new)) as keeper:
+    step, restored = keeper.restore(placed)
+  assert step == STEP
+  jax.tree.map(np.testing.assert_array_equal, restored, state)
+  config = workdir_lib.load(new)
+  assert config.model.reach is None and config.model.shifted is False
+  workdir_lib.check_contract(new, parts.contract)
+  assert (tmp_path / 'new' / 'metrics.jsonl').read_text() == '{"step": 1}\n'
+
+
+def test_a_workdir_is_not_written_over(old, tmp_path):
+  (tmp_path / 'config.json').write_text('{}')
+  with pytest.raises(ValueError, match='is a workdir already'):
+    convert.convert(old, str(tmp_path))
+
+
+def test_a_shifted_stream_is_a_key_of_the_model_now():
+  config = {'blocks': {'name': 'tokens', 'stream': 'shifted'}, 'model': {'reach': 2}}
+  assert convert.converted_config(config) == {
+    'blocks': {'name': 'tokens'}, 'model': {'reach': 2, 'shifted': True}}
