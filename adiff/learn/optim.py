@@ -50,9 +50,9 @@ def make(
     decay_fraction=decay_fraction,
   )
   if weight_decay < 0:
-    raise ValueError(f'optim.weight_decay is {weight_decay}; use 0 or a positive number.')
+    raise ValueError(f'optim.weight_decay is {weight_decay}; use 0 or a positive number')
   if clip is not None and clip <= 0:
-    raise ValueError(f'optim.clip is {clip}; use a positive norm, or None for no clipping.')
+    raise ValueError(f'optim.clip is {clip}; use a positive norm, or None for no clipping')
   parts = [] if clip is None else [optax.clip_by_global_norm(clip)]
   parts.append(optax.scale_by_adam(b1=b1, b2=b2, eps=eps))
   if weight_decay > 0:
@@ -68,20 +68,20 @@ def learning_rate_fn(peak, *, schedule, warmup, total_steps, final, decay_fracti
   """
   _check_choice('optim.schedule', schedule, SCHEDULES)
   if peak <= 0:
-    raise ValueError(f'optim.learning_rate is {peak}; use a positive number.')
+    raise ValueError(f'optim.learning_rate is {peak}; use a positive number')
   if not 0 <= warmup <= total_steps:
     raise ValueError(
-      f'optim.warmup is {warmup} but the run has {total_steps} steps; use 0..{total_steps}.'
+      f'optim.warmup is {warmup} but the run has {total_steps} steps; use 0..{total_steps}'
     )
   if not 0 <= final <= 1:
-    raise ValueError(f'optim.final is {final}; it is a fraction of the peak, use 0..1.')
+    raise ValueError(f'optim.final is {final}; it is a fraction of the peak, use 0..1')
   if schedule == 'wsd' and not 0 < decay_fraction <= 1:
-    raise ValueError(f'optim.decay_fraction is {decay_fraction}; use a share in (0, 1].')
+    raise ValueError(f'optim.decay_fraction is {decay_fraction}; use a share in (0, 1]')
   decay = max(1, round(decay_fraction * total_steps))
   if schedule == 'wsd' and warmup + decay > total_steps:
     raise ValueError(
       f'optim.warmup ({warmup}) and the decay ({decay} steps) exceed the {total_steps} steps of '
-      'the run; shorten optim.warmup or optim.decay_fraction.'
+      'the run; shorten optim.warmup or optim.decay_fraction'
     )
 
   def lr_fn(step):
@@ -125,5 +125,5 @@ def _promoting(tx):
 def _check_choice(key, value, choices):
   if value not in choices:
     near = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f'; did you mean {near[0]!r}?' if near else '.'
+    hint = f'; did you mean {near[0]!r}?' if near else ''
     raise ValueError(f'{key} is {value!r} but must be one of {", ".join(choices)}{hint}')

@@ -50,7 +50,7 @@ class Checkpoints:
 
   def __init__(self, workdir, *, keep: int = 2, best: str | None = None, mode: str = 'min'):
     if keep < 1 or mode not in ('min', 'max'):
-      raise ValueError(f"keep is {keep} and mode is {mode!r}; use keep >= 1 and 'min' or 'max'.")
+      raise ValueError(f"keep is {keep} and mode is {mode!r}; use keep >= 1 and 'min' or 'max'")
     self._workdir, self._best = workdir, best
     self._thread, self._error = None, None
     kept: list[Any] = [checkpoint_managers.LatestN(keep)]
@@ -95,14 +95,14 @@ class Checkpoints:
     if steps and step <= steps[-1]:
       raise ValueError(
         f'checkpoint {step} cannot be saved in {manifest.root(self._workdir)} because step '
-        f'{steps[-1]} is there already; continue from the newest step or use a new workdir.'
+        f'{steps[-1]} is there already; continue from the newest step or use a new workdir'
       )
     if metrics is not None:
       metrics = {name: float(value) for name, value in metrics.items()}
       if self._best is not None and self._best not in metrics:
         raise ValueError(
           f'the best checkpoint is chosen by {self._best!r}, which is not among the metrics '
-          f'{sorted(metrics)}; name one of these.'
+          f'{sorted(metrics)}; name one of these'
         )
     try:
       if not os.path.isdir(manifest.root(self._workdir)):  # orbax would make half a workdir of it
@@ -115,7 +115,7 @@ class Checkpoints:
     except Exception as error:
       raise self._explained(error) from error
     if not accepted:
-      raise ValueError(f'orbax refused to save checkpoint {step}; use a new workdir.')
+      raise ValueError(f'orbax refused to save checkpoint {step}; use a new workdir')
     self._thread = threading.Thread(target=self._seal, args=(step,), name='adiff-seal')
     self._thread.start()
 
@@ -138,7 +138,7 @@ class Checkpoints:
       if chosen == ALL_DAMAGED:
         raise ValueError(
           f'every checkpoint in {manifest.root(self._workdir)} was damaged and moved to its folder '
-          '"damaged"; start again in a new workdir, or bring the files back from a backup.'
+          '"damaged"; start again in a new workdir, or bring the files back from a backup'
         )
       try:
         state = checkpoint_reader.read(self._workdir, chosen, abstract_state)
@@ -218,7 +218,7 @@ class Checkpoints:
     while os.path.exists(target):
       copies += 1
       target = os.path.join(folder, f'{step}-{copies}')
-    absl_logging.warning('%s It is moved to %s; the step before is tried.', error, target)
+    absl_logging.warning('%s; it is moved to %s, the step before is tried', error, target)
     os.replace(manifest.folder(self._workdir, step), target)
     digests = manifest.path(self._workdir, step)
     if os.path.exists(digests):
@@ -263,15 +263,15 @@ def restore_params(
   steps = manifest.steps(workdir)
   if not steps:
     raise FileNotFoundError(
-      f'no checkpoint in {manifest.root(workdir)}; train first, or correct --workdir.'
+      f'no checkpoint in {manifest.root(workdir)}; train first, or correct --workdir'
     )
   for candidate in reversed(steps):
     try:
       return read(candidate)
     except manifest.Damaged as error:
-      absl_logging.warning('%s The step before is tried.', error)
+      absl_logging.warning('%s; the step before is tried', error)
   raise ValueError(
-    f'every checkpoint in {manifest.root(workdir)} is damaged; train again or use a backup.'
+    f'every checkpoint in {manifest.root(workdir)} is damaged; train again or use a backup'
   )
 
 
@@ -288,7 +288,7 @@ def _check_exists(workdir, step):
   steps = manifest.steps(workdir)
   if step not in steps:
     raise ValueError(
-      f'no checkpoint {step} in {manifest.root(workdir)}; the steps there are {list(steps)}.'
+      f'no checkpoint {step} in {manifest.root(workdir)}; the steps there are {list(steps)}'
     )
 
 
@@ -301,5 +301,5 @@ def _cannot_write(workdir, error):
     reason = str(error).splitlines()[0][-200:]
   return OSError(
     f'checkpoints cannot be written to {manifest.root(workdir)} ({reason}); free space or choose '
-    'another --workdir.'
+    'another --workdir'
   )

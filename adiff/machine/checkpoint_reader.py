@@ -23,7 +23,7 @@ def read(workdir, step, wanted, *, place=None) -> Any:
     try:
       stored = checkpointer.metadata(path).item_metadata.tree
     except Exception as error:
-      raise manifest.Damaged(f'checkpoint {folder} has no readable index.') from error
+      raise manifest.Damaged(f'checkpoint {folder} has no readable index') from error
     if place is not None:
       stored = _only(stored, folder, *place)
     if wanted is None:
@@ -41,7 +41,7 @@ def read(workdir, step, wanted, *, place=None) -> Any:
     except Exception as error:
       if sealed:
         raise  # The files are those that were written, so the fault is not theirs.
-      raise manifest.Damaged(f'checkpoint {folder} cannot be read.') from error
+      raise manifest.Damaged(f'checkpoint {folder} cannot be read') from error
 
 
 def _placed(leaf):
@@ -67,7 +67,7 @@ def _check_shapes(folder, stored, wanted):
       raise ValueError(
         f'checkpoint {folder} holds {name} as {have.get(name, "nothing")} where '
         f'this config builds {want.get(name, "nothing")}; use the config of that run or another '
-        'workdir.'
+        'workdir'
       )
 
 

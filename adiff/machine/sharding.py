@@ -34,13 +34,13 @@ def make_mesh(
   sizes = [data, fsdp, tensor, sequence]
   words = ', '.join(f'mesh.{axis}={size}' for axis, size in zip(layout.AXES, sizes, strict=True))
   if any(size != -1 and size < 1 for size in sizes) or sizes.count(-1) > 1:
-    raise ValueError(f'{words}: use positive sizes, and -1 at most once.')
+    raise ValueError(f'{words}: use positive sizes, and -1 at most once')
   if -1 in sizes:
     sizes[sizes.index(-1)] = count // -math.prod(sizes)
   if math.prod(sizes) != count:
     raise ValueError(
       f'{words} do not fit {count} devices; choose sizes whose product is {count}, for example '
-      'mesh.data=-1 and 1 for the others.'
+      'mesh.data=-1 and 1 for the others'
     )
   kinds = (AxisType.Auto,) * len(sizes)
   if isinstance(devices, int):
@@ -163,7 +163,7 @@ def put_batch(mesh, batch, batch_size) -> Any:
   if batch_size % rows(mesh):
     raise ValueError(
       f'a batch of {batch_size} rows cannot be split over {rows(mesh)} devices; set batch_size to '
-      f'a multiple of {rows(mesh)}.'
+      f'a multiple of {rows(mesh)}'
     )
   sharding, first = batch_sharding(mesh), local_rows(mesh, batch_size).start
 

@@ -87,8 +87,7 @@ def walk(
     def advance(state, window, num_pending=num_pending):
       return next_block(denoise, state, window, num_pending, **how)[0], None
 
-    windows = windows._replace(t=jnp.asarray(windows.t, float), s=jnp.asarray(windows.s, float))
-    state, _ = jax.lax.scan(advance, state, jax.tree.map(jnp.asarray, windows))
+    state, _ = jax.lax.scan(advance, state, windows_lib.on_device(windows))
   return state
 
 

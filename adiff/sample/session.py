@@ -130,7 +130,7 @@ class Session:
     upcoming = []
     for places, stretch in self.rooms:
       for index in range(len(stretch.windows.start)):
-        window = jax.tree.map(jnp.asarray, windows_lib.part(stretch, index).windows)
+        window = windows_lib.on_device(windows_lib.part(stretch, index).windows)
         upcoming.append(Next(places, stretch.num_pending, stretch.num_tokens, window))
     return upcoming
 

@@ -16,6 +16,8 @@ them are noise that nobody reads yet. Blocks of two tokens, three rows each (lev
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from adiff.sequence import plan as plan_lib
@@ -88,6 +90,12 @@ def stretches(plan: plan_lib.Plan, sizes) -> list[Stretch]:
     Stretch(num_pending, num_tokens, Window(*map(np.stack, zip(*group, strict=True))))
     for (num_pending, num_tokens, _), group in groups
   ]
+
+
+def on_device(window: Window) -> Window:
+  """A window, or several of a stretch, as arrays of jax: levels in the default float."""
+  t, s = (jnp.asarray(level, float) for level in (window.t, window.s))
+  return jax.tree.map(jnp.asarray, window._replace(t=t, s=s))
 
 
 def part(stretch: Stretch, index) -> Stretch:

@@ -1,4 +1,4 @@
-"""A sampler in a folder: it draws what the function drew, and a wrong folder is named."""
+"""A sampler in a folder: it samples what the function sampled, and a wrong folder is named."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
   )
 
 
-def test_it_draws_what_the_function_draws_in_batches_and_decodes_it(folder):
+def test_it_samples_what_the_function_samples_in_batches_and_decodes_it(folder):
   sampler = exported.Sampler(folder)
   images, labels = sampler.sample(2, 7)
   labels_of_batch = lambda first: jnp.array([(first + i) % 2 for i in range(3)], jnp.int32)
@@ -43,7 +43,7 @@ def test_it_draws_what_the_function_draws_in_batches_and_decodes_it(folder):
   assert sampler.about['step'] == 5
 
 
-def test_another_seed_draws_others(folder):
+def test_another_seed_samples_others(folder):
   sampler = exported.Sampler(folder)
   assert (sampler.sample(0, 3)[0] != sampler.sample(0, 3, seed=8)[0]).any()
 

@@ -20,20 +20,20 @@ def parts():
 
 
 def test_one_token_a_call_costs_what_the_likelihood_says():
-  one, mesh = parts(), sharding.make_mesh(devices=jax.devices()[:1])
-  params, rows = tiny.regime('block-masked').params, one.source.size('test')
-  nats = loss_profile.measure(one, params, mesh, range(rows), samples=16)
+  own, mesh = parts(), sharding.make_mesh(devices=jax.devices()[:1])
+  params, rows = tiny.regime('block-masked').params, own.source.size('test')
+  nats = loss_profile.measure(own, params, mesh, range(rows), samples=16)
   assert nats.shape == (rows, 2)
-  bound = evaluate.Bound(one, mesh).samples(params, samples=16)[0].sum(2).mean(1)
-  total = nats.sum(1) * one.blocks.num_blocks
+  bound = evaluate.Bound(own, mesh).samples(params, samples=16)[0].sum(2).mean(1)
+  total = nats.sum(1) * own.blocks.num_blocks
   error = (total - bound).std() / rows**0.5
   assert abs((total - bound).mean()) < 4 * error + 1e-6
 
 
 def test_rows_are_measured_alike_whatever_is_measured_with_them():
-  one, mesh = parts(), sharding.make_mesh(devices=jax.devices()[:1])
+  own, mesh = parts(), sharding.make_mesh(devices=jax.devices()[:1])
   params = tiny.regime('block-masked').params
-  few, more = (loss_profile.measure(one, params, mesh, range(n), samples=2) for n in (3, 8))
+  few, more = (loss_profile.measure(own, params, mesh, range(n), samples=2) for n in (3, 8))
   np.testing.assert_allclose(few, more[:3], rtol=1e-5)
 
 
