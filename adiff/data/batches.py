@@ -110,11 +110,10 @@ class Batches:
 def once(source, split, batch_size, order=None, *, rows=None) -> Iterator[dict[str, np.ndarray]]:
   """Yields every example of a split once, in order, as batches of one size, for evaluation.
 
-  Each batch is {'tokens', 'label', 'mask'}; mask bool [b] is False on the copies that fill up the
-  last batch. order and rows as in `Batches`. Raises ValueError for an unknown or empty split.
+  Each batch is as that of `Batches`; copies of the last example fill up the last batch. order and
+  rows as there. Raises ValueError for an unknown or empty split.
   """
   size = _check(source, split, batch_size, order)
   for start in range(0, size, batch_size):
     indices = np.arange(start, start + batch_size)[rows or slice(None)]
-    batch = _gather(source, split, np.minimum(indices, size - 1), order)
-    yield {**batch, 'mask': indices < size}
+    yield _gather(source, split, np.minimum(indices, size - 1), order)

@@ -11,6 +11,7 @@ but the likelihood itself.
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +34,7 @@ def bound(
   known: bool [B, N] or None: tokens that are conditioned on (a prompt, padding) and cost nothing;
   where x0 is the mask there, the token is unknown: neither conditioned on nor counted.
   """
+  chex.assert_axis_dimension(x0, 1, blocks.num_tokens)
   if reveals is not None and known is not None:
     raise ValueError('a bound with known tokens reveals one at a time; pass reveals=None')
   blocks = dataclasses.replace(blocks, history=0.0)

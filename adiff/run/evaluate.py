@@ -104,7 +104,6 @@ def evaluate(
     'split': config.eval.split,
     'bound': bound,
     'generators': [],
-    'notes': [],
   }
   pictures, fragments = {}, ()
   if parts.spec.image_levels:

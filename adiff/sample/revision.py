@@ -15,6 +15,7 @@ past is read clean or as noisy as it is (a history level's noise is part of the 
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -40,6 +41,7 @@ def reopen(
   Raises ValueError for a cache that does not hold every token before the last block (one with a
   reach, or of a part of the walk), and for a shifted stream, whose blocks can't be entered midway.
   """
+  chex.assert_axis_dimension(mask, 1, blocks.num_tokens)
   begin = jnp.asarray(blocks.first_token)[first_block(mask, blocks)]
   cache = state.cache
   if cache is not None:

@@ -68,6 +68,7 @@ def sample(
   keys [B], one an example; coords [N, A] in raster order; given [B, N, ..] and given_mask [B, N].
   trace: return x after every row instead, [R, B, N, ..].
   """
+  chex.assert_shape(coords, (blocks.num_tokens, None))
   check(plan, blocks, process, solver, given, stop)
   fixed = Fixed(blocks, process, solver, narrow)
   x, known = initial(keys, blocks=blocks, process=process, given=given, given_mask=given_mask)

@@ -41,8 +41,13 @@ class Ask:
   keep: int = 0  # how many of the first slots are finished, and are written behind the cache
 
   def __post_init__(self):
-    chex.assert_axis_dimension(self.x, 1, self.slots.block.shape[-1])
-    chex.assert_shape(self.t, (len(self.x), None))
+    batch, num_slots = len(self.x), self.slots.block.shape[-1]
+    chex.assert_axis_dimension(self.x, 1, num_slots)
+    chex.assert_shape(self.t, (batch, None))
+    if self.s is not None:
+      chex.assert_equal_shape([self.t, self.s])
+    for feature in (*self.hint.values(), *self.cond.values()):
+      chex.assert_equal_shape_prefix([feature, self.x], 2)
 
 
 class Answer(NamedTuple):

@@ -101,10 +101,13 @@ class Blocks:
 
   def per_token(self, per_block) -> jax.Array:
     """[..., K] -> [..., N]: each token gets its block's value."""
-    return jnp.asarray(per_block)[..., self.block_of_token]
+    per_block = jnp.asarray(per_block)
+    chex.assert_axis_dimension(per_block, -1, self.num_blocks)
+    return per_block[..., self.block_of_token]
 
   def sum_per_block(self, per_token) -> jax.Array:
     """[..., N] -> [..., K]: sums over each block's tokens."""
+    chex.assert_axis_dimension(per_token, -1, self.num_tokens)
     one_hot = jnp.asarray(
       self.block_of_token[:, None] == np.arange(self.num_blocks), per_token.dtype
     )

@@ -57,13 +57,11 @@ PLACES = {
   'loss': ('training', 'chart', 'Training loss: every logged step, and its running mean.'),
   'neighbours': ('neighbours', 'pixels', 'Each pair: a sample, and at its right the nearest '
                  'training image. A model that memorises shows the same picture twice.'),
-  'mask': ('walk', 'chart', 'Who reads whom inside the network.'),
-  'plan': ('walk', 'chart', 'The plan of sampling: the noise level of each block, row by row.'),
 }
 SECTIONS = {'samples': 'Samples', 'text': 'Text', 'samplers': 'Samplers', 'quality': 'Quality',
             'law': 'Law of the samples', 'bound': 'Held-out bound', 'training': 'Training',
-            'neighbours': 'Nearest neighbours', 'walk': 'Mask and plan', 'more': 'More pictures',
-            'notes': 'Notes', 'reproduce': 'Reproduce', 'config': 'Config'}
+            'neighbours': 'Nearest neighbours', 'more': 'More pictures', 'reproduce': 'Reproduce',
+            'config': 'Config'}
 
 _text, _facts, _meaning = style.text, style.facts, style.meaning
 number, with_interval = style.number, style.with_interval
@@ -218,8 +216,6 @@ def page(report, pictures, fragments=()) -> str:
     body['bound'] += _bound(report['bound'], report.get('split'))
   for section, figures in _figures(pictures).items():
     body[section] += f'<div class="figures">{figures}</div>'
-  if report.get('notes'):
-    body['notes'] = f'<ul>{"".join(f"<li>{_text(n)}</li>" for n in report["notes"])}</ul>'
   if report.get('command'):
     commit = f' at commit {report["commit"]}' if report.get('commit') else ''
     body['reproduce'] = (f'<p class="soft">{_text(f"From the repository root{commit}.")}</p>'
@@ -243,7 +239,7 @@ def write(workdir, report, pictures, fragments=()) -> pathlib.Path:
 
   report: 'title' (required), 'command', 'config' (dict), 'commit', 'hardware', 'date', 'step',
   'split', 'bound', 'generators' (rows of METRICS, None where not measured; rows without 'steps' and
-  'nfe' are references, real images first), 'law', 'classifier', 'notes'; for text models 'text' and
+  'nfe' are references, real images first), 'law', 'classifier'; for text models 'text' and
   'samplers', see `prose.facts` and `prose.samplers`. All but the title may be absent and are then
   left out. An interval ('ci95') is a half width or a pair of bounds.
   pictures: name -> PNG or GIF bytes; PLACES says which section a name belongs to ('samples/guided'

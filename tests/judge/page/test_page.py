@@ -69,7 +69,7 @@ def full():
           row('8 steps', steps=8, nfe=32, frechet=1.464, nn_ratio=0.98, num=1437, seed=0,
               seconds=17.5, two_sample=0.562),
           row('real test split', frechet=0.3702, num=360)],
-      'classifier': {'name': 'an MLP', 'accuracy': 0.967}, 'notes': ['Averaged parameters.']}
+      'classifier': {'name': 'an MLP', 'accuracy': 0.967}}
 
 
 @pytest.fixture(scope='module')
@@ -110,9 +110,9 @@ def test_every_text_of_a_report_is_escaped(key):
   assert HOSTILE in page.text
 
 
-def test_names_of_rows_columns_notes_and_pictures_are_escaped(figures):
+def test_names_of_rows_columns_and_pictures_are_escaped(figures):
   rows = [{'name': HOSTILE, HOSTILE: 1.0, 'frechet': 1.0, 'steps': 1}]
-  page = Reader(page_lib.page({'title': 'toy', 'generators': rows, 'notes': [HOSTILE],
+  page = Reader(page_lib.page({'title': 'toy', 'generators': rows,
                              'classifier': {'name': HOSTILE, 'accuracy': 1.0}},
                             {HOSTILE: figures['samples']}))
   assert 'script' not in {tag for tag, _ in page.tags} and not page.attributes('onerror')
@@ -139,7 +139,7 @@ def test_every_picture_is_inside_byte_for_byte_and_once(path, figures):
 def test_every_number_of_the_table_is_on_the_page_and_says_what_it_means(path):
   text = Reader(path.read_text(encoding='utf-8')).text
   for words in ('3.12', '1.46', '0.370', '0.562', '1,437', '92.9 ± 1.3', '2.095 [2.070, 2.120]',
-                '0.967', '20,000', 'abc1234', 'Averaged parameters.', 'python -m adiff.main',
+                '0.967', '20,000', 'abc1234', 'python -m adiff.main',
                 'Lower is better; the real test split is the floor', 'Near 1 is right',
                 'Near 0.5 they cannot be told apart'):
     assert words in text, words
