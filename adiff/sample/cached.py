@@ -150,9 +150,11 @@ class _Window(NamedTuple):
         index, carry = indexed
         return (index < num_rows) & jnp.any(self._asking(here, carry.flight, self._row(index)))
 
-      _, carry = jax.lax.while_loop(
-        unfinished, lambda indexed: (indexed[0] + 1, another(*indexed)), (1, carry)
-      )
+      def advance(indexed):
+        index, carry = indexed
+        return index + 1, another(index, carry)
+
+      _, carry = jax.lax.while_loop(unfinished, advance, (1, carry))
     else:
       carry = jax.lax.fori_loop(1, num_rows, another, carry)
     x, memory = put((state.x, state.memory), tuple(carry.flight), self.window.start)

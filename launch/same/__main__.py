@@ -1,6 +1,6 @@
 r"""Do two checkouts train and sample equally? Every regime, tiny, in float64, number by number.
 
-  python -m launch.same record OLD_CHECKOUT golden                      # about six minutes, 2 cores
+  python -m launch.same record OLD_CHECKOUT golden                      # about ten minutes, 2 cores
   python -m launch.same record NEW_CHECKOUT found --from=golden
   python -m launch.same compare golden found                            # exit code 1: they differ
 
@@ -13,8 +13,8 @@ up, and the initial law may be another.
 
 `compare` tells the largest differences, of numbers relative to max(1, |x|) and of sampled vectors
 absolute, and which of LIMITS they exceed. The column `init`, the checkout's own initial parameters,
-is told but not judged. What the limits mean: other orders of summation move the recorded numbers by
-far less (--flags makes such another order), a mistake by far more.
+is told but not judged. Where a sum runs in another order, as that of the gradient's norm after a
+change of the order of parameters, 50 steps moved losses and parameters by at most 5e-7.
 
 The computation is in float64; parameters are float32, as the model makes them, and so are losses of
 symbols. All that is known of a checkout is in layouts.py.
