@@ -43,12 +43,12 @@ def loss(
 
   # 3. The network answers, and 4. its head compares with the clean tokens.
   weight = jnp.ones_like(t) if weight is None else weight.astype(t.dtype)
-  count = jnp.maximum(jnp.sum(weight), 1)
-  share = jnp.where(process.carries(xt, t), weight / count, 0)
+  carried = jnp.where(process.carries(xt, t), weight, 0)
   h, _ = denoise.trunk(ask)
   total, per_token = denoise.head.loss(
-    blocks.unpack(h), key_head, ask, process.loss, share, x0, xt, t
+    blocks.unpack(h), key_head, ask, process.loss, carried, x0, xt, t
   )
+  total = total / jnp.maximum(jnp.sum(weight), 1)
 
   scalars = {}
   if term is not None:

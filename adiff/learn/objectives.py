@@ -33,9 +33,9 @@ class NextToken:
     if documents:
       segment = documents['segment']
       weight = jnp.where(segment[:, 1:] == segment[:, :-1], weight, 0)
-    share = weight / jnp.maximum(jnp.sum(weight), 1)
     history = h[:, x0.shape[1]:-1]
-    return head.loss(history, key, ask, process_base.cross_entropy, share, x0[:, 1:])[0]
+    nats, _ = head.loss(history, key, ask, process_base.cross_entropy, weight, x0[:, 1:])
+    return nats / jnp.maximum(jnp.sum(weight), 1)
 
 
 def doubled(batch) -> dict[str, jax.Array]:
