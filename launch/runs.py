@@ -1,5 +1,6 @@
 """Runs of the binary that are started, killed, resumed and compared; the tests use these too."""
 
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -9,8 +10,13 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CHILDREN = dict(os.environ)  # this process itself stays off the accelerator
-# Of processes that share the work, JAX keeps the compiled programs of the first one alone.
-QUICK = ('--xla_backend_optimization_level=0', '--xla_cpu_use_fusion_emitters=false')
+# Of processes that share the work, JAX keeps the compiled programs of the first one alone. XLA ends
+# a process that names a flag it does not know; jaxlib 0.11 no longer knows the second.
+_JAXLIB = tuple(int(part) for part in importlib.metadata.version('jaxlib').split('.')[:2])
+QUICK = (
+  '--xla_backend_optimization_level=0',
+  *(['--xla_cpu_use_fusion_emitters=false'] if _JAXLIB < (0, 11) else []),
+)
 
 
 def start(arguments, log, *, module='adiff.main', devices=None) -> subprocess.Popen:

@@ -10,11 +10,10 @@ import os
 import pathlib
 import sys
 
+from launch import runs
+
 # Tests compile far more than they compute: without the compiler's optimisations they take a third.
-FLAGS = (
-  '--xla_backend_optimization_level=0', '--xla_cpu_use_fusion_emitters=false',
-  '--xla_cpu_parallel_codegen_split_count=1',
-)
+FLAGS = (*runs.QUICK, '--xla_cpu_parallel_codegen_split_count=1')
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A run of seconds: one small layer on a short chain, with checkpoints and bounds on the way.
 TINY = (

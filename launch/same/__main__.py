@@ -31,14 +31,12 @@ import time
 
 import numpy as np
 
+from launch import runs
 from launch.same import compare as compare_lib
 from launch.same import rows
 
 # Tiny programs are compiled, not computed: without the compiler's optimisations in a third of time.
-QUICK = (
-  '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false '
-  '--xla_cpu_parallel_codegen_split_count=1'
-)
+QUICK = ' '.join([*runs.QUICK, '--xla_cpu_parallel_codegen_split_count=1'])
 
 
 def record(options) -> int:
