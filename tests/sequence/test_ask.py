@@ -36,8 +36,9 @@ def test_an_ask_of_wrong_shapes_is_refused(x, t):
 
 
 def test_levels_may_be_one_a_copy_and_slots_one_an_example():
-  ask_lib.Ask(X, T[:, :3], SLOTS)
-  ask_lib.Ask(X, T, jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), SLOTS))
+  assert ask_lib.Ask(X, T[:, :3], SLOTS).t.shape[1] == 3
+  batch = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), SLOTS)
+  assert ask_lib.Ask(X, T, batch).slots.block.ndim == 2
 
 
 def test_a_function_becomes_a_denoise_whose_answer_has_its_outputs_and_the_cache_it_was_given():
