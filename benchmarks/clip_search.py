@@ -5,12 +5,11 @@ adiff/learn/clip_search.py.
 """
 
 import argparse
-import json
 import os
 
 from adiff.data import batches
 from adiff.learn import clip_search, state
-from adiff.machine import checkpoint, cost
+from adiff.machine import checkpoint, cost, files
 from adiff.run import build
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import draw as draw_lib
@@ -66,9 +65,7 @@ def main(argv=None):
   )
   print(clip_search.table(rows))
   path = os.path.join(options.workdir, 'windows.json')
-  with open(f'{path}.tmp', 'w') as file:
-    json.dump({'step': step, 'draws': options.draws, 'windows': rows}, file, indent=1)
-  os.replace(f'{path}.tmp', path)
+  files.write_json(path, {'step': step, 'draws': options.draws, 'windows': rows})
   low, high = rows[0]['low'], rows[0]['high']
   print(f'--config.draw.name=clipped --config.draw.low={low:g} --config.draw.high={high:g}')
 

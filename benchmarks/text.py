@@ -12,7 +12,6 @@ page is written anew after each.
 
 import argparse
 import json
-import os
 import pathlib
 import time
 
@@ -23,7 +22,7 @@ from scipy import stats
 from adiff.data import batches
 from adiff.judge import likelihood
 from adiff.learn import state
-from adiff.machine import cost, provenance, sharding
+from adiff.machine import cost, files, provenance, sharding
 from adiff.run import build, evaluate
 from configs import base, shakespeare
 
@@ -151,8 +150,7 @@ def main():
       place = options.folder / f'{name}.json'
       if not place.exists():
         result = run(options, row, seed, max(costs.values()))
-        place.with_suffix('.tmp').write_text(json.dumps(result))
-        os.replace(place.with_suffix('.tmp'), place)
+        files.write_json(place, result)
       results[name] = json.loads(place.read_text())
       if seed == options.seeds - 1:
         options.report.write_text(page(options, results))

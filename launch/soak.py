@@ -22,6 +22,7 @@ import time
 
 import numpy as np
 
+from adiff.machine import files
 from launch import runs, soak_faults, soak_processes
 
 TOLERANCE = 0.05  # of the exact nats: how far above it a bound may end
@@ -178,8 +179,7 @@ def main(arguments=None) -> int:
       result['minutes'] = (time.monotonic() - begun) / 60
       result['date'] = datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d')
       if 'exit code' not in result:  # one that could not run is tried again by the next call
-        place.with_suffix('.tmp').write_text(json.dumps(result, indent=1))
-        place.with_suffix('.tmp').replace(place)
+        files.write_json(place, result)
     else:
       result = json.loads(place.read_text())
     results.append(result)

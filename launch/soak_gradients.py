@@ -18,7 +18,7 @@ import numpy as np
 from adiff.data import batches
 from adiff.learn import base
 from adiff.learn import state as state_lib
-from adiff.machine import cost, hosts, sharding
+from adiff.machine import cost, files, hosts, sharding
 from adiff.run import build, train
 from adiff.run import workdir as workdir_lib
 
@@ -38,9 +38,8 @@ def keep(parts, mesh, path, *, steps) -> dict:
     here = {'params': params, 'gradient': gradient(params, placed, step)}
     kept.append({'batch': batch, **jax.tree.map(np.array, here)})  # copies: buffers are donated
     state, _ = update(state, placed)
-  with open(f'{path}.tmp', 'wb') as file:
+  with files.whole(path, 'wb') as file:
     np.savez(file, *jax.tree.leaves(jax.tree.map(lambda *a: np.stack(a), *kept)))
-  os.replace(f'{path}.tmp', path)
   return {'steps': steps}
 
 

@@ -17,6 +17,8 @@ from PIL import Image
 from tensorboardX import event_file_writer, summary
 from tensorboardX.proto import event_pb2
 
+from adiff.machine import files
+
 FILE = 'metrics.jsonl'
 
 
@@ -228,12 +230,8 @@ def _truncate(workdir, start_step):
   if not os.path.exists(path):
     return
   kept = [line for line in read(workdir) if line['step'] <= start_step]
-  temporary = f'{path}.tmp'
-  with open(temporary, 'w') as file:
+  with files.whole(path) as file:
     file.writelines(json.dumps(line) + '\n' for line in kept)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, path)
 
 
 def _finite(value):

@@ -10,6 +10,8 @@ import pathlib
 
 from absl import logging
 
+from adiff.machine import files
+
 
 class Damaged(ValueError):
   """A checkpoint whose files are not what was written."""
@@ -49,12 +51,7 @@ def write(workdir, step: int) -> None:
   """
   target = path(workdir, step)
   pathlib.Path(target).parent.mkdir(exist_ok=True)
-  temporary = f'{target}.tmp'
-  with open(temporary, 'w') as file:
-    json.dump({'step': step, 'sha256': _digests(folder(workdir, step))}, file, indent=1)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, target)
+  files.write_json(target, {'step': step, 'sha256': _digests(folder(workdir, step))})
 
 
 def verify(workdir, step: int) -> bool:

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 import os
 import pathlib
 
@@ -13,7 +14,7 @@ from adiff.data import batches
 from adiff.judge import likelihood
 from adiff.judge.page import charts, images, page
 from adiff.learn import lessons, state
-from adiff.machine import hosts, logs, provenance, sharding
+from adiff.machine import files, hosts, logs, provenance, sharding
 from adiff.nn import network
 from adiff.run import build, evaluate_images, evaluate_text, generate
 
@@ -130,12 +131,19 @@ def _write(workdir, out, report, pictures, fragments):
   folder.mkdir(exist_ok=True)
   for name, picture in pictures.items():
     kind = 'gif' if picture.startswith(b'GIF') else 'png'
-    with open(os.path.join(folder, f'{name.replace("/", "_")}.{kind}'), 'wb') as file:
+    with files.whole(folder / f'{name.replace("/", "_")}.{kind}', 'wb') as file:
       file.write(picture)
-  with open(os.path.join(out, 'eval.json.tmp'), 'w') as file:
-    json.dump(report, file, indent=1)
-  os.replace(os.path.join(out, 'eval.json.tmp'), os.path.join(out, 'eval.json'))
+  files.write_json(os.path.join(out, 'eval.json'), _without_nan(report))
   page.write(out, report, pictures, fragments)
+
+
+def _without_nan(value):
+  """`value` with null for numbers that are not finite, which JSON has no word for."""
+  if isinstance(value, dict):
+    return {key: _without_nan(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_without_nan(item) for item in value]
+  return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _curves(rows):

@@ -24,6 +24,7 @@ import tqdm  # noqa: E402
 from jax import export  # noqa: E402
 
 from adiff.codec import patches, pyramid  # noqa: E402
+from adiff.machine import files  # noqa: E402
 
 FORMAT = 1
 CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
@@ -48,16 +49,16 @@ def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
   name = next((name for name, kind in CODECS.items() if type(codec) is kind), None)
   os.makedirs(folder, exist_ok=True)
   place = lambda file: os.path.join(folder, file)
-  with open(place('program.bin'), 'wb') as file:
+  with files.whole(place('program.bin'), 'wb') as file:
     file.write(program.serialize())
-  np.savez(place('params.npz'), *(np.asarray(leaf) for leaf in leaves))
+  with files.whole(place('params.npz'), 'wb') as file:
+    np.savez(file, *(np.asarray(leaf) for leaf in leaves))
   facts = {
     'format': FORMAT, 'batch': batch, 'seed': seed, 'labels': np.asarray(labels).tolist(),
     'platforms': list(program.platforms), 'jax': jax.__version__,
     'codec': {'name': name, **dataclasses.asdict(codec)} if name else None, **about,
   }
-  with open(place('about.json'), 'w') as file:  # last: a folder without it is not finished
-    json.dump(facts, file, indent=1)
+  files.write_json(place('about.json'), facts)  # last: a folder without it is not finished
   return folder
 
 
@@ -127,9 +128,8 @@ def main() -> int:
       examples, labels = Sampler(options.folder).sample(
         0, options.num, seed=options.seed, progress=bar
       )
-    with open(f'{options.out}.tmp', 'wb') as file:
+    with files.whole(options.out, 'wb') as file:
       np.savez(file, examples=examples, labels=labels)
-    os.replace(f'{options.out}.tmp', options.out)
   except (ValueError, OSError) as error:
     print(f'adiff: {error}', file=sys.stderr)
     return 2

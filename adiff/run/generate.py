@@ -11,7 +11,7 @@ import numpy as np
 import tqdm
 
 from adiff.learn import state
-from adiff.machine import cost, sharding
+from adiff.machine import cost, files, sharding
 from adiff.nn import network
 from adiff.run import build, exported
 from adiff.sample import capacity, guidance, session, walk
@@ -206,7 +206,7 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
           f'{folder} holds samples of another run or seed; delete it, or choose another --out'
         )
   else:
-    _replace(note, lambda file: file.write(json.dumps(made_by).encode()))
+    files.write_json(note, made_by)
   starts = range(0, num, shard)
   path = lambda start: os.path.join(folder, f'{start:09d}.npz')
   todo = [start for start in starts if not os.path.exists(path(start))]
@@ -216,15 +216,14 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
     with tqdm.tqdm(total=num, initial=done, unit='sample', dynamic_ncols=True) as progress:
       for start in todo:
         tokens, labels, _, _ = sampler.sample(start, min(shard, num - start), progress=progress)
-        examples = parts.spec.decode(tokens)
-        _replace(
-          path(start), lambda file, e=examples, n=labels: np.savez(file, examples=e, labels=n)
-        )
+        with files.whole(path(start), 'wb') as file:
+          np.savez(file, examples=parts.spec.decode(tokens), labels=labels)
   shards = [np.load(path(start), allow_pickle=False) for start in starts]
   merged = {
     name: np.concatenate([part[name] for part in shards]) for name in ('examples', 'labels')
   }
-  _replace(out, lambda file: np.savez(file, **merged))
+  with files.whole(out, 'wb') as file:
+    np.savez(file, **merged)
   for start in starts:
     os.remove(path(start))
   os.remove(note)
@@ -250,10 +249,3 @@ def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
 def _fingerprint(params):
   """A number that changes with the parameters."""
   return float(sum(np.abs(np.asarray(leaf, np.float64)).sum() for leaf in jax.tree.leaves(params)))
-
-
-def _replace(path, write):
-  """Writes a file whole or not at all."""
-  with open(f'{path}.tmp', 'wb') as file:
-    write(file)
-  os.replace(f'{path}.tmp', path)

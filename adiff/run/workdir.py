@@ -10,7 +10,7 @@ from typing import Any
 
 import ml_collections
 
-from adiff.machine import manifest
+from adiff.machine import files, manifest
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
@@ -158,11 +158,7 @@ def _read(workdir, name):
 def _write(workdir, name, value):
   path = os.path.join(workdir, name)
   try:
-    with open(f'{path}.tmp', 'w') as file:
-      json.dump(value, file, indent=1)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(f'{path}.tmp', path)
+    files.write_json(path, value)
   except OSError as error:
     raise OSError(
       f'{path} cannot be written ({error.strerror}); free space or choose another --workdir'
