@@ -121,7 +121,7 @@ def main():
   except (ValueError, OSError) as error:
     parser.exit(2, f'adiff: {" ".join(str(error).split())}\n')
   config, mesh = parts.config, sharding.make_mesh()
-  num = parts.source.size(config.eval.split)
+  num = parts.coded.size(config.eval.split)
   num = min(config.eval.examples or num, num)
   rows, how = range(num // 2, num), dict(samples=options.samples, progress=True)
   chosen = loss_profile.measure(parts, params, mesh, range(num // 2), **how).mean(0)

@@ -49,7 +49,7 @@ def main(argv=None):
     parser.exit(2, f'adiff: {" ".join(str(error).split())}\n')
   config = parts.config
   source = batches.Batches(
-    parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order
+    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order
   )
   # What one gradient sees: the first block size's share, the first micro-batch.
   share = len(parts.geometries) * config.train.microbatches
@@ -57,7 +57,7 @@ def main(argv=None):
 
   def draw(low, high):
     levels = draw_lib.uniform(low, high, shared=config.draw.shared)
-    return draw_lib.atoms(levels, **dict(config.atoms))
+    return levels.with_atoms(**dict(config.atoms))
 
   rows = clip_search.search(
     parts.recipe, params, batch, state.stream(config.seed, 'windows'),

@@ -63,7 +63,7 @@ def run(options, row, seed, flops):
   update = jax.jit(
     lambda s, b: recipe.update(s, b, jax.random.fold_in(key, s.step)), donate_argnums=0
   )
-  source = batches.Batches(parts.source, 'train', config.train.batch_size, seed=seed)
+  source = batches.Batches(parts.coded, 'train', config.train.batch_size, seed=seed)
   measure = evaluate.Bound(parts, sharding.make_mesh())
   result, begun = {'flops_per_step': own, 'steps': stops}, time.monotonic()
   for step, batch in source.iterate():

@@ -17,11 +17,11 @@ CHOICES = dict(
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
     # any image set of TFDS, read from data_dir/DATASET/VERSION
     tfds=dict(dataset='mnist', data_dir=''),
-    # data_dir/CLASS/*.png, cropped and scaled to size
-    image_folder=dict(data_dir='', size=32, channels=3),
+    # data_dir/CLASS/*.png, cropped and scaled to size; every test_every-th is held out
+    image_folder=dict(data_dir='', size=32, channels=3, test_every=10),
     # latents of an autoencoder, encoded beforehand, see adiff/data/latents.py; shape (H, W, C) or
-    # (T, H, W, C), patch x patch of them a token. made_up: random fields instead
-    latents=dict(data_dir='', shape=(32, 32, 4), patch=1, num_classes=0, made_up=False),
+    # (T, H, W, C). made_up: random fields instead
+    latents=dict(data_dir='', shape=(32, 32, 4), num_classes=0, made_up=False),
     # a UTF-8 file or a folder of them; '': the documentation that ships inside Python. packed:
     # whole documents, several a row, instead of rows cut anywhere
     text=dict(path='', num_tokens=256, packed=False),
@@ -35,10 +35,13 @@ CHOICES = dict(
     # patch x patch pixels a token; discrete: symbols (patch must be 1)
     patches=dict(patch=1, discrete=False),
     pyramid=dict(sides=(1, 2, 4, 8), discrete=False),  # average-pooled images, coarse to fine
+    # squares of latents, less mean, over std of the channels; (): those that the data says
+    latents=dict(patch=1, mean=(), std=()),
     bytes=dict(),  # text as UTF-8
-    characters=dict(),  # text as the characters of its corpus
-    # a tokenizer.json of the library tokenizers; '': a byte-level BPE learnt from the corpus
-    subwords=dict(path='', size=1024),
+    characters=dict(alphabet=''),  # text as characters; '': those of its corpus
+    # a tokenizer.json of the library tokenizers; '': a byte-level BPE of `size` symbols learnt from
+    # the corpus. json: the text of such a file
+    subwords=dict(path='', size=1024, json=''),
   ),
   blocks=dict(
     whole=dict(),  # one block: full-sequence diffusion
@@ -85,6 +88,12 @@ CHOICES = dict(
     entropy_bound=dict(bound=0.1),  # as many tokens as keep their joint entropy within the bound
     scheduled=dict(choose='random'),  # as many as the spacing says: random, or by confidence
   ),
+  head=dict(
+    # outputs are made where there is loss, and not kept; with fewer than `least` a token, as linear
+    chunked=dict(least=1024),
+    linear=dict(),
+  ),
+  recipe=dict(plain=dict()),  # gradient descent on the loss, see `train` below
   model=dict(
     denoiser=dict(
       width=128,
@@ -169,6 +178,8 @@ def get_config():
   choose(c, 'spacing', 'linear')
   choose(c, 'solver', 'first_order')
   choose(c, 'model', 'denoiser')
+  choose(c, 'head', 'chunked')
+  choose(c, 'recipe', 'plain')
   # what is cut from the network's law before symbols are sampled from it: temperature, then the
   # top_k most likely stay (0: all), then the nucleus of mass top_p
   c.truncation = ml_collections.ConfigDict(dict(temperature=1.0, top_k=0, top_p=1.0))

@@ -33,7 +33,8 @@ def get_config(argument='acdit_xl'):
   shape, patch, width, depth, heads, batch, steps, mesh = ROWS[name]
   c = base.get_config()
   c.name = f'imagenet256 {argument}'
-  base.choose(c, 'data', 'latents', shape=shape, patch=patch, num_classes=1000)
+  base.choose(c, 'data', 'latents', shape=shape, num_classes=1000)
+  base.choose(c, 'codec', 'latents', patch=patch)
   base.choose(c, 'process', 'gaussian', clip=0.0)
   base.choose(
     c, 'model', 'denoiser', width=width, depth=depth, heads=heads, dtype='bfloat16',

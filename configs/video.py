@@ -21,7 +21,8 @@ def get_config(argument='1b'):
     raise ValueError(f'configs/video.py has no {argument!r}; write one of {", ".join(ARGUMENTS)}')
   c = base.get_config()
   c.name = f'video {argument}'
-  base.choose(c, 'data', 'latents', shape=(16, 32, 32, 16), patch=2, num_classes=0)
+  base.choose(c, 'data', 'latents', shape=(16, 32, 32, 16), num_classes=0)
+  base.choose(c, 'codec', 'latents', patch=2)
   base.choose(c, 'blocks', 'frames', grid=(16, 16, 16), per_block=4)
   base.choose(c, 'process', 'gaussian', schedule='flow', prediction='flow', clip=0.0)
   base.choose(c, 'draw', 'logit_normal')

@@ -44,7 +44,7 @@ def test_a_config_builds_and_makes_an_abstract_step(name, argument):
   if folder is not None and not pathlib.Path(folder or '/nowhere').exists():
     pytest.skip(f'the data of {name} is not here: {folder!r}')
   parts = build.build(config)
-  rows = parts.source.examples(config.eval.split, np.arange(2))
+  rows = parts.coded.examples(config.eval.split, np.arange(2))
   tokens = jax.ShapeDtypeStruct((config.train.batch_size, *rows['tokens'].shape[1:]),
                                 rows['tokens'].dtype)
   label = jax.ShapeDtypeStruct((config.train.batch_size,), np.int32)

@@ -8,6 +8,9 @@ import dataclasses
 
 import numpy as np
 
+from adiff.codec import base
+from adiff.sequence import spec as spec_lib
+
 
 def check_examples(examples, *, shape, levels) -> np.ndarray:
   """`examples` as an array; raises ValueError unless integers [B, *shape] in 0..levels-1."""
@@ -49,8 +52,13 @@ def as_levels(values, *, levels) -> np.ndarray:
   return np.clip(values, 0, levels - 1).astype(np.uint8 if levels <= 256 else np.int32)
 
 
+def kind_of_pixels(discrete, levels, dim) -> spec_lib.Kind:
+  """Symbols, one a level, or vectors of `dim` values whose levels are 2 / (levels - 1) apart."""
+  return spec_lib.Symbols(levels) if discrete else spec_lib.Vectors(dim, 2 / (levels - 1))
+
+
 @dataclasses.dataclass(frozen=True)
-class Patches:
+class Patches(base.Codec):
   """Images [B, H, W, C] of integers 0..levels-1 <-> tokens in raster order of patches.
 
   discrete=False: tokens float32 [B, N, D] in [-1, 1], D = patch * patch * C, ordered row, column,
@@ -58,10 +66,10 @@ class Patches:
   when the patch does not divide the image or a discrete token would hold several values.
   """
 
-  shape: tuple[int, int, int]  # (H, W, C)
+  shape: tuple[int, int, int]  # (H, W, C), of the data
   patch: int = 1  # side of a patch in pixels
-  levels: int = 256  # how many values a pixel can take
   discrete: bool = False  # tokens are symbols, not floats
+  levels: int = 256  # how many values a pixel can take, of the data
 
   def __post_init__(self):
     object.__setattr__(self, 'shape', tuple(int(n) for n in self.shape))
@@ -90,41 +98,30 @@ class Patches:
     return self.grid[0] * self.grid[1]
 
   @property
-  def dim(self) -> int:
-    """D, the width of a float token; 0 for discrete tokens."""
-    return 0 if self.discrete else self.patch * self.patch * self.shape[2]
-
-  @property
-  def vocab(self) -> int:
-    """V, the symbols of a discrete token; 0 for float tokens."""
-    return self.levels if self.discrete else 0
-
-  @property
-  def dims(self) -> int:
-    """Values per image: the denominator of bits per dimension."""
-    return int(np.prod(self.shape))
-
-  @property
-  def bin(self) -> float | None:
-    """Distance between two neighbouring levels in token units; None for discrete tokens."""
-    return None if self.discrete else 2 / (self.levels - 1)
-
-  @property
   def coords(self) -> np.ndarray:
     """int32 [N, 2]: the row and column of every token, in patches."""
     return np.indices(self.grid, dtype=np.int32).reshape(2, -1).T.copy()
 
-  def encode(self, examples) -> np.ndarray:
-    """Images int [B, H, W, C] -> tokens [B, N, D] float32 or [B, N] int32, raster order."""
+  @classmethod
+  def reads(cls, facts):
+    return facts.medium == 'image' and facts.levels > 0
+
+  def spec(self, facts):
+    kind = kind_of_pixels(self.discrete, self.levels, self.patch**2 * self.shape[2])
+    return spec_lib.Spec(
+      kinds=(kind,), num_tokens=self.num_tokens, grid=self.grid, coords=self.coords,
+      conds=facts.conds, dims=int(np.prod(self.shape)), medium=facts.medium,
+    )
+
+  def encode(self, params, examples, key=None):
     examples = check_examples(examples, shape=self.shape, levels=self.levels)
     if self.discrete:
       return examples.reshape(len(examples), -1).astype(np.int32)
     (h, w), p, channels = self.grid, self.patch, self.shape[2]
     split = examples.reshape(-1, h, p, w, p, channels).swapaxes(2, 3)
-    return to_unit(split.reshape(len(examples), h * w, self.dim), levels=self.levels)
+    return to_unit(split.reshape(len(examples), h * w, p * p * channels), levels=self.levels)
 
-  def decode(self, tokens) -> np.ndarray:
-    """Tokens in raster order -> images [B, H, W, C]; rounds and clips, so any float is legal."""
+  def decode(self, params, tokens):
     tokens = np.asarray(tokens)
     if self.discrete:
       return as_levels(tokens.reshape(-1, *self.shape), levels=self.levels)

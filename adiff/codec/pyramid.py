@@ -10,11 +10,12 @@ import dataclasses
 
 import numpy as np
 
-from adiff.codec import patches
+from adiff.codec import base, patches
+from adiff.sequence import spec as spec_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class Pyramid:
+class Pyramid(base.Codec):
   """Square images [B, H, H, C] of integers 0..levels-1 <-> tokens of all scales, coarse to fine.
 
   Each token is one pixel of one scale, raster order inside a scale. discrete=False: float32
@@ -23,10 +24,10 @@ class Pyramid:
   not divide the image or do not end with it.
   """
 
-  shape: tuple[int, int, int]  # (H, H, C)
+  shape: tuple[int, int, int]  # (H, H, C), of the data
   sides: tuple[int, ...] = (1, 2, 4, 8)  # of the scales in pixels, coarse to fine
-  levels: int = 256  # how many values a pixel can take
   discrete: bool = False  # tokens are symbols, not floats
+  levels: int = 256  # how many values a pixel can take, of the data
 
   def __post_init__(self):
     object.__setattr__(self, 'shape', tuple(int(n) for n in self.shape))
@@ -66,31 +67,6 @@ class Pyramid:
     return sum(self.sizes)
 
   @property
-  def grid(self) -> tuple[int]:
-    """(N,): several scales form a sequence and no single grid."""
-    return (self.num_tokens,)
-
-  @property
-  def dim(self) -> int:
-    """D = C, the width of a float token; 0 for discrete tokens."""
-    return 0 if self.discrete else self.shape[2]
-
-  @property
-  def vocab(self) -> int:
-    """V, the symbols of a discrete token; 0 for float tokens."""
-    return self.levels if self.discrete else 0
-
-  @property
-  def dims(self) -> int:
-    """Values of all tokens, N * C: more than the image has, so bits/dim are the pyramid's own."""
-    return self.num_tokens * self.shape[2]
-
-  @property
-  def bin(self) -> float | None:
-    """Distance of two levels at the finest scale (pooled values lie closer); None if discrete."""
-    return None if self.discrete else 2 / (self.levels - 1)
-
-  @property
   def coords(self) -> np.ndarray:
     """int32 [N, 3]: scale index, and the row and column of the pixel's centre at full size."""
     parts = []
@@ -100,8 +76,20 @@ class Pyramid:
       parts.append(np.concatenate([np.full((side * side, 1), scale), centres], 1))
     return np.concatenate(parts).astype(np.int32)
 
-  def encode(self, examples) -> np.ndarray:
-    """Images int [B, H, H, C] -> tokens [B, N, C] float32 or [B, N] int32, coarse to fine."""
+  @classmethod
+  def reads(cls, facts):
+    return facts.medium == 'image' and facts.levels > 0
+
+  def spec(self, facts):
+    # Several scales form a sequence and no single grid. Values of all tokens are more than the
+    # image has, and pooled ones lie closer than the levels of the finest scale.
+    kind = patches.kind_of_pixels(self.discrete, self.levels, self.shape[2])
+    return spec_lib.Spec(
+      kinds=(kind,), num_tokens=self.num_tokens, grid=(self.num_tokens,), coords=self.coords,
+      conds=facts.conds, dims=self.num_tokens * self.shape[2], medium=facts.medium,
+    )
+
+  def encode(self, params, examples, key=None):
     examples = patches.check_examples(examples, shape=self.shape, levels=self.levels)
     num, height, _, channels = examples.shape
     parts = []
@@ -113,8 +101,7 @@ class Pyramid:
       return np.rint(tokens[..., 0]).astype(np.int32)
     return patches.to_unit(tokens, levels=self.levels)
 
-  def decode(self, tokens) -> np.ndarray:
-    """Tokens of all scales -> images [B, H, H, C] of the finest scale; rounds and clips."""
+  def decode(self, params, tokens):
     finest = np.asarray(tokens)[:, -self.sizes[-1]:].reshape(-1, *self.shape)
     if self.discrete:
       return patches.as_levels(finest, levels=self.levels)

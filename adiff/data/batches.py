@@ -14,7 +14,7 @@ from concurrent import futures
 import grain
 import numpy as np
 
-from adiff.data import spec
+from adiff.data import base
 
 _PREFETCH = 4
 _STALLED = 600  # seconds without a batch: the storage is gone
@@ -54,7 +54,7 @@ class Batches:
   or empty split.
   """
 
-  source: spec.Source
+  source: base.Coded
   split: str
   batch_size: int  # of the global batch, on all processes together
   _: dataclasses.KW_ONLY

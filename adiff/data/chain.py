@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.data import spec
+from adiff.codec import base as codec_base
+from adiff.data import base
 from adiff.judge.metrics import chi_square
 from adiff.machine import files
 
@@ -15,7 +16,7 @@ _SPLITS = ('train', 'test')
 _MAX_CELLS = 2000
 
 
-class Chain(spec.Source):
+class Chain(base.Source):
   """Strings of a first-order Markov chain: tokens int32 [b, N] of `vocab` symbols, no labels.
 
   The initial law [V] and transition matrix [V, V] come from the seed; every entry is positive, so
@@ -74,7 +75,7 @@ class Chain(spec.Source):
     return probs[0], probs[1:]
 
   @functools.cached_property
-  def spec(self):
+  def facts(self):
     coords = None
     if self.sides:  # scale, and the cell's corner in cells of the finest scale
       finest = self.sides[-1]
@@ -84,7 +85,7 @@ class Chain(spec.Source):
         for y in range(side)
         for x in range(side)
       ])
-    return spec.of_sequence(self.num_tokens, vocab=self.vocab, dim=0, num_classes=0, coords=coords)
+    return codec_base.Facts('law', (self.num_tokens,), self.vocab, coords=coords)
 
   @property
   def splits(self):
@@ -120,11 +121,11 @@ class Chain(spec.Source):
     return tokens
 
   def size(self, split):
-    return self._sizes[spec.check_split(split, self.splits)]
+    return self._sizes[base.check_split(split, self.splits)]
 
   def examples(self, split, indices):
-    tokens = self._tokens[spec.check_split(split, self.splits)][indices]
-    return {'tokens': tokens, 'label': np.full(len(tokens), -1, np.int32)}
+    tokens = self._tokens[base.check_split(split, self.splits)][indices]
+    return {'example': tokens, 'label': np.full(len(tokens), -1, np.int32)}
 
   def log_prob(self, tokens) -> np.ndarray:
     """log p in nats, float64 [b], of strings int [b, N]."""

@@ -11,7 +11,7 @@ import pydoc_data.topics
 
 import numpy as np
 
-from adiff.data import spec, tfds_folder
+from adiff.data import base, tfds_folder
 from adiff.machine import files
 
 _SUFFIXES = '.txt .md .rst .tex .html .py .c .h .cc .cpp .go .rs .java .js .ts .sh .json'.split()
@@ -84,7 +84,7 @@ class PythonDocs(Corpus):
     return files.digest(repr(self._texts))
 
   def documents(self, split):
-    train = spec.check_split(split, self.splits) == 'train'
+    train = base.check_split(split, self.splits) == 'train'
     # From the second, for these are neither the shortest topics nor the longest ones.
     return [text for i, text in enumerate(self._texts) if (i % 10 != 1) == train]
 
@@ -153,7 +153,7 @@ class Files(Corpus):
     return files.digest(repr(self._digests) if self._path.is_dir() else self._text)
 
   def documents(self, split):
-    spec.check_split(split, self.splits)
+    base.check_split(split, self.splits)
     if not self._path.is_dir():
       cut = len(self._text) * 9 // 10
       return [self._text[:cut] if split == 'train' else self._text[cut:]]
@@ -208,7 +208,7 @@ class TfdsText(Corpus):
     return files.digest(tfds_folder.fingerprint(self._folder, self._dataset), self._heldout)
 
   def documents(self, split):
-    train = spec.check_split(split, self.splits) == 'train'
+    train = base.check_split(split, self.splits) == 'train'
     records = self._builder.as_data_source('train' if train else self._heldout)
 
     def read(indices):

@@ -8,12 +8,13 @@ import dataclasses
 import functools
 import importlib.util
 import pathlib
-from typing import Any
 
 import numpy as np
 
-from adiff.data import spec
+from adiff.codec import base as codec_base
+from adiff.data import base
 from adiff.machine import files
+from adiff.sequence import spec as spec_lib
 
 SHAPE = (8, 8, 1)
 LEVELS = 17
@@ -68,45 +69,25 @@ def _splits():
 
 
 @dataclasses.dataclass(frozen=True)
-class Digits(spec.Source):
-  """Digits seen through a codec.
+class Digits(base.Source):
+  """Splits: train (1,437) and test (360), stratified by class with a fixed seed. Examples are uint8
+  [b, 8, 8, 1] of values 0..16."""
 
-  Splits: train (1,437) and test (360), stratified by class with a fixed seed. Raises ValueError
-  when the codec was built for other images.
-  """
-
-  codec: Any  # a codec object built for SHAPE and LEVELS
-
-  def __post_init__(self):
-    if tuple(self.codec.shape) != SHAPE or self.codec.levels != LEVELS:
-      raise ValueError(
-        f'the codec was built for images {tuple(self.codec.shape)} of {self.codec.levels} '
-        f'levels but digits are {SHAPE} of {LEVELS}; build it with digits.SHAPE and LEVELS'
-      )
-
-  @functools.cached_property
-  def spec(self):
-    return spec.of_codec(self.codec, num_classes=10)
+  @property
+  def facts(self):
+    return codec_base.Facts('image', SHAPE, LEVELS, {'label': spec_lib.Label(10)})
 
   @property
   def splits(self):
     return ('train', 'test')
 
-  @property
-  def exact(self):
-    return {}
-
   @functools.cached_property
   def fingerprint(self):
-    return files.digest(*(array for name in self.splits for array in self.images(name)))
+    return files.digest(*(array for name in self.splits for array in _splits()[name]))
 
   def size(self, split):
-    return len(self.images(split)[1])
-
-  def images(self, split) -> tuple[np.ndarray, np.ndarray]:
-    """All of a split: images uint8 [n, 8, 8, 1] of values 0..16, labels int32 [n]; read-only."""
-    return _splits()[spec.check_split(split, self.splits)]
+    return len(_splits()[base.check_split(split, self.splits)][1])
 
   def examples(self, split, indices):
-    images, labels = self.images(split)
-    return {'tokens': self.codec.encode(images[indices]), 'label': labels[indices]}
+    images, labels = _splits()[base.check_split(split, self.splits)]
+    return {'example': images[indices], 'label': labels[indices]}

@@ -1,8 +1,8 @@
-"""Latents of an autoencoder, encoded beforehand, as float tokens: images and videos.
+"""Latents of an autoencoder, encoded beforehand: images and videos.
 
 DATA_DIR/SPLIT/NAME.npy        float [n, H, W, C] or [n, T, H, W, C]; read through memory maps
 DATA_DIR/SPLIT/NAME.label.npy  int [n], the classes of the same examples; absent for sets without
-DATA_DIR/latents.json          {"mean": [C], "std": [C]} of the channels; tokens are standardised
+DATA_DIR/latents.json          {"mean": [C], "std": [C]} of the channels, for codec/latents.py
 """
 
 import dataclasses
@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adiff.data import spec
+from adiff.codec import base as codec_base
+from adiff.data import base
 from adiff.machine import files
+from adiff.sequence import spec as spec_lib
 
 _MADE_UP = {'train': 4096, 'test': 512}
 _SPLITS = tuple(_MADE_UP)
@@ -28,59 +30,37 @@ class _File(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Latents(spec.Source):
-  """A token is a patch x patch square of a frame with all its channels.
+class Latents(base.Source):
+  """Examples are float [b, H, W, C], or [b, T, H, W, C] of a video.
 
   Without data_dir and made_up there are facts but no examples, which is enough to compile. Raises
-  FileNotFoundError for a missing folder or file, ValueError for a patch that does not tile, or
-  files of another shape.
+  FileNotFoundError for a missing folder or file, ValueError for files of another shape.
   """
 
   data_dir: str = ''
-  _: dataclasses.KW_ONLY
   shape: tuple[int, ...] = (32, 32, 4)  # of an example, (H, W, C) or (T, H, W, C)
-  patch: int = 1  # side of a token in latents
   num_classes: int = 0  # 0 where examples have no label
   made_up: bool = False  # no files: smooth random fields, one law a class, to try a config on
 
   def __post_init__(self):
     object.__setattr__(self, 'shape', tuple(self.shape))
-    *_, height, width, _ = self.shape if len(self.shape) in (3, 4) else (0, 0, 0)
-    if min(height, width, self.patch) < 1 or height % self.patch or width % self.patch:
-      raise ValueError(
-        f'data.shape={self.shape} is not tiled by data.patch={self.patch}; write (H, W, C) or '
-        '(T, H, W, C) with sides that are multiples of the patch'
-      )
+    if len(self.shape) not in (3, 4) or min(self.shape) < 1:
+      raise ValueError(f'data.shape={self.shape} must be (H, W, C) or (T, H, W, C)')
     if self.made_up and self.data_dir:
       raise ValueError('data.made_up needs no data.data_dir; leave one of them away')
     if self.data_dir:
       for split in _SPLITS:
         self._files(split)
 
-  @functools.cached_property
-  def spec(self):
-    *frames, height, width, channels = self.shape
-    grid = (*frames, height // self.patch, width // self.patch)
-    return spec.Spec(
-      num_tokens=int(np.prod(grid)),
-      grid=grid,
-      vocab=0,
-      dim=self.patch**2 * channels,
-      coords=np.indices(grid, dtype=np.int32).reshape(len(grid), -1).T.copy(),
-      num_classes=self.num_classes,
-      dims=int(np.prod(self.shape)),
-      bin=None,
-      decode=self.decode,
-      image_levels=0,
-    )
+  @property
+  def facts(self):
+    conds = {'label': spec_lib.Label(self.num_classes)} if self.num_classes else {}
+    medium = 'image' if len(self.shape) == 3 else 'video'
+    return codec_base.Facts(medium, self.shape, conds=conds)
 
   @property
   def splits(self):
     return _SPLITS
-
-  @property
-  def exact(self):
-    return {}
 
   @functools.cached_property
   def fingerprint(self):
@@ -89,11 +69,11 @@ class Latents(spec.Source):
       root = pathlib.Path(self.data_dir).expanduser()
       paths = [path for split in _SPLITS for path in self._files(split)]
       facts += [f'{path.relative_to(root)} {path.stat().st_size}' for path in paths]
-      facts += [str(leaf.tolist()) for leaf in self._statistics]
+      facts += [str(leaf.tolist()) for leaf in self.statistics]
     return files.digest(*facts)
 
   def size(self, split):
-    spec.check_split(split, _SPLITS)
+    base.check_split(split, _SPLITS)
     return int(self._ends(split)[-1]) if self.data_dir else _MADE_UP[split]
 
   def examples(self, split, indices):
@@ -106,30 +86,12 @@ class Latents(spec.Source):
         '--config.data.made_up=True to try the config on random fields'
       )
     else:
-      latents, labels = self._read(spec.check_split(split, _SPLITS), indices)
-    return {'tokens': self.encode(latents), 'label': labels}
-
-  def encode(self, latents) -> np.ndarray:
-    """Latents [b, *shape] -> tokens float32 [b, N, D], standardised, raster order."""
-    mean, std = self._statistics
-    latents = (np.asarray(latents, np.float32) - mean) / std
-    *frames, height, width = self.spec.grid
-    split = latents.reshape(
-      len(latents), *frames, height, self.patch, width, self.patch, self.shape[-1]
-    )
-    return split.swapaxes(-3, -4).reshape(len(latents), self.spec.num_tokens, self.spec.dim)
-
-  def decode(self, tokens) -> np.ndarray:
-    """Tokens [b, N, D] in raster order -> latents float32 [b, *shape]."""
-    mean, std = self._statistics
-    split = np.asarray(tokens, np.float32).reshape(
-      len(tokens), *self.spec.grid, self.patch, self.patch, self.shape[-1]
-    )
-    return split.swapaxes(-3, -4).reshape(len(tokens), *self.shape) * std + mean
+      latents, labels = self._read(base.check_split(split, _SPLITS), indices)
+    return {'example': latents, 'label': labels}
 
   @functools.cached_property
-  def _statistics(self):
-    """(mean, std), float32 [C]."""
+  def statistics(self) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, std) of the channels, float32 [C]; (0, 1) without files."""
     channels = self.shape[-1]
     if not self.data_dir:
       return np.zeros(channels, np.float32), np.ones(channels, np.float32)

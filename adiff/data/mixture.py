@@ -7,14 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.data import spec
+from adiff.codec import base as codec_base
+from adiff.data import base
 from adiff.judge.metrics import chi_square
 from adiff.machine import files
+from adiff.sequence import spec as spec_lib
 
 _SPLITS = ('train', 'test')
 
 
-class Mixture(spec.Source):
+class Mixture(base.Source):
   """Gaussian mixture over whole sequences: tokens float32 [b, N, D], label = component.
 
   Component c is N(mean_c, std_c^2 I) on the flattened N * D values, with means in [-1, 1] that lie
@@ -24,7 +26,7 @@ class Mixture(spec.Source):
   estimate.
   """
 
-  def __init__(self, num_tokens=4, dim=2, components=3, size=65536, seed=0):
+  def __init__(self, num_tokens=6, dim=1, components=3, size=65536, seed=0):
     if num_tokens < 1 or dim < 1 or components < 1 or size < 8:
       raise ValueError(
         f'a mixture of {components} components, {num_tokens} tokens of {dim} values and {size} '
@@ -45,8 +47,10 @@ class Mixture(spec.Source):
     return weights / weights.sum(), means, np.linspace(0.25, 0.4, self.components)
 
   @functools.cached_property
-  def spec(self):
-    return spec.of_sequence(self.num_tokens, vocab=0, dim=self.dim, num_classes=self.components)
+  def facts(self):
+    return codec_base.Facts(
+      'law', (self.num_tokens, self.dim), conds={'label': spec_lib.Label(self.components)}
+    )
 
   @property
   def splits(self):
@@ -95,11 +99,11 @@ class Mixture(spec.Source):
     return flat.reshape(num, self.num_tokens, self.dim).astype(np.float32), labels
 
   def size(self, split):
-    return self._sizes[spec.check_split(split, self.splits)]
+    return self._sizes[base.check_split(split, self.splits)]
 
   def examples(self, split, indices):
-    tokens, labels = self._data[spec.check_split(split, self.splits)]
-    return {'tokens': tokens[indices], 'label': labels[indices]}
+    tokens, labels = self._data[base.check_split(split, self.splits)]
+    return {'example': tokens[indices], 'label': labels[indices]}
 
   def _log_joint(self, flat):
     """log p(x, component) [b, C] of x [b, N * D]."""

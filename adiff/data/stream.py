@@ -35,7 +35,7 @@ def tokenise(documents, tokenizer, folder) -> Stream:
   lengths, pending, waiting, part = array.array('q', [0]), [np.empty(0, dtype)], 0, None
   try:
     for text in tqdm.tqdm(documents, 'tokenise', unit='document', delay=3, dynamic_ncols=True):
-      ids = tokenizer.encode(text)
+      ids = tokenizer.symbols(text)
       lengths.append(len(ids) + 1)
       pending += [ids.astype(dtype), np.array([tokenizer.eos], dtype)]
       waiting += len(text) + 1

@@ -15,6 +15,10 @@ class Recipe(abc.ABC):
   """Subclasses are frozen dataclasses, and final. A *role* is a network of its own with parameters
   of its own: the denoiser, and whatever else a recipe trains or keeps."""
 
+  def needs(self, parts: Any) -> None:
+    """Raises ValueError where the rest of the config does not suit it."""
+    del parts
+
   @abc.abstractmethod
   def init(self, key) -> state_lib.State:
     """The state before the first step."""

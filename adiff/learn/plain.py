@@ -50,6 +50,25 @@ class Plain(base.Recipe):
   complementary: bool = False
   next_token: float = 0.0
 
+  def needs(self, parts):
+    batch, sizes = parts.config.train.batch_size, len(self.blocks)
+    if batch % self.microbatches:
+      raise ValueError(
+        f'train.microbatches={self.microbatches} must divide train.batch_size={batch}'
+      )
+    if batch % (sizes * self.microbatches):
+      raise ValueError(
+        f'train.batch_size={batch} must be a multiple of {sizes} block sizes times '
+        f'{self.microbatches} micro-batches'
+      )
+    if self.next_token and not self.process.discrete:
+      raise ValueError('config.train.next_token is a loss on symbols; set it to 0 for floats')
+    if self.complementary and not self.process.absorbing:
+      raise ValueError(
+        'config.train.complementary hides what masking showed, and this process masks nothing; set '
+        'it to False'
+      )
+
   @_traced_once
   def init(self, key):
     slots = self.blocks[0].token_slots(self.coords)

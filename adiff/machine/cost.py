@@ -19,7 +19,6 @@ from jax.extend import core
 from adiff.learn import loss
 from adiff.machine import sharding
 from adiff.nn import layout, network
-from adiff.nn.heads import chunked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +86,10 @@ def step(parts, mesh=None) -> Cost:
 
 
 def _share(parts, batch):
-  """The share of the chunks of nn/heads/chunked.py with tokens that carry loss; weights are not
-  known here."""
+  """The share of the head's chunks with tokens that carry loss; weights are not known here."""
   process = parts.process
-  if process.num_outputs < chunked.MANY:
+  chunks = parts.model.head.chunks(process.num_outputs)
+  if chunks == 1:
     return 1
 
   def carrying(blocks, draw):
@@ -100,7 +99,7 @@ def _share(parts, batch):
     return np.mean(process.carries(xt, t))
 
   shares = [carrying(*geometry) for geometry in parts.geometries]
-  return math.ceil(np.mean(shares) * chunked.CHUNKS) / chunked.CHUNKS
+  return math.ceil(np.mean(shares) * chunks) / chunks
 
 
 def state(parts) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 
 from adiff.nn import attention, block, embed, layout, network, rotary, shifted
 from adiff.nn import cache as cache_lib
-from adiff.nn.heads import chunked, linear
+from adiff.nn.heads import chunked
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import copies
@@ -30,7 +30,8 @@ DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
 @dataclasses.dataclass(frozen=True)
 class Denoiser(network.Network):
-  """num_inputs and num_outputs come from the process; width, depth and heads are the size.
+  """num_inputs and num_outputs come from the process, num_classes from the data; width, depth and
+  heads are the size.
 
   reach: a block reads at most that many blocks before it (None: all), and the first `sinks`.
   self_condition: it can be shown its own last estimate of the outputs' size.
@@ -44,8 +45,9 @@ class Denoiser(network.Network):
   num_inputs: int
   num_outputs: int
   num_classes: int = 0
-  width: int = 256
-  depth: int = 6
+  head: ask_lib.Head = chunked.Chunked()  # noqa: RUF009
+  width: int = 128
+  depth: int = 4
   heads: int = 4
   mlp_ratio: float = 4.0
   dropout: float = 0.0
@@ -77,23 +79,26 @@ class Denoiser(network.Network):
     if self.dtype not in DTYPES:
       raise ValueError(f'model.dtype={self.dtype!r} must be one of {", ".join(DTYPES)}')
 
+  def needs(self, parts):
+    if self.shifted:
+      shifted.needs(parts)
+
   @property
   def num_hints(self):
     return self.num_outputs if self.self_condition else 0
 
   def init(self, key, ask):
     params = Trunk(self).init(key, ask, None)['params']
-    return {**params, network.HEAD: linear.init(self.width, self.num_outputs)}
+    return {**params, network.HEAD: self.head.init(key, self.width, self.num_outputs)}
 
   def denoise(self, params, *, key=None, loops=False):
     bind = self._cut_layers(params) if loops else lambda: params
     wide = jnp.promote_types(jnp.dtype(self.dtype), jnp.float32)
-    kind = chunked.Chunked if self.num_outputs >= chunked.MANY else linear.Linear
 
     def trunk(ask):
       return Trunk(self).apply({'params': bind()}, ask, key)
 
-    denoise = ask_lib.Denoise(trunk, kind(params[network.HEAD], wide))
+    denoise = ask_lib.Denoise(trunk, self.head.bind(params[network.HEAD], wide))
     return shifted.shift(denoise) if self.shifted else denoise
 
   def _cut_layers(self, params):

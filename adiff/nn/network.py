@@ -29,7 +29,12 @@ class Network(abc.ABC):
   heads: int  # what the mesh's tensor times sequence must divide
   dtype: str  # of activations
   remat: str  # what the backward pass recomputes, one of block.REMAT
+  head: ask_lib.Head  # what it turns features into outputs with
   num_hints: int  # features of the hint ESTIMATE that it can be shown; 0: none
+
+  def needs(self, parts: Any) -> None:
+    """Raises ValueError where the rest of the config does not suit it."""
+    del parts
 
   @abc.abstractmethod
   def init(self, key, ask: ask_lib.Ask) -> Any:

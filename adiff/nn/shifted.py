@@ -11,12 +11,28 @@ of a row or document carries noise, and nobody reads it.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from adiff.sequence import ask as ask_lib
+
+
+def needs(parts: Any) -> None:
+  """Raises ValueError where a token would be shown otherwise than as noise once, then clean."""
+  blocks, plan = parts.blocks, parts.plan
+  once = max(plan.budgets) == 1 and plan.delay is None
+  alone = set(blocks.sizes) == {1} and blocks.history == 0 and not blocks.causal
+  if not (parts.draw.pure_noise and once and alone) or len(parts.geometries) > 1 or (
+    parts.model.num_hints
+  ):
+    raise ValueError(
+      'model.shifted shows a token as noise once, then clean: it needs blocks.name=tokens, '
+      'draw.name=ones, history=0.0, plan.steps=1, plan.delay=None, and no train.next_token, '
+      'train.block_sizes or model.self_condition'
+    )
 
 
 def shift(denoise: ask_lib.Denoise) -> ask_lib.Denoise:

@@ -77,7 +77,7 @@ class Gaussian(base.Process):
 
   weight: 'plain' (mean squared error of the prediction) or 'min_snr' (Hang et al. 2023,
   arXiv:2303.09556: min(SNR, gamma) on the error of x0).
-  eta: 0 deterministic .. 1 ancestral steps. clip: bound on |x0_hat| in sampling, or None.
+  eta: 0 deterministic .. 1 ancestral steps. clip: bound on |x0_hat| in sampling; 0: none.
   bin: width of a quantisation step of the data, or None. log_snr: (min, max) of the bound.
   """
 
@@ -87,7 +87,7 @@ class Gaussian(base.Process):
   weight: str = 'plain'
   gamma: float = 5.0
   eta: float = 0.0
-  clip: float | None = None
+  clip: float = 1.0
   bin: float | None = None
   log_snr: tuple[float, float] = (-10.0, 9.0)
 
@@ -156,7 +156,7 @@ class Gaussian(base.Process):
   def estimate(self, out, xt, t):
     """x0_hat as sampling uses it: clipped where `clip` says so."""
     x0 = self.x0_hat(out, xt, t)
-    return x0 if self.clip is None else jnp.clip(x0, -self.clip, self.clip)
+    return jnp.clip(x0, -self.clip, self.clip) if self.clip else x0
 
   def step(self, key, out, xt, t, s):
     x0 = self.estimate(out, xt, t)

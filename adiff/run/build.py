@@ -1,7 +1,4 @@
-"""Config -> parts. The only reader of the config's choices; it validates once, in words.
-
-What a name may be stands in the tables below; choose.py resolves one.
-"""
+"""Config -> parts. The only reader of the config's choices; it validates once, in words."""
 
 import dataclasses
 import functools
@@ -10,83 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from adiff.codec import patches, pyramid, tokenizers
-from adiff.data import chain, corpora, digits, images, latents, mixture
-from adiff.data import spec as spec_lib
-from adiff.data import text as text_data
+from adiff.data import base as data_base
 from adiff.learn import base as learn_base
-from adiff.learn import lessons, optim, plain
+from adiff.learn import lessons, optim
 from adiff.machine import sharding
-from adiff.nn import denoiser
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
-from adiff.process import gaussian, masked, mixed, uniform
-from adiff.run import check, choose
-from adiff.sample import truncation
+from adiff.run import choose, settings
+from adiff.sample import guidance, self_condition, truncation
 from adiff.sample.solvers import base as solvers_base
-from adiff.sample.solvers import (
-  entropy_bound,
-  first_hitting,
-  first_order,
-  heun,
-  multistep,
-  scheduled,
-  self_condition,
-  threshold,
-)
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import draw as draw_lib
 from adiff.sequence import plan as plan_lib
-
-CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
-TOKENIZERS = {
-  'bytes': lambda corpus: tokenizers.Bytes(),
-  'characters': lambda corpus: tokenizers.characters_of(
-    document for split in corpus.splits for document in corpus.documents(split)
-  ),
-  'subwords': lambda corpus, path, size: (
-    tokenizers.subwords_from(path) if path
-    else tokenizers.subwords_of(corpus.documents('train'), size)
-  ),
-}
-DATA = {
-  'chain': chain.Chain,
-  'mixture': mixture.Mixture,
-  'latents': latents.Latents,
-  'digits': lambda codec: digits.Digits(codec(digits.SHAPE, digits.LEVELS)),
-  'tfds': lambda codec, dataset, data_dir: images.TfdsImages(codec, dataset, data_dir),
-  'image_folder': lambda codec, data_dir, size, channels: images.ImageFolder(
-    codec, data_dir, size, channels=channels
-  ),
-  'text': lambda tokenizer, align, path, num_tokens, packed: _text(
-    corpora.Files(path) if path else corpora.PythonDocs(), tokenizer, num_tokens, packed, align
-  ),
-  'tfds_text': lambda tokenizer, align, dataset, data_dir, heldout, num_tokens, packed: _text(
-    corpora.TfdsText(dataset, data_dir, heldout), tokenizer, num_tokens, packed, align
-  ),
-}
-BLOCKS = {
-  name: getattr(blocks_lib, name)
-  for name in ('whole', 'tokens', 'equal', 'cells', 'frames', 'scales')
-}
-PROCESSES = {
-  'gaussian': gaussian.Gaussian,
-  'masked': masked.Masked,
-  'uniform': uniform.Uniform,
-  'mixed': mixed.Mixed,
-}
-DRAWS = {name: getattr(draw_lib, name) for name in ('uniform', 'logit_normal', 'clipped', 'ones')}
-SPACINGS = {name: getattr(plan_lib, name) for name in ('linear', 'cosine', 'power', 'reveals')}
-SOLVERS = {
-  'first_order': first_order.FirstOrder,
-  'heun': heun.Heun,
-  'multistep': multistep.Multistep,
-  'first_hitting': first_hitting.FirstHitting,
-  'threshold': threshold.Threshold,
-  'entropy_bound': entropy_bound.EntropyBound,
-  'scheduled': scheduled.Scheduled,
-}
-MODELS = {'denoiser': denoiser.Denoiser}
+from adiff.sequence import spec as spec_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +27,7 @@ class Parts:
   """What a config stands for."""
 
   config: Any
-  source: spec_lib.Source
+  coded: data_base.Coded  # the data set, seen through its codec
   process: process_base.Process
   # blocks and their draw, of every block size that the network learns
   geometries: tuple[tuple[blocks_lib.Blocks, draw_lib.Draw], ...]
@@ -105,8 +38,14 @@ class Parts:
   counted: learn_base.Recipe  # the same recipe, of a program in which nothing is computed twice
 
   @property
+  def source(self) -> data_base.Source:
+    """The examples."""
+    return self.coded.source
+
+  @property
   def spec(self) -> spec_lib.Spec:
-    return self.source.spec
+    """The facts about their tokens."""
+    return self.coded.spec
 
   @property
   def blocks(self) -> blocks_lib.Blocks:
@@ -115,6 +54,7 @@ class Parts:
 
   @property
   def draw(self) -> draw_lib.Draw:
+    """The draw of these blocks."""
     return self.geometries[0][1]
 
   @property
@@ -131,7 +71,7 @@ class Parts:
   def reveals(self) -> tuple[tuple[int, ...], ...] | None:
     """What `likelihood.bound` asks: a network that was trained on pure noise alone is judged
     there."""
-    one_pass = self.config.draw.name == 'ones' and max(self.blocks.sizes) > 1
+    one_pass = self.draw.pure_noise and max(self.blocks.sizes) > 1
     return tuple((n,) for n in self.blocks.sizes) if one_pass else None
 
   @property
@@ -145,7 +85,7 @@ class Parts:
   def contract(self) -> dict:
     """What a checkpoint means, beyond its arrays; evaluation and sampling refuse another one."""
     order = hashlib.sha256(np.asarray(self.blocks.order, np.int32).tobytes()).hexdigest()[:16]
-    process = dataclasses.asdict(self.process)
+    process, made_here = dataclasses.asdict(self.process), choose.registered(self.config)
     return {
       'levels': '0 clean, 1 noise',
       'process': {
@@ -156,88 +96,115 @@ class Parts:
       'shifted': self.model.shifted,
       'history_cond': self.history_cond,
       'codec': dict(self.config.codec),
-      'data': self.source.fingerprint,
+      'data': self.coded.fingerprint,
+      **({'registered': made_here} if made_here else {}),
     }
 
 
-def _text(corpus, tokenizer, num_tokens, packed, align):
-  """Text with the tokenizer that was made for its corpus."""
-  return text_data.Text(corpus, tokenizer(corpus), num_tokens, packed=packed, align=align)
+def build(config, coded=None) -> Parts:
+  """All parts of a config; raises ValueError for what cannot work, with what to write instead.
+
+  coded: the data set of an earlier build of the same config.data and config.codec.
+  """
+  settings.check(config, choose.ROOMS)
+  coded = coded or build_coded(config)
+  spec = coded.spec
+  data_base.check_split(config.eval.split, coded.splits)
+  process = build_process(config, spec)
+  geometries = build_geometries(config, spec, process)
+  plan = build_plan(config, geometries[0][0])
+  model = choose.resolve(
+    'model', config.model,
+    num_inputs=process.num_inputs, num_outputs=process.num_outputs, num_classes=spec.num_classes,
+    head=choose.resolve('head', config.head),
+  )
+  solver = choose.resolve('solver', config.solver)
+  if model.num_hints:
+    solver = self_condition.SelfCondition(solver, model.num_hints)
+  common = {'process': process, 'coords': spec.coords, 'geometries': geometries}
+  microbatches = config.train.microbatches
+  recipe = counted = build_recipe(config, model, microbatches, **common)
+  if model.remat != 'none' or microbatches != 1:
+    counted = build_recipe(config, model.recomputing('none'), 1, **common)
+  parts = Parts(config, coded, process, geometries, plan, solver, model, recipe, counted)
+  check(parts)
+  return parts
 
 
-def build_source(config) -> spec_lib.Source:
+def check(parts) -> None:
+  """Raises ValueError where parts do not suit each other: each says itself what it needs."""
+  for part in (
+    parts.draw, parts.plan, parts.solver, parts.recipe, truncation, guidance, parts.model,
+  ):
+    part.needs(parts)
+
+
+def build_coded(config) -> data_base.Coded:
   """The data set, seen through its codec."""
-  whole, texts = ('chain', 'mixture', 'latents'), ('text', 'tfds_text')
-  kind = 'whole' if config.data.name in whole else 'text' if config.data.name in texts else 'image'
-  fits = {'whole': ('none',), 'text': tuple(TOKENIZERS), 'image': tuple(CODECS)}
-  if config.data.name in DATA and config.codec.name not in fits[kind]:
+  source = choose.resolve('data', config.data)
+  facts = source.facts
+  if not choose.find('codec', config.codec.name).reads(facts):
+    fitting = [name for name in choose.names('codec') if choose.find('codec', name).reads(facts)]
     raise ValueError(
       f'config.codec.name={config.codec.name!r} does not fit '
-      f'config.data.name={config.data.name!r}; it takes {" or ".join(fits[kind])}'
+      f'config.data.name={config.data.name!r}; it takes {" or ".join(fitting)}'
     )
-
-  def codec(shape, count):
-    return choose.resolve('codec', CODECS, config.codec, shape=shape, levels=count)
-
-  def tokenizer(corpus):
-    return choose.resolve('codec', TOKENIZERS, config.codec, corpus=corpus)
-
-  # Packed documents are filled up to whole blocks.
-  align = max(block_size(config), *config.train.block_sizes, 1)
-  return choose.resolve('data', DATA, config.data, codec=codec, tokenizer=tokenizer, align=align)
-
-
-def block_size(config) -> int:
-  """Tokens of a block of a sequence cut into equal ones; 1 for other geometries."""
-  if config.blocks.name == 'whole' and 'num_tokens' in config.data:
-    return config.data.num_tokens
-  return config.blocks.size if config.blocks.name == 'equal' else 1
-
-
-def build_solver(choice, process) -> solvers_base.Solver:
-  """The solver, which must serve the process."""
-  solver = choose.resolve('solver', SOLVERS, choice)
-  solver.check(process)
-  return solver
+  codec = choose.resolve('codec', config.codec, shape=facts.shape, levels=facts.levels)
+  codec = codec.fit(source)
+  # Packed documents are filled up to whole blocks, of every size.
+  align = max((*blocks_of(config, codec.spec(facts)).sizes, *config.train.block_sizes))
+  return source.coded(codec, align=align)
 
 
 def build_process(config, spec) -> process_base.Process:
   """The process, which must fit the kind of tokens."""
-  discrete = config.process.name != 'gaussian'
-  if config.process.name in PROCESSES and discrete != bool(spec.vocab):
-    kind, other = ('symbols', 'floats') if discrete else ('floats', 'symbols')
+  kind, wanted = spec.kind, choose.find('process', config.process.name).discrete
+  if wanted != kind.discrete:
+    words, other = ('symbols', 'floats') if wanted else ('floats', 'symbols')
     change = (
-      f'codec.discrete={discrete}'
-      if config.codec.name != 'none'
-      else f'data.name={"chain" if discrete else "mixture"}'
+      f'codec.discrete={wanted}' if 'discrete' in config.codec
+      else f'data.name={"chain" if wanted else "mixture"}'
     )
     raise ValueError(
-      f'process {config.process.name} needs tokens that are {kind} but the data has {other}; set '
+      f'process {config.process.name} needs tokens that are {words} but the data has {other}; set '
       f'{change}'
     )
-  choice = dict(config.process)
-  if 'clip' in choice:
-    choice['clip'] = choice['clip'] or None
-  return choose.resolve('process', PROCESSES, choice, vocab=spec.vocab, dim=spec.dim, bin=spec.bin)
+  return choose.resolve('process', config.process, **dataclasses.asdict(kind))
 
 
-def build_blocks(config, spec) -> blocks_lib.Blocks:
+def blocks_of(config, spec) -> blocks_lib.Blocks:
   """The blocks, which must cover the data's tokens."""
   blocks = choose.resolve(
-    'blocks',
-    BLOCKS,
-    config.blocks,
-    num_tokens=spec.num_tokens,
-    grid=spec.grid,
-    history=config.history,
+    'blocks', config.blocks,
+    num_tokens=spec.num_tokens, grid=spec.grid, history=config.history,
   )
   if blocks.num_tokens != spec.num_tokens:
     raise ValueError(
       f'blocks sum to {blocks.num_tokens} tokens but {config.data.name} rows have '
-      f'{spec.num_tokens}; '
-      f'change config.blocks or the codec so that they agree'
+      f'{spec.num_tokens}; change config.blocks or the codec so that they agree'
     )
   return dataclasses.replace(blocks, causal=bool(config.train.next_token))
+
+
+def equal(config, spec, size) -> blocks_lib.Blocks:
+  """Equal blocks of another size that the same network learns."""
+  blocks = blocks_lib.equal(spec.num_tokens, size, history=config.history)
+  return dataclasses.replace(blocks, causal=bool(config.train.next_token))
+
+
+def build_geometries(
+  config, spec, process
+) -> tuple[tuple[blocks_lib.Blocks, draw_lib.Draw], ...]:
+  """(blocks, draw) of the config, and of train.block_sizes; masked blocks of one token are always
+  all noise, the chain rule."""
+  draw = choose.resolve('draw', config.draw)
+  if config.atoms.zero or config.atoms.one:
+    draw = draw.with_atoms(zero=config.atoms.zero, one=config.atoms.one)
+  geometries = [(blocks_of(config, spec), draw)]
+  for size in config.train.block_sizes:
+    ones = size == 1 and process.absorbing
+    geometries.append((equal(config, spec, size), draw_lib.ones() if ones else draw))
+  return tuple(geometries)
 
 
 def history_cond(config, blocks, model) -> bool:
@@ -249,86 +216,29 @@ def build_plan(config, blocks, *, steps=None) -> plan_lib.Plan:
   """The sampling plan; `steps` a block replaces the config's."""
   steps = steps or config.plan.steps
   budgets = (config.plan.first or steps,) + (steps,) * (blocks.num_blocks - 1)
-  plan = plan_lib.Plan(
+  return plan_lib.Plan(
     blocks.num_blocks,
     budgets,
     config.plan.delay,
-    spacing=choose.resolve('spacing', SPACINGS, config.spacing),
+    spacing=choose.resolve('spacing', config.spacing),
   )
-  plan.check_history(blocks)
-  return plan
 
 
-def build_recipe(config, parts, model, microbatches) -> learn_base.Recipe:
-  """How the parameters of the model move; parts: the geometries, the process and the data's spec of
-  build."""
-  geometries, process, spec = parts
+def build_recipe(
+  config, model, microbatches, *, process, coords, geometries
+) -> learn_base.Recipe:
+  """How the parameters of the model move."""
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
   share = config.train.random_length
-  return plain.Plain(
-    model=model, tx=tx, process=process, coords=spec.coords,
+  return choose.resolve(
+    'recipe', config.recipe,
+    model=model, tx=tx, process=process, coords=coords,
     blocks=tuple(blocks for blocks, _ in geometries), draw=tuple(draw for _, draw in geometries),
     ema=config.train.ema, cond_dropout=config.cond_dropout, microbatches=microbatches,
     history_cond=history_cond(config, geometries[0][0], model),
     lessons=(lessons.RandomLength(share),) if share else (),
     complementary=config.train.complementary, next_token=config.train.next_token,
   )
-
-
-def build(config, source=None) -> Parts:
-  """All parts of a config; raises ValueError for what cannot work, with what to write instead.
-
-  source: the data set of an earlier build of the same config.data and config.codec.
-  """
-  check.keys(config)
-  check.numbers(config)
-  source = source or build_source(config)
-  spec = source.spec
-  spec_lib.check_split(config.eval.split, source.splits)
-  process = build_process(config, spec)
-  geometries = build_geometries(config, spec)
-  check.extras(config, len(geometries))
-  blocks = geometries[0][0]
-  plan = build_plan(config, blocks)
-  solver = build_solver(config.solver, process)
-  if config.guidance.scale != 1 and not spec.num_classes:
-    raise ValueError(
-      f'guidance.scale={config.guidance.scale} needs labels, and {config.data.name} has none; set '
-      'it to 1'
-    )
-  model = choose.resolve(
-    'model', MODELS, config.model,
-    num_inputs=process.num_inputs, num_outputs=process.num_outputs, num_classes=spec.num_classes,
-  )
-  if model.num_hints:
-    solver = self_condition.SelfCondition(solver, model.num_hints)
-  check.shifted(config, model)
-  parts, microbatches = (geometries, process, spec), config.train.microbatches
-  recipe = counted = build_recipe(config, parts, model, microbatches)
-  if model.remat != 'none' or microbatches != 1:
-    counted = build_recipe(config, parts, model.recomputing('none'), 1)
-  return Parts(config, source, process, geometries, plan, solver, model, recipe, counted)
-
-
-def build_geometries(config, spec) -> tuple[tuple[blocks_lib.Blocks, draw_lib.Draw], ...]:
-  """(blocks, draw) of the config, and of train.block_sizes; masked blocks of one token are always
-  all noise, the chain rule."""
-  blocks = build_blocks(config, spec)
-  if config.draw.name == 'ones' and config.process.name != 'masked':
-    raise ValueError(
-      'draw ones trains on pure noise alone, which only process masked can learn from; set '
-      'draw.name=uniform'
-    )
-  draw = choose.resolve('draw', DRAWS, config.draw)
-  if config.atoms.zero or config.atoms.one:
-    draw = draw_lib.atoms(draw, zero=config.atoms.zero, one=config.atoms.one)
-  geometries = [(blocks, draw)]
-  for size in config.train.block_sizes:
-    other = blocks_lib.equal(spec.num_tokens, size, history=config.history)
-    other = dataclasses.replace(other, causal=bool(config.train.next_token))
-    ones = size == 1 and config.process.name == 'masked'
-    geometries.append((other, draw_lib.ones() if ones else draw))
-  return tuple(geometries)
 
 
 def build_mesh(parts, devices=None) -> Any:

@@ -1,33 +1,150 @@
 """A choice of the config, dict(name=..., **arguments), and what it stands for.
 
-An unknown name or argument raises with the list of what there is, and the nearest.
+The table is the folder. A class is called as its file: `solver=dict(name='heun')` is the one public
+class of adiff/sample/solvers/heun.py that is a Solver. Geometries, draws and spacings are the
+functions of their file. A class made elsewhere is added with `register`, for this process.
 """
 
 import difflib
+import importlib
 import inspect
-from typing import Any
+import pkgutil
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 
-def resolve(key, table, choice, **provided) -> Any:
-  """table[choice.name](**arguments), with `provided` where it is taken and not set; raises
-  ValueError in words."""
-  arguments = dict(choice)
-  name = arguments.pop('name', None)
-  if name not in table:
-    near = difflib.get_close_matches(str(name), table, n=1)
+class Room(NamedTuple):
+  """Where the choices of a kind stand, and what they have in common."""
+
+  place: str  # a package with a file a choice, or a module with a function a choice
+  contract: str  # the abstract class, or what the functions return, by its full name
+  provided: tuple[str, ...] = ()  # arguments that the rest of the config settles
+
+
+ROOMS = {
+  'data': Room('adiff.data', 'adiff.data.base.Source'),
+  'codec': Room('adiff.codec', 'adiff.codec.base.Codec', ('shape', 'levels')),
+  'blocks': Room(
+    'adiff.sequence.blocks', 'adiff.sequence.blocks.Blocks', ('num_tokens', 'grid', 'history')
+  ),
+  'process': Room('adiff.process', 'adiff.process.base.Process', ('vocab', 'dim', 'bin')),
+  'draw': Room('adiff.sequence.draw', 'adiff.sequence.draw.Draw'),
+  'spacing': Room('adiff.sequence.plan', 'adiff.sequence.plan.Spacing'),
+  'solver': Room('adiff.sample.solvers', 'adiff.sample.solvers.base.Solver'),
+  'head': Room('adiff.nn.heads', 'adiff.sequence.ask.Head', ('params', 'dtype')),
+  'model': Room(
+    'adiff.nn', 'adiff.nn.network.Network', ('num_inputs', 'num_outputs', 'num_classes', 'head')
+  ),
+  'recipe': Room(
+    'adiff.learn', 'adiff.learn.base.Recipe',
+    ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'ema', 'cond_dropout', 'microbatches',
+     'history_cond', 'lessons', 'complementary', 'next_token'),
+  ),
+}
+_registered = {kind: {} for kind in ROOMS}
+
+
+def register(kind, chosen, name=None) -> str:
+  """Makes a class of this process a choice of a config, and returns its name: by default that of
+  the class, my_solver for MySolver.
+
+  A workdir that was made with it says so, and is refused where it is not registered. Raises
+  ValueError for an unknown kind, a class of another contract, or the name of a file.
+  """
+  if kind not in ROOMS:
+    raise ValueError(f'there is no choice of a {kind!r}; register one of {", ".join(ROOMS)}')
+  name = name or re.sub(r'(?<!^)(?=[A-Z])', '_', chosen.__name__).lower()
+  if not _fits(kind, chosen):
+    raise ValueError(
+      f'{chosen.__name__} is no {ROOMS[kind].contract}; derive it from that, with all its methods'
+    )
+  if _in_folder(kind, name) is not None:
+    raise ValueError(f'{kind} {name!r} is taken by {ROOMS[kind].place}; register another name')
+  _registered[kind][name] = chosen
+  return name
+
+
+def registered(config) -> dict[str, str]:
+  """{kind: name} of the config's choices that stand in no file of the package."""
+  return {
+    kind: config[kind].name for kind in ROOMS
+    if kind in config and config[kind].name in _registered[kind]
+  }
+
+
+def names(kind) -> tuple[str, ...]:
+  """All choices of a kind."""
+  module = importlib.import_module(ROOMS[kind].place)
+  if hasattr(module, '__path__'):
+    files = [found.name for found in pkgutil.iter_modules(module.__path__) if not found.ispkg]
+  else:
+    files = [name for name, _ in inspect.getmembers(module, inspect.isfunction)]
+  return (*(name for name in files if _in_folder(kind, name) is not None), *_registered[kind])
+
+
+def find(kind, name) -> Callable:
+  """The class or function that a name stands for; raises ValueError with the list of what there
+  is, and the nearest."""
+  found = _registered[kind].get(name) or _in_folder(kind, name)
+  if found is None:
+    near = difflib.get_close_matches(str(name), names(kind), n=1)
     hint = f'; did you mean {near[0]!r}?' if near else ''
     raise ValueError(
-      f'config.{key}.name={name!r} is unknown; choose one of {", ".join(table)}{hint}'
+      f'config.{kind}.name={name!r} is unknown; choose one of {", ".join(names(kind))}{hint}'
     )
-  taken = inspect.signature(table[name]).parameters
-  arguments = {**{k: v for k, v in provided.items() if k in taken}, **arguments}
+  return found
+
+
+def resolve(kind, choice, **provided) -> Any:
+  """What a choice stands for, made with its arguments, and with `provided` where it is taken and
+  not set. Raises ValueError in words for an argument that it does not take, or lacks."""
+  arguments = dict(choice)
+  name = arguments.pop('name', None)
+  chosen = find(kind, name)
+  taken = inspect.signature(chosen).parameters
   for argument in arguments:
     if argument not in taken:
-      own = [k for k in taken if k not in provided]
+      own = [k for k in taken if k not in ROOMS[kind].provided]
       raise ValueError(
-        f'config.{key}: {name} takes no {argument!r}; it takes {", ".join(own) or "no arguments"}'
+        f'config.{kind}: {name} takes no {argument!r}; it takes {", ".join(own) or "no arguments"}'
       )
+  arguments = {**{k: v for k, v in provided.items() if k in taken}, **arguments}
   missing = [k for k, v in taken.items() if v.default is v.empty and k not in arguments]
   if missing:
-    raise ValueError(f'config.{key}: {name} needs {", ".join(missing)}')
-  return table[name](**arguments)
+    raise ValueError(f'config.{kind}: {name} needs {", ".join(missing)}')
+  return chosen(**arguments)
+
+
+def defaults(kind, name) -> dict[str, Any]:
+  """The choice `name` with its own defaults, as a section of a config."""
+  section = {'name': name}
+  for argument, parameter in inspect.signature(find(kind, name)).parameters.items():
+    if argument not in ROOMS[kind].provided and parameter.default is not parameter.empty:
+      section[argument] = parameter.default
+  return section
+
+
+def _in_folder(kind, name):
+  """The class or function of the house, or None."""
+  place = importlib.import_module(ROOMS[kind].place)
+  if not hasattr(place, '__path__'):
+    found = None if str(name).startswith('_') else getattr(place, str(name), None)
+    return found if inspect.isfunction(found) and _fits(kind, found) else None
+  if name not in {found.name for found in pkgutil.iter_modules(place.__path__)}:
+    return None
+  module = importlib.import_module(f'{ROOMS[kind].place}.{name}')
+  classes = [
+    one for _, one in inspect.getmembers(module, inspect.isclass)
+    if one.__module__ == module.__name__ and not one.__name__.startswith('_') and _fits(kind, one)
+  ]
+  return classes[0] if len(classes) == 1 else None
+
+
+def _fits(kind, chosen):
+  """Is it a concrete class of the contract, or a function that returns it?"""
+  module, _, contract = ROOMS[kind].contract.rpartition('.')
+  contract = getattr(importlib.import_module(module), contract)
+  if inspect.isclass(chosen):
+    return issubclass(chosen, contract) and not inspect.isabstract(chosen)
+  return inspect.signature(chosen).return_annotation == contract

@@ -206,7 +206,7 @@ def dryrun(config, topology) -> int:
   for change in _changes(config, mesh.size):
     words = ' '.join(f'--config.{key}={value}' for key, value in change.items())
     try:
-      step = training_step(build.build(_with(config, change), parts.source), devices)
+      step = training_step(build.build(_with(config, change), parts.coded), devices)
     except ValueError as error:
       print(f'  (not possible: {words}: {error})')
       continue

@@ -42,11 +42,11 @@ class Bound:
   def samples(self, params, *, samples, progress=False) -> tuple[np.ndarray, np.ndarray]:
     """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
     parts, config = self._parts, self._parts.config
-    size = parts.source.size(config.eval.split)
+    size = parts.coded.size(config.eval.split)
     limit = min(config.eval.examples or size, size)
     nats, level = [], []
     rows = batches.once(
-      parts.source, config.eval.split, self._size, parts.blocks.order,
+      parts.coded, config.eval.split, self._size, parts.blocks.order,
       rows=sharding.local_rows(self._mesh, self._size),
     )
     total = -(-limit // self._size)
@@ -76,9 +76,9 @@ def dequantisation(parts) -> str:
   """What kind of number the bound is, in words."""
   if parts.process.discrete:
     return 'symbols: a probability'
-  if parts.spec.bin is None:
+  if parts.spec.kind.bin is None:
     return 'continuous data: a density'
-  step = f'{parts.spec.bin:.4g}'
+  step = f'{parts.spec.kind.bin:.4g}'
   return f'values on a lattice of step {step}, read through a normal on that lattice: a probability'
 
 
@@ -107,11 +107,11 @@ def evaluate(
     'generators': [],
   }
   pictures, fragments = {}, ()
-  if parts.spec.image_levels:
+  if parts.source.facts.levels and parts.spec.medium == 'image':
     evaluate_images.judge(parts, params, mesh, report, pictures, progress)
-  elif hasattr(parts.source, 'law_test'):
+  elif parts.spec.medium == 'law':
     _judge_law(parts, params, mesh, report)
-  elif hasattr(parts.source, 'corpus'):
+  elif parts.spec.medium == 'text':
     fragments = evaluate_text.judge(
       parts, params, mesh, report, pictures, workdir=workdir, progress=progress
     )
@@ -179,6 +179,6 @@ def _judge_law(parts, params, mesh, report):
   split, num = parts.config.eval.split, parts.config.eval.num
   real = parts.source.examples(split, np.arange(num) % parts.source.size(split))['label']
   tokens, _, row = generate.for_report(parts, params, mesh, labels=real)
-  samples = parts.spec.decode(tokens)
+  samples = parts.coded.decode(tokens)
   report['law'] = {key: float(value) for key, value in parts.source.law_test(samples).items()}
   report['generators'].append(row)

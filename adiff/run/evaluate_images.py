@@ -20,11 +20,11 @@ COLUMNS = 10  # of the grids of samples
 
 def judge(parts: build.Parts, params, mesh, report, pictures, progress) -> None:
   """Measures eval.num samples a number of steps into `report` and `pictures`."""
-  config, levels = parts.config, parts.spec.image_levels
+  config, levels = parts.config, parts.source.facts.levels
   sampled = {}  # steps: (images, labels, row of the report's table)
   for steps in sorted({*config.eval.steps, config.plan.steps}):
     tokens, labels, row = generate.for_report(parts, params, mesh, steps=steps, progress=progress)
-    sampled[steps] = parts.spec.decode(tokens), labels, row
+    sampled[steps] = parts.coded.decode(tokens), labels, row
   images, _, _ = sampled[config.plan.steps]
   scale = max(1, 48 // images.shape[1])
   names = [str(i) for i in range(COLUMNS)] if parts.spec.num_classes == COLUMNS else None
@@ -63,10 +63,14 @@ class Real:
 
   @classmethod
   def of(cls, parts: build.Parts) -> 'Real':
-    train, train_labels = parts.source.images('train')
-    test, test_labels = parts.source.images(parts.config.eval.split)
+    train, test = (
+      parts.source.examples(split, np.arange(parts.source.size(split)))
+      for split in ('train', parts.config.eval.split)
+    )
+    train, train_labels = train['example'], train['label']
+    test, test_labels = test['example'], test['label']
     judge = classifier.fit(
-      train, train_labels, test, test_labels, seed=0, levels=parts.spec.image_levels
+      train, train_labels, test, test_labels, seed=0, levels=parts.source.facts.levels
     )
     return cls(train, train_labels, test, test_labels, judge, judge.features(train))
 
@@ -87,7 +91,7 @@ class Real:
 
 def _others(parts, real) -> list[dict]:
   """Rows of the report's table to compare with: real held-out images, and simple generators."""
-  seed, num, levels = parts.config.seed, parts.config.eval.num, parts.spec.image_levels
+  seed, num, levels = parts.config.seed, parts.config.eval.num, parts.source.facts.levels
   held_out = {
     'name': f'real {parts.config.eval.split} split', 'num': len(real.test),
     **real.scores(real.test, real.test_labels), 'two_sample': None,
@@ -111,13 +115,13 @@ def _frames(parts, params, mesh, num=10):
   labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
   walk = generate.make_sampler(parts, mesh=mesh, trace=True)
   rows = walk(params, generate.example_keys(parts.config.seed, 0, num), labels)
-  rows = generate.to_raster(parts, np.asarray(rows))
+  rows = parts.blocks.to_raster(np.asarray(rows), axis=2)
   tokens = rows.reshape(-1, *rows.shape[2:])
   if not parts.process.discrete:
-    images = parts.spec.decode(tokens)
+    images = parts.coded.decode(tokens)
   else:
-    images = parts.spec.decode(np.minimum(tokens, parts.spec.vocab - 1)).astype(np.int32)
-    is_mask = parts.spec.decode((tokens == parts.spec.vocab).astype(tokens.dtype)) > 0
+    images = parts.coded.decode(np.minimum(tokens, parts.spec.kind.vocab - 1)).astype(np.int32)
+    is_mask = parts.coded.decode((tokens == parts.spec.kind.vocab).astype(tokens.dtype)) > 0
     images = np.where(is_mask, -1, images)
   return images.reshape(*rows.shape[:2], *images.shape[1:])
 
@@ -128,9 +132,9 @@ def show_latents(parts: build.Parts, params, mesh, report, pictures, progress) -
   tokens, _, row = generate.for_report(parts, params, mesh, progress=progress)
   report['generators'].append(row)
   num = min(len(tokens), parts.source.size(split))
-  real = parts.source.examples(split, np.arange(num))['tokens']
+  real = parts.coded.examples(split, np.arange(num))['tokens']
   for name, some in (('samples', tokens), ('samples/real', real)):
-    examples = parts.spec.decode(some[:40])
+    examples = parts.coded.decode(some[:40])
     frames = examples if examples.ndim == 4 else examples[:, 0]  # the first one of a video
     colours = frames[..., :3 if frames.shape[-1] >= 3 else 1]
     low, high = np.percentile(colours, [1, 99])

@@ -4,7 +4,7 @@ import numpy as np
 
 from adiff.judge.metrics import words
 from adiff.judge.page import prose
-from adiff.run import build, generate, loss_profile, overrides
+from adiff.run import build, choose, generate, loss_profile, overrides
 
 CHARACTERS = 20_000_000  # of the corpus that are read for its words
 ROWS = 64  # of the evaluated split that the loss profile is measured on
@@ -15,15 +15,15 @@ def judge(
 ) -> tuple[tuple[str, str], ...]:
   """Measures eval.num samples a sampler into `report` and `pictures`; returns the page's
   fragments."""
-  config, source = parts.config, parts.source
+  config, source = parts.config, parts.coded
   report['profile'] = _profile(parts, params, mesh, progress)
   reference = _reference(parts)
   tokens, _, row = generate.for_report(parts, params, mesh, progress=progress)
   own = _scores(parts, tokens, row, reference)
   report['generators'] = [row]
   report['text'] = {
-    'corpus': source.corpus.name,
-    'tokenizer': f'{config.codec.name}, {source.tokenizer.vocab} symbols',
+    'corpus': source.source.corpus.name,
+    'tokenizer': f'{config.codec.name}, {source.codec.vocab} symbols',
     **likelihood_of_text(parts, report['bound']),
     **own,
     'corpus_unigram_entropy': reference['unigram_entropy'],
@@ -61,7 +61,7 @@ def samplers(parts) -> list[tuple[str, int | None]]:
       raise ValueError(f'config.eval.samplers: {text!r}: write NAME(key=value)@STEPS, STEPS >= 1')
     try:
       if name != overrides.BUDGET:
-        build.build_solver(overrides.parse_solver(name), parts.process)
+        choose.resolve('solver', overrides.parse_solver(name)).needs(parts)
       elif not loss_profile.has_profile(parts):
         raise ValueError('budget needs masked noise, equal blocks and rows that are not packed')
     except ValueError as error:
@@ -75,7 +75,7 @@ def _profile(parts, params, mesh, progress):
   if not loss_profile.has_profile(parts):
     return None
   config = parts.config
-  rows = min(ROWS, parts.source.size(config.eval.split), config.eval.examples or ROWS)
+  rows = min(ROWS, parts.coded.size(config.eval.split), config.eval.examples or ROWS)
   nats = loss_profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
   error = nats.std(0, ddof=1) / len(nats) ** 0.5
   return {'nats': nats.mean(0).tolist(), 'error': error.tolist()}
@@ -83,7 +83,7 @@ def _profile(parts, params, mesh, progress):
 
 def likelihood_of_text(parts, bound) -> dict:
   """The bound per token and per UTF-8 byte of the evaluated rows, with its 95% interval."""
-  source, split = parts.source, parts.config.eval.split
+  source, split = parts.coded, parts.config.eval.split
   rows = source.examples(split, np.arange(bound['num_examples']))
   count = float(np.sum(rows['weight'])) if 'weight' in rows else rows['tokens'].size
   per_token = bound['num_examples'] / count
@@ -100,18 +100,18 @@ def likelihood_of_text(parts, bound) -> dict:
 
 def _texts(source, tokens):
   """Whole rows as text, an empty line for each end-of-text."""
-  tokenizer, out = source.tokenizer, []
+  tokenizer, out = source.codec, []
   for row in np.asarray(tokens):
     pieces = np.split(row, np.flatnonzero(row == tokenizer.eos))
-    out.append('\n\n'.join(tokenizer.decode(piece[piece != tokenizer.eos]) for piece in pieces))
+    out.append('\n\n'.join(tokenizer.text(piece[piece != tokenizer.eos]) for piece in pieces))
   return out
 
 
 def _reference(parts):
   """The corpus's words, and the statistics of as many rows of it as are drawn."""
-  source, total = parts.source, 0
+  source, total = parts.coded, 0
   documents = []
-  for document in source.corpus.documents('train'):
+  for document in source.source.documents('train'):
     documents.append(document)
     total += len(document)
     if total > CHARACTERS:
@@ -121,18 +121,18 @@ def _reference(parts):
   wide = source.examples('train', np.linspace(0, last, 20 * num).astype(int))
   return {
     'words': words.words_of(documents),
-    'unigram_entropy': words.unigram_entropy(wide['tokens'].ravel(), source.tokenizer.vocab),
+    'unigram_entropy': words.unigram_entropy(wide['tokens'].ravel(), source.codec.vocab),
     'repetition': words.repetition([row.tolist() for row in rows]),
   }
 
 
 def _scores(parts, tokens, row, reference) -> dict:
   """Numbers of samples [n, N] in reading order."""
-  known = words.known_words(_texts(parts.source, tokens), reference['words'])
+  known = words.known_words(_texts(parts.coded, tokens), reference['words'])
   return {
     'known_words': known['share'],
     'words': known['words'],
-    'unigram_entropy': words.unigram_entropy(tokens.ravel(), parts.source.tokenizer.vocab),
+    'unigram_entropy': words.unigram_entropy(tokens.ravel(), parts.coded.codec.vocab),
     'repetition': words.repetition([row.tolist() for row in tokens]),
     'calls_per_token': row['nfe'] / parts.blocks.num_tokens,
     'tokens_per_second': tokens.size / row['seconds'],
@@ -150,13 +150,12 @@ def _strip(parts, params, mesh) -> str:
   last = len(rows) - 1 - np.argmax(changed[::-1], axis=0)  # a token stands since its last change
   blocks, starts = parts.blocks, parts.plan.starts
   step = np.where(hidden.all(0), 0, last) - starts[blocks.block_of_token]
-  back = np.argsort(blocks.order)
-  tokens, decode = rows[-1][back], parts.source.tokenizer.decode
-  eos = parts.source.tokenizer.eos
+  tokens, decode = blocks.to_raster(rows[-1], axis=0), parts.coded.codec.text
+  eos = parts.coded.codec.eos
   return prose.reveal_strip(
     ['\u2402' if token == eos else decode(np.array([token])) for token in tokens],
-    np.maximum(step, 0)[back].tolist(),
+    blocks.to_raster(np.maximum(step, 0), axis=0).tolist(),
     title=f'{parts.config.solver.name}, at most {max(parts.plan.budgets)} steps a block',
-    block_of_token=blocks.block_of_token[back].tolist(),
+    block_of_token=blocks.to_raster(blocks.block_of_token, axis=0).tolist(),
     num_steps=max(parts.plan.budgets),
   )

@@ -8,7 +8,6 @@ alone; opening a folder runs nothing but the compiled program in it: no pickle, 
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import sys
@@ -23,11 +22,10 @@ import numpy as np  # noqa: E402
 import tqdm  # noqa: E402
 from jax import export  # noqa: E402
 
-from adiff.codec import patches, pyramid  # noqa: E402
 from adiff.machine import files  # noqa: E402
+from adiff.run import choose  # noqa: E402
 
-FORMAT = 1
-CODECS = {'patches': patches.Patches, 'pyramid': pyramid.Pyramid}
+FORMAT = 2
 
 
 def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
@@ -35,8 +33,8 @@ def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
 
   run: (params, seed, start, labels [batch]) -> tokens [batch, N, ..] in raster order, a function
   that jax.jit takes; examples start .. start + batch - 1 of a seed. labels: int32, one an example
-  and used in a circle. codec: what decodes the tokens, one of CODECS, or None. about: further facts
-  for about.json.
+  and used in a circle. codec: {name, **arguments} of what decodes
+  the tokens. about: further facts for about.json.
   """
   leaves, tree = jax.tree.flatten(params)
   program = export.export(
@@ -46,7 +44,6 @@ def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
     *(jax.ShapeDtypeStruct((), np.uint32), jax.ShapeDtypeStruct((), np.int32)),
     jax.ShapeDtypeStruct((batch,), np.int32),
   )
-  name = next((name for name, kind in CODECS.items() if type(codec) is kind), None)
   os.makedirs(folder, exist_ok=True)
   place = lambda file: os.path.join(folder, file)
   with files.whole(place('program.bin'), 'wb') as file:
@@ -56,7 +53,7 @@ def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
   facts = {
     'format': FORMAT, 'batch': batch, 'seed': seed, 'labels': np.asarray(labels).tolist(),
     'platforms': list(program.platforms), 'jax': jax.__version__,
-    'codec': {'name': name, **dataclasses.asdict(codec)} if name else None, **about,
+    'codec': codec, **about,
   }
   files.write_json(place('about.json'), facts)  # last: a folder without it is not finished
   return folder
@@ -91,10 +88,11 @@ class Sampler:
         'export it there'
       )
     self._leaves = jax.device_put(leaves)
+    self._codec = choose.resolve('codec', self.about['codec'])
     self._run = jax.jit(export.deserialize(bytearray(program)).call)
 
   def sample(self, start, num, *, seed=None, progress=None) -> tuple[np.ndarray, np.ndarray]:
-    """(examples, or tokens in raster order where they are no images [num, ..], labels [num])."""
+    """(examples [num, ..], labels [num])."""
     size, labels = self.about['batch'], np.asarray(self.about['labels'], np.int32)
     seed = np.uint32(self.about['seed'] if seed is None else seed)
     wanted = np.take(labels, np.arange(start, start + num), mode='wrap')
@@ -105,10 +103,7 @@ class Sampler:
       if progress is not None:
         progress.update(min(size, start + num - first))
     tokens = np.concatenate(tokens)[:num]
-    codec = dict(self.about['codec'] or {})
-    if not codec:
-      return tokens, wanted
-    return CODECS[codec.pop('name')](**codec).decode(tokens), wanted
+    return self._codec.decode((), tokens), wanted
 
 
 def main() -> int:

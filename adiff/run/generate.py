@@ -1,5 +1,6 @@
 """Samples: one compiled program for a whole batch, and as many batches as are asked for."""
 
+import dataclasses
 import json
 import os
 import time
@@ -97,12 +98,6 @@ def balanced_labels(num_classes, start, num) -> np.ndarray:
   return index % num_classes if num_classes else np.full(num, -1, np.int32)
 
 
-def to_raster(parts, tokens) -> np.ndarray:
-  """Block order -> raster order, along axis -1 of symbols and -2 of vectors."""
-  axis = tokens.ndim - (1 if parts.process.discrete else 2)
-  return np.take(tokens, np.argsort(parts.blocks.order), axis=axis)
-
-
 class Sampler:
   """Makes any number of examples in batches of one size, so that one program serves all."""
 
@@ -153,7 +148,7 @@ class Sampler:
         'process.clip=1.0'
       )
     return (
-      to_raster(self._parts, tokens),
+      self._parts.blocks.to_raster(tokens),
       self._labels(start, num),
       np.concatenate(calls)[:num],
       seconds,
@@ -217,7 +212,7 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
       for start in todo:
         tokens, labels, _, _ = sampler.sample(start, min(shard, num - start), progress=progress)
         with files.whole(path(start), 'wb') as file:
-          np.savez(file, examples=parts.spec.decode(tokens), labels=labels)
+          np.savez(file, examples=parts.coded.decode(tokens), labels=labels)
   shards = [np.load(path(start), allow_pickle=False) for start in starts]
   merged = {
     name: np.concatenate([part[name] for part in shards]) for name in ('examples', 'labels')
@@ -237,12 +232,13 @@ def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
 
   def run(params, seed, start, labels):
     x, _ = sample(params, example_keys(seed, start, batch), labels)
-    return jnp.take(x, np.argsort(parts.blocks.order), axis=1)
+    return parts.blocks.to_raster(x)
 
   return exported.write(
     folder, run, jax.tree.map(np.asarray, params), batch=batch, seed=seed,
     labels=balanced_labels(parts.spec.num_classes, 0, max(parts.spec.num_classes, 1)),
-    codec=getattr(parts.source, 'codec', None), about={'step': step, 'contract': parts.contract},
+    codec={'name': parts.config.codec.name, **dataclasses.asdict(parts.coded.codec)},
+    about={'step': step, 'contract': parts.contract},
   )
 
 

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.data import text as text_data
 from adiff.judge import likelihood
 from adiff.learn import state
 from adiff.machine import checkpoint, cost
@@ -67,14 +66,14 @@ class Model:
   params: dict
 
   def __post_init__(self):
-    if not isinstance(self.parts.source, text_data.Text):
+    if self.parts.spec.medium != 'text':
       raise ValueError(
         f'{self.parts.config.data.name} is no text; a language model needs data text or tfds_text'
       )
 
   @property
   def tokenizer(self):
-    return self.parts.source.tokenizer
+    return self.parts.coded.codec
 
   @property
   def num_tokens(self) -> int:
@@ -114,7 +113,7 @@ class Model:
       rows = [row[a:min(b, made)] for row, a, b in zip(tokens, begin, end, strict=True)]
       if stop:
         rows = [row[:np.append(np.flatnonzero(row == eos), len(row))[0]] for row in rows]
-      return rows, [self.tokenizer.decode(row) for row in rows]
+      return rows, [self.tokenizer.text(row) for row in rows]
 
     notice = None if show is None else lambda x, made: show(continuations(x, made)[1])
     tokens, calls, seconds = self._walk(
@@ -129,8 +128,8 @@ class Model:
     What follows `after` in the row is unknown. Raises ValueError where the blocks cannot read what
     comes after the hole.
     """
-    begin = len(self.tokenizer.encode(before))
-    behind = self.tokenizer.encode(after)
+    begin = len(self.tokenizer.symbols(before))
+    behind = self.tokenizer.symbols(after)
     until = begin + num_tokens + len(behind)
     if num_tokens < 1 or until > self.num_tokens:
       raise ValueError(
@@ -141,14 +140,14 @@ class Model:
     given[0, begin + num_tokens:until], mask[0, begin + num_tokens:until] = behind, True
     hole = np.zeros(self.num_tokens, bool)
     hole[begin:begin + num_tokens] = True
-    order = list(self.parts.blocks.order)
-    check_given(self.parts.blocks, hole[order], mask[0, order])
+    blocks = self.parts.blocks
+    check_given(blocks, blocks.from_raster(hole, axis=0), blocks.from_raster(mask)[0])
     tokens, _, _ = self._walk(given, mask, seed, begin + num_tokens, stop=None)
-    return self.tokenizer.decode(tokens[0, begin:begin + num_tokens])
+    return self.tokenizer.text(tokens[0, begin:begin + num_tokens])
 
   def _rows(self, texts):
     """(tokens int32 [n, N], which are given [n, N]) in reading order."""
-    encoded = [self.tokenizer.encode(text)[:self.num_tokens] for text in texts]
+    encoded = [self.tokenizer.symbols(text)[:self.num_tokens] for text in texts]
     tokens = np.zeros((len(texts), self.num_tokens), np.int32)
     for row, ids in zip(tokens, encoded, strict=True):
       row[:len(ids)] = ids
@@ -160,15 +159,15 @@ class Model:
 
     notice(tokens, made): called when the first `made` tokens stand.
     """
-    parts, order = self.parts, np.asarray(self.parts.blocks.order)
-    given, mask = given[:, order], mask[:, order]
+    parts, blocks = self.parts, self.parts.blocks
+    given, mask = blocks.from_raster(given), blocks.from_raster(mask)
     walk = generate.make_session(
       parts, functools.partial(self._bind, len(given)), self._plan(mask), stop=stop,
       programs=self._programs,
     )
     keys = generate.example_keys(seed, 0, len(given))
     at = walk.start(keys, jnp.asarray(given), jnp.asarray(mask))
-    seconds, needed = 0.0, max(np.flatnonzero(order < until)) + 1
+    seconds, needed = 0.0, max(np.flatnonzero(np.asarray(blocks.order) < until)) + 1
     while not walk.ended(at) and walk.windows[at.made].window.start < needed:
       window = walk.windows[at.made]
       at = walk.prepare(self.params, at)
@@ -176,11 +175,8 @@ class Model:
       at, _ = jax.block_until_ready(walk.advance(self.params, at))
       seconds += time.perf_counter() - begun
       if notice is not None:
-        notice(self._raster(at.state.x), window.end_token)
-    return self._raster(at.state.x), np.asarray(at.state.calls), seconds
-
-  def _raster(self, x):
-    return np.asarray(x)[:, np.argsort(self.parts.blocks.order)]
+        notice(blocks.to_raster(np.asarray(at.state.x)), window.end_token)
+    return blocks.to_raster(np.asarray(at.state.x)), np.asarray(at.state.calls), seconds
 
   def _plan(self, mask):
     """The plan without the leading blocks that are given in every row of mask [n, N]."""
@@ -207,10 +203,10 @@ class Model:
     """log p(continuation | prompt), in nats: {'log_p', 'ci95', 'tokens', 'exact'}.
 
     A lower bound on average, estimated from `samples` masks with its 95% interval; the number
-    itself for blocks of one token (exact). Tokens are those of `tokenizer.encode` of each text, and
-    what would follow is unknown, not absent. The end-of-text is not counted.
+    itself for blocks of one token (exact). Tokens are those of `tokenizer.symbols` of each text,
+    and what would follow is unknown, not absent. The end-of-text is not counted.
     """
-    ids = [self.tokenizer.encode(text) for text in (prompt, continuation)]
+    ids = [self.tokenizer.symbols(text) for text in (prompt, continuation)]
     if not len(ids[1]) or len(ids[0]) + len(ids[1]) > self.num_tokens:
       raise ValueError(
         f'{len(ids[0])} symbols of prompt and {len(ids[1])} of continuation do not fit a row of '
@@ -233,7 +229,7 @@ class Model:
     eos = np.array([self.tokenizer.eos], np.int32)
     rows = []
     for document in documents:
-      ids = np.concatenate([self.tokenizer.encode(document), eos])
+      ids = np.concatenate([self.tokenizer.symbols(document), eos])
       rows += [(ids[i:i + self.num_tokens], 0) for i in range(0, len(ids), self.num_tokens)]
     if not rows:
       raise ValueError('there is no document to score; pass at least one')
@@ -270,8 +266,8 @@ class Model:
     for row, mark, (ids, begin) in zip(tokens, free, rows, strict=True):
       row[:len(ids)] = ids
       mark[begin:len(ids)] = True
-    order = np.asarray(self.parts.blocks.order)
-    return tokens[:, order], free[:, order]
+    blocks = self.parts.blocks
+    return blocks.from_raster(tokens), blocks.from_raster(free)
 
   def _score(self, tokens, free, samples, seed, batch=32):
     """(nats [n], half width of its 95% interval [n])."""

@@ -23,7 +23,7 @@ MOST = 64  # numbers of masked tokens that are measured; those between are inter
 
 def has_profile(parts: build.Parts) -> bool:
   """Are a block's tokens revealed in numbers, and can plans be compared on whole rows?"""
-  sizes, rows = parts.blocks.sizes, parts.source.examples(parts.config.eval.split, np.arange(1))
+  sizes, rows = parts.blocks.sizes, parts.coded.examples(parts.config.eval.split, np.arange(1))
   equal = len(set(sizes)) == 1 and sizes[0] > 1
   return parts.process.absorbing and not parts.reveals and equal and 'weight' not in rows
 
@@ -51,15 +51,14 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) 
   numbers = np.unique(np.rint(np.linspace(1, size, min(size, MOST))).astype(int))
   batch_size = sharding.round_up(mesh, config.eval.batch_size)
   local = sharding.local_rows(mesh, batch_size)
-  order, split = list(parts.blocks.order), config.eval.split
+  split = config.eval.split
   profiles = []
   starts = range(rows.start, rows.stop, batch_size)
   for first in tqdm.tqdm(starts, desc='loss profile', disable=not progress, leave=False):
     index = np.minimum(np.arange(first, first + batch_size), rows.stop - 1)
-    batch = parts.source.examples(split, index[local])
-    batch = sharding.put_batch(
-      mesh, {'tokens': batch['tokens'][:, order], 'label': batch['label']}, batch_size
-    )
+    batch = parts.coded.examples(split, index[local])
+    tokens = blocks.from_raster(batch['tokens'])
+    batch = sharding.put_batch(mesh, {'tokens': tokens, 'label': batch['label']}, batch_size)
     key = state.stream(config.seed, 'plans', first)
     drawn = [
       [measure_batch(params, jax.random.fold_in(key, n), batch, float(k)) for k in numbers]

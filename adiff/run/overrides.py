@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any
 
-from adiff.run import build
+from adiff.run import choose
 from adiff.sample import budget
 
 BUDGET = 'budget'  # the solver name that stands for a plan made from the workdir's own profile
@@ -14,14 +14,15 @@ BUDGET = 'budget'  # the solver name that stands for a plan made from the workdi
 def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profile=None) -> Any:
   """The config with other blocks, steps a block or solver, for sampling.
 
-  solver: NAME or NAME(key=value, ..) of build.SOLVERS, or 'budget': as many random tokens in each
-  of `steps` calls as the loss profile makes best (adiff/sample/budget.py). profile: that of
+  solver: NAME or NAME(key=value, ..) of adiff/sample/solvers/, or 'budget': as many random tokens
+  in each of `steps` calls as the loss profile makes best (adiff/sample/budget.py). profile: that of
   adiff/run/loss_profile.py; None: the one in the workdir's eval.json.
   """
   config = config.copy_and_resolve_references().unlock()
   if block_size is not None:
     config.blocks = {'name': 'equal', 'size': block_size}
-    config.plan.steps = block_size if config.process.name == 'masked' else 2 * block_size
+    absorbing = choose.find('process', config.process.name).absorbing
+    config.plan.steps = block_size if absorbing else 2 * block_size
   if steps is not None:
     config.plan.steps = steps
   if solver == BUDGET:
@@ -62,7 +63,7 @@ def _best_counts(workdir, config, profile):
       f'solver budget needs the loss profile in {path}, and there is none; run --mode=eval on a '
       'model of masked noise with equal blocks first'
     )
-  size = build.block_size(config)
+  size = config.blocks.get('size')  # of equal blocks
   if len(profile['nats']) != size:
     raise ValueError(
       f'the loss profile in {path} is of blocks of {len(profile["nats"])} tokens, not of {size}; '

@@ -123,7 +123,7 @@ def _loop(job, start, state, log, trace, stop):
   """(state, is it the last one?) after the loop; `stop` is not empty once a signal has arrived."""
   parts, config, keeper = job.parts, job.parts.config, job.keeper
   source = batches.Batches(
-    parts.source, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
+    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
     rows=sharding.local_rows(job.mesh, config.train.batch_size),
   )
   update = make_update(parts, job.mesh, job.shardings)
@@ -248,17 +248,18 @@ def _check_finite(unchecked, keeper):
 
 def _preview(parts, mesh):
   """params -> {name: picture}: a few samples on the way, of image sets."""
-  if not parts.spec.image_levels:
+  levels = parts.source.facts.levels
+  if parts.spec.medium != 'image' or not levels:
     return lambda params: {}
   num, run = 20, generate.make_sampler(parts, mesh=mesh)
   labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
 
   def preview(params):
     keys = generate.example_keys(parts.config.seed, 0, num)
-    tokens = generate.to_raster(parts, np.asarray(run(params, keys, labels)[0]))
+    tokens = parts.blocks.to_raster(np.asarray(run(params, keys, labels)[0]))
     if not np.all(np.isfinite(tokens)):
       return {}
-    return {'samples': images.grid(parts.spec.decode(tokens), parts.spec.image_levels)}
+    return {'samples': images.grid(parts.coded.decode(tokens), levels)}
 
   return preview
 

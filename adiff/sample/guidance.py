@@ -1,6 +1,7 @@
 """Classifier-free guidance, between a network and whoever asks it."""
 
 import dataclasses
+from typing import Any
 
 import chex
 import jax
@@ -11,6 +12,15 @@ from adiff.sequence import ask as ask_lib
 from adiff.sequence import copies
 
 NULL = -1  # "no condition" of a label
+
+
+def needs(parts: Any) -> None:
+  """Raises ValueError where the config guides towards labels and the data has none."""
+  scale = parts.config.guidance.scale
+  if scale != 1 and not parts.spec.num_classes:
+    raise ValueError(
+      f'guidance.scale={scale} needs labels, and {parts.config.data.name} has none; set it to 1'
+    )
 
 
 def guide(denoise: ask_lib.Denoise, *, scale, interval=(0.0, 1.0)) -> ask_lib.Denoise:

@@ -5,12 +5,14 @@ The cut changes the law that is sampled, never a likelihood: it is an argument o
 
 import functools
 import numbers
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from adiff.sample.solvers import base
 
+UNCUT = {'temperature': 1.0, 'top_k': 0, 'top_p': 1.0}
 NEVER = -1e30  # logit of a symbol that was cut: softmax gives exactly 0, and sums stay finite
 
 
@@ -49,6 +51,14 @@ def shape_logits(logits, *, temperature=1.0, top_k=0, top_p=1.0) -> jax.Array:
     last = jnp.min(jnp.where(likelier < top_p, ranked, jnp.inf), axis=-1, keepdims=True)
     logits = jnp.where(logits >= last, logits, NEVER)
   return jnp.maximum(jax.nn.log_softmax(logits), NEVER)
+
+
+def needs(parts: Any) -> None:
+  """Raises ValueError where the config cuts no law, or the law of tokens that are floats."""
+  settings = dict(parts.config.truncation)
+  check(**settings)
+  if settings != UNCUT and not parts.process.discrete:
+    raise ValueError('config.truncation cuts laws of symbols and these tokens are floats; unset it')
 
 
 def check(temperature, top_k, top_p) -> None:

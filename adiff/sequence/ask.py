@@ -59,7 +59,22 @@ class Answer(NamedTuple):
 
 
 class Head(abc.ABC):
-  """What turns features into outputs, parameters bound."""
+  """What turns features into outputs. Subclasses are frozen dataclasses, and final; the config's
+  arguments are their fields, besides `params` and `dtype`, which `bind` sets."""
+
+  def init(self, key, width, num_outputs) -> Any:
+    """Its parameters for features [.., width] and outputs [.., num_outputs]; some have none."""
+    del key, width, num_outputs
+    return {}
+
+  def bind(self, params, dtype) -> 'Head':
+    """The head with parameters, which computes in `dtype`."""
+    return dataclasses.replace(self, params=params, dtype=dtype)
+
+  def chunks(self, num_outputs) -> int:
+    """Parts of a device's tokens of which `loss` skips those without any; 1: it skips none."""
+    del num_outputs
+    return 1
 
   @abc.abstractmethod
   def read(self, h, ask: Ask) -> jax.Array:

@@ -94,6 +94,16 @@ class Blocks:
     """[N] index of each token's block."""
     return np.repeat(np.arange(self.num_blocks, dtype=np.int32), self.sizes)
 
+  def to_raster(self, x, axis=1) -> np.ndarray | jax.Array:
+    """Tokens in block order -> raster order, along `axis`."""
+    xp = np if isinstance(x, np.ndarray) else jnp
+    return xp.take(x, np.argsort(self.order), axis=axis)
+
+  def from_raster(self, x, axis=1) -> np.ndarray | jax.Array:
+    """Tokens in raster order -> block order, along `axis`."""
+    xp = np if isinstance(x, np.ndarray) else jnp
+    return xp.take(x, np.asarray(self.order), axis=axis)
+
   @functools.cached_property
   def first_token(self) -> np.ndarray:
     """[K + 1] first token of each block, and N."""
@@ -189,14 +199,14 @@ def tokens(num_tokens, *, history=0.0) -> Blocks:
   return Blocks((1,) * num_tokens, _raster(num_tokens), history)
 
 
-def equal(num_tokens, size, *, history=0.0) -> Blocks:
+def equal(num_tokens, size=2, *, history=0.0) -> Blocks:
   """Blocks of `size` consecutive tokens."""
   if size < 1 or num_tokens % size:
     raise ValueError(f'blocks.size={size} does not divide {num_tokens} tokens; choose a divisor')
   return Blocks((size,) * (num_tokens // size), _raster(num_tokens), history)
 
 
-def cells(grid, cell, *, history=0.0) -> Blocks:
+def cells(grid, cell=(2, 2), *, history=0.0) -> Blocks:
   """Boxes of `cell` tokens of a grid with as many axes, in raster order of boxes and raster order
   inside each. A grid of (2, 4) and a cell of (2, 2) make two blocks:
 
@@ -223,7 +233,7 @@ def frames(grid, per_block=1, *, history=0.0) -> Blocks:
   return cells(grid, (per_block, *tuple(grid)[1:]), history=history)
 
 
-def scales(sides, *, history=0.0) -> Blocks:
+def scales(sides=(1, 2, 4), *, history=0.0) -> Blocks:
   """A pyramid of square images, coarse to fine: one block of side * side tokens a scale."""
   sizes = tuple(side * side for side in sides)
   return Blocks(sizes, _raster(sum(sizes)), history)

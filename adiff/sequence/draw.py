@@ -1,16 +1,54 @@
 """Draws: how noisy each block is in training.
 
-A draw maps (key, (B, K)) to levels [B, K]. It is stratified over the whole batch x blocks and then
+Levels are stratified over the whole batch x blocks and then
 permuted: each level is visited equally often, and no example or block is always the easy one (ARDM,
 arXiv:2110.02037, permutes for the same reason).
 """
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-Draw = Callable[[jax.Array, tuple[int, int]], jax.Array]
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+  """(key, (B, K)) -> levels [B, K]."""
+
+  levels: Callable[[jax.Array, tuple[int, int]], jax.Array]
+  pure_noise: bool = False  # is every level 1?
+
+  def __call__(self, key, shape) -> jax.Array:
+    return self.levels(key, shape)
+
+  def needs(self, parts: Any) -> None:
+    """Raises ValueError where a network could not learn from these levels alone."""
+    if self.pure_noise and not parts.process.absorbing:
+      raise ValueError(
+        'draw ones trains on pure noise alone, which only process masked can learn from; set '
+        'draw.name=uniform'
+      )
+
+  def with_atoms(self, *, zero=0.0, one=0.0) -> 'Draw':
+    """These levels, but 0 with probability `zero` and 1 with probability `one`.
+
+    With history None the past is met at level 0 in sampling, so training must show level 0 to the
+    network.
+    """
+    if zero < 0 or one < 0 or zero + one > 1:
+      raise ValueError(
+        f'atoms need zero >= 0, one >= 0 and zero + one <= 1, not zero={zero}, one={one}'
+      )
+
+    def with_atoms(key, shape):
+      key_level, key_atom = jax.random.split(key)
+      which = uniform()(key_atom, shape)
+      level = self.levels(key_level, shape)
+      return jnp.where(which < zero, 0.0, jnp.where(which > 1 - one, 1.0, level))
+
+    return dataclasses.replace(self, levels=with_atoms)
 
 
 def _stratified(quantile, shared=False) -> Draw:
@@ -25,7 +63,7 @@ def _stratified(quantile, shared=False) -> Draw:
     u = jnp.broadcast_to(u[:, None], shape) if shared else u.reshape(shape)
     return quantile(u)
 
-  return draw
+  return Draw(draw)
 
 
 def uniform(low=0.0, high=1.0, *, shared=False) -> Draw:
@@ -33,7 +71,7 @@ def uniform(low=0.0, high=1.0, *, shared=False) -> Draw:
   return _stratified(lambda u: low + (high - low) * u, shared)
 
 
-def clipped(low, high, *, shared=False) -> Draw:
+def clipped(low=0.3, high=0.8, *, shared=False) -> Draw:
   """Uniform in a window inside (0, 1): lower gradient variance in training (BD3-LM, section 5).
   Never for likelihoods."""
   if not 0 <= low < high <= 1:
@@ -52,24 +90,4 @@ def logit_normal(mean=0.0, std=1.0, *, shared=False) -> Draw:
 
 def ones() -> Draw:
   """All noise, always: with masked tokens, the chain rule of an autoregressive model."""
-  return lambda key, shape: jnp.ones(shape, jnp.float32)
-
-
-def atoms(draw: Draw, *, zero=0.0, one=0.0) -> Draw:
-  """`draw`, but level 0 with probability `zero` and level 1 with probability `one`.
-
-  With history None the past is met at level 0 in sampling, so training must show level 0 to the
-  network.
-  """
-  if zero < 0 or one < 0 or zero + one > 1:
-    raise ValueError(
-      f'atoms need zero >= 0, one >= 0 and zero + one <= 1, not zero={zero}, one={one}'
-    )
-
-  def with_atoms(key, shape):
-    key_level, key_atom = jax.random.split(key)
-    which = uniform()(key_atom, shape)
-    level = draw(key_level, shape)
-    return jnp.where(which < zero, 0.0, jnp.where(which > 1 - one, 1.0, level))
-
-  return with_atoms
+  return Draw(lambda key, shape: jnp.ones(shape, jnp.float32), pure_noise=True)

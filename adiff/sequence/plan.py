@@ -18,29 +18,30 @@ delay = steps the law is that of the data.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-# Spacings: progress u in [0, 1] -> level, from 1 to 0.
+Spacing = Callable[[np.ndarray], np.ndarray]  # progress in [0, 1] -> level, from 1 to 0
 
 
-def linear() -> Callable:
+def linear() -> Spacing:
   """Equal steps in the level."""
   return lambda u: 1 - u
 
 
-def cosine() -> Callable:
+def cosine() -> Spacing:
   """cos(pi u / 2): small steps first (the unmasking schedule of MaskGIT, arXiv:2202.04200, is its
   complement's square)."""
   return lambda u: np.cos(np.pi / 2 * u)
 
 
-def power(exponent=2.0) -> Callable:
+def power(exponent=2.0) -> Spacing:
   """(1 - u) ** exponent: more steps at low levels where exponent > 1."""
   return lambda u: (1 - u) ** exponent
 
 
-def reveals(counts) -> Callable:
+def reveals(counts=(1,)) -> Spacing:
   """A table: counts[j] of sum(counts) tokens are revealed in step j + 1 of len(counts)."""
   if not counts or min(counts) < 1:
     raise ValueError(f'reveals{tuple(counts)} must name positive numbers of tokens, one a step')
@@ -70,7 +71,7 @@ class Plan:
   num_blocks: int
   steps: int | tuple[int, ...] = 8
   delay: int | None = None
-  spacing: Callable = dataclasses.field(default_factory=linear)
+  spacing: Spacing = dataclasses.field(default_factory=linear)
   given: int = 0
 
   def __post_init__(self):
@@ -118,6 +119,10 @@ class Plan:
   def sequential(self) -> bool:
     """Does every block start only when its predecessor is finished?"""
     return bool(np.all(self.starts[self.given + 1:] >= self.ends[self.given:-1]))
+
+  def needs(self, parts: Any) -> None:
+    """As `check_history` of parts.blocks."""
+    self.check_history(parts.blocks)
 
   def check_history(self, blocks) -> None:
     """Raises ValueError where a block starts before the history that it reads is finished."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tokenizers
 
-from adiff.codec import tokenizers as text_lib
+from adiff.codec import base, characters, subwords
+from adiff.codec import bytes as bytes_lib
 
 ODD = ('', 'a', 'naïve café\r\n\ttabs\n', 'emoji 👩‍🚀🏳️‍🌈 and 𝔘𝔫𝔦',
        '\x00\x7f\u2028 \ufffd', 'ab ' * 50)
@@ -22,60 +23,63 @@ def train_bpe(path, texts=ODD, **settings):
   tokenizer.enable_truncation(4)
   tokenizer.enable_padding(length=4)
   tokenizer.save(str(path))
-  return text_lib.subwords_from(str(path))
+  return subwords.subwords_from(str(path))
 
 
 @pytest.fixture(params=['bytes', 'characters', 'subwords'])
 def tokenizer(request, tmp_path):
   if request.param == 'subwords':
     return train_bpe(tmp_path / 'tokenizer.json')
-  return text_lib.Bytes() if request.param == 'bytes' else text_lib.characters_of(ODD)
+  return bytes_lib.Bytes() if request.param == 'bytes' else characters.characters_of(ODD)
 
 
 def test_odd_text_survives_the_way_there_and_back(tokenizer):
   for text in ODD:
-    ids = tokenizer.encode(text)
+    ids = tokenizer.symbols(text)
     assert ids.dtype == np.int32 and ids.ndim == 1
-    assert tokenizer.decode(ids) == text
-    assert np.all((ids >= 0) & (ids < tokenizer.size))
+    assert tokenizer.text(ids) == text
+    assert np.all((ids >= 0) & (ids < tokenizer.eos))
 
 
 def test_end_of_text_is_one_symbol_more_than_text_can_have(tokenizer):
-  assert tokenizer.eos == tokenizer.size == tokenizer.vocab - 1
+  assert tokenizer.eos == tokenizer.vocab - 1
+  facts = tokenizer.spec(base.Facts('text', (9,)))
+  assert (facts.kind.vocab, facts.num_tokens, facts.dims) == (tokenizer.vocab, 9, 9)
 
 
 def test_what_is_no_symbol_is_shown_and_never_raises(tokenizer):
-  a = tokenizer.encode('a')[0]
+  a = tokenizer.symbols('a')[0]
   ids = [a, tokenizer.eos, -1, 10**6, a]
-  assert tokenizer.decode(ids) == tokenizer.decode(np.array(ids)) == 'a\ufffd\ufffd\ufffda'
-  assert tokenizer.decode([]) == ''
+  assert tokenizer.text(ids) == tokenizer.text(np.array(ids)) == 'a\ufffd\ufffd\ufffda'
+  assert tokenizer.text([]) == ''
   rng = np.random.default_rng(0)
-  assert isinstance(tokenizer.decode(rng.integers(0, tokenizer.vocab, 500)), str)
+  assert isinstance(tokenizer.text(rng.integers(0, tokenizer.vocab, 500)), str)
 
 
 def test_bytes_are_utf_8_and_broken_ones_are_replaced():
-  tokenizer = text_lib.Bytes()
-  np.testing.assert_array_equal(tokenizer.encode('é!'), [0xC3, 0xA9, 0x21])
-  assert tokenizer.decode([0xC3, 0x21]) == '\ufffd!'
+  tokenizer = bytes_lib.Bytes()
+  np.testing.assert_array_equal(tokenizer.symbols('é!'), [0xC3, 0xA9, 0x21])
+  assert tokenizer.text([0xC3, 0x21]) == '\ufffd!'
 
 
 def test_the_symbol_of_a_character_is_its_place_in_the_alphabet():
-  np.testing.assert_array_equal(text_lib.Characters('zab').encode('abzz'), [1, 2, 0, 0])
-  assert text_lib.characters_of(['ba', 'ca']) == text_lib.Characters('abc')
-  assert text_lib.characters_of(iter(['cab'])).digest == text_lib.Characters('abc').digest
+  np.testing.assert_array_equal(characters.Characters('zab').symbols('abzz'), [1, 2, 0, 0])
+  assert characters.characters_of(['ba', 'ca']) == characters.Characters('abc')
+  assert characters.characters_of(iter(['cab'])).digest == characters.Characters('abc').digest
 
 
 def test_a_character_that_is_not_in_the_alphabet_is_named():
   with pytest.raises(ValueError, match=r"'é' \(U\+00E9\) is not among the 3"):
-    text_lib.Characters('abc').encode('abéc')
-  for strange in ('aab', ''):
-    with pytest.raises(ValueError, match='each once'):
-      text_lib.Characters(strange)
+    characters.Characters('abc').symbols('abéc')
+  with pytest.raises(ValueError, match='each once'):
+    characters.Characters('aab')
+  with pytest.raises(ValueError, match='no characters'):
+    characters.characters_of(['', ''])
 
 
 def test_digests_tell_tokenizers_apart(tmp_path):
   digests = [t.digest for t in (
-      text_lib.Bytes(), text_lib.Characters('ab'), text_lib.Characters('ba'))]
+      bytes_lib.Bytes(), characters.Characters('ab'), characters.Characters('ba'))]
   one = train_bpe(tmp_path / 'one.json')
   two = train_bpe(tmp_path / 'two.json', ['other words, others'])
   digests += [one.digest, two.digest]
@@ -87,18 +91,18 @@ def test_mistakes_with_subwords_are_answered_in_words(tmp_path):
   path = tmp_path / 'tokenizer.json'
   train_bpe(path)
   with pytest.raises(FileNotFoundError, match='there is no file'):
-    text_lib.subwords_from(str(tmp_path / 'nothing.json'))
+    subwords.subwords_from(str(tmp_path / 'nothing.json'))
   (tmp_path / 'bad.json').write_text('{}')
   with pytest.raises(ValueError, match='bad.json is no tokenizer'):
-    text_lib.subwords_from(str(tmp_path / 'bad.json'))
+    subwords.subwords_from(str(tmp_path / 'bad.json'))
   with pytest.raises(ValueError, match='256 bytes'):
-    text_lib.subwords_of(ODD, 200)
+    subwords.subwords_of(ODD, 200)
 
 
 def test_subwords_learnt_from_texts_are_the_same_each_time_and_shorten_them():
   texts = ['the cat and the dog and the cat'] * 5
-  one, two = (text_lib.subwords_of(texts, 280) for _ in range(2))
-  assert one.digest == two.digest and one.size <= 280
-  ids = one.encode(texts[0])
-  assert len(ids) < len(texts[0]) / 2 and one.decode(ids) == texts[0]
-  assert one.decode(one.encode('naïve 👩‍🚀')) == 'naïve 👩‍🚀'
+  one, two = (subwords.subwords_of(texts, 280) for _ in range(2))
+  assert one.digest == two.digest and one.eos <= 280
+  ids = one.symbols(texts[0])
+  assert len(ids) < len(texts[0]) / 2 and one.text(ids) == texts[0]
+  assert one.text(one.symbols('naïve 👩‍🚀')) == 'naïve 👩‍🚀'

@@ -6,13 +6,18 @@ import threading
 import numpy as np
 import pytest
 
+from adiff.codec import none
 from adiff.data import batches
 from adiff.data import chain as chain_lib
 
 
 @pytest.fixture(scope='module')
 def source():
-  return chain_lib.Chain(num_tokens=4, vocab=3, size=24)
+  return coded(chain_lib.Chain(num_tokens=4, vocab=3, size=24))
+
+
+def coded(source):
+  return source.coded(none.AsTheyAre())
 
 
 def assert_same(a, b):
@@ -73,7 +78,7 @@ def test_an_error_in_the_background_reaches_the_reader(source):
   class Broken(chain_lib.Chain):
     def examples(self, split, indices):
       raise OSError('the disk is gone')
-  stream = batches.Batches(Broken(num_tokens=4, vocab=3, size=24), 'train', 8, seed=1)
+  stream = batches.Batches(coded(Broken(num_tokens=4, vocab=3, size=24)), 'train', 8, seed=1)
   with pytest.raises(OSError, match='disk is gone'):
     next(stream.iterate())
 

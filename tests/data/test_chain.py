@@ -66,7 +66,7 @@ def test_the_uniform_posterior_leaves_the_token_itself_out(chain, strings):
 @pytest.mark.parametrize('num_tokens, vocab', [(4, 3), (12, 3), (5, 20)])
 def test_chain_samples_pass_their_law_test_and_others_fail(num_tokens, vocab):
   chain = chain_lib.Chain(num_tokens=num_tokens, vocab=vocab, size=40000)
-  samples = chain.examples('train', np.arange(chain.size('train')))['tokens']
+  samples = chain.examples('train', np.arange(chain.size('train')))['example']
   assert chain.law_test(samples)['p_value'] > 1e-3
   shuffled = np.random.default_rng(0).permuted(samples, axis=0)
   assert chain.law_test(shuffled)['p_value'] < 1e-6
@@ -89,8 +89,8 @@ def test_splits_are_independent_samples_fixed_by_the_seed(make):
   one, two, other = make(size=800), make(size=800), make(size=800, seed=1)
   assert (one.size('train'), one.size('test')) == (800, 100)
   assert one.fingerprint == two.fingerprint != other.fingerprint
-  train, test = (one.examples(s, np.arange(100))['tokens'] for s in one.splits)
-  assert train.shape[1] == one.spec.num_tokens
+  train, test = (one.examples(s, np.arange(100))['example'] for s in one.splits)
+  assert train.shape[1] == one.num_tokens
   assert not np.array_equal(train, test)
   with pytest.raises(ValueError, match='train, test'):
     one.examples('valid', np.arange(2))
@@ -106,7 +106,7 @@ def test_a_chain_too_small_to_exist_is_refused():
 
 def test_the_predecessor_in_a_pyramid_is_the_cell_above():
   tree = chain_lib.Chain(num_tokens=21, sides=(1, 2, 4))
-  scale, row, column = tree.spec.coords.T
+  scale, row, column = tree.facts.coords.T
   for token in range(1, 21):
     parent = tree.parents[token]
     assert scale[parent] == scale[token] - 1

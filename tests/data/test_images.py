@@ -9,11 +9,16 @@ import PIL.Image
 import pytest
 
 from adiff.codec import patches
-from adiff.data import images
+from adiff.data import image_folder, store, tfds
 
 
-def make_codec(shape, levels):
-  return patches.Patches(shape, levels=levels)
+def coded(source):
+  return source.coded(patches.Patches(source.shape))
+
+
+def images_of(source, split):
+  found = source.examples(split, np.arange(source.size(split)))
+  return found['example'], found['label']
 
 
 def write_pictures(root, num, folder, side=(6, 4)):
@@ -70,35 +75,36 @@ def classes(tmp_path):
 
 
 def test_a_folder_of_classes_is_read_cropped_and_labelled(classes):
-  source = images.ImageFolder(make_codec, classes, 4, test_every=7)
+  source = image_folder.ImageFolder(classes, 4, test_every=7)
   assert source.classes == ('a', 'bb')
-  assert source.spec.num_classes == 2
+  assert source.num_classes == 2
   assert (source.size('train'), source.size('test')) == (18, 3)
-  pictures, labels = source.images('train')
+  pictures, labels = images_of(source, 'train')
   assert pictures.shape == (18, 4, 4, 3) and pictures.dtype == np.uint8
   np.testing.assert_array_equal(pictures[:, 0, 0, 0] % 10, labels + 1)
-  examples = source.examples('train', np.array([3, 1]))
-  np.testing.assert_array_equal(source.spec.decode(examples['tokens']), pictures[[3, 1]])
+  examples = coded(source).examples('train', np.array([3, 1]))
+  np.testing.assert_array_equal(coded(source).decode(examples['tokens']), pictures[[3, 1]])
   np.testing.assert_array_equal(examples['label'], labels[[3, 1]])
 
 
 def test_the_split_depends_on_names_alone_and_covers_every_file_once(classes):
-  one = images.ImageFolder(make_codec, classes, 4, test_every=5)
-  two = images.ImageFolder(make_codec, classes, 2, test_every=5, channels=1)
-  np.testing.assert_array_equal(one.images('test')[1], two.images('test')[1])
+  one = image_folder.ImageFolder(classes, 4, test_every=5)
+  two = image_folder.ImageFolder(classes, 2, test_every=5, channels=1)
+  np.testing.assert_array_equal(images_of(one, 'test')[1], images_of(two, 'test')[1])
   names = [f'{c}/{i}.png' for c, num in (('a', 12), ('bb', 9)) for i in range(num)]
   names.sort(key=lambda name: hashlib.sha256(name.encode()).digest())
   assert one.size('test') == len(names[::5])
-  both = np.concatenate([one.images(split)[0][:, 0, 0, 0] for split in one.splits])
+  both = np.concatenate([images_of(one, split)[0][:, 0, 0, 0] for split in one.splits])
   assert sorted(both) == sorted([10 * i + 1 for i in range(12)] + [10 * i + 2 for i in range(9)])
 
 
-def test_a_set_too_large_for_memory_gives_the_same_examples(classes):
-  resident = images.ImageFolder(make_codec, classes, 4)
-  streamed = images.ImageFolder(make_codec, classes, 4, ram_bytes=10)
+def test_a_set_too_large_for_memory_gives_the_same_examples(classes, monkeypatch):
+  resident = image_folder.ImageFolder(classes, 4)
+  streamed = image_folder.ImageFolder(classes, 4)
   indices = np.array([2, 0, 7])
-  np.testing.assert_array_equal(
-      resident.examples('train', indices)['tokens'], streamed.examples('train', indices)['tokens'])
+  kept = resident.examples('train', indices)['example']
+  monkeypatch.setattr(store, 'RAM_BYTES', 10)
+  np.testing.assert_array_equal(kept, streamed.examples('train', indices)['example'])
 
 
 def test_the_short_side_is_kept_and_the_centre_cropped(tmp_path):
@@ -106,20 +112,20 @@ def test_the_short_side_is_kept_and_the_centre_cropped(tmp_path):
   wide[:, 4:8] = 200
   for i in range(2):
     PIL.Image.fromarray(wide).save(tmp_path / f'{i}.png')
-  pictures, labels = images.ImageFolder(make_codec, tmp_path, 4).images('train')
+  pictures, labels = images_of(image_folder.ImageFolder(tmp_path, 4), 'train')
   np.testing.assert_array_equal(pictures, np.full((1, 4, 4, 3), 200))
   assert labels.tolist() == [-1]
 
 
 def test_changed_files_change_the_fingerprint(classes):
-  before = images.ImageFolder(make_codec, classes, 4).fingerprint
-  assert images.ImageFolder(make_codec, classes, 4).fingerprint == before
+  before = image_folder.ImageFolder(classes, 4).fingerprint
+  assert image_folder.ImageFolder(classes, 4).fingerprint == before
   write_pictures(classes, 10, 'bb')
-  assert images.ImageFolder(make_codec, classes, 4).fingerprint != before
+  assert image_folder.ImageFolder(classes, 4).fingerprint != before
 
 
 def test_mistakes_with_folders_are_answered_in_words(tmp_path):
-  folder = functools.partial(images.ImageFolder, make_codec)
+  folder = functools.partial(image_folder.ImageFolder)
   with pytest.raises(FileNotFoundError, match='--config.data.data_dir=FOLDER'):
     folder(tmp_path / 'nowhere', 4)
   with pytest.raises(ValueError, match='at least two'):
@@ -136,36 +142,37 @@ def test_a_broken_picture_is_named(tmp_path):
   write_pictures(tmp_path, 3, '.')
   for path in tmp_path.glob('*.png'):
     path.write_bytes(path.read_bytes()[:20])
-  source = images.ImageFolder(make_codec, tmp_path, 4)
+  source = image_folder.ImageFolder(tmp_path, 4)
   with pytest.raises(OSError, match='png is no readable image'):
-    source.images('train')
+    images_of(source, 'train')
 
 
-def test_a_tfds_folder_is_read_by_index_without_tensorflow(tfds_folder):
-  source = images.TfdsImages(make_codec, 'squares', tfds_folder)
-  streamed = images.TfdsImages(make_codec, 'squares', tfds_folder, ram_bytes=10)
+def test_a_tfds_folder_is_read_by_index_without_tensorflow(tfds_folder, monkeypatch):
+  source = tfds.Tfds('squares', tfds_folder)
+  streamed = tfds.Tfds('squares', tfds_folder)
   assert source.splits == ('train', 'validation')
   assert (source.size('train'), source.size('validation')) == (20, 6)
-  assert (source.spec.num_classes, source.spec.num_tokens) == (3, 16)
-  pictures, labels = source.images('train')
+  assert (source.num_classes, source.shape) == (3, (4, 4, 1))
+  pictures, labels = images_of(source, 'train')
   assert sorted(pictures[:, 0, 0, 0]) == list(range(20))
   np.testing.assert_array_equal(pictures[:, 0, 0, 0] % 3, labels)
   for reader in (source, streamed):
-    examples = reader.examples('train', np.array([7, 7, 2]))
-    np.testing.assert_array_equal(reader.spec.decode(examples['tokens']), pictures[[7, 7, 2]])
+    monkeypatch.setattr(store, 'RAM_BYTES', 10)
+    examples = coded(reader).examples('train', np.array([7, 7, 2]))
+    np.testing.assert_array_equal(coded(reader).decode(examples['tokens']), pictures[[7, 7, 2]])
     np.testing.assert_array_equal(examples['label'], labels[[7, 7, 2]])
   assert source.fingerprint == streamed.fingerprint
 
 
 def test_mistakes_with_tfds_folders_are_answered_in_words(tfds_folder, tmp_path):
   with pytest.raises(FileNotFoundError, match='must hold mnist/VERSION as TFDS lays it out'):
-    images.TfdsImages(make_codec, 'mnist', tfds_folder)
+    tfds.Tfds('mnist', tfds_folder)
   (tmp_path / 'empty').mkdir()
   with pytest.raises(FileNotFoundError, match='no version folder'):
-    images.TfdsImages(make_codec, 'empty', tmp_path)
+    tfds.Tfds('empty', tmp_path)
   write_tfds(tmp_path, train=5)
   with pytest.raises(ValueError, match="needs 'train'"):
-    images.TfdsImages(make_codec, 'squares', tmp_path)
-  source = images.TfdsImages(make_codec, 'squares', tfds_folder)
+    tfds.Tfds('squares', tmp_path)
+  source = tfds.Tfds('squares', tfds_folder)
   with pytest.raises(ValueError, match='train, validation'):
     source.size('test')

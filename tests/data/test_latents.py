@@ -5,9 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from adiff.codec import latents as codec_lib
 from adiff.data import latents
 
 SHAPE = (4, 6, 3)
+
+
+def coded(source, patch=1):
+  return source.coded(codec_lib.Latents(source.shape, patch).fit(source))
 
 
 def write(root, *, shape=SHAPE, counts=(5, 3), labels=True, mean=(0.5, 0, -1), std=(2, 1, 4)):
@@ -32,19 +37,19 @@ def write(root, *, shape=SHAPE, counts=(5, 3), labels=True, mean=(0.5, 0, -1), s
 @pytest.mark.parametrize('shape, patch', [((4, 6, 3), 1), ((4, 6, 3), 2), ((2, 4, 6, 3), 2)])
 def test_examples_of_several_files_decode_to_what_was_written(tmp_path, shape, patch):
   written = write(tmp_path, shape=shape)
-  source = latents.Latents(tmp_path, shape=shape, patch=patch, num_classes=7)
+  source = coded(latents.Latents(tmp_path, shape=shape, num_classes=7), patch)
   for split in source.splits:
     assert source.size(split) == 8
     examples = source.examples(split, np.array([7, 0, 4, 5]))
-    assert examples['tokens'].shape == (4, source.spec.num_tokens, source.spec.dim)
+    assert examples['tokens'].shape == (4, source.spec.num_tokens, source.spec.kind.dim)
     np.testing.assert_array_equal(examples['label'], written[split][1][[7, 0, 4, 5]])
-    decoded = source.spec.decode(examples['tokens'])
+    decoded = source.decode(examples['tokens'])
     np.testing.assert_allclose(decoded, written[split][0][[7, 0, 4, 5]], atol=2e-3)
 
 
 def test_tokens_are_standardised_patches_in_raster_order(tmp_path):
   examples = write(tmp_path)['train'][0]
-  source = latents.Latents(tmp_path, shape=SHAPE, patch=2, num_classes=7)
+  source = coded(latents.Latents(tmp_path, shape=SHAPE, num_classes=7), 2)
   tokens = source.examples('train', np.array([2]))['tokens'][0]
   # Token 4 is the second one of the second row of patches.
   patch = (examples[2, 2:4, 2:4].astype(np.float32) - [0.5, 0, -1]) / [2, 1, 4]
@@ -55,14 +60,14 @@ def test_tokens_are_standardised_patches_in_raster_order(tmp_path):
 def test_made_up_examples_are_the_same_at_every_call_and_depend_on_the_class():
   source = latents.Latents(shape=SHAPE, num_classes=3, made_up=True)
   one, two = (source.examples('train', np.arange(6)) for _ in range(2))
-  np.testing.assert_array_equal(one['tokens'], two['tokens'])
+  np.testing.assert_array_equal(one['example'], two['example'])
   np.testing.assert_array_equal(one['label'], [0, 1, 2, 0, 1, 2])
-  assert np.abs(one['tokens'][0] - one['tokens'][3]).max() > 0.1
+  assert np.abs(one['example'][0] - one['example'][3]).max() > 0.1
 
 
 def test_without_files_there_are_facts_but_no_examples():
-  source = latents.Latents(shape=(32, 32, 4), patch=2)
-  assert source.spec.num_tokens == 256 and source.spec.dim == 16
+  source = coded(latents.Latents(shape=(32, 32, 4)), 2)
+  assert source.spec.num_tokens == 256 and source.spec.kind.dim == 16
   with pytest.raises(ValueError, match='data_dir'):
     source.examples('train', np.arange(2))
 
@@ -89,11 +94,11 @@ def test_files_that_do_not_fit_are_told_in_a_sentence(tmp_path, spoil, words):
   write(tmp_path)
   spoil(tmp_path)
   with pytest.raises((ValueError, FileNotFoundError), match=words):
-    latents.Latents(tmp_path, shape=SHAPE, num_classes=7).examples('train', np.arange(2))
+    coded(latents.Latents(tmp_path, shape=SHAPE, num_classes=7)).examples('train', np.arange(2))
 
 
 @pytest.mark.parametrize('how', [
-  dict(shape=(4, 6)), dict(shape=SHAPE, patch=4), dict(shape=SHAPE, made_up=True, data_dir='x'),
+  dict(shape=(4, 6)), dict(shape=SHAPE, made_up=True, data_dir='x'),
 ])
 def test_sizes_that_do_not_fit_are_told_in_a_sentence(how):
   with pytest.raises(ValueError, match='data'):
@@ -103,3 +108,8 @@ def test_sizes_that_do_not_fit_are_told_in_a_sentence(how):
 def test_a_missing_folder_is_told_with_the_flag_that_names_it(tmp_path):
   with pytest.raises(FileNotFoundError, match='data.data_dir'):
     latents.Latents(tmp_path / 'nowhere', shape=SHAPE)
+
+
+def test_a_patch_that_does_not_tile_is_told_in_a_sentence():
+  with pytest.raises(ValueError, match='codec.patch=4'):
+    codec_lib.Latents(SHAPE, 4)

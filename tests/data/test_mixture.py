@@ -15,9 +15,9 @@ def mixture():
 
 def test_labels_of_a_mixture_are_its_components(mixture):
   examples = mixture.examples('train', np.arange(5000))
-  assert examples['tokens'].dtype == np.float32 and examples['label'].dtype == np.int32
-  assert mixture.spec.num_classes == 3
-  assert np.mean(mixture.posterior(examples['tokens']).argmax(1) == examples['label']) > 0.9
+  assert examples['example'].dtype == np.float32 and examples['label'].dtype == np.int32
+  assert mixture.facts.conds['label'].num == 3
+  assert np.mean(mixture.posterior(examples['example']).argmax(1) == examples['label']) > 0.9
 
 
 def test_the_density_of_a_mixture_integrates_to_one():
@@ -32,13 +32,13 @@ def test_the_density_of_a_mixture_integrates_to_one():
 
 
 def test_the_entropy_of_a_mixture_is_what_its_samples_say(mixture):
-  nats = -mixture.log_prob(mixture.examples('train', np.arange(20000))['tokens'])
+  nats = -mixture.log_prob(mixture.examples('train', np.arange(20000))['example'])
   assert abs(nats.mean() - mixture.exact['nats']) < 4 * nats.std() / np.sqrt(len(nats))
   assert mixture.exact['nats_se'] < 0.005
 
 
 def test_mixture_samples_pass_their_law_test_and_others_fail(mixture):
-  tokens = mixture.examples('train', np.arange(20000))['tokens']
+  tokens = mixture.examples('train', np.arange(20000))['example']
   assert mixture.law_test(tokens)['p_value'] > 1e-3
   assert mixture.law_test(1.1 * tokens)['p_value'] < 1e-6
   shuffled = np.random.default_rng(0).permuted(tokens, axis=0)

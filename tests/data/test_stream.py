@@ -5,7 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from adiff.codec import tokenizers
+from adiff.codec import bytes as bytes_lib
+from adiff.codec import characters, subwords
 from adiff.data import stream as stream_lib
 
 ODD = ('', 'a', 'naïve café\r\n\ttabs\n', 'emoji 👩‍🚀🏳️‍🌈 and 𝔘𝔫𝔦',
@@ -15,14 +16,14 @@ ODD = ('', 'a', 'naïve café\r\n\ttabs\n', 'emoji 👩‍🚀🏳️‍🌈 and
 def expected_stream(documents, tokenizer):
   tokens, bounds = [], [0]
   for text in documents:
-    tokens += [*tokenizer.encode(text), tokenizer.eos]
+    tokens += [*tokenizer.symbols(text), tokenizer.eos]
     bounds.append(len(tokens))
   return tokens, bounds
 
 
 @pytest.mark.parametrize('limit', [10**9, 20, 0])
 @pytest.mark.parametrize('tokenizer', [
-  tokenizers.Bytes(), tokenizers.characters_of(ODD), tokenizers.subwords_of(ODD, 270),
+  bytes_lib.Bytes(), characters.characters_of(ODD), subwords.subwords_of(ODD, 270),
 ], ids=['bytes', 'characters', 'subwords'])
 def test_a_stream_is_all_documents_each_with_its_end_in_memory_and_in_a_file(
     tokenizer, tmp_path, monkeypatch, limit):
@@ -35,11 +36,11 @@ def test_a_stream_is_all_documents_each_with_its_end_in_memory_and_in_a_file(
   assert isinstance(stream.tokens, np.memmap) == (limit < 10**9)
 
 
-class Many(tokenizers.Bytes):
+class Many(bytes_lib.Bytes):
   """More symbols than two bytes hold."""
 
   @property
-  def size(self):
+  def eos(self):
     return 2**16
 
 
@@ -57,7 +58,7 @@ def killed(documents):
 
 def test_a_killed_run_leaves_no_half_file_and_the_next_one_makes_it(tmp_path, monkeypatch):
   monkeypatch.setattr(stream_lib, 'RAM_CHARACTERS', 0)
-  folder, tokenizer = tmp_path / 'train', tokenizers.Bytes()
+  folder, tokenizer = tmp_path / 'train', bytes_lib.Bytes()
   with pytest.raises(KeyboardInterrupt):
     stream_lib.tokenise(killed(ODD), tokenizer, folder)
   assert list(tmp_path.iterdir()) == []
@@ -74,16 +75,16 @@ def test_a_killed_run_leaves_no_half_file_and_the_next_one_makes_it(tmp_path, mo
 
 def test_a_finished_stream_is_read_and_no_document_is(tmp_path, monkeypatch):
   monkeypatch.setattr(stream_lib, 'RAM_CHARACTERS', 0)
-  made = stream_lib.tokenise(ODD, tokenizers.Bytes(), tmp_path / 'train')
-  again = stream_lib.tokenise(killed(ODD), tokenizers.Bytes(), tmp_path / 'train')
+  made = stream_lib.tokenise(ODD, bytes_lib.Bytes(), tmp_path / 'train')
+  again = stream_lib.tokenise(killed(ODD), bytes_lib.Bytes(), tmp_path / 'train')
   np.testing.assert_array_equal(made.tokens, again.tokens)
   np.testing.assert_array_equal(made.bounds, again.bounds)
 
 
 def test_a_damaged_stream_is_refused(tmp_path, monkeypatch):
   monkeypatch.setattr(stream_lib, 'RAM_CHARACTERS', 0)
-  stream_lib.tokenise(ODD, tokenizers.Bytes(), tmp_path / 'train')
+  stream_lib.tokenise(ODD, bytes_lib.Bytes(), tmp_path / 'train')
   with open(tmp_path / 'train' / 'tokens', 'ab') as file:
     file.write(b'xx')
   with pytest.raises(ValueError, match='train is damaged; delete it'):
-    stream_lib.tokenise(ODD, tokenizers.Bytes(), tmp_path / 'train')
+    stream_lib.tokenise(ODD, bytes_lib.Bytes(), tmp_path / 'train')

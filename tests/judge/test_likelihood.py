@@ -146,7 +146,7 @@ def test_only_one_masked_token_a_block_is_the_likelihood_itself():
   assert likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3), ((2,),) * 3)
   assert not likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3), ((2,), (1, 1), (2,)))
   assert not likelihood.is_exact(blocks_lib.tokens(6), uniform.Uniform(3))
-  assert not likelihood.is_exact(blocks_lib.tokens(6), gaussian.Gaussian(1))
+  assert not likelihood.is_exact(blocks_lib.tokens(6), gaussian.Gaussian(1, clip=0.0))
 
 
 @pytest.mark.parametrize('history', [0.3, None])

@@ -81,7 +81,8 @@ def test_tokens_at_level_zero_carry_no_loss_and_no_nan():
 
   def scaled(scale):
     echo = ask_lib.from_outputs(lambda ask: ask.x * scale)
-    return run(echo, process=gaussian.Gaussian(2), draw=nothing, x0=jnp.ones((8, 4, 2)))[0]
+    process = gaussian.Gaussian(2, clip=0.0)
+    return run(echo, process=process, draw=nothing, x0=jnp.ones((8, 4, 2)))[0]
 
   value, grads = jax.value_and_grad(scaled)(1.0)
   assert value == 0 and grads == 0
@@ -92,7 +93,7 @@ def test_tokens_at_level_zero_carry_no_loss_and_no_nan():
 def test_the_network_meets_the_past_at_the_level_of_the_history(history):
   blocks = blocks_lib.equal(4, 2, history=history)
   x0 = jax.random.normal(jax.random.key(3), (8, 4, 1))
-  ask = met(1, blocks=blocks, process=gaussian.Gaussian(1), x0=x0)
+  ask = met(1, blocks=blocks, process=gaussian.Gaussian(1, clip=0.0), x0=x0)
   past, level = np.asarray(ask.x[:, 4:]), np.asarray(copies.levels(ask.t, ask.slots)[:, 4:])
   if history is None:
     assert past.size == 0

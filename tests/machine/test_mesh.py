@@ -38,7 +38,7 @@ def case(row):
   keys = jax.random.split(jax.random.key(1), len(leaves))
   noise = lambda leaf, key: leaf + 0.1 * jax.random.normal(key, leaf.shape)  # opens the gates
   params = tree.unflatten(map(noise, leaves, keys))
-  examples = parts.source.examples('train', np.arange(ROWS))
+  examples = parts.coded.examples('train', np.arange(ROWS))
   batch = {name: examples[name] for name in ('tokens', 'label')}
   return parts, params, batch, jax.jit(gradient(parts))(params, batch)
 

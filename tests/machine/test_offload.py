@@ -23,7 +23,7 @@ def trained(offload, workdir):
   config.mesh.data, config.mesh.fsdp = 2, 4
   parts = build.build(config)
   mesh = build.build_mesh(parts)
-  examples = parts.source.examples('train', np.arange(ROWS))
+  examples = parts.coded.examples('train', np.arange(ROWS))
   batch = {name: examples[name] for name in ('tokens', 'label')}
   with jax.set_mesh(mesh), contextlib.closing(checkpoint.Checkpoints(workdir)) as keeper:
     key = jax.random.key(0)

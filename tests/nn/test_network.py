@@ -23,7 +23,7 @@ from adiff.sequence import plan as plan_lib
 BLOCKS = blocks_lib.equal(6, 2)
 COORDS = np.arange(6)[:, None]
 SLOTS = BLOCKS.slots(COORDS)  # six of the working copy, four of the history copy
-PROCESS = gaussian.Gaussian(2, prediction='x0')
+PROCESS = gaussian.Gaussian(2, prediction='x0', clip=0.0)
 EXAMPLES = 40
 
 

@@ -54,7 +54,7 @@ def nats_of():
 
 def test_the_likelihoods_of_all_strings_sum_to_one():
   parts, _ = made()
-  size, vocab = parts.blocks.num_tokens, parts.spec.vocab
+  size, vocab = parts.blocks.num_tokens, parts.spec.kind.vocab
   strings = jnp.array(list(itertools.product(range(vocab), repeat=size)), jnp.int32)
   nats = nats_of()(strings, jnp.zeros(len(strings), jnp.int32))
   assert jnp.sum(jnp.exp(-jnp.sum(nats, axis=1))) == pytest.approx(1, abs=1e-4)
@@ -111,10 +111,10 @@ def test_samples_follow_the_likelihood():
   num = 4000
   keys = jax.random.split(jax.random.key(4), num)
   samples = generate.make_sampler(parts)(params, keys, jnp.zeros(num, jnp.int32))[0]
-  first = jnp.zeros((parts.spec.vocab, parts.blocks.num_tokens), jnp.int32)
-  first = first.at[:, 0].set(jnp.arange(parts.spec.vocab))
+  first = jnp.zeros((parts.spec.kind.vocab, parts.blocks.num_tokens), jnp.int32)
+  first = first.at[:, 0].set(jnp.arange(parts.spec.kind.vocab))
   nats = nats_of()(first, jnp.zeros(len(first), jnp.int32))[:, 0]
-  share = np.bincount(np.asarray(samples[:, 0]), minlength=parts.spec.vocab) / num
+  share = np.bincount(np.asarray(samples[:, 0]), minlength=parts.spec.kind.vocab) / num
   np.testing.assert_allclose(share, np.exp(-nats), atol=4 * 0.5 / num**0.5)
 
 

@@ -8,7 +8,7 @@ import pytest
 from adiff.process import base, gaussian, masked, uniform
 
 PROCESSES = {
-  'gaussian': gaussian.Gaussian(2, eta=1.0),
+  'gaussian': gaussian.Gaussian(2, eta=1.0, clip=0.0),
   'masked': masked.Masked(3),
   'uniform': uniform.Uniform(3),
 }

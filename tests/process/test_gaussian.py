@@ -40,7 +40,7 @@ def test_the_log_snr_finds_its_level_again(schedule):
 
 @pytest.mark.parametrize('schedule, prediction', PAIRS)
 def test_the_right_answer_has_no_loss_and_gives_x0_back(schedule, prediction):
-  process = gaussian.Gaussian(2, schedule=schedule, prediction=prediction)
+  process = gaussian.Gaussian(2, schedule=schedule, prediction=prediction, clip=0.0)
   alpha, sigma = process.scales(T)
   eps = (XT - alpha * X0) / sigma
   out = {
@@ -57,7 +57,7 @@ def test_the_right_answer_has_no_loss_and_gives_x0_back(schedule, prediction):
 
 @pytest.mark.parametrize('schedule, prediction', PAIRS)
 def test_the_error_of_x0_is_the_scaled_error_of_the_prediction(schedule, prediction):
-  process = gaussian.Gaussian(2, schedule=schedule, prediction=prediction)
+  process = gaussian.Gaussian(2, schedule=schedule, prediction=prediction, clip=0.0)
   out = jax.random.normal(jax.random.key(2), X0.shape)
   scale = process.x0_hat(jnp.ones_like(X0), jnp.zeros_like(X0), T)[..., 0]
   error = jnp.mean((process.x0_hat(out, XT, T) - X0) ** 2, axis=-1)
@@ -65,7 +65,7 @@ def test_the_error_of_x0_is_the_scaled_error_of_the_prediction(schedule, predict
 
 
 def test_min_snr_weighs_the_error_of_x0_by_the_clipped_snr():
-  process = gaussian.Gaussian(2, weight='min_snr', gamma=5.0)
+  process = gaussian.Gaussian(2, weight='min_snr', gamma=5.0, clip=0.0)
   out = jax.random.normal(jax.random.key(2), X0.shape)
   alpha, sigma = process.scales(T)
   snr = jnp.minimum((alpha / sigma)[..., 0] ** 2, 5.0)
@@ -76,7 +76,7 @@ def test_min_snr_weighs_the_error_of_x0_by_the_clipped_snr():
 @pytest.mark.parametrize('schedule', SCHEDULES)
 @pytest.mark.parametrize('eta', [0.0, 0.5, 1.0])
 def test_with_x0_known_a_step_lands_on_the_marginal(schedule, eta):
-  process = gaussian.Gaussian(1, schedule=schedule, prediction='x0', eta=eta)
+  process = gaussian.Gaussian(1, schedule=schedule, prediction='x0', eta=eta, clip=0.0)
   shape = (40_000, 1)
   x0, t, s = jnp.full((*shape, 1), 0.7), jnp.full(shape, 0.8), jnp.full(shape, 0.3)
   xt = process.add_noise(jax.random.key(0), x0, t)
@@ -87,7 +87,7 @@ def test_with_x0_known_a_step_lands_on_the_marginal(schedule, eta):
 
 
 def test_the_deterministic_step_of_flow_is_eulers():
-  process = gaussian.Gaussian(2, schedule='flow', prediction='flow')
+  process = gaussian.Gaussian(2, schedule='flow', prediction='flow', clip=0.0)
   out, s = jax.random.normal(jax.random.key(2), X0.shape), T / 2
   expected = XT + (s - T)[..., None] * out
   np.testing.assert_allclose(
@@ -96,7 +96,7 @@ def test_the_deterministic_step_of_flow_is_eulers():
 
 
 def test_an_ancestral_step_from_pure_noise_is_finite_and_to_zero_is_the_estimate():
-  process = gaussian.Gaussian(2, prediction='x0', eta=1.0)
+  process = gaussian.Gaussian(2, prediction='x0', eta=1.0, clip=0.0)
   one, zero = jnp.ones((1, 4)), jnp.zeros((1, 4))
   assert np.all(np.isfinite(process.step(jax.random.key(0), X0, XT, one, T)))
   np.testing.assert_allclose(process.step(jax.random.key(0), X0, XT, T, zero), X0, atol=1e-5)
@@ -116,16 +116,16 @@ def test_the_estimate_is_clipped_where_asked():
 ])
 def test_what_cannot_work_is_refused_in_words(arguments, words):
   with pytest.raises(ValueError, match=words):
-    gaussian.Gaussian(2, **arguments)
+    gaussian.Gaussian(2, **arguments, clip=0.0)
 
 
 def test_on_a_lattice_wide_against_the_noise_the_reconstruction_is_free():
-  process = gaussian.Gaussian(2, bin=1.0, log_snr=(-10.0, 9.0))
-  one_by_one = gaussian.Gaussian(2, bin=1e-3, log_snr=(-10.0, 9.0))
+  process = gaussian.Gaussian(2, bin=1.0, log_snr=(-10.0, 9.0), clip=0.0)
+  one_by_one = gaussian.Gaussian(2, bin=1e-3, log_snr=(-10.0, 9.0), clip=0.0)
   known = jnp.full((1, 4, 2), 0.0)
   t = jnp.full((1, 4), 0.5)
   # A fine lattice is a density times its step: the two descriptions differ by -log(bin).
-  density = gaussian.Gaussian(2, log_snr=(-10.0, 9.0))
+  density = gaussian.Gaussian(2, log_snr=(-10.0, 9.0), clip=0.0)
   nats = lambda p: float(jnp.sum(p.bound(jnp.zeros_like(known), known, known, t)))
   np.testing.assert_allclose(nats(one_by_one) - nats(density), 8 * -np.log(1e-3), rtol=1e-4)
   assert nats(process) < nats(one_by_one) and process._reconstruction(np.exp(-4.5)) < 1e-6

@@ -24,10 +24,10 @@ def changed(argument='block', **changes):
 
 def test_parts_are_what_the_config_says():
   parts = build.build(toy.get_config('forcing-gaussian'))
-  assert isinstance(parts.process, gaussian.Gaussian) and parts.process.clip is None
+  assert isinstance(parts.process, gaussian.Gaussian) and parts.process.clip == 0
   assert parts.blocks.sizes == (2, 2, 2) and parts.blocks.history is None
   assert parts.plan.delay is None and parts.plan.budgets == (32,) * 3
-  assert parts.model.width == 64 and parts.model.num_outputs == parts.spec.dim
+  assert parts.model.width == 64 and parts.model.num_outputs == parts.spec.kind.dim
   assert parts.recipe.history_cond, 'without a history level the past keeps its condition'
   t = np.asarray(parts.draw(jax.random.key(0), (50, 2)))
   assert np.sum(t == 0) == 20

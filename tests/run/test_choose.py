@@ -1,32 +1,86 @@
 """A choice by name: what it is given, and the sentences for what it is not."""
 
+import dataclasses
+import inspect
+
 import pytest
 
+from adiff.codec import patches
 from adiff.run import choose
+from adiff.sample.solvers import first_order, threshold
+from configs import base
 
 
-def line(length, colour='black'):
-  return f'{colour} line of {length}'
-
-
-TABLE = {'line': line, 'point': lambda: 'point'}
+def test_a_class_is_called_as_its_file_and_a_function_as_itself():
+  solver = choose.resolve('solver', dict(name='threshold', threshold=0.5))
+  assert solver == threshold.Threshold(threshold=0.5)
+  chosen = dict(name='equal', size=2)
+  blocks = choose.resolve('blocks', chosen, num_tokens=6, history=0.0, grid=(6,))
+  assert blocks.sizes == (2, 2, 2)
 
 
 def test_what_is_provided_is_used_where_it_is_taken_and_not_set():
-  assert choose.resolve('shape', TABLE, dict(name='line'), length=3, depth=9) == 'black line of 3'
-  chosen = dict(name='line', length=5, colour='red')
-  assert choose.resolve('shape', TABLE, chosen, length=3) == 'red line of 5'
-  assert choose.resolve('shape', TABLE, dict(name='point'), length=3) == 'point'
+  provided = dict(shape=(4, 4, 1), levels=17, depth=9)
+  codec = choose.resolve('codec', dict(name='patches', patch=2), **provided)
+  assert codec == patches.Patches((4, 4, 1), 2, levels=17)
+  codec = choose.resolve('codec', dict(name='patches', levels=3), **provided)
+  assert codec == patches.Patches((4, 4, 1), levels=3)
 
 
-@pytest.mark.parametrize('choice, words', [
-  (dict(name='lime', length=1), "config.shape.name='lime'.*line, point; did you mean 'line'"),
-  (dict(name='wedge'), 'choose one of line, point$'),
-  (dict(length=1), 'config.shape.name=None is unknown'),
-  (dict(name='line', width=1), "config.shape: line takes no 'width'; it takes length, colour"),
-  (dict(name='point', width=1), "takes no 'width'; it takes no arguments"),
-  (dict(name='line'), 'config.shape: line needs length'),
+@pytest.mark.parametrize('kind, choice, words', [
+  ('solver', dict(name='huen'), "config.solver.name='huen'.*heun.*did you mean 'heun'"),
+  ('solver', dict(name='base'), 'choose one of entropy_bound, first_hitting, first_order'),
+  ('solver', dict(threshold=1), 'config.solver.name=None is unknown'),
+  ('blocks', dict(name='replace'), 'choose one of cells, equal, frames, scales, tokens, whole'),
+  ('process', dict(name='mixed', dim=1), "config.process: mixed takes no 'dim'; it takes random"),
+  ('codec', dict(name='patches'), 'config.codec: patches needs shape'),
 ])
-def test_what_cannot_be_chosen_is_told_with_what_there_is(choice, words):
+def test_what_cannot_be_chosen_is_told_with_what_there_is(kind, choice, words):
   with pytest.raises(ValueError, match=words):
-    choose.resolve('shape', TABLE, choice)
+    choose.resolve(kind, choice)
+
+
+@pytest.mark.parametrize('kind', base.CHOICES)
+def test_every_file_has_its_row_and_every_row_its_file(kind):
+  assert set(base.CHOICES[kind]) == set(choose.names(kind))
+
+
+CASES = [(kind, name) for kind, rows in base.CHOICES.items() for name in rows]
+
+
+@pytest.mark.parametrize('kind, name', CASES, ids=['-'.join(case) for case in CASES])
+def test_the_defaults_of_a_row_are_those_of_the_signature(kind, name):
+  row, own = dict(base.CHOICES[kind][name]), choose.defaults(kind, name)
+  if (kind, name) == ('blocks', 'frames'):  # in a config without data of frames, the grid is named
+    row.pop('grid')
+  assert dict(name=name, **row) == own
+  taken = set(inspect.signature(choose.find(kind, name)).parameters)
+  assert taken <= set(own) | set(choose.ROOMS[kind].provided)
+
+
+@dataclasses.dataclass(frozen=True)
+class MySolver(first_order.FirstOrder):
+  """One that stands in no file."""
+  strength: float = 2.0
+
+
+def test_a_class_of_this_process_is_chosen_by_the_name_it_is_registered_with(monkeypatch):
+  monkeypatch.setitem(choose._registered, 'solver', {})
+  assert choose.register('solver', MySolver) == 'my_solver'
+  assert 'my_solver' in choose.names('solver')
+  assert choose.resolve('solver', dict(name='my_solver', strength=3.0)) == MySolver(3.0)
+  config = base.get_config()
+  assert choose.registered(config) == {}
+  with config.unlocked():
+    config.solver = choose.defaults('solver', 'my_solver')
+  assert choose.registered(config) == {'solver': 'my_solver'}
+
+
+@pytest.mark.parametrize('kind, chosen, name, words', [
+  ('walker', MySolver, None, 'register one of data, codec'),
+  ('codec', MySolver, None, 'MySolver is no adiff.codec.base.Codec'),
+  ('solver', MySolver, 'heun', "solver 'heun' is taken"),
+])
+def test_what_cannot_be_registered_is_told(kind, chosen, name, words):
+  with pytest.raises(ValueError, match=words):
+    choose.register(kind, chosen, name)

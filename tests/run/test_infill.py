@@ -49,7 +49,8 @@ def fill(blocks, hole, with_cache=False):
   given, mask = (jnp.broadcast_to(row[order][None], (NUM, 4)) for row in (CONTEXT, ~hole))
   keys = jax.random.split(jax.random.key(7), NUM)
   how = dict(
-    blocks=blocks, process=PROCESS, solver=first_hitting.FirstHitting(), coords=CHAIN.spec.coords,
+    blocks=blocks, process=PROCESS, solver=first_hitting.FirstHitting(),
+    coords=np.arange(CHAIN.num_tokens)[:, None],
     given=given.astype(jnp.int32), given_mask=mask)
   # As in language.Model, leading blocks that are given take no step.
   leading = int(blocks.block_of_token[hole[order]].min())

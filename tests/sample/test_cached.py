@@ -80,7 +80,7 @@ def test_rows_that_finish_at_different_times_agree_with_the_plain_walk(solver):
   )
   np.testing.assert_array_equal(plain, fast)
   np.testing.assert_array_equal(plain[given_mask], regime.data()[given_mask])
-  assert int(plain.max()) < regime.parts.spec.vocab
+  assert int(plain.max()) < regime.parts.spec.kind.vocab
 
 
 def test_a_block_ends_with_its_last_row_and_counts_what_each_row_needed():
@@ -94,7 +94,7 @@ def test_a_block_ends_with_its_last_row_and_counts_what_each_row_needed():
 
 def test_second_calls_count_too():
   zeros = ask_lib.from_outputs(lambda ask: jnp.zeros_like(ask.x))
-  plan, process = plan_lib.Plan(3, 4), gaussian.Gaussian(1)
+  plan, process = plan_lib.Plan(3, 4), gaussian.Gaussian(1, clip=0.0)
   state = walk(zeros, plan, BLOCKS, heun.Heun(), process=process)
   np.testing.assert_array_equal(state.calls, [24] * 4)
 

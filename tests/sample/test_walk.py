@@ -50,7 +50,7 @@ def test_finished_blocks_are_read_at_the_level_of_the_history(history):
       lambda t, stream: seen.append((np.asarray(t), np.asarray(stream))), t, ask.slots.stream)
     return jnp.zeros_like(ask.x)
 
-  common = {**COMMON, 'process': gaussian.Gaussian(1)}
+  common = {**COMMON, 'process': gaussian.Gaussian(1, clip=0.0)}
   blocks, plan = blocks_lib.equal(6, 2, history=history), plan_lib.Plan(3, 1)
   jax.block_until_ready(
     walk_lib.sample(ask_lib.from_outputs(spy), keys(1), plan, blocks=blocks, **common))
@@ -142,4 +142,4 @@ def test_vectors_have_no_stop_symbol():
   with pytest.raises(ValueError, match='stop=None'):
     walk_lib.sample(
       ZERO_LOGITS, keys(), plan_lib.Plan(3, 2), blocks=BLOCKS, stop=1,
-      **{**COMMON, 'process': gaussian.Gaussian(1)})
+      **{**COMMON, 'process': gaussian.Gaussian(1, clip=0.0)})

@@ -41,7 +41,7 @@ def test_ones_are_all_noise():
 
 
 def test_atoms_take_their_exact_share():
-  draw = draw_lib.atoms(draw_lib.uniform(), zero=0.25, one=0.125)
+  draw = draw_lib.uniform().with_atoms(zero=0.25, one=0.125)
   t = np.asarray(draw(jax.random.key(0), (16, 4)))
   assert np.sum(t == 0) == 16 and np.sum(t == 1) == 8
 
@@ -49,7 +49,7 @@ def test_atoms_take_their_exact_share():
 @pytest.mark.parametrize('make', [
   lambda: draw_lib.clipped(0.8, 0.3),
   lambda: draw_lib.clipped(-0.1, 0.3),
-  lambda: draw_lib.atoms(draw_lib.ones(), zero=0.7, one=0.7),
+  lambda: draw_lib.ones().with_atoms(zero=0.7, one=0.7),
 ])
 def test_impossible_draws_are_refused(make):
   with pytest.raises(ValueError):

@@ -20,22 +20,33 @@ from adiff.nn.heads import linear
 from adiff.sequence import ask as ask_lib
 
 CHUNKS = 16  # of the tokens of a device
-# Outputs a token from which this head is the faster one, were all tokens to carry loss (a fifth at
-# 1024 outputs, a half at 2048; a loss of a tenth at 256).
-MANY = 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Chunked(ask_lib.Head):
-  """As linear.Linear; value is 0 where weight is, and carries no gradient."""
+  """As linear.Linear, and with fewer outputs a token than `least` it is that; value is 0 where
+  weight is, and carries no gradient."""
 
-  params: Any
-  dtype: jnp.dtype
+  # From here on this is the faster way, were all tokens to carry loss (a fifth at 1024 outputs, a
+  # half at 2048; a loss of a tenth at 256).
+  least: int = 1024
+  params: Any = None
+  dtype: Any = jnp.float32
+
+  def init(self, key, width, num_outputs):
+    return linear.Linear().init(key, width, num_outputs)
+
+  def chunks(self, num_outputs):
+    return CHUNKS if num_outputs >= self.least else 1
 
   def read(self, h, ask):
     return linear.read(self.params, h, self.dtype)
 
   def loss(self, h, key, ask, objective, weight, *tokens):
+    if self.chunks(len(self.params['bias'])) == 1:
+      whole = linear.Linear(self.params, self.dtype)
+      return whole.loss(h, key, ask, objective, weight, *tokens)
+
     def value_of(params, h, *tokens):
       return objective(linear.read(params, h, self.dtype), *tokens)
 

@@ -9,14 +9,6 @@ import jax.numpy as jnp
 from adiff.sequence import ask as ask_lib
 
 
-def init(width, num_outputs) -> dict[str, jax.Array]:
-  """Zeros: a network begins with outputs that know nothing (adaLN-zero)."""
-  return {
-    'kernel': jnp.zeros((width, num_outputs), jnp.float32),
-    'bias': jnp.zeros(num_outputs, jnp.float32),
-  }
-
-
 def read(params, h, dtype) -> jax.Array:
   """h [.., W] -> [.., O], in `dtype`."""
   kernel, bias = params['kernel'].astype(dtype), params['bias'].astype(dtype)
@@ -28,8 +20,15 @@ def read(params, h, dtype) -> jax.Array:
 class Linear(ask_lib.Head):
   """All outputs at once."""
 
-  params: Any
-  dtype: jnp.dtype
+  params: Any = None
+  dtype: Any = jnp.float32
+
+  def init(self, key, width, num_outputs):
+    """Zeros: a network begins with outputs that know nothing (adaLN-zero)."""
+    return {
+      'kernel': jnp.zeros((width, num_outputs), jnp.float32),
+      'bias': jnp.zeros(num_outputs, jnp.float32),
+    }
 
   def read(self, h, ask):
     return read(self.params, h, self.dtype)

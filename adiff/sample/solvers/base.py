@@ -32,9 +32,9 @@ class Solver(abc.ABC):
   # alone.
   adaptive: bool = False
 
-  def check(self, process: process_base.Process) -> None:
-    """Raises ValueError where this solver cannot serve the process."""
-    del process  # most serve every one
+  def needs(self, parts: Any) -> None:
+    """Raises ValueError where this solver cannot serve parts.process."""
+    del parts  # most serve every one
 
   def level(self, process, x, t, s) -> jax.Array:
     """[B, n] level that the network is told for a step of the plan from t to s; the same for all

@@ -21,8 +21,8 @@ class Heun(base.Solver):
 
   calls = 2
 
-  def check(self, process):
-    base.needs_ode(self, process)
+  def needs(self, parts):
+    base.needs_ode(self, parts.process)
 
   def init(self, x):
     return ()

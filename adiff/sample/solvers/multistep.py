@@ -17,8 +17,8 @@ from adiff.sample.solvers import base
 class Multistep(base.Solver):
   """Order 2, deterministic; remembers x0_hat and h of the last step."""
 
-  def check(self, process):
-    base.needs_ode(self, process)
+  def needs(self, parts):
+    base.needs_ode(self, parts.process)
 
   def init(self, x):
     return jnp.zeros_like(x), jnp.zeros_like(x[..., :1])

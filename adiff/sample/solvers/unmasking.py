@@ -18,9 +18,9 @@ class Unmasking(base.Solver):
 
   adaptive = True
 
-  def check(self, process):
-    """Needs noise that is the mask alone."""
-    if not process.absorbing:
+  def needs(self, parts):
+    """Noise that is the mask alone."""
+    if not parts.process.absorbing:
       raise ValueError(
         f'solver {type(self).__name__} reveals masked tokens and needs process masked; write '
         'solver first_order for other noise'

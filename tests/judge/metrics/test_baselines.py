@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from adiff.codec import patches
 from adiff.data import digits
 from adiff.judge.metrics import baselines
 
 
 @pytest.fixture(scope='module')
 def train():
-  return digits.Digits(patches.Patches(digits.SHAPE, levels=digits.LEVELS)).images('train')
+  found = digits.Digits().examples('train', slice(None))
+  return found['example'], found['label']
 
 
 def test_a_mixture_gives_shuffled_images_of_the_same_kind_and_mean(train):

@@ -1,5 +1,7 @@
 """The first-order solver is the process's own step."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,9 @@ from adiff.process import gaussian, masked, uniform
 from adiff.sample.solvers import first_order
 
 
-@pytest.mark.parametrize('process', [gaussian.Gaussian(2), masked.Masked(3), uniform.Uniform(3)])
+@pytest.mark.parametrize(
+  'process', [gaussian.Gaussian(2, clip=0.0), masked.Masked(3), uniform.Uniform(3)]
+)
 def test_it_makes_the_step_of_the_process_with_the_call_it_is_given(process):
   shape = (2, 3)
   keys = lambda: jax.random.split(jax.random.key(0), shape)
@@ -21,7 +25,7 @@ def test_it_makes_the_step_of_the_process_with_the_call_it_is_given(process):
     raise AssertionError('one call a step')
 
   solver = first_order.FirstOrder()
-  solver.check(process)
+  solver.needs(types.SimpleNamespace(process=process))
   xs, memory = solver.step(never, out, process, keys(), x, t, s, solver.init(x))
   np.testing.assert_array_equal(xs, process.step(keys(), out, x, t, s))
   assert memory == () and solver.calls == 1

@@ -5,11 +5,11 @@ import functools
 import numpy as np
 import pytest
 
-from adiff.codec import tokenizers as codec
-from adiff.data import batches, corpora, stream
-from adiff.data import text as text_lib
+from adiff.codec import bytes as bytes_lib
+from adiff.codec import characters
+from adiff.data import batches, corpora, rows, stream
 
-BYTES = codec.Bytes()
+BYTES = bytes_lib.Bytes()
 
 
 class Given(corpora.Corpus):
@@ -24,12 +24,24 @@ class Given(corpora.Corpus):
     return self._documents
 
 
+class Documents(rows.Documents):
+  """A corpus that is made already."""
+  corpus = None
+
+  def __init__(self, corpus, num_tokens, packed):
+    self.corpus, self.num_tokens, self.packed = corpus, num_tokens, packed
+
+
+def rows_of(corpus, codec, num_tokens, *, packed=False, **how):
+  return rows.Rows(Documents(corpus, num_tokens, packed), codec, **how)
+
+
 # Cut examples.
 
 
 def test_training_examples_are_the_text_at_every_offset():
   text = 'The quick brown fox – naïve.'
-  source = text_lib.Text(Given(text), BYTES, 7)
+  source = rows_of(Given(text), BYTES, 7)
   data = text.encode()
   assert source.size('train') == len(data) - 7 + 1
   examples = source.examples('train', np.arange(source.size('train')))
@@ -41,7 +53,7 @@ def test_training_examples_are_the_text_at_every_offset():
 
 def test_held_out_examples_cover_the_stream_once_and_documents_end():
   documents = ('one', '', 'three and more', 'x' * 9)
-  source = text_lib.Text(Given(*documents), BYTES, 4)
+  source = rows_of(Given(*documents), BYTES, 4)
   stream = [symbol for text in documents for symbol in [*text.encode(), BYTES.eos]]
   assert source.size('test') == len(stream) // 4
   examples = source.examples('test', np.arange(source.size('test')))['tokens']
@@ -49,25 +61,25 @@ def test_held_out_examples_cover_the_stream_once_and_documents_end():
 
 
 def test_a_text_as_long_as_an_example_is_one_example():
-  source = text_lib.Text(Given('12345678'), BYTES, 8)
+  source = rows_of(Given('12345678'), BYTES, 8)
   assert (source.size('train'), source.size('test')) == (1, 1)
-  assert source.spec.decode(source.examples('test', [0])['tokens']) == ['12345678']
+  assert source.decode(source.examples('test', [0])['tokens']) == ['12345678']
 
 
 def test_decoding_stops_at_the_first_end_of_text():
-  source = text_lib.Text(Given('abcdef'), BYTES, 3)
+  source = rows_of(Given('abcdef'), BYTES, 3)
   eos = BYTES.eos
-  assert source.spec.decode(np.array([[97, eos, 98], [eos, 97, 97], [97, 98, 99]])) == [
+  assert source.decode(np.array([[97, eos, 98], [eos, 97, 97], [97, 98, 99]])) == [
       'a', '', 'abc']
-  assert (source.spec.vocab, source.spec.num_tokens, source.spec.dims) == (257, 3, 3)
+  assert (source.spec.kind.vocab, source.spec.num_tokens, source.spec.dims) == (257, 3, 3)
   assert source.spec.coords.tolist() == [[0], [1], [2]]
 
 
 def test_shuffled_batches_are_crops_of_the_text():
   text = 'abcdefghijklmnopqrstuvwxyz'
-  source = text_lib.Text(Given(text), codec.characters_of([text]), 5)
+  source = rows_of(Given(text), characters.characters_of([text]), 5)
   feed = batches.Batches(source, 'train', 8, seed=0)
-  crops = source.spec.decode(feed.batch_at(3)['tokens'])
+  crops = source.decode(feed.batch_at(3)['tokens'])
   assert len(crops) == 8 and all(crop in text for crop in crops)
 
 
@@ -80,7 +92,7 @@ def packed(request):
   documents = [''.join(rng.choice(list('abcdefgh'), length))
                for length in [*rng.integers(0, 40, 60), 0, 7, 8, 11, 12, 24, 23]]
   num_tokens, align = request.param
-  return text_lib.Text(Given(*documents), BYTES, num_tokens, packed=True, align=align), align
+  return rows_of(Given(*documents), BYTES, num_tokens, packed=True, align=align), align
 
 
 def all_examples(source):
@@ -92,7 +104,7 @@ def test_every_symbol_of_every_document_is_packed_once_with_its_end(packed):
   examples = all_examples(source)
   real = examples['real'] == 1
   assert np.all(examples['weight'][real] == 1)
-  for index, text in enumerate(source.corpus.documents('train')):
+  for index, text in enumerate(source.source.documents('train')):
     symbols = examples['tokens'][real & (examples['document'] == index)]
     assert symbols.tolist() == [*text.encode(), BYTES.eos]
   assert np.all(examples['tokens'][~real] == BYTES.eos)
@@ -127,7 +139,7 @@ def test_padding_has_no_weight_and_a_last_block_has_its_fill(packed):
   padding = examples['segment'] == -1
   np.testing.assert_array_equal(examples['weight'], ~padding)
   np.testing.assert_array_equal(examples['document'] == -1, padding)
-  lengths = [len(text) + 1 for text in source.corpus.documents('train')]
+  lengths = [len(text) + 1 for text in source.source.documents('train')]
   counts = np.bincount(examples['document'][~padding])
   np.testing.assert_array_equal(counts, -(-np.array(lengths) // align) * align)
 
@@ -137,7 +149,7 @@ def test_packing_is_greedy_in_order_and_keeps_whole_what_fits(packed):
   examples = all_examples(source)
   width = source.spec.num_tokens
   pieces = []
-  for text in source.corpus.documents('train'):
+  for text in source.source.documents('train'):
     filled = -(-(len(text) + 1) // align) * align
     pieces += [width] * (filled // width) + [filled % width] * (filled % width > 0)
   expected, own = [], []
@@ -168,7 +180,7 @@ def test_examples_are_pure_in_their_index(packed):
 @pytest.mark.parametrize('packed', [False, True])
 def test_examples_from_a_file_equal_those_from_memory(tmp_path, monkeypatch, packed):
   make = functools.partial(
-      text_lib.Text, corpora.PythonDocs(), BYTES, 64, packed=packed, align=16, cache_dir=tmp_path)
+      rows_of, corpora.PythonDocs(), BYTES, 64, packed=packed, align=16, cache_dir=tmp_path)
   indices = np.array([0, 5, 3])
   memory = make().examples('test', indices)
   assert list(tmp_path.iterdir()) == []
@@ -182,27 +194,27 @@ def test_examples_from_a_file_equal_those_from_memory(tmp_path, monkeypatch, pac
 def test_the_cache_lies_where_the_system_says(tmp_path, monkeypatch):
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
   monkeypatch.setattr(stream, 'RAM_CHARACTERS', 0)
-  assert text_lib.Text(Given('some text'), BYTES, 4).size('train') == 6
+  assert rows_of(Given('some text'), BYTES, 4).size('train') == 6
   assert len(list((tmp_path / 'adiff' / 'text').glob('*/train/bounds.npy'))) == 1
 
 
 def test_fingerprints_change_with_whatever_changes_an_example():
-  make = functools.partial(text_lib.Text, Given('some text'))
+  make = functools.partial(rows_of, Given('some text'))
   for packed in (False, True):  # blocks may change between two calls on one workdir
     aligned = make(BYTES, 4, packed=packed, align=2)
     assert make(BYTES, 4, packed=packed).fingerprint == aligned.fingerprint
-  others = [make(BYTES, 4), make(BYTES, 8), make(codec.Characters('abc'), 4),
+  others = [make(BYTES, 4), make(BYTES, 8), make(characters.Characters('abc'), 4),
             make(BYTES, 4, packed=True)]
   assert len({source.fingerprint for source in others}) == len(others)
 
 
 def test_mistakes_with_examples_are_answered_in_words():
   with pytest.raises(ValueError, match='a multiple of align'):
-    text_lib.Text(Given('text'), BYTES, 6, packed=True, align=4)
-  source = text_lib.Text(Given('text'), BYTES, 5)
+    rows_of(Given('text'), BYTES, 6, packed=True, align=4)
+  source = rows_of(Given('text'), BYTES, 5)
   with pytest.raises(ValueError, match="'train' of given text has 4 tokens but examples have 5"):
     source.size('train')
   with pytest.raises(ValueError, match='train, test'):
     source.examples('valid', [0])
   with pytest.raises(IndexError, match='0 to 1'):
-    text_lib.Text(Given('text'), BYTES, 3).examples('train', [2])
+    rows_of(Given('text'), BYTES, 3).examples('train', [2])

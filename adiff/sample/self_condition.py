@@ -34,8 +34,8 @@ class SelfCondition(base.Solver):
   def adaptive(self):
     return self.inner.adaptive
 
-  def check(self, process):
-    self.inner.check(process)
+  def needs(self, parts):
+    self.inner.needs(parts)
 
   def level(self, process, x, t, s):
     return self.inner.level(process, x, t, s)

@@ -1,0 +1,59 @@
+"""What a codec is: it makes tokens of examples, and examples of tokens.
+
+Tokens are in raster order here; `batches` alone permutes them to block order.
+"""
+
+import abc
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from adiff.sequence import spec as spec_lib
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Facts:
+  """What a source says of its examples, before any codec."""
+
+  medium: str  # one of spec.MEDIA
+  shape: tuple[int, ...]  # of an example, (H, W, C) of an image; (N,) of a row of text
+  levels: int = 0  # values are the integers 0 .. levels - 1; 0: they are floats, or text
+  conds: dict[str, spec_lib.Label] = dataclasses.field(default_factory=dict)
+  coords: np.ndarray | None = None  # int32 [N, A], where examples are tokens already
+
+
+class Codec(abc.ABC):
+  """Subclasses are frozen dataclasses, and final; the config's arguments are their fields.
+
+  A codec without parameters works on the host, with numpy, and its `params` are ().
+  """
+
+  @classmethod
+  @abc.abstractmethod
+  def reads(cls, facts: Facts) -> bool:
+    """Can it make tokens of such examples?"""
+
+  def fit(self, source) -> 'Codec':
+    """The codec with what it must learn from the examples of a data.base.Source: an alphabet, means
+    and deviations. Most learn nothing."""
+    del source
+    return self
+
+  @abc.abstractmethod
+  def spec(self, facts: Facts) -> spec_lib.Spec:
+    """The facts about the tokens."""
+
+  def init(self, key) -> Any:
+    """Its parameters; () where there are none."""
+    del key
+    return ()
+
+  @abc.abstractmethod
+  def encode(self, params, examples, key=None) -> Any:
+    """Examples [b, ..] -> tokens [b, N, D] float32 or [b, N] int32, raster order. key: for codecs
+    whose tokens are sampled."""
+
+  @abc.abstractmethod
+  def decode(self, params, tokens) -> Any:
+    """Tokens in raster order, any numbers, -> examples [b, ..]."""

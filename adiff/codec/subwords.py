@@ -1,0 +1,100 @@
+"""Text as subwords of the library `tokenizers`, from a file or learnt from the data."""
+
+import dataclasses
+import functools
+import itertools
+import pathlib
+
+import numpy as np
+import tokenizers
+
+from adiff.codec import text as text_lib
+from adiff.machine import files
+
+
+@dataclasses.dataclass(frozen=True)
+class Subwords(text_lib.Tokenizer):
+  """A tokenizer of the library `tokenizers` (BPE, unigram, WordPiece); `fit` makes it.
+
+  Its special tokens are not added, its truncation and padding are off. Whether decoding returns
+  the encoded text is up to the tokenizer: byte-level BPE does.
+  """
+
+  path: str = ''  # of a tokenizer.json; '': a byte-level BPE is learnt from the training split
+  size: int = 1024  # symbols that are learnt
+  json: str = ''  # the text of a tokenizer.json, which needs no path and is not learnt
+
+  def fit(self, source):
+    if self.json:
+      return self
+    if self.path:
+      return subwords_from(self.path)
+    return subwords_of(source.documents('train'), self.size)
+
+  @functools.cached_property
+  def _tokenizer(self):
+    tokenizer = tokenizers.Tokenizer.from_str(self.json)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+  @functools.cached_property
+  def _known(self):
+    """The symbols there are: ids may have gaps."""
+    return frozenset(self._tokenizer.get_vocab(with_added_tokens=True).values())
+
+  @functools.cached_property
+  def eos(self):
+    return max(self._known) + 1
+
+  @functools.cached_property
+  def digest(self):
+    return files.digest('subwords', self.json)
+
+  def symbols(self, text):
+    return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+
+  def text(self, symbols):
+    parts = []
+    for known, run in itertools.groupby(np.asarray(symbols).tolist(), self._known.__contains__):
+      run = list(run)
+      text = self._tokenizer.decode(run, skip_special_tokens=False) if known else None
+      parts.append(text_lib.UNKNOWN * len(run) if text is None else text)
+    return ''.join(parts)
+
+
+def subwords_from(path) -> Subwords:
+  """The `Subwords` of any file that the library saves (tokenizer.json).
+
+  Raises FileNotFoundError for a missing file and ValueError for one that is no tokenizer.
+  """
+  file = pathlib.Path(path).expanduser()
+  if not file.is_file():
+    raise FileNotFoundError(
+      f"there is no file '{path}'; give the tokenizer.json of the library tokenizers"
+    )
+  try:
+    return Subwords(json=tokenizers.Tokenizer.from_file(str(file)).to_str())
+  except Exception as error:  # The library raises nothing narrower.
+    raise ValueError(
+      f'{file} is no tokenizer; give a file saved by the library tokenizers'
+    ) from error
+
+
+def subwords_of(texts, size) -> Subwords:
+  """A byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909) of `size` symbols, learnt from texts.
+
+  The same texts give the same tokenizer. Raises ValueError for fewer than the 256 bytes.
+  """
+  if size < 256:
+    raise ValueError(f'subwords begin with the 256 bytes; write size=256 or more, not {size}')
+  tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+  tokenizer.decoder = tokenizers.decoders.ByteLevel()
+  trainer = tokenizers.trainers.BpeTrainer(
+    vocab_size=size,
+    show_progress=False,
+    initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+  )
+  tokenizer.train_from_iterator(texts, trainer)
+  return Subwords(json=tokenizer.to_str())

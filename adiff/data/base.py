@@ -1,0 +1,116 @@
+"""What a data set promises: `Source`, its examples, and `Coded`, their tokens through a codec.
+
+Everything here is host side and in raster order; `batches` alone permutes tokens to block order.
+"""
+
+import abc
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from adiff.codec import base as codec_base
+from adiff.sequence import spec as spec_lib
+
+
+class Source(abc.ABC):
+  """A data set with random access; the config's arguments are its fields. Examples are pure
+  functions of (split, index)."""
+
+  @property
+  @abc.abstractmethod
+  def facts(self) -> codec_base.Facts:
+    """What its examples are."""
+
+  @property
+  @abc.abstractmethod
+  def splits(self) -> tuple[str, ...]:
+    """Names of the splits, training first."""
+
+  @property
+  @abc.abstractmethod
+  def fingerprint(self) -> str:
+    """16 hex digits that change when the data changes; stored beside a model trained on it."""
+
+  @abc.abstractmethod
+  def size(self, split) -> int:
+    """Number of examples; raises ValueError for an unknown split."""
+
+  @abc.abstractmethod
+  def examples(self, split, indices) -> dict[str, np.ndarray]:
+    """{'example': [b, ..], 'label': int32 [b], -1 where unlabelled}."""
+
+  @property
+  def exact(self) -> dict[str, float]:
+    """Facts known in closed form, such as {'nats': entropy of an example}; {} if none."""
+    return {}
+
+  def coded(self, codec, params=(), *, align=1) -> 'Coded':
+    """Its tokens through a codec with parameters. align: documents that are packed into rows are
+    filled up to a multiple of it."""
+    del align
+    return Encoded(self, codec, params)
+
+
+class Coded(abc.ABC):
+  """A source seen through a codec: what training and evaluation read."""
+
+  source: Source
+  codec: codec_base.Codec
+  params: Any  # of the codec
+
+  @functools.cached_property
+  def spec(self) -> spec_lib.Spec:
+    """The facts about its tokens."""
+    return self.codec.spec(self.source.facts)
+
+  @property
+  def splits(self) -> tuple[str, ...]:
+    """Names of the splits, training first."""
+    return self.source.splits
+
+  @property
+  @abc.abstractmethod
+  def fingerprint(self) -> str:
+    """16 hex digits that change when the tokens change."""
+
+  @abc.abstractmethod
+  def size(self, split) -> int:
+    """Number of examples; raises ValueError for an unknown split."""
+
+  @abc.abstractmethod
+  def examples(self, split, indices) -> dict[str, np.ndarray]:
+    """{'tokens': [b, N(, D)] raster order, 'label': int32 [b], -1 where unlabelled}, and for packed
+    rows what data.rows says."""
+
+  def decode(self, tokens) -> Any:
+    """Tokens [b, N(, D)] in raster order -> examples."""
+    return self.codec.decode(self.params, tokens)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoded(Coded):
+  """Every example is encoded by itself."""
+
+  source: Source
+  codec: codec_base.Codec
+  params: Any = ()
+
+  @property
+  def fingerprint(self):
+    return self.source.fingerprint
+
+  def size(self, split):
+    return self.source.size(split)
+
+  def examples(self, split, indices):
+    found = dict(self.source.examples(split, indices))
+    return {'tokens': self.codec.encode(self.params, found.pop('example')), **found}
+
+
+def check_split(split, splits) -> str:
+  """Returns `split`; raises ValueError naming the splits when it is none of them."""
+  if split not in splits:
+    raise ValueError(f"there is no split '{split}'; choose one of {', '.join(splits)}")
+  return split
