@@ -12,12 +12,14 @@ Exit codes: 0 finished; 75 stopped by a signal, or left by another process, and 
 run the same command again; 2 a mistake that one sentence names; 1 anything else.
 """
 
+import functools
 import os
 import re
 import signal
 import sys
 import traceback
 
+import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
@@ -192,11 +194,13 @@ def _make(parts, params, mesh, step) -> str:
 
 def _write(how) -> int:
   """Writes on from the prompts, on the terminal."""
-  from adiff.run import language
+  from adiff.run import handle
 
   if _MODE.value != 'sample':
     raise ValueError('--prompt is written on from by --mode=sample; write that')
-  model = language.load(_WORKDIR.value, step=_STEP.value, settings=_SET.value, **how)
+  model = handle.load(_WORKDIR.value, step=_STEP.value, settings=_SET.value, **how)
+  if model.parts.spec.medium != 'text':
+    raise ValueError(f'{_WORKDIR.value} holds no text model, which --prompt needs; leave it away')
   shown = ''
 
   def show(texts):
@@ -230,6 +234,8 @@ def _parse(argv):
     print(__doc__ + flags.FLAGS.main_module_help())
     sys.exit(0)
   try:
+    parser = flags.FLAGS['config'].parser
+    parser.parse = functools.partial(_read_config, parser.parse)
     rest = flags.FLAGS(argv)[1:]
     _ = _CONFIG.value  # Where the file could not be read, this raises.
   except _REFUSALS as error:
@@ -238,6 +244,21 @@ def _parse(argv):
     ) from error
   if rest:
     raise ValueError(f'{rest[0]!r} is no flag; write --FLAG=VALUE, --help lists them')
+
+
+def _read_config(read, path):
+  """The config of a file; a name that the command line chooses, such as --config.solver.name=heun,
+  takes that choice's own defaults, before other flags change them."""
+  config = read(path)
+  words = iter(sys.argv)
+  for word in words:
+    chosen = re.fullmatch(r'--?config\.(\w+)\.name(?:=(.*))?', word)
+    if chosen and isinstance(config, ml_collections.ConfigDict):
+      from adiff.run import choose
+
+      if chosen[1] in choose.ROOMS and chosen[1] in config:
+        choose.take(config, chosen[1], next(words, '') if chosen[2] is None else chosen[2])
+  return config
 
 
 def _sentence(error) -> str:

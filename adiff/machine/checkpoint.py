@@ -238,6 +238,16 @@ def latest_step(workdir) -> int | None:
   return steps[-1] if steps else None
 
 
+def copy(workdir, step, folder) -> None:
+  """Copies one sound checkpoint into another workdir; raises ValueError for a damaged one, OSError
+  where it cannot be written."""
+  manifest.verify(workdir, step)
+  target = manifest.folder(folder, step)
+  shutil.copytree(manifest.folder(workdir, step), f'{target}.orbax-checkpoint-tmp')
+  os.rename(f'{target}.orbax-checkpoint-tmp', target)
+  manifest.write(folder, step)
+
+
 def restore_params(
   workdir, abstract_params=None, *, ema: bool = True, role: str = base.DENOISER,
   step: int | None = None,

@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import ml_collections
+
 
 class Room(NamedTuple):
   """Where the choices of a kind stand, and what they have in common."""
@@ -114,6 +116,33 @@ def resolve(kind, choice, **provided) -> Any:
   if missing:
     raise ValueError(f'config.{kind}: {name} needs {", ".join(missing)}')
   return chosen(**arguments)
+
+
+def take(config, kind, name) -> None:
+  """Makes `name` the choice of a config, with its own defaults, if another one was."""
+  if config[kind].name == name:
+    return
+  section = ml_collections.ConfigDict(defaults(kind, name))
+  for argument, value in section.items():
+    if value is None:  # a config must know the type that it may be instead
+      either = inspect.signature(find(kind, name)).parameters[argument].annotation.__args__
+      (other,) = (one for one in either if one is not type(None))
+      section[argument] = ml_collections.config_dict.placeholder(other)
+  with config.unlocked():
+    config[kind] = section
+
+
+def check_registered(config, made_with, where) -> None:
+  """Raises ValueError where a config needs a class that the process it was made in had registered.
+
+  made_with: what `registered` said there. where: what to call the config's place.
+  """
+  for kind, name in made_with.items():
+    if config[kind].name == name and name not in _registered[kind]:
+      raise ValueError(
+        f'{where} was made with the {kind} {name!r}, which stood in no file of the package; call '
+        f'adiff.register({kind!r}, ..) with it first, or put it into {ROOMS[kind].place}'
+      )
 
 
 def defaults(kind, name) -> dict[str, Any]:

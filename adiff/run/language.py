@@ -1,6 +1,6 @@
-"""A trained text model, to be written with and asked.
+"""A trained text model in the hand: besides what every model does it writes on from prompts.
 
-  model = language.load('runs/text')
+  model = adiff.load('runs/text')
   print(model.generate('The function'))
 
 It also streams, fills holes, and says how likely a text is to it.
@@ -15,12 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.judge import likelihood
-from adiff.learn import state
-from adiff.machine import checkpoint, cost
+from adiff.codec import text as text_codec
 from adiff.nn import network
-from adiff.run import build, generate, overrides
-from adiff.run import workdir as workdir_lib
+from adiff.run import generate
+from adiff.run import model as model_lib
 
 
 class Written(NamedTuple):
@@ -33,37 +31,9 @@ class Written(NamedTuple):
   seconds: float
 
 
-def load(workdir, *, step=None, settings=(), block_size=None, steps=None, solver=None) -> 'Model':
-  """The model of a workdir: its averaged parameters at a step (None: the newest).
-
-  settings: 'key=value' overrides, as --set. block_size, steps, solver: see overrides.py. Raises
-  ValueError where the workdir holds no text model.
-  """
-  config = workdir_lib.load(workdir, settings)
-  config = overrides.arrange(config, workdir, block_size=block_size, steps=steps, solver=solver)
-  parts = build.build(config)
-  workdir_lib.check_contract(workdir, parts.contract)
-  return Model(parts, checkpoint.restore_params(workdir, cost.params(parts), step=step)[1])
-
-
-def check_given(blocks, hole, given) -> None:
-  """Raises ValueError where a walk would not take all given tokens into account; hole and given
-  bool [N] in block order."""
-  block = blocks.block_of_token
-  if np.any(hole) and np.any(given) and block[given].max() > block[hole].min():
-    raise ValueError(
-      f'a hole in block {block[hole].min()} with given tokens in block {block[given].max()}: a '
-      'block reads only the blocks before it, so the later tokens would be ignored; use a model of '
-      'one block (configs/text.py:full), or an order in which the hole comes last'
-    )
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
-class Model:
-  """A text model and how it samples; make it with `load`, or from parts and parameters."""
-
-  parts: build.Parts
-  params: dict
+class Model(model_lib.Model):
+  """A text model: it also writes on from prompts, and scores continuations and documents."""
 
   def __post_init__(self):
     if self.parts.spec.medium != 'text':
@@ -72,7 +42,8 @@ class Model:
       )
 
   @property
-  def tokenizer(self):
+  def tokenizer(self) -> text_codec.Tokenizer:
+    """What makes symbols of text."""
     return self.parts.coded.codec
 
   @property
@@ -141,7 +112,9 @@ class Model:
     hole = np.zeros(self.num_tokens, bool)
     hole[begin:begin + num_tokens] = True
     blocks = self.parts.blocks
-    check_given(blocks, blocks.from_raster(hole, axis=0), blocks.from_raster(mask)[0])
+    model_lib.check_given(
+      blocks, blocks.from_raster(hole, axis=0), blocks.from_raster(mask)[0]
+    )
     tokens, _, _ = self._walk(given, mask, seed, begin + num_tokens, stop=None)
     return self.tokenizer.text(tokens[0, begin:begin + num_tokens])
 
@@ -187,11 +160,10 @@ class Model:
 
   def _bind(self, num, params):
     """The Denoise of `num` rows without labels."""
-    return self._unlabelled(self.parts.recipe.network(params, loops=True), num)
-
-  def _unlabelled(self, denoise, num):
     labels = {'label': jnp.full(num, -1, jnp.int32)}
-    return network.condition(denoise, labels, history_cond=self.parts.history_cond)
+    return network.condition(
+      self.parts.recipe.network(params, loops=True), labels, history_cond=self.parts.history_cond
+    )
 
   @functools.cached_property
   def _programs(self):
@@ -213,9 +185,18 @@ class Model:
         f'{self.num_tokens}, or there is nothing to score; shorten the texts'
       )
     tokens, free = self._score_rows([(np.concatenate(ids), len(ids[0]))])
-    nats, ci95 = self._score(tokens, free, samples, seed)
+    nats, ci95 = self._score(tokens, self._labels(None, 1), ~free, samples, seed)
     return {'log_p': -float(nats[0]), 'ci95': float(ci95[0]), 'tokens': len(ids[1]),
             'exact': self._exact}
+
+  def score(self, examples, *, label=None, samples=4, seed=0) -> model_lib.Score:
+    """-log p of each text as a document that ends, in nats, or a bound on it; conventions as in
+    `perplexity`."""
+    nats, ci95, count, owner = self._score_documents(examples, samples, seed)
+    total, squares, tokens = (
+      np.bincount(owner, values, len(examples)) for values in (nats, ci95**2, count)
+    )
+    return model_lib.Score(total, squares**0.5, self._exact, tokens)
 
   def perplexity(self, documents, *, samples=4, seed=0) -> dict:
     """Perplexity of whole documents: {'perplexity', 'nats_per_token', 'ci95', 'bits_per_byte',
@@ -226,31 +207,33 @@ class Model:
     all documents and divided by the number of tokens, or of UTF-8 bytes. ci95: of the nats a token,
     over rows.
     """
-    eos = np.array([self.tokenizer.eos], np.int32)
-    rows = []
-    for document in documents:
-      ids = np.concatenate([self.tokenizer.symbols(document), eos])
-      rows += [(ids[i:i + self.num_tokens], 0) for i in range(0, len(ids), self.num_tokens)]
-    if not rows:
-      raise ValueError('there is no document to score; pass at least one')
-    tokens, free = self._score_rows(rows)
-    nats, _ = self._score(tokens, free, samples, seed)
-    count = free.sum(1)
+    nats, _, count, _ = self._score_documents(documents, samples, seed)
     mean = nats.sum() / count.sum()
-    spread = (nats - mean * count).std(ddof=1) if len(rows) > 1 else float('nan')
+    spread = (nats - mean * count).std(ddof=1) if len(nats) > 1 else float('nan')
     num_bytes = sum(len(document.encode()) for document in documents)
     return {
       'perplexity': float(np.exp(mean)),
       'nats_per_token': float(mean),
-      'ci95': float(1.96 * spread * len(rows) ** 0.5 / count.sum()),
+      'ci95': float(1.96 * spread * len(nats) ** 0.5 / count.sum()),
       'bits_per_byte': float(nats.sum() / np.log(2) / max(num_bytes, 1)),
       'tokens': int(count.sum()),
       'exact': self._exact,
     }
 
-  @property
-  def _exact(self):
-    return likelihood.is_exact(self.parts.blocks, self.parts.process)
+  def _score_documents(self, documents, samples, seed):
+    """(nats, half width of its interval, tokens, index of the document) of each row, [n]."""
+    eos = np.array([self.tokenizer.eos], np.int32)
+    rows, owner = [], []
+    for index, document in enumerate(documents):
+      ids = np.concatenate([self.tokenizer.symbols(document), eos])
+      pieces = [(ids[i:i + self.num_tokens], 0) for i in range(0, len(ids), self.num_tokens)]
+      rows += pieces
+      owner += [index] * len(pieces)
+    if not rows:
+      raise ValueError('there is no document to score; pass at least one')
+    tokens, free = self._score_rows(rows)
+    nats, ci95 = self._score(tokens, self._labels(None, len(tokens)), ~free, samples, seed)
+    return nats, ci95, free.sum(1), owner
 
   def _score_rows(self, rows):
     """(tokens [n, N], which are scored) in block order, from (ids, length of the prompt); what is
@@ -268,31 +251,3 @@ class Model:
       mark[begin:len(ids)] = True
     blocks = self.parts.blocks
     return blocks.from_raster(tokens), blocks.from_raster(free)
-
-  def _score(self, tokens, free, samples, seed, batch=32):
-    """(nats [n], half width of its 95% interval [n])."""
-    samples = 1 if self._exact else max(samples, 2)
-    parts = []
-    for first in range(0, len(tokens), batch):
-      index = np.arange(first, first + batch) % len(tokens)
-      parts.append(np.stack([
-        self._bound(self.params, state.stream(seed, 'score', first + n), tokens[index], free[index])
-        for n in range(samples)
-      ], 1))
-    nats = np.concatenate(parts)[:len(tokens)]
-    spread = nats.std(1, ddof=1) if samples > 1 else np.zeros(len(nats))
-    return nats.mean(1), 1.96 * spread / samples**0.5
-
-  @functools.cached_property
-  def _bound(self):
-    parts = self.parts
-
-    def bound(params, key, tokens, free):
-      nats, _ = likelihood.bound(
-        self._unlabelled(parts.recipe.network(params), len(tokens)), key, tokens,
-        blocks=parts.blocks, process=parts.process,
-        coords=parts.spec.coords, known=~free,
-      )
-      return jnp.sum(nats, axis=1)
-
-    return jax.jit(bound)

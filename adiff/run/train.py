@@ -27,10 +27,11 @@ from adiff.run import build, evaluate, evaluate_text, generate
 from adiff.run import workdir as workdir_lib
 
 
-def train(config, workdir, *, profile=0, progress=True) -> int:
+def train(config, workdir, *, profile=0, progress=True, show=None) -> int:
   """Trains to config.train.steps, evaluates, writes the report; returns the exit code.
 
-  profile: write a trace of this many steps to workdir/profile. Raises ValueError for a config that
+  profile: write a trace of this many steps to workdir/profile. show(step, name, picture): called
+  with pictures of samples on the way, uint8 [H, W, 3]. Raises ValueError for a config that
   cannot work, OSError when the workdir cannot be written, FloatingPointError when the loss is no
   longer finite.
   """
@@ -43,7 +44,7 @@ def train(config, workdir, *, profile=0, progress=True) -> int:
       _check_init_from(config.init_from)
     with jax.set_mesh(mesh), contextlib.ExitStack() as held:
       hosts.agree(lambda: _claim(held, workdir, parts))
-      return _train(parts, mesh, workdir, profile, progress and hosts.first())
+      return _train(parts, mesh, workdir, profile, progress and hosts.first(), show)
 
 
 def _claim(held, workdir, parts):
@@ -60,6 +61,7 @@ class _Job(NamedTuple):
   workdir: str
   shardings: Any  # of the state
   keeper: checkpoint.Checkpoints
+  show: Callable | None  # (step, name, picture): besides the log
 
   def average(self, state):
     """The parameters that are evaluated and sampled, on the devices."""
@@ -67,11 +69,11 @@ class _Job(NamedTuple):
     return sharding.fetch(served(state), served(self.shardings))
 
 
-def _train(parts, mesh, workdir, profile, progress):
+def _train(parts, mesh, workdir, profile, progress, show):
   """The story itself."""
   config, abstract = parts.config, cost.state(parts)
   keeper = checkpoint.Checkpoints(workdir, keep=config.train.keep, best='nats')
-  job = _Job(parts, mesh, workdir, build.state_shardings(parts, mesh, abstract), keeper)
+  job = _Job(parts, mesh, workdir, build.state_shardings(parts, mesh, abstract), keeper, show)
   start, state, flops = _begin(job, abstract)
   devices = mesh.size if jax.default_backend() != 'cpu' else 1
   log = logs.Logs(
@@ -156,6 +158,8 @@ def _loop(job, start, state, log, trace, stop):
       write(done, {'test/nats': bound['nats'], 'test/per_block': bound['per_block']})
       for name, image in preview(job.average(state)).items():
         hosts.agree(functools.partial(log.images, done, name, image))
+        if job.show is not None:
+          job.show(done, name, image)
     if last or saving or stopping:
       keeper.save(done, state, bound and {'nats': bound['nats']})
     if bound or saving:

@@ -11,6 +11,7 @@ from typing import Any
 import ml_collections
 
 from adiff.machine import files, manifest
+from adiff.run import choose
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
@@ -40,8 +41,13 @@ def claim(workdir, config, contract) -> None:
       f'workdir {workdir} holds checkpoints but no config.json that says what they are; restore '
       'that file from a backup, or choose a new --workdir'
     )
-  _write(workdir, 'config.json', ours)
-  _write(workdir, 'contract.json', contract)
+  write(workdir, config, contract)
+
+
+def write(workdir, config, contract) -> None:
+  """Writes both files; raises OSError where that is impossible."""
+  _write(workdir, 'config.json', as_json(config))
+  _write(workdir, 'contract.json', {'version': VERSION, **contract})
 
 
 def check_version(workdir) -> None:
@@ -101,14 +107,15 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
         'process.eta, process.clip'
       )
     _set(config, key, value)
+  choose.check_registered(config, _read(workdir, 'contract.json').get('registered', {}), workdir)
   return config.lock()
 
 
 def check_contract(workdir, contract) -> None:
   """Raises ValueError where the workdir's contract differs from what its config builds here."""
   check_version(workdir)
-  stored = _read(workdir, 'contract.json')
-  contract = json.loads(json.dumps({'version': VERSION, **contract}))
+  stored = {**_read(workdir, 'contract.json'), 'registered': contract.get('registered', {})}
+  contract = json.loads(json.dumps({'version': VERSION, 'registered': {}, **contract}))
   for key, old, new in _differences(stored, contract):
     raise ValueError(
       f'the checkpoint in {workdir} was trained with {key} = {old}, but here it is {new}; use the '
@@ -176,6 +183,9 @@ def _set(config, key, text):
   """Sets a dotted key from JSON text, or from a bare word; the type must be that of the old
   value."""
   *sections, name = key.split('.')
+  if sections and sections[0] in choose.ROOMS and name == 'name':
+    choose.take(config, sections[0], text)
+    return
   place = config
   for section in sections:
     place = place[section] if section in place and hasattr(place[section], 'keys') else {}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from adiff.run import build, language, overrides, train
+from adiff.run import build, handle, overrides, train
 from adiff.run import workdir as workdir_lib
 from configs import base
 from configs import text as text_config
@@ -59,11 +59,11 @@ def test_losses_of_all_block_sizes_are_logged(run):
 
 
 def test_one_checkpoint_is_read_with_the_blocks_it_learnt(run):
-  four, one = (language.load(run, block_size=size) for size in (4, 1))
+  four, one = (handle.load(run, block_size=size) for size in (4, 1))
   assert four.parts.blocks.sizes == (4,) * 16 and one.parts.blocks.sizes == (1,) * 64
   assert one.loglikelihood('the', ' cat')['exact']
   with pytest.raises(ValueError, match='loss profile'):
-    language.load(run, solver='budget', steps=2)
+    handle.load(run, solver='budget', steps=2)
 
 
 def test_a_wrong_sampler_of_the_report_is_named(run):

@@ -1,0 +1,56 @@
+"""What `import adiff` gives: load a model, train one, register a class."""
+
+from typing import Any
+
+from adiff.machine import checkpoint, cost
+from adiff.run import build, language, overrides
+from adiff.run import model as model_lib
+from adiff.run import train as train_lib
+from adiff.run import workdir as workdir_lib
+from adiff.run.choose import register as register
+
+
+def load(
+  workdir, *, step=None, settings=(), block_size=None, steps=None, solver=None
+) -> model_lib.Model:
+  """The model of a workdir: its averaged parameters at a step (None: the newest).
+
+  settings: 'key=value' overrides, as --set. block_size, steps, solver: see overrides.py. A model of
+  text is a language.Model, which also writes on.
+  """
+  config = workdir_lib.load(workdir, settings)
+  config = overrides.arrange(config, workdir, block_size=block_size, steps=steps, solver=solver)
+  parts = build.build(config)
+  workdir_lib.check_contract(workdir, parts.contract)
+  step, params = checkpoint.restore_params(workdir, cost.params(parts), step=step)
+  chosen = language.Model if parts.spec.medium == 'text' else model_lib.Model
+  return chosen(parts, params, str(workdir), step)
+
+
+def train(config, workdir, *, progress=True) -> model_lib.Model:
+  """Trains in this process as the binary does, and returns the model; pictures of samples appear on
+  the way. Interrupt it (the kernel's stop button) and it saves; the same call goes on.
+
+  Raises what `run.train` does.
+  """
+  finished = train_lib.train(config, workdir, progress=progress, show=_show) == 0
+  model = load(workdir)
+  if not finished:
+    print(f'stopped at step {model.step} of {config.train.steps}; the same call goes on')
+  return model
+
+
+def _show(step, name, image) -> None:
+  """A picture below the cell, where there is a notebook."""
+  try:
+    from IPython import display, get_ipython
+  except ImportError:
+    return
+  if get_ipython() is not None:
+    from adiff.judge.page import images
+
+    print(f'{name} at step {step}')
+    display.display(display.Image(images.png_bytes(image)))
+
+
+__all__: list[Any] = ['load', 'register', 'train']

@@ -1,0 +1,265 @@
+"""A trained model in the hand: to sample from, to fill holes with, to score examples.
+
+  model = adiff.load('runs/digits')
+  images = model.sample(16, label=3)
+
+Results show themselves in a notebook.
+"""
+
+import dataclasses
+import functools
+import os
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from adiff.codec import base as codec_base
+from adiff.judge import likelihood
+from adiff.learn import state
+from adiff.machine import checkpoint
+from adiff.nn import network
+from adiff.run import build, generate, shown
+from adiff.run import workdir as workdir_lib
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Samples:
+  """Examples that a model made."""
+
+  examples: Any  # [n, ..] as the data has them, or a list of texts
+  labels: np.ndarray  # int32 [n], -1 where unlabelled
+  calls: np.ndarray  # [n] network calls, one after another
+  facts: codec_base.Facts  # of the examples
+
+  def __len__(self):
+    return len(self.examples)
+
+  def __getitem__(self, index):
+    return self.examples[index]
+
+  def __array__(self, dtype=None, copy=None):
+    return np.array(self.examples, dtype)
+
+  def _caption(self):
+    labels = '' if np.all(self.labels < 0) else f', labels {", ".join(map(str, self.labels[:10]))}'
+    return f'{len(self)} samples, {self.calls.mean():.3g} network calls each{labels}'
+
+  def _repr_png_(self):
+    return shown.png(self.facts, self.examples)
+
+  def _repr_html_(self):
+    return shown.as_html(self.facts, self.examples, self._caption())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Score:
+  """How likely examples are to a model."""
+
+  nats: np.ndarray  # [n]: -log p of each, or a bound on it from above
+  ci95: np.ndarray  # [n] half width of the 95% interval of each; 0 where it is exact
+  exact: bool  # are these likelihoods, not bounds?
+  dims: np.ndarray  # [n] values that each has
+
+  @property
+  def mean(self) -> float:
+    """Nats an example."""
+    return float(self.nats.mean())
+
+  @property
+  def mean_ci95(self) -> float:
+    """Half width of the 95% interval of the mean; nan for one example."""
+    return float(likelihood.interval(self.nats)[1])
+
+  @property
+  def bits_per_dim(self) -> float:
+    """Bits a value."""
+    return float(self.nats.sum() / np.sum(self.dims) / np.log(2))
+
+  def __str__(self):
+    what = 'nats an example' if self.exact else 'nats an example at most, on average'
+    return f'{self.mean:.4g} +- {self.mean_ci95:.2g} {what} ({len(self.nats)} examples)'
+
+  def _repr_html_(self):
+    return f'<p>{self}</p>'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+  """A model of any medium; make it with adiff.load or adiff.train."""
+
+  parts: build.Parts
+  params: Any
+  workdir: str = ''  # that it was loaded from
+  step: int = 0  # of its checkpoint
+
+  # ---- Sampling ---------------------------------------------------------------------------------
+
+  def sample(self, num, *, label=None, seed=0, batch=64, progress=True) -> Samples:
+    """`num` examples. label: of all, or one each; None: balanced where there are classes. Example i
+    of a seed is the same whatever num and batch are."""
+    labels = self._labels(label, num)
+    size, done, tokens, calls = min(batch, num), 0, [], []
+    with tqdm.tqdm(total=num, unit='sample', delay=2, disable=not progress, leave=False) as bar:
+      while done < num:
+        index = np.minimum(np.arange(done, done + size), num - 1)
+        keys = jax.vmap(lambda i: state.stream(seed, 'sample', i))(index)
+        x, asked = self._sampler(self.params, keys, labels[index])
+        tokens.append(np.asarray(x)[:num - done])
+        calls.append(np.asarray(asked)[:num - done])
+        done += size
+        bar.update(len(calls[-1]))
+    return self._samples(np.concatenate(tokens), labels, np.concatenate(calls))
+
+  def fill(self, example, mask, *, num=1, label=None, seed=0) -> Samples:
+    """`num` examples that are `example` where mask is False; mask: bool, of its shape or of its
+    first axes. A token with a masked value in it is made anew as a whole.
+
+    Raises ValueError where a block would have to read tokens that come after it.
+    """
+    given, hole = self._given(example, mask)
+    blocks, labels = self.parts.blocks, self._labels(label, num)
+    check_given(blocks, hole, ~hole)
+    keys = generate.example_keys(seed, 0, num)
+    x, calls = self._filler(
+      self.params, keys, labels, jnp.broadcast_to(given[None], (num, *given.shape)),
+      jnp.broadcast_to(~hole[None], (num, len(hole))),
+    )
+    return self._samples(np.asarray(x), labels, np.asarray(calls))
+
+  def _given(self, example, mask):
+    """(tokens [N, ..], bool [N]: is the token made?), in block order."""
+    facts, blocks = self.parts.source.facts, self.parts.blocks
+    example, mask = np.asarray(example), np.asarray(mask, bool)
+    if example.shape != facts.shape or mask.shape != facts.shape[:mask.ndim] or not mask.any():
+      raise ValueError(
+        f'an example has the shape {facts.shape}, not {example.shape}, and its mask must be True '
+        'somewhere and have that shape, or its first axes'
+      )
+    mask = np.broadcast_to(
+      mask.reshape(mask.shape + (1,) * (example.ndim - mask.ndim)), example.shape
+    )
+    # A token is touched if it differs between the two extremes of what is masked.
+    low, high = (0, facts.levels - 1) if facts.levels else (-1e3, 1e3)
+    ends = np.stack([np.where(mask, end, example).astype(example.dtype) for end in (low, high)])
+    tokens = blocks.from_raster(self.parts.coded.codec.encode(self.parts.coded.params, ends))
+    touched = tokens[0] != tokens[1]
+    return tokens[0], touched.reshape(len(touched), -1).any(1)
+
+  def _samples(self, tokens, labels, calls):
+    """Tokens in block order, decoded."""
+    if not self.parts.process.discrete and not np.all(np.isfinite(tokens)):
+      raise ValueError('the samples are not finite; the model diverged, or process.clip is 0')
+    examples = self.parts.coded.decode(self.parts.blocks.to_raster(tokens))
+    return Samples(examples, labels, calls, self.parts.source.facts)
+
+  def _labels(self, label, num):
+    """int32 [num]."""
+    classes = self.parts.spec.num_classes
+    if label is None:
+      return generate.balanced_labels(classes, 0, num)
+    labels = np.broadcast_to(np.asarray(label, np.int32), (num,))
+    if labels.min() < -1 or labels.max() >= classes:
+      raise ValueError(
+        f'label {label} is none of the {classes} classes; write 0 .. {classes - 1}, or -1 for none'
+        if classes else 'this model was trained without labels; leave label=None'
+      )
+    return labels
+
+  @functools.cached_property
+  def _sampler(self):
+    return generate.make_sampler(self.parts)
+
+  @functools.cached_property
+  def _filler(self):
+    parts = self.parts
+
+    def run(params, keys, labels, given, known):
+      def bind(params):
+        denoise = parts.recipe.network(params, loops=True)
+        return generate.guided(parts, denoise, {'label': labels})
+
+      walk = generate.make_session(parts, bind)
+      at = walk.finish(params, walk.start(keys, given, known))
+      return at.x, at.calls
+
+    return jax.jit(run)
+
+  # ---- Likelihood -------------------------------------------------------------------------------
+
+  def score(self, examples, *, label=None, samples=16, seed=0) -> Score:
+    """How likely examples [n, ..] are: -log p in nats, or, from `samples` draws of noise, a bound
+    on it. label: of all, or one each; None: not told."""
+    coded, num = self.parts.coded, len(examples)
+    tokens = coded.codec.encode(coded.params, np.asarray(examples))
+    labels = np.full(num, -1, np.int32) if label is None else self._labels(label, num)
+    nats, ci95 = self._score(self.parts.blocks.from_raster(tokens), labels, None, samples, seed)
+    return Score(nats, ci95, self._exact, np.full(num, self.parts.spec.dims))
+
+  @property
+  def _exact(self):
+    return likelihood.is_exact(self.parts.blocks, self.parts.process, self.parts.reveals)
+
+  def _score(self, tokens, labels, known, samples, seed, batch=32):
+    """(nats [n], half width of its 95% interval [n]) of tokens in block order; known: see
+    likelihood.bound."""
+    samples, parts = 1 if self._exact else max(samples, 2), []
+    for first in range(0, len(tokens), batch):
+      index = np.arange(first, first + batch) % len(tokens)
+      here = tokens[index], labels[index], None if known is None else known[index]
+      parts.append(np.stack([
+        self._bound(self.params, state.stream(seed, 'score', first + n), *here)
+        for n in range(samples)
+      ], 1))
+    nats = np.concatenate(parts)[:len(tokens)]
+    spread = nats.std(1, ddof=1) if samples > 1 else np.zeros(len(nats))
+    return nats.mean(1), 1.96 * spread / samples**0.5
+
+  @functools.cached_property
+  def _bound(self):
+    parts = self.parts
+
+    def bound(params, key, tokens, labels, known):
+      denoise = network.condition(
+        parts.recipe.network(params), {'label': labels}, history_cond=parts.history_cond
+      )
+      nats, _ = likelihood.bound(
+        denoise, key, tokens, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
+        reveals=parts.reveals if known is None else None, known=known,
+      )
+      return jnp.sum(nats, axis=1)
+
+    return jax.jit(bound)
+
+  # ---- Keeping ----------------------------------------------------------------------------------
+
+  def save(self, folder) -> str:
+    """Writes a workdir of its own, with the config as it is used here and the one checkpoint, for
+    `adiff.load`; returns it. Raises ValueError where there is something already."""
+    if not self.workdir:
+      raise ValueError('this model was not loaded from a workdir, so there is no checkpoint to save')
+    if os.path.exists(folder) and os.listdir(folder):
+      raise ValueError(f'{folder} is not empty; name a folder that does not exist yet')
+    os.makedirs(folder, exist_ok=True)
+    checkpoint.copy(self.workdir, self.step, folder)
+    workdir_lib.write(folder, self.parts.config, self.parts.contract)
+    return os.fspath(folder)
+
+  def __repr__(self):
+    size = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
+    name = self.parts.config.name or self.parts.config.data.name
+    return f'{type(self).__name__}({name}, {size:,} parameters, step {self.step}, {self.workdir})'
+
+
+def check_given(blocks, hole, given) -> None:
+  """Raises ValueError where a walk would not take all given tokens into account; hole and given
+  bool [N] in block order."""
+  block = blocks.block_of_token
+  if np.any(hole) and np.any(given) and block[given].max() > block[hole].min():
+    raise ValueError(
+      f'a hole in block {block[hole].min()} with given tokens in block {block[given].max()}: a '
+      'block reads only the blocks before it, so the later tokens would be ignored; use a model of '
+      'one block (configs/text.py:full), or an order in which the hole comes last'
+    )

@@ -1,0 +1,45 @@
+"""How examples look in a notebook: pictures, texts, or numbers."""
+
+import base64
+import html
+import json
+
+import numpy as np
+
+from adiff.judge.page import images
+
+COLUMNS, ROWS = 10, 10  # of a grid
+
+
+def levels_of(facts, examples) -> tuple[np.ndarray, int]:
+  """(pictures int [n, H, W, C], their levels) of examples of a medium that can be looked at: pixels
+  as they are; of latents up to three channels as colours; of a video the first frame."""
+  if facts.levels:
+    return examples, facts.levels
+  frames = examples if examples.ndim == 4 else examples[:, 0]
+  colours = frames[..., :3 if frames.shape[-1] >= 3 else 1]
+  low, high = np.percentile(colours, [1, 99])
+  return np.clip((colours - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8), 256
+
+
+def png(facts, examples) -> bytes | None:
+  """A grid of the first hundred as PNG bytes; None where the medium is not looked at."""
+  if facts.medium not in ('image', 'video'):
+    return None
+  pictures, levels = levels_of(facts, np.asarray(examples)[:COLUMNS * ROWS])
+  columns, scale = min(COLUMNS, len(pictures)), max(1, 48 // pictures.shape[1])
+  return images.png_bytes(images.grid(pictures, levels, columns=columns, scale=scale))
+
+
+def as_html(facts, examples, caption) -> str:
+  """An HTML fragment of examples, with what they are in words."""
+  picture = png(facts, examples)
+  if picture is not None:
+    code = base64.b64encode(picture).decode('ascii')
+    body = f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{code}">'
+  elif facts.medium == 'text':
+    body = ''.join(f'<pre>{html.escape(text)}</pre>' for text in examples[:ROWS])
+  else:
+    rows = [json.dumps(np.round(row, 3).tolist()) for row in np.asarray(examples)[:ROWS]]
+    body = f'<pre>{html.escape(chr(10).join(rows))}</pre>'
+  return f'<figure>{body}<figcaption>{html.escape(caption)}</figcaption></figure>'

@@ -1,0 +1,146 @@
+"""The handle: what a workdir gives in a notebook, of every medium."""
+
+import numpy as np
+import pytest
+
+import adiff
+from configs import base, digits, toy
+from configs import text as text_config
+
+WORDS = 'the cat sat on the mat. ' * 40
+
+
+def small(config, num=16):
+  """The config, cut to seconds."""
+  with config.unlocked():
+    config.model.width, config.model.depth, config.model.heads = 16, 1, 2
+    config.train.steps, config.train.batch_size, config.optim.warmup = 3, 8, 0
+    config.train.eval_every = config.train.checkpoint_every = 3
+    config.eval.num, config.eval.examples, config.eval.batch_size = num, 16, 16
+    config.eval.samples, config.eval.steps, config.eval.features = 1, (), False
+    config.eval.samplers, config.plan.steps = (), 2
+  return config
+
+
+def latents_config():
+  config = small(base.get_config())
+  base.choose(config, 'data', 'latents', shape=(4, 4, 3), num_classes=3, made_up=True)
+  base.choose(config, 'codec', 'latents', patch=2)
+  base.choose(config, 'process', 'gaussian', clip=0.0)
+  base.choose(config, 'blocks', 'tokens')
+  return config
+
+
+def text_model_config(path):
+  config = small(text_config.get_config('full'))
+  base.choose(config, 'data', 'text', path=str(path), num_tokens=16)
+  base.choose(config, 'codec', 'bytes')
+  config.plan.steps = 2
+  return config
+
+
+@pytest.fixture(scope='module', params=['law', 'image', 'latents', 'text'])
+def trained(request, tmp_path_factory):
+  folder = tmp_path_factory.mktemp(request.param)
+  (folder / 'words.txt').write_text(WORDS)
+  config = {
+    'law': lambda: small(toy.get_config('full'), num=2048),
+    'image': lambda: small(digits.get_config()),
+    'latents': latents_config,
+    'text': lambda: text_model_config(folder / 'words.txt'),
+  }[request.param]()
+  return adiff.train(config, folder / 'run', progress=False)
+
+
+def some(model, num=3):
+  """Held-out examples."""
+  return model.parts.source.examples('test', np.arange(num))['example']
+
+
+def test_equal_seeds_give_equal_samples_whatever_the_batch(trained):
+  one, two = trained.sample(5, seed=1, batch=2), trained.sample(6, seed=1)
+  np.testing.assert_array_equal(np.array(one.examples), np.array(two.examples[:5]))
+  other = trained.sample(5, seed=2)
+  assert not np.array_equal(np.array(one.examples), np.array(other.examples))
+
+
+def test_a_saved_model_is_the_model_from_another_folder(trained, tmp_path, monkeypatch):
+  saved = trained.save(tmp_path / 'kept')
+  monkeypatch.chdir(tmp_path)
+  loaded = adiff.load('kept')
+  assert loaded.step == trained.step == 3 and str(tmp_path) in saved
+  np.testing.assert_array_equal(
+    np.array(loaded.sample(4).examples), np.array(trained.sample(4).examples)
+  )
+  with pytest.raises(ValueError, match='not empty'):
+    trained.save(saved)
+
+
+def test_what_is_given_stays_and_what_is_masked_is_made(trained):
+  if trained.parts.spec.medium == 'text':
+    assert isinstance(trained.fill('the ', 3, ' sat'), str)
+    return
+  example = some(trained)[0]
+  mask = np.zeros(example.shape[:1], bool)
+  mask[-2:] = True
+  filled = trained.fill(example, mask, num=4)
+  assert len(filled) == 4
+  kept = np.broadcast_to(~mask.reshape(-1, *[1] * (example.ndim - 1)), example.shape)
+  if trained.parts.source.facts.levels == 17:  # two rows of pixels lie in patches of four
+    kept = np.broadcast_to(np.arange(8)[:, None, None] < 4, example.shape)
+  for one in filled:
+    np.testing.assert_allclose(one[kept], example[kept], atol=1e-5)
+  assert len({np.asarray(one).tobytes() for one in filled}) > 1
+
+
+def test_a_hole_that_later_tokens_would_be_needed_for_is_refused(trained):
+  if trained.parts.blocks.num_blocks == 1 or trained.parts.spec.medium == 'text':
+    pytest.skip('one block reads all of itself')
+  example = some(trained)[0]
+  mask = np.arange(len(example)) < 2
+  with pytest.raises(ValueError, match='later tokens would be ignored'):
+    trained.fill(example, mask)
+
+
+def test_a_score_is_that_of_the_evaluation(trained):
+  if trained.parts.spec.medium == 'text':
+    score = trained.score(['the cat', 'the mat sat'])
+    whole = trained.perplexity(['the cat', 'the mat sat'])
+    assert score.dims.tolist() == [8, 12]
+    assert abs(score.nats.sum() / 20 / whole['nats_per_token'] - 1) < 1e-6
+    return
+  examples = some(trained, 16)
+  labels = trained.parts.source.examples('test', np.arange(16))['label']
+  labelled = trained.parts.spec.num_classes > 0
+  score = trained.score(examples, label=labels if labelled else None, samples=64)
+  from adiff.machine import sharding
+  from adiff.run import evaluate
+
+  mesh = sharding.make_mesh(data=1, fsdp=1, tensor=1, sequence=1)
+  bound = evaluate.Bound(trained.parts, mesh)(trained.params, samples=64)
+  assert abs(score.mean - bound['nats']) < 0.05 * abs(bound['nats']) + 0.5
+  assert score.exact == bound['is_likelihood']
+
+
+def test_results_show_themselves(trained):
+  samples, medium = trained.sample(3), trained.parts.spec.medium
+  page = samples._repr_html_()
+  assert ('data:image/png' in page) == (medium == 'image') == (samples._repr_png_() is not None)
+  assert '3 samples' in page and len(samples) == len(np.asarray(samples)) == 3
+  assert 'step 3' in repr(trained)
+
+
+def test_mistakes_are_answered_in_words(trained):
+  with pytest.raises(ValueError, match='label 99|without labels'):
+    trained.sample(2, label=99)
+  if trained.parts.spec.medium != 'text':
+    with pytest.raises(ValueError, match='has the shape'):
+      trained.fill(np.zeros(3), np.ones(3, bool))
+
+
+def test_training_goes_on_where_it_was(trained):
+  again = adiff.train(trained.parts.config, trained.workdir, progress=False)
+  assert again.step == 3
+  np.testing.assert_array_equal(
+    np.array(again.sample(2).examples), np.array(trained.sample(2).examples)
+  )
