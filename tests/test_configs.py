@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import jax
+import launchers
 import numpy as np
 import pytest
 import tiny_data
@@ -107,6 +108,17 @@ def test_help_lists_every_config_and_row_with_what_was_measured_and_imports_no_j
     assert f'configs/{name}.py' in listed
     for argument, row in rows(name).items():
       assert f'{argument} {row["about"]}; {row["measured"] or "not measured"}' in listed
+
+
+@pytest.mark.parametrize('flag, words', [
+  ('--config=', 'empty string'), ('--config', 'Missing value'),
+  ('--config=nowhere.py', "there is no file 'nowhere.py'"),
+  ('--config=nowhere.py:row --config.seed=1', "there is no file 'nowhere.py'"),
+])
+def test_a_config_that_is_none_is_refused_with_the_way_to_the_list(flag, words):
+  with pytest.raises(ValueError, match=rf'{words}.*--help lists the flags and the configs'):
+    with launchers.parsed([*flag.split(), '--workdir=x'] if '=' in flag else [flag]):
+      pass
 
 
 def test_configs_of_another_folder_are_listed_whatever_they_hold(tmp_path, monkeypatch):
