@@ -238,7 +238,7 @@ def _parse(argv):
     getattr(_CONFIG.value, 'keys', None)  # Where the file could not be read, this raises.
   except _REFUSALS as error:
     raise ValueError(
-      f'{_sentence(error)} (--help lists the flags and the configs, configs/base.py the keys)'
+      f'{_sentence(error)} (--help lists flags and configs, configs/base.py the keys)'
     ) from error
   if rest:
     raise ValueError(f'{rest[0]!r} is no flag; write --FLAG=VALUE, --help lists them')

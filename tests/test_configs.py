@@ -116,7 +116,7 @@ def test_help_lists_every_config_and_row_with_what_was_measured_and_imports_no_j
   ('--config=nowhere.py:row --config.seed=1', "there is no file 'nowhere.py'"),
 ])
 def test_a_config_that_is_none_is_refused_with_the_way_to_the_list(flag, words):
-  with pytest.raises(ValueError, match=rf'{words}.*--help lists the flags and the configs'):
+  with pytest.raises(ValueError, match=rf'{words}.*--help lists flags and configs'):
     with launchers.parsed([*flag.split(), '--workdir=x'] if '=' in flag else [flag]):
       pass
 
