@@ -28,7 +28,7 @@ from adiff.machine import compilation
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
-  'Config of a training run, FILE.py or FILE.py:ARGUMENT; keys are overridden by '
+  'Config of a training run, FILE.py or FILE.py:ROW, from the list below; keys are overridden by '
   '--config.KEY=VALUE. '
   'configs/base.py explains every key.',
   lock_config=True,
@@ -134,7 +134,9 @@ def _check_flags():
   if _MODE.value != 'dryrun' and not _WORKDIR.value:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
   if _MODE.value in ('train', 'dryrun') and _CONFIG.value is None:
-    raise ValueError('--config is missing; write for example --config=configs/digits.py')
+    raise ValueError(
+      '--config is missing; write for example --config=configs/digits.py, --help lists them all'
+    )
   if _PROCESSES.value and _MODE.value not in ('train', 'eval'):
     raise ValueError(f'--mode={_MODE.value} runs in one process; leave --processes away')
 
@@ -231,16 +233,18 @@ def _write(how) -> int:
 def _parse(argv):
   """Reads the flags and the config; a mistake in either is a ValueError of one sentence."""
   if _HELP & set(argv[1:]):
-    print(__doc__ + flags.FLAGS.main_module_help())
+    from adiff.run import listing
+
+    print(__doc__ + flags.FLAGS.main_module_help() + '\n' + listing.text())
     sys.exit(0)
   try:
     parser = flags.FLAGS['config'].parser
     parser.parse = functools.partial(_read_config, parser.parse)
     rest = flags.FLAGS(argv)[1:]
-    _ = _CONFIG.value  # Where the file could not be read, this raises.
+    getattr(_CONFIG.value, 'keys', None)  # Where the file could not be read, this raises.
   except _REFUSALS as error:
     raise ValueError(
-      f'{_sentence(error)} (--help lists the flags, configs/base.py the keys)'
+      f'{_sentence(error)} (--help lists flags and configs, configs/base.py the keys)'
     ) from error
   if rest:
     raise ValueError(f'{rest[0]!r} is no flag; write --FLAG=VALUE, --help lists them')
@@ -270,9 +274,10 @@ def _sentence(error) -> str:
   text = str(error)
   if 'Traceback (most recent call last)' in text:  # absl quotes the one of a config file whole
     text = text.strip().splitlines()[-1].removeprefix('ValueError: ')
-  missing = re.search(r"No such file or directory: '(.*)'", text)
-  if missing and not isinstance(error, OSError):
-    text = f'there is no config file {missing[1]}; write --config=FILE.py or FILE.py:ARGUMENT'
+  _, unread, why = text.partition('because of an earlier failure to load: ')
+  if unread:  # ml_collections says so of the file of --config
+    why = re.sub(r".*No such file or directory: ('.*')", r'there is no file \1', why, flags=re.S)
+    text = f'--config cannot be read: {why.rstrip(".")}; write --config=FILE.py or FILE.py:ROW'
   return ' '.join(text.split())
 
 

@@ -7,12 +7,24 @@ r"""Class-conditional block diffusion of handwritten digits (8x8 pixels, 17 leve
 
 short and long: four blocks, each a 4x4 patch of pixels as one token of 16 floats. scales: average-
 pooled images of side 1, 2, 4, 8, one after another. masked: 64 symbols, one row of 8 a block.
-Measured results stand in README.md.
+--help shows what was measured, docs/results.md how.
 """
 
 from configs import base
 
-ARGUMENTS = ('short', 'long', 'scales', 'masked')
+ROWS = dict(
+  short=dict(
+    about='four blocks of 4x4 pixels; the default',
+    measured='Fréchet 0.595 at 8 steps a block, bound 140.8 +- 3.1 nats (commit 494858a)',
+  ),
+  long=dict(
+    about='the same, wider and longer',
+    measured='Fréchet 0.373 at 8 steps a block, bound 140.8 +- 3.6 nats (commit 494858a)',
+  ),
+  scales=dict(about='images of side 1, 2, 4, 8, one after another', measured=None),
+  masked=dict(about='masked symbols, a row of 8 pixels a block', measured=None),
+)
+ARGUMENTS = tuple(ROWS)
 
 
 def get_config(argument='short'):

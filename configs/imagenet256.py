@@ -9,17 +9,26 @@ acdit_xl: four square blocks of 16x16 latents read clean ones before them (ACDiT
 its text in sections 3 and 4). xar_b: four cells of 8x8 latents read noisy ones before them (xAR,
 arXiv:2502.20388). dit_xl: one block, patches of 2x2 (DiT, arXiv:2212.09748). Our network shares one
 modulation among all layers, so its parameters are fewer than theirs. NAME-debug: the same choices,
-made small, on made-up latents: two cores, a minute. No result was measured yet.
+made small, on made-up latents: two cores, a minute.
 """
 
 from configs import base
 
-# name: (latent shape, patch, width, depth, heads, batch, steps, mesh)
 ROWS = dict(
-  acdit_xl=((32, 32, 4), 1, 1152, 28, 16, 1024, 1_200_000, dict(fsdp=16)),
-  xar_b=((16, 16, 16), 1, 768, 24, 12, 2048, 500_000, dict()),
-  dit_xl=((32, 32, 4), 2, 1152, 28, 16, 256, 7_000_000, dict()),
+  acdit_xl=dict(
+    about='four square blocks, clean past (ACDiT-XL)', shape=(32, 32, 4), patch=1, width=1152,
+    depth=28, heads=16, batch=1024, steps=1_200_000, mesh=dict(fsdp=16), measured=None,
+  ),
+  xar_b=dict(
+    about='four cells, noisy past (xAR-B)', shape=(16, 16, 16), patch=1, width=768, depth=24,
+    heads=12, batch=2048, steps=500_000, mesh=dict(), measured=None,
+  ),
+  dit_xl=dict(
+    about='one block (DiT-XL/2)', shape=(32, 32, 4), patch=2, width=1152, depth=28, heads=16,
+    batch=256, steps=7_000_000, mesh=dict(), measured=None,
+  ),
 )
+SIZES = dict(debug=dict(about='made small, on made-up latents'))
 ARGUMENTS = (*ROWS, *(f'{name}-debug' for name in ROWS))
 
 
@@ -30,24 +39,24 @@ def get_config(argument='acdit_xl'):
       f'configs/imagenet256.py has no {argument!r}; write one of {", ".join(ARGUMENTS)}'
     )
   name, _, debug = argument.partition('-')
-  shape, patch, width, depth, heads, batch, steps, mesh = ROWS[name]
+  row = ROWS[name]
   c = base.get_config()
   c.name = f'imagenet256 {argument}'
-  base.choose(c, 'data', 'latents', shape=shape, num_classes=1000)
-  base.choose(c, 'codec', 'latents', patch=patch)
+  base.choose(c, 'data', 'latents', shape=row['shape'], num_classes=1000)
+  base.choose(c, 'codec', 'latents', patch=row['patch'])
   base.choose(c, 'process', 'gaussian', clip=0.0)
   base.choose(
-    c, 'model', 'denoiser', width=width, depth=depth, heads=heads, dtype='bfloat16',
-    attention='kernel', remat='layers',
+    c, 'model', 'denoiser', width=row['width'], depth=row['depth'], heads=row['heads'],
+    dtype='bfloat16', attention='kernel', remat='layers',
   )
   base.choose(c, 'solver', 'multistep')
   c.plan.steps = 25
   c.guidance.scale = c.guidance.first = 1.5
   c.optim.learning_rate, c.optim.weight_decay, c.optim.warmup = 1e-4, 0.0, 1000
-  c.train.steps, c.train.batch_size, c.train.ema = steps, batch, 0.9999
+  c.train.steps, c.train.batch_size, c.train.ema = row['steps'], row['batch'], 0.9999
   c.train.eval_every = c.train.checkpoint_every = 5000
   c.eval.batch_size, c.eval.examples, c.eval.num, c.eval.steps = 256, 4096, 256, ()
-  c.mesh.update(mesh)
+  c.mesh.update(row['mesh'])
   if name == 'acdit_xl':
     base.choose(c, 'blocks', 'cells', cell=(16, 16))
     c.process.schedule, c.process.prediction, c.optim.schedule = 'linear', 'v', 'wsd'
@@ -63,5 +72,5 @@ def get_config(argument='acdit_xl'):
     base.choose(c, 'blocks', 'whole')
     c.process.schedule, c.process.prediction, c.plan.steps = 'linear', 'eps', 50
   if debug:
-    base.debug(c, shape=(8, 8, shape[-1]), cell=(4, 4))
+    base.debug(c, shape=(8, 8, row['shape'][-1]), cell=(4, 4))
   return c.lock()

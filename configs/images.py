@@ -3,12 +3,20 @@ r"""Image sets read from disk: TFDS layouts (no TensorFlow needed) and folders o
   python -m adiff.main --config=configs/images.py:mnist --config.data.data_dir=DIR --workdir=runs/m
 
 mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out. folder: DIR/CLASS/*.png or .jpg.
-Sized for one accelerator; on a laptop add --config.model.width=64 --config.train.steps=200.
+Sized for one accelerator. On a laptop:
+
+  python -m adiff.main --config=configs/images.py:mnist --config.data.data_dir=DIR \
+      --config.model.width=64 --config.model.heads=4 --config.train.steps=200 --workdir=runs/m
 """
 
 from configs import base
 
-ARGUMENTS = ('mnist', 'cifar10', 'folder')
+ROWS = dict(
+  mnist=dict(about='28x28 grey pixels, a row of 4x4 patches a block', measured=None),
+  cifar10=dict(about='32x32 pixels, four quarters', measured=None),
+  folder=dict(about='pictures of any size, cut to 32x32 pixels, four quarters', measured=None),
+)
+ARGUMENTS = tuple(ROWS)
 
 
 def get_config(argument='mnist'):

@@ -6,11 +6,13 @@ r"""A language model of 110M parameters on rows of 1,024 tokens, in blocks of 16
   python -m adiff.main --config=configs/lm.py:110m-debug --workdir=runs/debug
 
 configs/text.py:block16-base, placed on a pod. 110m-debug: the same choices, made small, on the
-documentation that ships inside Python: two cores, a minute. No result was measured yet.
+documentation that ships inside Python: two cores, a minute.
 """
 
 from configs import base, text
 
+ROWS = {'110m': dict(about='blocks of 16 tokens, 110M parameters', measured=None)}
+SIZES = dict(debug=dict(about='made small, on bytes of the documentation inside Python'))
 ARGUMENTS = ('110m', '110m-debug')
 
 

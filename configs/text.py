@@ -12,22 +12,58 @@ ROW or ROW-SIZE. Without a path the text is the documentation that ships inside 
 
 from configs import base
 
-# row: (block size, history, draw, atom at 0, process, solver); 0: one block
+# size: tokens a block, 0: one block. zero: share of blocks that train at level 0
 ROWS = dict(
-  full=(0, 0.0, 'uniform', 0.0, 'masked', 'scheduled'),
-  ar=(1, 0.0, 'ones', 0.0, 'masked', 'first_hitting'),
-  block4=(4, 0.0, 'uniform', 0.0, 'masked', 'first_hitting'),
-  block16=(16, 0.0, 'uniform', 0.0, 'masked', 'first_hitting'),
-  block64=(64, 0.0, 'uniform', 0.0, 'masked', 'first_hitting'),
-  forcing=(16, None, 'uniform', 0.2, 'masked', 'first_order'),
-  uniform=(16, 0.0, 'uniform', 0.0, 'uniform', 'first_order'),
+  full=dict(
+    about='one block: diffusion', size=0, history=0.0, draw='uniform',
+    zero=0.0, process='masked', solver='scheduled',
+    measured=None,
+  ),
+  ar=dict(
+    about='blocks of one token: autoregression', size=1, history=0.0, draw='ones',
+    zero=0.0, process='masked', solver='first_hitting',
+    measured=None,
+  ),
+  block4=dict(
+    about='blocks of 4 tokens', size=4, history=0.0, draw='uniform',
+    zero=0.0, process='masked', solver='first_hitting',
+    measured=None,
+  ),
+  block16=dict(
+    about='blocks of 16 tokens', size=16, history=0.0, draw='uniform',
+    zero=0.0, process='masked', solver='first_hitting',
+    measured='held-out bound 2.29 +- 0.04 bits a byte (commit cfb3bc2)',
+  ),
+  block64=dict(
+    about='blocks of 64 tokens', size=64, history=0.0, draw='uniform',
+    zero=0.0, process='masked', solver='first_hitting',
+    measured=None,
+  ),
+  forcing=dict(
+    about='blocks of 16 tokens, the past as noisy as it is', size=16, history=None, draw='uniform',
+    zero=0.2, process='masked', solver='first_order',
+    measured=None,
+  ),
+  uniform=dict(
+    about='blocks of 16 tokens, random symbols for noise', size=16, history=0.0, draw='uniform',
+    zero=0.0, process='uniform', solver='first_order',
+    measured=None,
+  ),
 )
 
-# size: (tokens, width, depth, heads, batch, steps, learning rate); base has 110M parameters
 SIZES = dict(
-  laptop=(128, 96, 3, 4, 8, 1100, 3e-3),
-  small=(512, 384, 8, 6, 64, 20_000, 1e-3),
-  base=(1024, 768, 12, 12, 512, 250_000, 4e-4),
+  laptop=dict(
+    about='rows of 128 tokens, width 96: the default', num_tokens=128, width=96, depth=3, heads=4,
+    batch=8, steps=1100, learning_rate=3e-3,
+  ),
+  small=dict(
+    about='rows of 512 tokens, width 384', num_tokens=512, width=384, depth=8, heads=6, batch=64,
+    steps=20_000, learning_rate=1e-3,
+  ),
+  base=dict(
+    about='rows of 1,024 tokens, 110M parameters', num_tokens=1024, width=768, depth=12, heads=12,
+    batch=512, steps=250_000, learning_rate=4e-4,
+  ),
 )
 
 SAMPLERS = ('threshold(threshold=0.5)', 'scheduled(choose=confidence)@4', 'budget@4')
@@ -43,22 +79,22 @@ def get_config(argument='block16'):
       f'{", ".join(ROWS)} and SIZE one of {", ".join(SIZES)}'
     )
   size = size or 'laptop'
-  num_tokens, width, depth, heads, batch, steps, learning_rate = SIZES[size]
+  sizes = SIZES[size]
   c = base.get_config()
   c.name = f'text {argument}'
-  base.choose(c, 'data', 'text', num_tokens=num_tokens)
+  base.choose(c, 'data', 'text', num_tokens=sizes['num_tokens'])
   base.choose(c, 'codec', 'subwords', size=2048 if size == 'laptop' else 32_768)
   choose_row(c, row)
   base.choose(
-    c, 'model', 'denoiser', width=width, depth=depth, heads=heads, rotary_base=10_000.0,
-    dtype='float32' if size == 'laptop' else 'bfloat16',
+    c, 'model', 'denoiser', width=sizes['width'], depth=sizes['depth'], heads=sizes['heads'],
+    rotary_base=10_000.0, dtype='float32' if size == 'laptop' else 'bfloat16',
     remat='layers' if size == 'base' else 'none',
   )
   c.cond_dropout = 0.0
-  c.optim.learning_rate, c.optim.warmup, c.optim.final = learning_rate, 100, 0.1
+  c.optim.learning_rate, c.optim.warmup, c.optim.final = sizes['learning_rate'], 100, 0.1
   c.optim.weight_decay = 0.1
-  c.train.steps, c.train.batch_size = steps, batch
-  c.train.eval_every = c.train.checkpoint_every = max(500, steps // 20)
+  c.train.steps, c.train.batch_size = sizes['steps'], sizes['batch']
+  c.train.eval_every = c.train.checkpoint_every = max(500, c.train.steps // 20)
   c.eval.batch_size, c.eval.examples, c.eval.samples, c.eval.num = 16, 512, 4, 64
   c.eval.samplers = SAMPLERS if row in ('full', 'block16', 'block64') else ()
   if size == 'laptop':
@@ -72,22 +108,22 @@ def get_config(argument='block16'):
   return c.lock()
 
 
-def choose_row(config, row):
+def choose_row(config, name):
   """Sets what makes a row of the table: blocks, history, draw, process, solver and steps."""
-  size, history, draw, zero, process, solver = ROWS[row]
-  num_tokens = config.data.num_tokens
+  row = ROWS[name]
+  size, masked = row['size'], row['process'] == 'masked'
   if not size:
     base.choose(config, 'blocks', 'whole')
   elif size == 1:
     base.choose(config, 'blocks', 'tokens')
   else:
     base.choose(config, 'blocks', 'equal', size=size)
-  config.history = history
-  base.choose(config, 'draw', draw)
-  config.atoms.zero = zero
-  base.choose(config, 'process', process)
-  base.choose(config, 'solver', solver)
-  config.plan.steps = 64 if not size else size if process == 'masked' else 2 * size
-  if solver == 'scheduled':
-    config.plan.steps = min(64, num_tokens)
+  config.history = row['history']
+  base.choose(config, 'draw', row['draw'])
+  config.atoms.zero = row['zero']
+  base.choose(config, 'process', row['process'])
+  base.choose(config, 'solver', row['solver'])
+  config.plan.steps = 64 if not size else size if masked else 2 * size
+  if row['solver'] == 'scheduled':
+    config.plan.steps = min(64, config.data.num_tokens)
   config.eval.steps = ()

@@ -29,6 +29,12 @@ def regime(request) -> tiny.Regime:
   return tiny.regime(request.param)
 
 
+@pytest.fixture(scope='session')
+def few(tmp_path_factory):
+  """A folder for the few examples of tiny_data."""
+  return tmp_path_factory.mktemp('few')
+
+
 @pytest.fixture
 def desk(tmp_path) -> launchers.Desk:
   """Stand-ins for the tools of every launcher."""

@@ -1,22 +1,32 @@
-"""Every config, with every argument it declares, builds and makes one abstract step."""
+"""Every config, with every argument it declares, builds, makes one abstract step, and is listed."""
 
 import importlib
 import pathlib
 import re
+import subprocess
+import sys
 
 import jax
+import launchers
 import numpy as np
 import pytest
+import tiny_data
 
 import configs
-from adiff.run import build
+from adiff.run import build, listing
 
 FOLDER = pathlib.Path(configs.__file__).parent
+ROOT = FOLDER.parent
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem not in ('__init__', 'base'))
+SLOTS = 4096  # from here on the fused kernel of TPUs takes half a minute to plan its tiles
 
 
 def arguments(name):
   return importlib.import_module(f'configs.{name}').ARGUMENTS
+
+
+def rows(name):
+  return importlib.import_module(f'configs.{name}').ROWS
 
 
 CASES = [(name, argument) for name in NAMES for argument in arguments(name)]
@@ -38,12 +48,13 @@ def test_without_an_argument_a_config_has_a_default(name):
 
 
 @pytest.mark.parametrize('name, argument', CASES, ids=[':'.join(case) for case in CASES])
-def test_a_config_builds_and_makes_an_abstract_step(name, argument):
+def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
   config = importlib.import_module(f'configs.{name}').get_config(argument)
-  folder = config.data.get('data_dir')
-  if folder is not None and not pathlib.Path(folder or '/nowhere').exists():
-    pytest.skip(f'the data of {name} is not here: {folder!r}')
+  tiny_data.point(config, few)
   parts = build.build(config)
+  if parts.blocks.num_slots >= SLOTS:
+    config.model.attention = 'xla'
+    parts = build.build(config, parts.coded)
   rows = parts.coded.examples(config.eval.split, np.arange(2))
   tokens = jax.ShapeDtypeStruct((config.train.batch_size, *rows['tokens'].shape[1:]),
                                 rows['tokens'].dtype)
@@ -64,3 +75,68 @@ def test_a_config_builds_and_makes_an_abstract_step(name, argument):
 def test_an_unknown_argument_is_refused_with_the_list(name):
   with pytest.raises(ValueError, match=arguments(name)[0]):
     importlib.import_module(f'configs.{name}').get_config('nonsense')
+
+
+# Rows, as --help lists them.
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_argument_is_a_row_that_says_what_it_is_and_what_was_measured(name):
+  for row in rows(name).values():
+    assert row['about'] and 'measured' in row
+  for argument in arguments(name):
+    assert argument.partition('-')[0] in rows(name)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_what_a_row_claims_stands_on_a_page_of_measurements(name):
+  pages = [*ROOT.glob('docs/*.md'), *ROOT.glob('benchmarks/*.md')]
+  figures = r'\b[0-9a-f]{7}\b|\d+(?:\.\d+)?'
+  known = set(re.findall(figures, '\n'.join(page.read_text() for page in pages)))
+  for row in rows(name).values():
+    if row['measured']:
+      assert re.search(r'\(commit [0-9a-f]{7}\)', row['measured'])
+      assert set(re.findall(figures, row['measured'])) <= known
+
+
+def test_help_lists_every_config_and_row_with_what_was_measured_and_imports_no_jax():
+  code = 'import sys; from adiff.run import listing; print(listing.text(), "jax" in sys.modules)'
+  done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+  listed = ' '.join(done.stdout.split())
+  assert listed.endswith(' False'), done.stderr
+  for name in NAMES:
+    assert f'configs/{name}.py' in listed
+    for argument, row in rows(name).items():
+      assert f'{argument} {row["about"]}; {row["measured"] or "not measured"}' in listed
+
+
+@pytest.mark.parametrize('flag, words', [
+  ('--config=', 'empty string'), ('--config', 'Missing value'),
+  ('--config=nowhere.py', "there is no file 'nowhere.py'"),
+  ('--config=nowhere.py:row --config.seed=1', "there is no file 'nowhere.py'"),
+])
+def test_a_config_that_is_none_is_refused_with_the_way_to_the_list(flag, words):
+  with pytest.raises(ValueError, match=rf'{words}.*--help lists flags and configs'):
+    with launchers.parsed([*flag.split(), '--workdir=x'] if '=' in flag else [flag]):
+      pass
+
+
+def test_configs_of_another_folder_are_listed_whatever_they_hold(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'configs').mkdir()
+  for name, code in {
+    'plain': '"""Mine. More."""\ndef get_config():\n  return 1',
+    'tuples': 'ROWS = dict(one=(1, 2))\nSIZES = 3\ndef get_config(argument):\n  return 1',
+    'torn': 'def get_config(:',
+    'exits': 'raise SystemExit(3)',
+    'none': 'x = 1',
+  }.items():
+    (tmp_path / 'configs' / f'{name}.py').write_text(code)
+  mine, installed = listing.places()
+  assert installed.samefile(FOLDER)
+  assert listing.text([mine]).split('\n\n')[1:] == [
+    'configs/exits.py\n  cannot be read: SystemExit: 3',
+    'configs/plain.py\nMine',
+    'configs/torn.py\n  cannot be read: SyntaxError: invalid syntax (torn.py, line 1)',
+    'configs/tuples.py',
+  ]

@@ -1,11 +1,15 @@
-"""docs/: what it says of the code is there."""
+"""README and docs/: what they say of the code is there, and what they link to."""
 
+import ast
+import importlib
 import pathlib
 import re
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGES = (ROOT / 'README.md', *sorted(ROOT.glob('docs/*.md')))
+EVERY = (*PAGES, *sorted(ROOT.glob('benchmarks/*.md')), ROOT / 'CHANGELOG.md')
 REFERENCES = re.findall(r'`([\w/.]+\.py):(\d+)` `(.+)`', (ROOT / 'docs/reading.md').read_text())
 
 
@@ -27,7 +31,38 @@ def test_the_walk_through_touches_every_file_of_the_reading_order():
 
 
 def test_every_file_that_a_page_names_exists():
-  for page in (*ROOT.glob('docs/*.md'), ROOT / 'README.md'):
+  for page in PAGES:
     for path in re.findall(r'`((?:adiff|tests|configs|launch|benchmarks|docs)/[\w/.]+\.\w+)[`:]',
                            page.read_text()):
       assert (ROOT / path).exists(), f'{page.name} names {path}'
+
+
+@pytest.mark.parametrize('page', EVERY, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+  for link in re.findall(r'\]\(([^)#]+)[^)]*\)', page.read_text()):
+    assert link.startswith('https://') or (page.parent / link).exists(), f'{page.name}: {link}'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_python_that_a_page_shows_parses_and_what_it_imports_is_there(page):
+  for code in re.findall(r'^```python\n(.*?)^```', page.read_text(), re.M | re.S):
+    for node in ast.walk(ast.parse(code)):
+      if isinstance(node, ast.Import):
+        for alias in node.names:
+          importlib.import_module(alias.name)
+      if isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+          importlib.import_module(f'{node.module}.{alias.name}')
+
+
+def test_the_readme_is_short_and_lists_every_page():
+  text = (ROOT / 'README.md').read_text()
+  assert text.count('\n') <= 170
+  for page in ROOT.glob('docs/*.md'):
+    assert f'(docs/{page.name})' in text
+
+
+@pytest.mark.parametrize('page', sorted(ROOT.glob('docs/*.md')), ids=lambda page: page.name)
+def test_a_page_opens_with_a_sentence(page):
+  title, blank, sentence, *_ = page.read_text().splitlines()
+  assert title.startswith('# ') and not blank and re.match(r'[A-Z][^#|`]', sentence)

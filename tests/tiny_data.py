@@ -1,0 +1,102 @@
+"""A few examples of every data set that a config reads from disk, of the shapes it expects."""
+
+import json
+import pathlib
+
+import numpy as np
+import PIL.Image
+
+TFDS = {  # dataset: one example
+  'mnist': {'image': np.zeros((28, 28, 1), np.uint8), 'label': 0},
+  'cifar10': {'image': np.zeros((32, 32, 3), np.uint8), 'label': 0},
+  'tiny_shakespeare': {'text': 'All the world is a stage.\n' * 80},
+}
+WORDS = 'All the world is a stage, and all the men and women merely players.\n' * 400
+
+
+def point(config, root: pathlib.Path) -> None:
+  """Makes the config read a few examples below `root`, which are written at the first call."""
+  data = config.data
+  if 'data_dir' in data and not data.get('made_up'):
+    data.data_dir = str(_folder(data, root))
+  if data.get('path'):
+    data.path = str(_written(root / 'words.txt', lambda path: path.write_text(WORDS)))
+  if config.codec.get('path'):
+    config.codec.path = str(_written(root / 'tokenizer.json', _tokenizer))
+
+
+def _folder(data, root):
+  if data.name == 'latents':
+    name = 'x'.join(map(str, data.shape))
+    return _written(root / f'latents_{name}_{data.num_classes}', lambda path: _latents(path, data))
+  if data.name == 'image_folder':
+    return _written(root / 'pictures', _pictures)
+  return _written(root / 'tfds' / data.dataset, _tfds).parent
+
+
+def _written(path, write):
+  if not path.exists():
+    write(path)
+  return path
+
+
+def _latents(folder, data):
+  statistics = {'mean': [0.0] * data.shape[-1], 'std': [1.0] * data.shape[-1]}
+  for split in ('train', 'test'):
+    (folder / split).mkdir(parents=True)
+    np.save(folder / split / '0.npy', np.zeros((2, *data.shape), np.float16))
+    if data.num_classes:
+      np.save(folder / split / '0.label.npy', np.zeros(2, np.int64))
+  (folder / 'latents.json').write_text(json.dumps(statistics))
+
+
+def _pictures(folder):
+  for name in ('cats', 'dogs'):
+    (folder / name).mkdir(parents=True)
+    for index in range(11):
+      PIL.Image.new('RGB', (40, 33)).save(folder / name / f'{index}.png')
+
+
+def _tfds(folder):
+  """Two examples a split, in a folder of that name: a reader asks the folder, not the files."""
+  import tensorflow_datasets as tfds
+
+  example = TFDS[folder.name]
+  number = 1 if 'text' in example else 2
+
+  class Few(tfds.core.GeneratorBasedBuilder):
+    """A data set of the features that the example has."""
+    VERSION = tfds.core.Version('1.0.0')
+    name = f'few_{folder.name}'
+    pkg_dir_path = pathlib.Path(__file__).parent
+
+    def _info(self):
+      features = {name: _feature(tfds, value) for name, value in example.items()}
+      return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+      return {split: self._generate_examples() for split in ('train', 'validation', 'test')}
+
+    def _generate_examples(self):
+      yield from ((index, example) for index in range(number))
+
+  beside = folder.parent / 'made'
+  Few(data_dir=str(beside), file_format='array_record').download_and_prepare()
+  (beside / Few.name).rename(folder)
+
+
+def _feature(tfds, value):
+  if isinstance(value, str):
+    return tfds.features.Text()
+  if isinstance(value, int):
+    return tfds.features.ClassLabel(num_classes=10)
+  return tfds.features.Tensor(shape=value.shape, dtype=value.dtype)
+
+
+def _tokenizer(path):
+  """A byte-level BPE, as --config.codec.path reads it."""
+  import tokenizers
+
+  trained = tokenizers.ByteLevelBPETokenizer()
+  trained.train_from_iterator([WORDS], vocab_size=300, special_tokens=['<|endoftext|>'])
+  trained.save(str(path))
