@@ -202,7 +202,7 @@ def _write(how) -> int:
     raise ValueError('--prompt is written on from by --mode=sample; write that')
   model = handle.load(_WORKDIR.value, step=_STEP.value, settings=_SET.value, **how)
   if model.parts.spec.medium != 'text':
-    raise ValueError(f'{_WORKDIR.value} holds no text model, which --prompt needs; leave it away')
+    raise ValueError(f'{_WORKDIR.value} is no text model, which --prompt needs; leave it away')
   shown = ''
 
   def show(texts):
@@ -274,6 +274,7 @@ def _sentence(error) -> str:
   text = str(error)
   if 'Traceback (most recent call last)' in text:  # absl quotes the one of a config file whole
     text = text.strip().splitlines()[-1].removeprefix('ValueError: ')
+  text = re.sub(r'^flag --config=\S+: ', '', text)  # absl says so of a sentence of ours
   _, unread, why = text.partition('because of an earlier failure to load: ')
   if unread:  # ml_collections says so of the file of --config
     why = re.sub(r".*No such file or directory: ('.*')", r'there is no file \1', why, flags=re.S)

@@ -1,12 +1,14 @@
-"""Reads a workdir that an earlier version of adiff wrote (commit 2bd38b1, checkpoints without
-roles) and writes it as one of this version, which trains on, evaluates and samples as the old one.
+"""Reads a workdir that an earlier version of adiff wrote and writes it as one of this version,
+which trains on, evaluates and samples as the old one.
 
   python -m launch.convert OLD_WORKDIR NEW_WORKDIR
 
-What changed: parameters, their average and the optimiser's state lie below the role `denoiser`; a
-layer's modulation is stored as (shift, scale, gate), twice, where it was (scale, shift, gate);
-`blocks.stream=shifted` is `model.shifted=True`; `model.reach=0`, all blocks, is None. The newest
-sound checkpoint is converted, and the metrics are copied. The old workdir stays as it is.
+What changed since files of version 1 (until commit 2bd38b1): parameters, their average and the
+optimiser's state lie below the role `denoiser`; a layer's modulation is stored as (shift, scale,
+gate), twice, where it was (scale, shift, gate); `blocks.stream=shifted` is `model.shifted=True`;
+`model.reach=0`, all blocks, is None. Since version 2 (until commit d268f47): head and recipe are
+choices of the config, and the patch of latents is their codec's. The newest sound checkpoint is
+converted, and the metrics are copied. The old workdir stays as it is.
 """
 
 import argparse
@@ -17,6 +19,9 @@ import shutil
 
 import numpy as np
 
+from adiff.run import choose
+
+ADDED = {'head': 'chunked', 'recipe': 'plain'}  # choices that were none before, and what they were
 # {part of the old state: where it lies now}
 PARTS = {'step': 'step', 'params': 'params/denoiser', 'ema': 'ema/denoiser',
          'opt_state': 'opt/denoiser'}
@@ -38,16 +43,27 @@ def converted(path: str, array: np.ndarray) -> np.ndarray:
   return np.concatenate([shift1, scale1, gate1, shift2, scale2, gate2], axis=-1)
 
 
-def converted_config(config: dict) -> dict:
-  """config.json as it is written now."""
+def converted_config(config: dict, version: int) -> dict:
+  """config.json of a version as it is written now."""
+  config = {**config, **{kind: choose.defaults(kind, name) for kind, name in ADDED.items()}}
+  if 'patch' in config['data']:
+    data = dict(config['data'])
+    codec = {**choose.defaults('codec', 'latents'), 'patch': data.pop('patch')}
+    config = {**config, 'data': data, 'codec': codec}
+  if version > 1:
+    return config
   blocks, model = dict(config['blocks']), dict(config['model'])
   model['shifted'] = blocks.pop('stream', 'double') == 'shifted'
   model['reach'] = model['reach'] or None
   return {**config, 'blocks': blocks, 'model': model}
 
 
-def converted_contract(contract: dict) -> dict:
-  """contract.json as it is written now, but for the version."""
+def converted_contract(contract: dict, config: dict, version: int) -> dict:
+  """contract.json of a version as it is written now, but for the version; config: converted."""
+  contract = {**contract, 'codec': json.loads(json.dumps(config['codec']))}
+  contract.pop('version', None)
+  if version > 1:
+    return contract
   blocks = dict(contract['blocks'])
   shifted = blocks.pop('stream') == 'shifted'
   return {**contract, 'blocks': blocks, 'shifted': shifted}
@@ -65,16 +81,21 @@ def convert(old, new) -> int:
 
   if os.path.exists(os.path.join(new, 'config.json')):
     raise ValueError(f'{new} is a workdir already; name a folder that is not')
-  config = converted_config(_json(old, 'config.json'))
+  old_contract = _json(old, 'contract.json')
+  version = old_contract.get('version', 1)
+  if version >= workdir_lib.VERSION:
+    raise ValueError(f'{old} is of version {version}, which this program reads as it is')
+  config = converted_config(_json(old, 'config.json'), version)
   parts = build.build(ml_collections.ConfigDict(workdir_lib.tuples(config)).lock())
   contract = json.loads(json.dumps(parts.contract))
-  if contract != converted_contract(_json(old, 'contract.json')):
+  if contract != converted_contract(old_contract, config, version):
     raise ValueError(f'{old} was trained on other data or with another codec than are here')
   step, stored = checkpoint.restore_arrays(old)
   arrays = {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(stored):
     name = sharding.path_name(path)
-    arrays[renamed(name)] = converted(name, np.asarray(leaf))
+    array = np.asarray(leaf)
+    arrays.update({renamed(name): converted(name, array)} if version == 1 else {name: array})
 
   def pick(path, leaf):
     name = sharding.path_name(path)

@@ -156,3 +156,22 @@ def test_nothing_outside_nn_reads_more_of_a_network_than_it_declares(name):
       bare = 'model' if room(name) not in ('judge', 'main') else None  # another model there
       if owner == bare or (owner.endswith('.model') and not owner.endswith('config.model')):
         assert node.attr in declared(), f'{name} reads {owner}.{node.attr}'
+
+
+# What a config chooses, and where it may be asked which one it is.
+CHOSEN = ('source', 'codec', 'coded', 'blocks', 'process', 'draw', 'spacing', 'solver', 'head',
+          'model', 'recipe', 'judge', 'data', 'spec')
+
+
+@pytest.mark.parametrize('name', sorted(set(FILES) - {'adiff.run.choose'}))
+def test_nobody_asks_which_choice_it_is(name):
+  """Objects say what they can; their names and classes are the config's alone."""
+  for node in ast.walk(tree(name)):
+    if isinstance(node, ast.Compare):
+      for side in (node.left, *node.comparators):
+        text = ast.unparse(side)
+        asked = re.search(rf"\b({'|'.join(CHOSEN)})(\.name|\['name'\])$|^type\(", text)
+        assert not asked, f'{name} asks for a name: {ast.unparse(node)}'
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ('hasattr', 'isinstance'):
+      asked = ast.unparse(node.args[0]).split('.')[-1]
+      assert asked not in CHOSEN, f'{name} asks for a class: {ast.unparse(node)}'

@@ -138,7 +138,7 @@ CASES = (
   _config('a misspelt solver', 'solver.name=hein', 'solver', "did you mean 'heun'"),
   _config('a misspelt model', 'model.name=denoizer', 'model', "did you mean 'denoiser'"),
   _config('a misspelt data set', 'data.name=chian', 'data', "did you mean 'chain'"),
-  _config('another block name', 'blocks.name=cells', 'blocks', 'cells', 'size'),
+  _config('blocks that do not tile', 'blocks.name=cells', 'blocks.cell=(2, 2)', 'tile'),
   _config('a misspelt optimiser', 'optim.name=adamv', 'optim.name', 'adamw'),
   _config('a misspelt schedule', 'optim.schedule=cosin', 'optim.schedule', 'cosine'),
   _digits('a misspelt noise schedule', 'process.schedule=cosinus', 'schedule', 'cosine'),

@@ -65,8 +65,8 @@ class Plain(base.Recipe):
       raise ValueError('config.train.next_token is a loss on symbols; set it to 0 for floats')
     if self.complementary and not self.process.absorbing:
       raise ValueError(
-        'config.train.complementary hides what masking showed, and this process masks nothing; set '
-        'it to False'
+        'config.train.complementary hides what masking showed; process '
+        f'{parts.config.process.name} masks nothing: set it to False'
       )
 
   @_traced_once

@@ -95,7 +95,7 @@ def evaluate(
   if exact:  # A network that is told the label is measured against the law given the label.
     bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
   report = {
-    'title': config.name,
+    'title': config.name or config.data.name,
     'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
     'config': json.loads(config.to_json()),
     'commit': provenance.commit(),

@@ -1,7 +1,5 @@
 """What `import adiff` gives: load a model, train one, register a class."""
 
-from typing import Any
-
 from adiff.machine import checkpoint, cost
 from adiff.run import build, language, overrides
 from adiff.run import model as model_lib
@@ -34,10 +32,10 @@ def train(config, workdir, *, progress=True) -> model_lib.Model:
   Raises what `run.train` does.
   """
   finished = train_lib.train(config, workdir, progress=progress, show=_show) == 0
-  model = load(workdir)
+  trained = load(workdir)
   if not finished:
-    print(f'stopped at step {model.step} of {config.train.steps}; the same call goes on')
-  return model
+    print(f'stopped at step {trained.step} of {config.train.steps}; the same call goes on')
+  return trained
 
 
 def _show(step, name, image) -> None:
@@ -52,5 +50,3 @@ def _show(step, name, image) -> None:
     print(f'{name} at step {step}')
     display.display(display.Image(images.png_bytes(image)))
 
-
-__all__: list[Any] = ['load', 'register', 'train']

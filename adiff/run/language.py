@@ -31,7 +31,7 @@ class Written(NamedTuple):
   seconds: float
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Model(model_lib.Model):
   """A text model: it also writes on from prompts, and scores continuations and documents."""
 

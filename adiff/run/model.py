@@ -86,7 +86,7 @@ class Score:
     return f'<p>{self}</p>'
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Model:
   """A model of any medium; make it with adiff.load or adiff.train."""
 
@@ -239,7 +239,7 @@ class Model:
     """Writes a workdir of its own, with the config as it is used here and the one checkpoint, for
     `adiff.load`; returns it. Raises ValueError where there is something already."""
     if not self.workdir:
-      raise ValueError('this model was not loaded from a workdir, so there is no checkpoint to save')
+      raise ValueError('this model was made of parts and has no checkpoint; save one of adiff.load')
     if os.path.exists(folder) and os.listdir(folder):
       raise ValueError(f'{folder} is not empty; name a folder that does not exist yet')
     os.makedirs(folder, exist_ok=True)

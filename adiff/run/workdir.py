@@ -16,7 +16,7 @@ from adiff.run import choose
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
 OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach')  # a number, or null
-VERSION = 2  # of the files; checkpoints by role since 2
+VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as choices since 3
 FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep', 'offload')
 
 

@@ -56,7 +56,11 @@ class Old:
 
   def build(self, config, like=None):
     """The parts of a config; like: parts of the same data."""
-    return self.at.build.build(config, like and like.source)
+    return self.at.build.build(config, like and self.data(like))
+
+  def data(self, parts):
+    """What batches read."""
+    return parts.source
 
   def facts(self, parts):
     """What draws depend on."""
@@ -103,7 +107,7 @@ class Old:
     """step -> batch of numpy arrays, tokens in block order."""
     train = parts.config.train
     return self.at.batches.Batches(
-      parts.source, 'train', train.batch_size, seed=parts.config.seed, order=parts.blocks.order,
+      self.data(parts), 'train', train.batch_size, seed=parts.config.seed, order=parts.blocks.order,
     ).batch_at
 
   def update(self, parts):
@@ -208,10 +212,18 @@ class New(Old):
     return jax.jit(run)
 
 
+class Apart(New):
+  """The same, where codecs stand apart from sources."""
+
+  def data(self, parts):
+    return parts.coded
+
+
 def adapter_of(checkout):
   """The adapter of a checkout, whose modules are imported from there and nowhere else."""
   sys.path.insert(0, str(checkout))
-  adapter = (New if (checkout / 'adiff' / 'run').is_dir() else Old)()
+  apart = (checkout / 'adiff' / 'codec' / 'base.py').exists()
+  adapter = (Apart if apart else New if (checkout / 'adiff' / 'run').is_dir() else Old)()
   for name, module in vars(adapter.at).items():
     if not pathlib.Path(module.__file__).resolve().is_relative_to(checkout):
       raise SystemExit(f'{name} comes from {module.__file__}, not from {checkout}')

@@ -47,6 +47,7 @@ def old(trained, tmp_path_factory):
   config = workdir_lib.as_json(parts.config)
   config['model'] = {key: value for key, value in config['model'].items() if key != 'shifted'}
   config['model']['reach'] = 0
+  del config['head'], config['recipe']
   contract = json.loads(json.dumps(parts.contract))
   contract['blocks']['stream'] = 'shifted' if contract.pop('shifted') else 'double'
   (folder / 'config.json').write_text(json.dumps(config))
@@ -94,7 +95,31 @@ def test_a_workdir_is_not_written_over(old, tmp_path):
     convert.convert(old, str(tmp_path))
 
 
-def test_a_shifted_stream_is_a_key_of_the_model_now():
-  config = {'blocks': {'name': 'tokens', 'stream': 'shifted'}, 'model': {'reach': 2}}
-  assert convert.converted_config(config) == {
-    'blocks': {'name': 'tokens'}, 'model': {'reach': 2, 'shifted': True}}
+def test_a_workdir_of_version_2_gains_the_choices_that_were_none(trained, tmp_path):
+  parts, state = trained
+  old, new = tmp_path / 'old', str(tmp_path / 'new')
+  old.mkdir()
+  config = workdir_lib.as_json(parts.config)
+  del config['head'], config['recipe']
+  (old / 'config.json').write_text(json.dumps(config))
+  (old / 'contract.json').write_text(json.dumps({'version': 2, **parts.contract}))
+  with contextlib.closing(checkpoint.Checkpoints(str(old))) as keeper:
+    keeper.save(STEP, state)
+  with pytest.raises(ValueError, match='launch.convert'):
+    workdir_lib.load(str(old))
+  assert convert.convert(str(old), new) == STEP
+  workdir_lib.check_contract(new, parts.contract)
+  assert workdir_lib.load(new).head.name == 'chunked'
+  params = checkpoint.restore_params(new)[1]
+  jax.tree.map(np.testing.assert_array_equal, params, dict(state.ema['denoiser']))
+
+
+def test_keys_that_moved_are_where_they_are_now():
+  config = {
+    'blocks': {'name': 'tokens', 'stream': 'shifted'}, 'model': {'reach': 2},
+    'data': {'name': 'latents', 'patch': 2}, 'codec': {'name': 'none'},
+  }
+  now = convert.converted_config(config, 1)
+  assert now['blocks'] == {'name': 'tokens'} and now['model'] == {'reach': 2, 'shifted': True}
+  assert now['data'] == {'name': 'latents'} and now['codec']['patch'] == 2
+  assert now['recipe'] == {'name': 'plain'} and now['head']['name'] == 'chunked'

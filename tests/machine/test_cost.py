@@ -9,7 +9,6 @@ from adiff.learn import base
 from adiff.learn import plain as plain_lib
 from adiff.machine import cost, sharding
 from adiff.nn import denoiser
-from adiff.nn.heads import chunked
 from adiff.run import build, generate, train
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
@@ -37,13 +36,13 @@ def test_a_branch_beside_one_without_products_costs_the_share_of_the_cases():
   assert cost.count(both, A, B, taken=0.25).flops == 2 * 3 * 5 * 7
 
 
-def test_a_step_costs_the_head_where_tokens_carry_loss(monkeypatch):
+def test_a_step_costs_the_head_where_tokens_carry_loss():
   config = toy.get_config('block-masked')
   config.draw.low, config.draw.high = 0.2, 0.5
   parts = build.build(config)
   plain = cost.step(parts).flops
-  monkeypatch.setattr(chunked, 'MANY', 1)
-  jax.clear_caches()  # a traced step would be met again
+  config.head.least = 1
+  parts = build.build(config, parts.coded)
   tokens = config.train.batch_size * config.data.num_tokens
   products = 3 * 2 * tokens * config.model.width * parts.process.num_outputs
   assert plain - cost.step(parts).flops == products * 10 / 16  # 0.35 of the tokens, in 6 chunks

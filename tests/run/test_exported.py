@@ -1,5 +1,6 @@
 """A sampler in a folder: it samples what the function sampled, and a wrong folder is named."""
 
+import dataclasses
 import json
 import shutil
 
@@ -26,7 +27,8 @@ def run(params, seed, start, labels):
 def folder(tmp_path_factory):
   place = tmp_path_factory.mktemp('exported') / 'sampler'
   return exported.write(
-    str(place), run, PARAMS, batch=3, labels=[0, 1], seed=7, codec=CODEC, about={'step': 5}
+    str(place), run, PARAMS, batch=3, labels=[0, 1], seed=7,
+    codec={'name': 'patches', **dataclasses.asdict(CODEC)}, about={'step': 5}
   )
 
 
@@ -38,7 +40,7 @@ def test_it_samples_what_the_function_samples_in_batches_and_decodes_it(folder):
     jax.jit(run)(PARAMS, jnp.uint32(7), jnp.int32(first), labels_of_batch(first))
     for first in (2, 5, 8)
   ]
-  np.testing.assert_array_equal(images, CODEC.decode(np.concatenate(expected)[:7]))
+  np.testing.assert_array_equal(images, CODEC.decode((), np.concatenate(expected)[:7]))
   np.testing.assert_array_equal(labels, [0, 1, 0, 1, 0, 1, 0])
   assert sampler.about['step'] == 5
 

@@ -110,7 +110,7 @@ def test_a_hole_that_comes_last_in_the_order_may_lie_anywhere(path):
 def test_the_loss_of_an_ar_model_is_its_token_by_token_evaluation_through_the_cache(path):
   of = model(path, 'ar')
   parts, text = of.parts, 'the dog sat on t'
-  ids = of.tokenizer.encode(text)[None]
+  ids = of.tokenizer.symbols(text)[None]
   denoise = network.condition(parts.model.denoise(of.params), {'label': jnp.full(1, -1)})
 
   @functools.partial(jax.jit, static_argnames='keep')

@@ -1,9 +1,12 @@
 """The handle: what a workdir gives in a notebook, of every medium."""
 
+import jax
 import numpy as np
 import pytest
 
 import adiff
+from adiff.machine import sharding
+from adiff.run import evaluate
 from configs import base, digits, toy
 from configs import text as text_config
 
@@ -113,11 +116,9 @@ def test_a_score_is_that_of_the_evaluation(trained):
   labels = trained.parts.source.examples('test', np.arange(16))['label']
   labelled = trained.parts.spec.num_classes > 0
   score = trained.score(examples, label=labels if labelled else None, samples=64)
-  from adiff.machine import sharding
-  from adiff.run import evaluate
-
-  mesh = sharding.make_mesh(data=1, fsdp=1, tensor=1, sequence=1)
-  bound = evaluate.Bound(trained.parts, mesh)(trained.params, samples=64)
+  mesh = sharding.make_mesh(data=-1, fsdp=1, tensor=1, sequence=1)
+  params = jax.device_put(trained.params, sharding.replicated(mesh))
+  bound = evaluate.Bound(trained.parts, mesh)(params, samples=64)
   assert abs(score.mean - bound['nats']) < 0.05 * abs(bound['nats']) + 0.5
   assert score.exact == bound['is_likelihood']
 

@@ -27,11 +27,11 @@ class Chunked(ask_lib.Head):
   """As linear.Linear, and with fewer outputs a token than `least` it is that; value is 0 where
   weight is, and carries no gradient."""
 
+  params: Any = None
+  dtype: Any = jnp.float32
   # From here on this is the faster way, were all tokens to carry loss (a fifth at 1024 outputs, a
   # half at 2048; a loss of a tenth at 256).
   least: int = 1024
-  params: Any = None
-  dtype: Any = jnp.float32
 
   def init(self, key, width, num_outputs):
     return linear.Linear().init(key, width, num_outputs)

@@ -26,7 +26,7 @@ def test_outputs_are_the_linear_map_of_the_features():
 
 
 def test_a_network_begins_with_outputs_that_know_nothing():
-  np.testing.assert_array_equal(head(linear.init(4, 3)).read(H, None), 0)
+  np.testing.assert_array_equal(head(linear.Linear().init(None, 4, 3)).read(H, None), 0)
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])
