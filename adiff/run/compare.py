@@ -32,6 +32,8 @@ _RUNS = (
   section.Column('seconds', 'Seconds of sampling', digits=2, meaning='For all samples together, on '
                  'the hardware of the run.'),
   section.Column('num_samples', 'Samples'),
+)
+_ORIGIN = (
   section.Column('data', 'Data'),
   section.Column('hardware', 'Hardware'),
   section.Column('commit', 'Commit'),
@@ -126,15 +128,19 @@ def _read(name, workdir):
 
 
 def _about(run):
-  """The row of a run in the first table."""
+  """The row of a run in the first tables."""
   known = {**run.report, **run.report.get('numbers', {})}
-  return {column.key: known.get(column.key) or 'not recorded' for column in _RUNS}
+  return {
+    column.key: 'not recorded' if known.get(column.key) in (None, '') else known[column.key]
+    for column in (*_RUNS, *_ORIGIN)
+  }
 
 
 def sections(runs) -> list[section.Section]:
   """What there is to say of runs together."""
   rows = tuple({'name': run.name, **_about(run)} for run in runs)
-  parts = [section.Table('Run', _RUNS, (section.Group('', rows, ranked=False),))]
+  groups = (section.Group('', rows, ranked=False),)
+  parts = [section.Table('Run', columns, groups) for columns in (_RUNS, _ORIGIN)]
   old = [run.name for run in runs if not run.sections]
   if old:
     parts.append(section.Text(
@@ -142,11 +148,19 @@ def sections(runs) -> list[section.Section]:
       'have the numbers here.'
     ))
   found = [section.Section('Runs', tuple(parts)), _differences(runs)]
-  titles = dict.fromkeys(one.title for run in runs for one in run.sections)
-  for title in titles:
-    if title not in _SINGLE:
-      found.append(_together(title, runs))
-  return found
+  return found + [_together(title, runs) for title in _titles(runs)]
+
+
+def _titles(runs):
+  """Titles of all runs; what one run alone has stands behind what comes before it there."""
+  titles = []
+  for run in runs:
+    place = 0
+    for title in (one.title for one in run.sections if one.title not in _SINGLE):
+      if title not in titles:
+        titles.insert(place, title)
+      place = titles.index(title) + 1
+  return titles
 
 
 def _differences(runs):
@@ -254,7 +268,7 @@ def _merged(title, columns, groups):
       merged.setdefault(column.key, column)
   for key, column in merged.items():
     kinds = {
-      name: next((one.kind for one in own if one.key == key), 'none')
+      name: next((one.kind for one in own if one.key == key), 'no such number')
       for name, own in columns.items()
     }
     if column.better and len(set(kinds.values())) > 1:

@@ -235,9 +235,10 @@ def quality_vs_steps(rows, *, metric, ylabel, title=None) -> Any:
 
 
 def _legend_above(axes):
-  """A legend in two columns between the title and the axes."""
+  """A legend between the title and the axes, in two columns where the labels are short."""
+  longest = max(map(len, axes.get_legend_handles_labels()[1]))
   axes.legend(
-    frameon=False, fontsize=9.5, labelcolor=INK, ncols=2, loc='lower left',
+    frameon=False, fontsize=9.5, labelcolor=INK, ncols=2 if longest <= 27 else 1, loc='lower left',
     bbox_to_anchor=(-0.02, 1), borderaxespad=0.2,
   )
 

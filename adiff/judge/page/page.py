@@ -86,7 +86,7 @@ def _table(part):
     column for column in part.columns if any(row.get(column.key) is not None for row in rows)
   ]
   ranked = [row for group in part.groups if group.ranked for row in group.rows]
-  heads = ''.join(f'<th>{style.text(c.heading + _ARROWS[c.better])}</th>' for c in columns)
+  heads = ''.join(_head(column, rows) for column in columns)
   out = [f'<thead><tr><th>{style.text(part.title)}</th>{heads}</tr></thead><tbody>']
   for group in part.groups:
     if group.heading and group.rows:
@@ -102,6 +102,12 @@ def _table(part):
   return f'<div class="scroll"><table>{"".join(out)}</tbody></table></div>' + (
     style.meaning(meanings) if meanings else ''
   )
+
+
+def _head(column, rows):
+  """The heading of a column, at the left where words stand below it."""
+  look = ' class="words"' if any(isinstance(row.get(column.key), str) for row in rows) else ''
+  return f'<th{look}>{style.text(column.heading + _ARROWS[column.better])}</th>'
 
 
 def _cell(row, column, is_best):

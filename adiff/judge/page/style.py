@@ -70,7 +70,8 @@ table { border-collapse: collapse; width: 100%; font-size: .86rem;
 th, td { padding: 6px 6px; text-align: right; border-bottom: 1px solid var(--line);
   vertical-align: middle; }
 td { white-space: nowrap; }
-td.words { white-space: normal; text-align: left; min-width: 16ch; overflow-wrap: anywhere; }
+td.words { white-space: normal; min-width: 14ch; max-width: 44ch; overflow-wrap: anywhere; }
+.words:is(td, th) { text-align: left; }
 th { font-weight: 600; line-height: 1.25; }
 thead th { color: var(--soft); font-size: .78rem; vertical-align: bottom; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--card);
