@@ -13,6 +13,7 @@ Exit codes: 0 finished; 75 stopped by a signal, or left by another process, and 
 run the same command again; 2 a mistake that one sentence names; 1 anything else.
 """
 
+import functools
 import os
 import re
 import signal
@@ -158,13 +159,15 @@ def _use(how) -> int:
   mesh = sharding.make_mesh(**config.mesh)
   abstract = cost.params(parts)
   placed = sharding.placed(abstract, build.state_shardings(parts, mesh, abstract))
+  flops = functools.cache(lambda: cost.step(parts).flops)  # the same at every checkpoint
 
   def measure(step, folder=None):
     step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
+    flops_per_step = flops()
     with jax.set_mesh(mesh):
       report = evaluate.evaluate(
         parts, params, _WORKDIR.value, step=step, mesh=mesh, folder=folder,
-        progress=hosts.first(),
+        flops_per_step=flops_per_step, progress=hosts.first(),
       )
     bound = report['numbers']
     hosts.say(

@@ -23,10 +23,10 @@ class Sampled:
   gflop: float  # a sample
   cache_kib: float  # a sample
 
-  def row(self, name='this model') -> dict:
+  def row(self) -> dict:
     """A row of a table with the columns of `COST`."""
     return {
-      'name': name, 'num': len(self.tokens), 'seed': self.seed, 'steps': self.steps,
+      'name': 'this model', 'num': len(self.tokens), 'seed': self.seed, 'steps': self.steps,
       'nfe': self.nfe, 'seconds': self.seconds, 'gflop': self.gflop, 'cache_kib': self.cache_kib,
     }
 

@@ -34,7 +34,7 @@ TILES = {
   'perplexity': 'perplexity per token, held out',
   'known_words': 'share of generated words that the corpus knows',
   'unigram_entropy': 'nats of unigram entropy',
-  'tokens_per_second': 'tokens per second, at {calls_per_token:.3g} network calls a token',
+  'tokens_per_second': 'tokens per second, at {calls_per_token:.2f} network calls a token',
 }
 
 

@@ -12,7 +12,6 @@ workdir runs, and no model is read.
 import dataclasses
 import json
 import os
-import re
 from typing import Any
 
 from adiff.judge import section
@@ -206,7 +205,10 @@ def _together(title, runs):
     for part, names in words.items()
   ]
   tables = [_facts(parts), *_tables(parts)]
-  others = [_named(part, name) for name, own in parts.items() for part in own]
+  others = [
+    _named(part, name, number) for number, (name, own) in enumerate(parts.items(), 1)
+    for part in own
+  ]
   return section.Section(title, (
     *texts, *(part for table in tables for part in table), *filter(None, others)
   ))
@@ -286,13 +288,11 @@ def _merged(title, columns, groups):
   return [section.Table(title, tuple(merged.values()), tuple(groups)), *notes]
 
 
-def _named(part, name):
-  """A figure or a text of one run, with the run's name; None for other parts."""
+def _named(part, name, number):
+  """A figure or generated text with the name of its run; None for other parts."""
   if isinstance(part, section.Figure):
-    file = re.sub(r'\W+', '_', name)
-    return dataclasses.replace(
-      part, name=f'{file}_{part.name}', caption=f'{name}: {part.caption}'
-    )
+    caption = f'{name}: {part.caption}'
+    return dataclasses.replace(part, name=f'{part.name}_{number}', caption=caption)
   if isinstance(part, section.Passages):
     return dataclasses.replace(part, title=name)
   if isinstance(part, section.Reveal):

@@ -8,6 +8,7 @@
 import datetime
 import json
 import os
+import pathlib
 from collections.abc import Callable
 
 import jax
@@ -19,7 +20,7 @@ from adiff.judge import base as judge_base
 from adiff.judge import image, law, likelihood, section, text, training
 from adiff.judge.page import page
 from adiff.learn import lessons, state
-from adiff.machine import cost, files, hosts, logs, provenance, sharding
+from adiff.machine import files, hosts, logs, provenance, sharding
 from adiff.nn import network
 from adiff.run import build, loss_profile, overrides
 from adiff.run import subject as subject_lib
@@ -124,13 +125,12 @@ JUDGES: dict[str, Callable[[build.Parts], judge_base.Judge]] = {
 
 
 def evaluate(
-  parts: build.Parts, params, workdir, *, step, mesh, flops_per_step=None, folder=None,
-  progress=True,
+  parts: build.Parts, params, workdir, *, step, mesh, flops_per_step, folder=None, progress=True
 ) -> dict:
   """Measures, writes the files, returns the content of eval.json and the path of its `report`.
 
-  flops_per_step: floating-point operations of a training step; None: they are counted. folder: of
-  the files, by default the workdir.
+  flops_per_step: floating-point operations of a training step. folder: of the files, by default
+  the workdir.
   """
   config = parts.config
   bound = Bound(parts, mesh)(params, samples=config.eval.samples, progress=progress)
@@ -141,8 +141,6 @@ def evaluate(
     parts, params, mesh, workdir=workdir, bound=bound, progress=progress
   )
   sections = JUDGES[subject_lib.medium(parts)](parts).sections(subject)
-  if flops_per_step is None:
-    flops_per_step = cost.step(parts).flops
   report = {
     'title': config.name,
     'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
@@ -181,7 +179,7 @@ def _provenance_sections(report):
 
 def _write(folder, report, sections):
   """The files of an evaluation."""
-  os.makedirs(os.path.join(folder, 'pictures'), exist_ok=True)
+  pathlib.Path(folder, 'pictures').mkdir(exist_ok=True)
   for figure in section.figures(sections):
     with files.whole(os.path.join(folder, figure.file), 'wb') as file:
       file.write(figure.picture)

@@ -70,7 +70,7 @@ def test_three_runs_of_one_kind_are_ranked_and_say_where_they_come_from(tmp_path
   assert titles == ['Runs', 'Configs', 'Samples', 'Quality', 'Held-out bound']
   assert shown.count('<img') == 3 and shown.count('>real<') == 1  # one floor for all
   files = sorted(path.name for path in (tmp_path / 'out' / 'pictures').iterdir())
-  assert files == ['a_samples.png', 'b_samples.png', 'c_samples.png']
+  assert files == ['samples_1.png', 'samples_2.png', 'samples_3.png']
 
 
 @pytest.mark.parametrize('other, column', [
