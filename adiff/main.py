@@ -6,6 +6,7 @@ r"""The binary: trains, evaluates, samples.
   python -m adiff.main --mode=sample --workdir=runs/text --prompt='The function' --steps=8
   python -m adiff.main --mode=export --workdir=runs/digits --batch=16 --out=served
   python -m adiff.main --mode=follow --workdir=runs/digits
+  python -m adiff.main --mode=compare --workdirs=runs/digits,runs/other --out=compare
   python -m adiff.main --mode=dryrun --config=configs/lm.py:110m --topology=v5e:4x4
 
 Exit codes: 0 finished; 75 stopped by a signal, or left by another process, and something is saved:
@@ -41,12 +42,14 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   'mode',
   'train',
-  ['train', 'eval', 'sample', 'export', 'follow', 'dryrun'],
+  ['train', 'eval', 'sample', 'export', 'follow', 'compare', 'dryrun'],
   'train needs --config and --workdir; eval, sample, export and follow need --workdir alone, and '
   'read the config there. export writes a sampler that starts without tracing, see '
-  'adiff/run/exported.py; follow evaluates every checkpoint of a run while it trains. dryrun needs '
-  '--config alone, and compiles its programs for --topology.',
+  'adiff/run/exported.py; follow evaluates every checkpoint of a run while it trains. compare sets '
+  'the finished runs of --workdirs side by side. dryrun needs --config alone, and compiles its '
+  'programs for --topology.',
 )
+_WORKDIRS = flags.DEFINE_list('workdirs', [], 'compare: the workdirs, as A,B,C.')
 _STEP = flags.DEFINE_integer(
   'step', None, 'Checkpoint to evaluate or to sample from. Default: the newest.', lower_bound=0
 )
@@ -82,7 +85,7 @@ _SOLVER = flags.DEFINE_string(
 _NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
 _OUT = flags.DEFINE_string(
   'out', None, 'sample: the .npz to write, default WORKDIR/samples.npz; export: the folder, '
-  'default WORKDIR/exported.',
+  'default WORKDIR/exported; compare: the folder, default compare.',
 )
 _SEED = flags.DEFINE_integer(
   'seed', None, "sample: seed of the samples. Default: the config's.", lower_bound=0
@@ -114,6 +117,10 @@ _HELP = {'--help', '-help', '-h', '--helpfull', '--helpshort'}
 def run() -> int:
   """One call of the binary, flags parsed; returns its exit code."""
   _check_flags()
+  if _MODE.value == 'compare':
+    from adiff.run import compare
+
+    return compare.compare(_WORKDIRS.value, _OUT.value or 'compare')
   if _PROCESSES.value:
     from adiff.machine import hosts
 
@@ -131,7 +138,7 @@ def run() -> int:
 
 def _check_flags():
   """Raises ValueError for flags that do not go together."""
-  if _MODE.value != 'dryrun' and not _WORKDIR.value:
+  if _MODE.value not in ('dryrun', 'compare') and not _WORKDIR.value:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
   if _MODE.value in ('train', 'dryrun') and _CONFIG.value is None:
     raise ValueError(
@@ -155,17 +162,19 @@ def _use(how) -> int:
   mesh = sharding.make_mesh(**config.mesh)
   abstract = cost.params(parts)
   placed = sharding.placed(abstract, build.state_shardings(parts, mesh, abstract))
+  flops = functools.cache(lambda: cost.step(parts).flops)  # the same at every checkpoint
 
   def measure(step, folder=None):
     step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
+    flops_per_step = flops()
     with jax.set_mesh(mesh):
       report = evaluate.evaluate(
         parts, params, _WORKDIR.value, step=step, mesh=mesh, folder=folder,
-        progress=hosts.first(),
+        flops_per_step=flops_per_step, progress=hosts.first(),
       )
-    bound = report['bound']
+    bound = report['numbers']
     hosts.say(
-      f'step {step}, {config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats'
+      f'step {step}, {config.eval.split} bound {bound["nats"]:.3f} +- {bound["nats_ci95"]:.3f} nats'
     )
     return report
 

@@ -94,6 +94,11 @@ CHOICES = dict(
     linear=dict(),
   ),
   recipe=dict(plain=dict()),  # gradient descent on the loss, see `train` below
+  judge=dict(  # see `eval` below
+    law=dict(),  # tests samples against the law of the data
+    image=dict(),  # shows samples, and measures them in the features of a classifier
+    text=dict(),  # words, entropy, which token came when, other samplers
+  ),
   model=dict(
     denoiser=dict(
       width=128,
@@ -180,6 +185,7 @@ def get_config():
   choose(c, 'model', 'denoiser')
   choose(c, 'head', 'chunked')
   choose(c, 'recipe', 'plain')
+  c.judge = ml_collections.ConfigDict(dict(name=''))  # '': the one of the data's medium
   # what is cut from the network's law before symbols are sampled from it: temperature, then the
   # top_k most likely stay (0: all), then the nucleus of mass top_p
   c.truncation = ml_collections.ConfigDict(dict(temperature=1.0, top_k=0, top_p=1.0))

@@ -45,7 +45,8 @@ def converted(path: str, array: np.ndarray) -> np.ndarray:
 
 def converted_config(config: dict, version: int) -> dict:
   """config.json of a version as it is written now."""
-  config = {**config, **{kind: choose.defaults(kind, name) for kind, name in ADDED.items()}}
+  added = {kind: choose.defaults(kind, name) for kind, name in ADDED.items()}
+  config = {**config, **added, 'judge': {'name': ''}}
   if 'patch' in config['data']:
     data = dict(config['data'])
     codec = {**choose.defaults('codec', 'latents'), 'patch': data.pop('patch')}

@@ -99,12 +99,12 @@ def grid(words, folder) -> list:
 def table(runs) -> str:
   """Markdown: finished runs by their bound, then the others with what became of them."""
   last = float('inf')
-  order = sorted(runs, key=lambda run: run.result['bound']['nats'] if run.result else last)
+  order = sorted(runs, key=lambda run: run.result['numbers']['nats'] if run.result else last)
   columns = [*runs[0].values, 'bound (nats)', '+-', 'state']
   lines = [f'| {" | ".join(columns)} |', '|' + ' --- |' * len(columns)]
   for run in order:
-    bound = run.result and run.result['bound']
-    shown = [f'{bound[key]:.4f}' if bound else '' for key in ('nats', 'ci95')]
+    bound = run.result and run.result['numbers']
+    shown = [f'{bound[key]:.4f}' if bound else '' for key in ('nats', 'nats_ci95')]
     lines.append(f'| {" | ".join([*run.values.values(), *shown, run.state])} |')
   return '\n'.join(lines) + '\n'
 

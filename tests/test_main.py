@@ -61,7 +61,7 @@ def test_help_explains_every_flag_and_exit_code():
     check=False,
   )
   assert done.returncode == 0 and not done.stderr
-  for flag in 'config workdir mode step set num out seed batch profile gather'.split():
+  for flag in 'config workdir mode step set num out seed batch profile gather workdirs'.split():
     assert f'--{flag}: ' in done.stdout
   assert 'Exit codes' in done.stdout and '75' in done.stdout
 
@@ -74,7 +74,7 @@ def test_a_run_leaves_a_report_metrics_and_checkpoints(whole):
   assert [row['step'] for row in rows if 'test/nats' in row] == [100, 200, 300]
   assert checkpoint.latest_step(whole) == STEPS
   report = json.loads((whole / 'eval.json').read_text())
-  assert report['step'] == STEPS and report['bound']['nats'] > 0
+  assert report['step'] == STEPS and report['numbers']['nats'] > 0
 
 
 def test_sigterm_saves_everything_and_the_same_command_finishes(whole, folder):
@@ -131,7 +131,28 @@ def test_evaluation_alone_repeats_the_numbers_of_training(whole, folder):
   os.remove(workdir / 'eval.json')
   _run(['--mode=eval', f'--workdir={workdir}'], folder / 'eval')
   first, again = (json.loads((place / 'eval.json').read_text()) for place in (whole, workdir))
-  assert again['bound'] == first['bound'] and again['law'] == first['law']
+  times = {'seconds'}
+  for numbers in (first['numbers'], again['numbers']):
+    assert numbers.keys() > times and numbers['p_value'] is not None
+    for name in times:
+      del numbers[name]
+  assert again['numbers'] == first['numbers']
+  for one, other in zip(first['sections'], again['sections'], strict=True):
+    if one['title'] not in ('Cost', 'Reproduce'):  # seconds, and the name of the workdir
+      assert other == one
+
+
+def test_a_run_stands_beside_its_copy_and_neither_is_better(whole, folder):
+  copy = folder / 'copy'
+  shutil.copytree(whole, copy)
+  out = folder / 'side_by_side'
+  said = _run(['--mode=compare', f'--workdirs={whole},{copy}', f'--out={out}'], folder / 'compare')
+  assert said.strip() == str(out / 'compare.html')
+  one, other = json.loads((out / 'compare.json').read_text())['runs']
+  assert one['flops'] == STEPS * one['flops_per_step'] > 0 and one['nfe'] == 12
+  assert {**one, 'name': other['name']} == other
+  page = (out / 'compare.html').read_text()
+  assert 'Not ranked' not in page and 'The configs are equal.' in page
 
 
 def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(whole, folder):

@@ -46,6 +46,12 @@ class Source(abc.ABC):
     """Facts known in closed form, such as {'nats': entropy of an example}; {} if none."""
     return {}
 
+  def law_test(self, examples) -> dict[str, float]:
+    """{'statistic', 'dof', 'p_value'} of a test of examples against the law of the data, where that
+    is known; raises ValueError elsewhere."""
+    del examples
+    raise ValueError(f'the law of {type(self).__name__} is not known; judge it as another medium')
+
   def coded(self, codec, params=(), *, align=1) -> 'Coded':
     """Its tokens through a codec with parameters. align: documents that are packed into rows are
     filled up to a multiple of it."""

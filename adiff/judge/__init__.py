@@ -1,1 +1,1 @@
-"""What is said about a model; read likelihood.py first."""
+"""What is said about a model, as sections; read section.py first."""

@@ -43,6 +43,7 @@ ROOMS = {
     ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'ema', 'cond_dropout', 'microbatches',
      'history_cond', 'lessons', 'complementary', 'next_token'),
   ),
+  'judge': Room('adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features')),
 }
 _registered = {kind: {} for kind in ROOMS}
 

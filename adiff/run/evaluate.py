@@ -1,8 +1,12 @@
-"""Evaluation: the bound on held-out data, the quality of samples, and the page that shows them."""
+"""Evaluation: the bound on held-out data, what a judge says of samples, and the page of both.
+
+  WORKDIR/report.html    for people
+  WORKDIR/eval.json      for programs: `numbers` by name, and the page's `sections` as data
+  WORKDIR/pictures/      the page's figures
+"""
 
 import datetime
 import json
-import math
 import os
 import pathlib
 
@@ -11,12 +15,16 @@ import numpy as np
 import tqdm
 
 from adiff.data import batches
-from adiff.judge import likelihood
-from adiff.judge.page import charts, images, page
+from adiff.judge import base as judge_base
+from adiff.judge import likelihood, section, training
+from adiff.judge.page import page
 from adiff.learn import lessons, state
 from adiff.machine import files, hosts, logs, provenance, sharding
 from adiff.nn import network
-from adiff.run import build, evaluate_images, evaluate_text, generate
+from adiff.run import build, choose, loss_profile, overrides
+from adiff.run import subject as subject_lib
+
+REPORT, DATA = 'report.html', 'eval.json'
 
 
 class Bound:
@@ -82,18 +90,58 @@ def dequantisation(parts) -> str:
   return f'values on a lattice of step {step}, read through a normal on that lattice: a probability'
 
 
-def evaluate(
-  parts: build.Parts, params, workdir, *, step, mesh, folder=None, progress=True
-) -> dict:
-  """Measures, writes eval.json and report.html, returns the report.
+def samplers(parts) -> tuple[tuple[str, int | None], ...]:
+  """(solver, steps or None) of each of config.eval.samplers.
 
-  folder: of both files, by default the workdir.
+  Raises ValueError for one that cannot sample: training asks before it begins.
+  """
+  chosen = []
+  for written in parts.config.eval.samplers:
+    name, at, steps = written.partition('@')
+    if at and not (steps.isdecimal() and int(steps)):
+      raise ValueError(
+        f'config.eval.samplers: {written!r}: write NAME(key=value)@STEPS, STEPS >= 1'
+      )
+    try:
+      if name != overrides.BUDGET:
+        choose.resolve('solver', overrides.parse_solver(name)).needs(parts)
+      elif not loss_profile.has_profile(parts):
+        raise ValueError('budget needs masked noise, equal blocks and rows that are not packed')
+    except ValueError as error:
+      raise ValueError(f'config.eval.samplers: {written!r}: {error}') from error
+    chosen.append((name, int(steps) if steps else None))
+  return tuple(chosen)
+
+
+def judge_of(parts) -> judge_base.Judge:
+  """The judge that the config names, or else the one of the data's medium."""
+  config, medium = parts.config, parts.spec.medium
+  fitting = [name for name in choose.names('judge') if medium in choose.find('judge', name).media]
+  if not config.judge.name and not fitting:
+    raise ValueError(f'no judge knows the medium {medium!r}; name one with --config.judge.name')
+  return choose.resolve(
+    'judge', {**config.judge, 'name': config.judge.name or fitting[0]},
+    samplers=samplers(parts), steps=tuple(config.eval.steps), features=config.eval.features,
+  )
+
+
+def evaluate(
+  parts: build.Parts, params, workdir, *, step, mesh, flops_per_step, folder=None, progress=True
+) -> dict:
+  """Measures, writes the files, returns the content of eval.json and the path of its `report`.
+
+  flops_per_step: floating-point operations of a training step. folder: of the files, by default
+  the workdir.
   """
   config = parts.config
   bound = Bound(parts, mesh)(params, samples=config.eval.samples, progress=progress)
   exact = parts.source.exact
   if exact:  # A network that is told the label is measured against the law given the label.
     bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
+  subject = subject_lib.make(
+    parts, params, mesh, workdir=workdir, bound=bound, progress=progress
+  )
+  sections = judge_of(parts).sections(subject)
   report = {
     'title': config.name or config.data.name,
     'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
@@ -103,82 +151,42 @@ def evaluate(
     'date': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC'),
     'step': step,
     'split': config.eval.split,
-    'bound': bound,
-    'generators': [],
+    'data': subject.data,
+    'profile': subject.profile,
   }
-  pictures, fragments = {}, ()
-  if parts.source.facts.levels and parts.spec.medium == 'image':
-    evaluate_images.judge(parts, params, mesh, report, pictures, progress)
-  elif parts.spec.medium == 'law':
-    _judge_law(parts, params, mesh, report)
-  elif parts.spec.medium == 'text':
-    fragments = evaluate_text.judge(
-      parts, params, mesh, report, pictures, workdir=workdir, progress=progress
-    )
-  else:
-    evaluate_images.show_latents(parts, params, mesh, report, pictures, progress)
   folder = folder or workdir
-  hosts.agree(lambda: _write(workdir, folder, report, pictures, fragments))
-  report['report'] = os.path.join(folder, page.FILE)
-  return report
-
-
-def _write(workdir, out, report, pictures, fragments):
-  """The files of an evaluation."""
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
-  pictures.update(charts.charts(report, rows) | _curves(rows))
-  folder = pathlib.Path(out, 'pictures')
-  folder.mkdir(exist_ok=True)
-  for name, picture in pictures.items():
-    kind = 'gif' if picture.startswith(b'GIF') else 'png'
-    with files.whole(folder / f'{name.replace("/", "_")}.{kind}', 'wb') as file:
-      file.write(picture)
-  files.write_json(os.path.join(out, 'eval.json'), _without_nan(report))
-  page.write(out, report, pictures, fragments)
+  sections.append(training.of(rows, step=step, flops_per_step=flops_per_step))
+  sections += _provenance_sections(report)
+  report['numbers'] = section.numbers(sections)
+  report['sections'] = section.as_data(sections)
+  hosts.agree(lambda: _write(folder, report, sections))
+  return {**report, 'report': os.path.join(folder, REPORT)}
 
 
-def _without_nan(value):
-  """`value` with null for numbers that are not finite, which JSON has no word for."""
-  if isinstance(value, dict):
-    return {key: _without_nan(item) for key, item in value.items()}
-  if isinstance(value, list | tuple):
-    return [_without_nan(item) for item in value]
-  return None if isinstance(value, float) and not math.isfinite(value) else value
+def _provenance_sections(report):
+  """How to repeat the evaluation, and the config."""
+  commit = f' at commit {report["commit"]}' if report['commit'] else ''
+  config = json.dumps(report['config'], indent=2, default=str, ensure_ascii=False)
+  return [
+    section.Section('Reproduce', (
+      section.Text(f'From the repository root{commit}.'), section.Text(report['command'], 'code'),
+    )),
+    section.Section('Config', (
+      section.Text(config, 'folded', 'The whole truth about this run, as JSON'),
+    )),
+  ]
 
 
-def _curves(rows):
-  """{name: PNG}: the held-out bound, and the loss per block and per level, over training steps."""
-  titles = {
-    'test/nats': ('loss/bound', 'held-out bound (nats)', ''),
-    'loss_per_block': ('loss/per_block', 'loss', 'block'),
-    'loss_per_level': ('loss/per_level', 'loss', 'level bin'),
-  }
-  out = {}
-  for key, (name, ylabel, part) in titles.items():
-    have = [row for row in rows if row.get(key) is not None]
-    if not have:
-      continue
-    if not part:
-      out[name] = images.png_bytes(charts.curves(have, [key], ylabel=ylabel))
-      continue
-    # At most six lines can be told apart: evenly chosen, first and last among them.
-    size = len(have[0][key])
-    chosen = sorted({round(i) for i in np.linspace(0, size - 1, min(size, 6))})
-    lines = [
-      {'step': row['step'], **{f'{part} {i + 1}': row[key][i] for i in chosen}} for row in have
-    ]
-    keys = [f'{part} {i + 1}' for i in chosen]
-    keys = [k for k in keys if any(line[k] is not None for line in lines)]
-    out[name] = images.png_bytes(charts.curves(lines, keys, ylabel=ylabel))
-  return out
-
-
-def _judge_law(parts, params, mesh, report):
-  """Sources with a known law: do samples follow it?"""
-  # Labels of real examples, not balanced ones: the law includes them.
-  split, num = parts.config.eval.split, parts.config.eval.num
-  real = parts.source.examples(split, np.arange(num) % parts.source.size(split))['label']
-  tokens, _, row = generate.for_report(parts, params, mesh, labels=real)
-  samples = parts.coded.decode(tokens)
-  report['law'] = {key: float(value) for key, value in parts.source.law_test(samples).items()}
-  report['generators'].append(row)
+def _write(folder, report, sections):
+  """The files of an evaluation."""
+  pathlib.Path(folder, 'pictures').mkdir(exist_ok=True)
+  for figure in section.figures(sections):
+    with files.whole(os.path.join(folder, figure.file), 'wb') as file:
+      file.write(figure.picture)
+  files.write_json(os.path.join(folder, DATA), section.plain(report))
+  facts = [
+    section.Fact(key, key, report[key]) for key in ('step', 'split', 'date', 'hardware', 'commit')
+  ]
+  with files.whole(os.path.join(folder, REPORT)) as file:
+    file.write(page.page(report['title'], facts, sections))

@@ -155,30 +155,6 @@ class Sampler:
     )
 
 
-def for_report(
-  parts, params, mesh, *, steps=None, progress=False, labels=None
-) -> tuple[np.ndarray, np.ndarray, dict]:
-  """(tokens in raster order, labels, row of the report's table) of eval.num samples at `steps` a
-  block (None: as the config says)."""
-  config = parts.config
-  plan = build.build_plan(config, parts.blocks, steps=steps) if steps else parts.plan
-  sampler = Sampler(
-    parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512),
-    labels=labels,
-  )
-  bar = tqdm.tqdm(
-    total=config.eval.num, desc=f'samples, {plan.budgets[-1]} steps a block',
-    disable=not progress, leave=False,
-  )
-  with bar:
-    tokens, labels, calls, seconds = sampler.sample(0, config.eval.num, progress=bar)
-  row = {'name': 'this model', 'num': config.eval.num, 'seed': config.seed,
-         'steps': steps or config.plan.steps, 'nfe': float(calls.mean()), 'seconds': seconds,
-         'gflop': sampler.cost.flops / sampler.size / 1e9,
-         'cache_kib': sampler.cost.cache_bytes / sampler.size / 2**10}
-  return tokens, labels, row
-
-
 def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096) -> str:
   """Samples num examples into the npz `out` (examples, labels); a killed run continues at its last
   shard.

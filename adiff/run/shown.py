@@ -11,22 +11,12 @@ from adiff.judge.page import images
 COLUMNS, ROWS = 10, 10  # of a grid
 
 
-def levels_of(facts, examples) -> tuple[np.ndarray, int]:
-  """(pictures int [n, H, W, C], their levels) of examples of a medium that can be looked at: pixels
-  as they are; of latents up to three channels as colours; of a video the first frame."""
-  if facts.levels:
-    return examples, facts.levels
-  frames = examples if examples.ndim == 4 else examples[:, 0]
-  colours = frames[..., :3 if frames.shape[-1] >= 3 else 1]
-  low, high = np.percentile(colours, [1, 99])
-  return np.clip((colours - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8), 256
-
-
 def png(facts, examples) -> bytes | None:
   """A grid of the first hundred as PNG bytes; None where the medium is not looked at."""
   if facts.medium not in ('image', 'video'):
     return None
-  pictures, levels = levels_of(facts, np.asarray(examples)[:COLUMNS * ROWS])
+  examples = np.asarray(examples)[:COLUMNS * ROWS]
+  pictures, levels = (examples, facts.levels) if facts.levels else (images.colours(examples), 256)
   columns, scale = min(COLUMNS, len(pictures)), max(1, 48 // pictures.shape[1])
   return images.png_bytes(images.grid(pictures, levels, columns=columns, scale=scale))
 

@@ -23,7 +23,7 @@ from adiff.judge.page import images
 from adiff.learn import base, optim
 from adiff.learn import state as state_lib
 from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding
-from adiff.run import build, evaluate, evaluate_text, generate
+from adiff.run import build, evaluate, generate
 from adiff.run import workdir as workdir_lib
 
 
@@ -37,7 +37,7 @@ def train(config, workdir, *, profile=0, progress=True, show=None) -> int:
   """
   with hosts.on_signals((signal.SIGTERM,), hosts.exit_unfinished):
     parts = build.build(config)
-    evaluate_text.samplers(parts)  # a mistake there would show only after training
+    evaluate.samplers(parts)  # a mistake there would show only after training
     mesh = build.build_mesh(parts)
     hosts.outlive()
     if config.init_from and checkpoint.latest_step(workdir) is None:
@@ -89,11 +89,12 @@ def _train(parts, mesh, workdir, profile, progress, show):
   if not finished:
     return hosts.UNFINISHED
   report = evaluate.evaluate(
-    parts, job.average(state), workdir, step=config.train.steps, mesh=mesh, progress=progress
+    parts, job.average(state), workdir, step=config.train.steps, mesh=mesh, flops_per_step=flops,
+    progress=progress,
   )
-  bound = report['bound']
+  bound = report['numbers']
   hosts.say(
-    f'{config.eval.split} bound {bound["nats"]:.3f} +- {bound["ci95"]:.3f} nats an example; '
+    f'{config.eval.split} bound {bound["nats"]:.3f} +- {bound["nats_ci95"]:.3f} nats an example; '
     f'report: {report["report"]}'
   )
   return 0

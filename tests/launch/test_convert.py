@@ -47,7 +47,7 @@ def old(trained, tmp_path_factory):
   config = workdir_lib.as_json(parts.config)
   config['model'] = {key: value for key, value in config['model'].items() if key != 'shifted'}
   config['model']['reach'] = 0
-  del config['head'], config['recipe']
+  del config['head'], config['recipe'], config['judge']
   contract = json.loads(json.dumps(parts.contract))
   contract['blocks']['stream'] = 'shifted' if contract.pop('shifted') else 'double'
   (folder / 'config.json').write_text(json.dumps(config))
@@ -100,7 +100,7 @@ def test_a_workdir_of_version_2_gains_the_choices_that_were_none(trained, tmp_pa
   old, new = tmp_path / 'old', str(tmp_path / 'new')
   old.mkdir()
   config = workdir_lib.as_json(parts.config)
-  del config['head'], config['recipe']
+  del config['head'], config['recipe'], config['judge']
   (old / 'config.json').write_text(json.dumps(config))
   (old / 'contract.json').write_text(json.dumps({'version': 2, **parts.contract}))
   with contextlib.closing(checkpoint.Checkpoints(str(old))) as keeper:

@@ -26,7 +26,7 @@ codes = codes.get(given['config.optim.learning_rate'], [0])
 code = codes[min(count, len(codes)) - 1]
 if code == 0:
   nats = float(given['config.optim.learning_rate']) * 1000 + int(given['config.seed'])
-  report = dict(step=9, bound=dict(nats=nats, ci95=0.25), config=dict(train=dict(steps=9)))
+  report = dict(step=9, numbers=dict(nats=nats, nats_ci95=0.25), config=dict(train=dict(steps=9)))
   (workdir / 'eval.json').write_text(json.dumps(report))
 sys.exit(code)
 '''

@@ -39,13 +39,16 @@ def run(tmp_path_factory):
 
 def test_the_report_holds_the_numbers_of_the_text_and_of_each_sampler(run):
   report = json.loads((run / 'eval.json').read_text())
-  text = report['text']
+  text = report['numbers']
   assert text['calls_per_token'] == 1.0  # first_hitting, one token a call
-  assert text['corpus'].startswith('12 files') or 'run' not in text['corpus']
+  sections = {one['title']: one['parts'] for one in report['sections']}
+  corpus = sections['Text'][0]['facts'][0]['value']
+  assert corpus.startswith('12 files') or 'run' not in corpus
   np.testing.assert_allclose(text['perplexity'], np.exp(text['nats_per_token']))
-  names = [row['sampler'] for row in report['samplers']]
+  rows = sections['Samplers'][0]['groups'][0]['rows']
+  names = [row['name'] for row in rows]
   assert names == ['first_hitting', 'threshold(threshold=0.5)', 'scheduled(choose=random)']
-  assert report['samplers'][2]['calls_per_token'] == 0.5  # 2 calls for 4 tokens
+  assert rows[2]['calls_per_token'] == 0.5  # 2 calls for 4 tokens
   assert report['profile'] is None  # of packed rows
   page = (run / 'report.html').read_text()
   assert 'Which token was revealed when' in page and 'first_hitting' in page

@@ -44,7 +44,7 @@ def test_a_run_and_its_follower_are_killed_and_every_checkpoint_is_evaluated_onc
   assert os.stat(workdir / 'eval' / str(evaluated(workdir)[0]) / 'eval.json') == written
   for step in STEPS:
     report = json.loads((workdir / 'eval' / str(step) / 'eval.json').read_text())
-    assert report['step'] == step and report['bound']['nats'] > 0
+    assert report['step'] == step and report['numbers']['nats'] > 0
     assert (workdir / 'eval' / str(step) / 'report.html').exists()
 
 

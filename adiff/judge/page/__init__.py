@@ -1,1 +1,1 @@
-"""From measurements to one HTML page; read page.py first."""
+"""From sections to one HTML page; read page.py first."""

@@ -5,11 +5,10 @@ colour, labelled axes with units, and type that stays readable when a phone shri
 `images.png_bytes` turns a figure into a file.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
-
-from adiff.judge.page import images
 
 COLOURS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 DASHES = ('-', '--', '-.', ':', (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
@@ -143,7 +142,7 @@ def curves(lines, keys, *, ylabel='loss', title=None) -> Any:
   return fig
 
 
-def per_block(values, intervals=None, *, ylabel='bound (nats)', title=None) -> Any:
+def per_block(values, intervals=None, *, ylabel, title=None) -> Any:
   """Bars over blocks, with their 95% intervals.
 
   values [K]; intervals [K] half widths or [K, 2] bounds, in the unit of the values. Returns a
@@ -172,7 +171,7 @@ def per_block(values, intervals=None, *, ylabel='bound (nats)', title=None) -> A
   return fig
 
 
-def per_level(edges, values, *, ylabel='share of the bound (nats)', title=None) -> Any:
+def per_level(edges, values, *, ylabel, title=None) -> Any:
   """Where along the noise levels a quantity sits: one stair per bin of levels.
 
   edges [n+1] levels in [0, 1], values [n]. Returns a Figure; raises ValueError where the lengths
@@ -189,12 +188,10 @@ def per_level(edges, values, *, ylabel='share of the bound (nats)', title=None) 
   return fig
 
 
-def quality_vs_steps(
-  rows, *, metric='frechet', ylabel='Fréchet distance (lower is better)', title=None
-) -> Any:
+def quality_vs_steps(rows, *, metric, ylabel, title=None) -> Any:
   """Quality against cost: a metric over sequential network evaluations per sample.
 
-  rows: the report's generators. Rows with 'nfe' are points, written with their steps per block and
+  rows: dicts with 'name'. Rows with 'nfe' are points, written with their steps per block and
   joined within one 'series' (a name that rows may carry; without it there is one series). Rows
   without 'nfe' (real images, a mixture) are horizontal lines. Both axes are logarithmic. Returns a
   Figure; raises ValueError where no row has both 'nfe' and the metric.
@@ -233,33 +230,67 @@ def quality_vs_steps(
   axes.minorticks_off()
   axes.margins(0.08, 0.12)
   axes.grid(axis='y', color=GRID, linewidth=0.8)
-  legend_above(axes)
+  _legend_above(axes)
   return fig
 
 
-def legend_above(axes) -> None:
-  """A legend in two columns between the title and the axes."""
+def _legend_above(axes):
+  """A legend between the title and the axes, in two columns where the labels are short."""
+  longest = max(map(len, axes.get_legend_handles_labels()[1]))
   axes.legend(
-    frameon=False, fontsize=9.5, labelcolor=INK, ncols=2, loc='lower left',
+    frameon=False, fontsize=9.5, labelcolor=INK, ncols=2 if longest <= 27 else 1, loc='lower left',
     bbox_to_anchor=(-0.02, 1), borderaxespad=0.2,
   )
 
 
-def charts(report, lines=(), *, loss_keys=('loss',)) -> dict[str, bytes]:
-  """The charts that follow from a report's numbers and the log of training, as PNG bytes by name.
+def quality_vs_calls(rows, *, metric, ylabel, title=None) -> Any:
+  """Quality against cost: a metric over network calls per token, one line a sampler.
 
-  report: the dict of `page.write`; lines: those of metrics.jsonl. Makes those of 'quality',
-  'per_block', 'per_level' and 'loss' for which there are numbers; a missing part is left out.
+  rows: dicts with 'name'; 'ci95', where present, is the 95% interval of the metric, a half width
+  or a pair of bounds. The cost is logarithmic. Rows without 'calls_per_token' are horizontal lines
+  (the corpus, say); rows without the metric are skipped. Returns a Figure; raises ValueError
+  where no row has both.
   """
-  out = {}
-  bound = report.get('bound') or {}
-  if any(r.get('nfe') and r.get('frechet') for r in report.get('generators') or ()):
-    out['quality'] = quality_vs_steps(report['generators'])
-  if bound.get('per_block'):
-    out['per_block'] = per_block(bound['per_block'], bound.get('per_block_ci95'))
-  if bound.get('per_level'):
-    out['per_level'] = per_level(bound['per_level']['edges'], bound['per_level']['values'])
-  keys = [key for key in loss_keys if any(line.get(key) is not None for line in lines)]
-  if keys:
-    out['loss'] = curves(lines, keys)
-  return {name: images.png_bytes(fig) for name, fig in out.items()}
+  rows = [row for row in rows if row.get(metric) is not None]
+  ours = [row for row in rows if row.get('calls_per_token')]
+  if not ours:
+    raise ValueError(f'no row has both calls_per_token and {metric}; evaluate one sampler')
+  fig, axes = new_axes(
+    height=3.6, xlabel='network calls per token', ylabel=ylabel, title=title
+  )
+  names = list(dict.fromkeys(row['name'] for row in ours))
+  for i, name in enumerate(names):
+    line = sorted((row for row in ours if row['name'] == name),
+                  key=lambda row: row['calls_per_token'])
+    colour = COLOURS[i % len(COLOURS)]
+    axes.plot([row['calls_per_token'] for row in line], [row[metric] for row in line], color=colour,
+              marker=MARKERS[i % len(MARKERS)], markersize=6, linewidth=1.9,
+              label=name)
+    for row in line:
+      if row.get('ci95') is not None:
+        axes.errorbar(row['calls_per_token'], row[metric], fmt='none', ecolor=colour, capsize=3,
+                      yerr=_lengths(row[metric], row['ci95']), elinewidth=1.3)
+  dashes = itertools.cycle(DASHES[1:])
+  for row in rows:
+    if not row.get('calls_per_token'):
+      axes.axhline(row[metric], color=INK, linewidth=1.4, linestyle=next(dashes),
+                   label=row['name'])
+  axes.set_xscale('log', base=2)
+  # Powers of two around all costs, so that even one point has a tick at each side.
+  cost = np.log2([row['calls_per_token'] for row in ours])
+  powers = range(int(np.floor(cost.min())), int(np.ceil(cost.max())) + 1)
+  axes.set_xticks([2.0 ** i for i in powers],
+                  labels=[f'{2 ** i:,}' if i >= 0 else f'1/{2 ** -i:,}' for i in powers])
+  axes.minorticks_off()
+  axes.set_xlim(2 ** (powers[0] - 0.3), 2 ** (powers[-1] + 0.3))
+  axes.margins(y=0.12)
+  axes.grid(axis='y', color=GRID, linewidth=0.8)
+  _legend_above(axes)
+  return fig
+
+
+def _lengths(value, ci95):
+  """[2, 1] lengths of an interval below and above its value."""
+  if not isinstance(ci95, (list, tuple)):
+    return [[ci95], [ci95]]
+  return [[max(value - ci95[0], 0)], [max(ci95[1] - value, 0)]]

@@ -78,6 +78,15 @@ def _head(labels, centres, width, pitch):
   return np.asarray(head)
 
 
+def colours(latents) -> np.ndarray:
+  """Latents float [n, H, W, C], or the first frames of videos [n, T, H, W, C], as pictures uint8
+  [n, H, W, 3 or 1]: up to three channels, their middle 98% from dark to bright."""
+  frames = latents if latents.ndim == 4 else latents[:, 0]
+  shown = frames[..., :3 if frames.shape[-1] >= 3 else 1]
+  low, high = np.percentile(shown, [1, 99])
+  return np.clip((shown - low) / max(high - low, 1e-6) * 255, 0, 255).astype(np.uint8)
+
+
 def neighbours(samples, nearest, levels, *, columns=5, pad=2, scale=6) -> np.ndarray:
   """Every sample with its nearest training image at its right, in a grid of such pairs.
 

@@ -70,6 +70,8 @@ table { border-collapse: collapse; width: 100%; font-size: .86rem;
 th, td { padding: 6px 6px; text-align: right; border-bottom: 1px solid var(--line);
   vertical-align: middle; }
 td { white-space: nowrap; }
+td.words { white-space: normal; min-width: 14ch; max-width: 44ch; overflow-wrap: anywhere; }
+.words:is(td, th) { text-align: left; }
 th { font-weight: 600; line-height: 1.25; }
 thead th { color: var(--soft); font-size: .78rem; vertical-align: bottom; }
 th:first-child { text-align: left; position: sticky; left: 0; background: var(--card);
@@ -133,7 +135,7 @@ def text(value) -> str:
 
 
 def number(value, digits=3) -> str:
-  """A number for people: 3 significant digits, integers in full, '–' for None."""
+  """A number for people: significant digits, integers in full, '–' for None."""
   if value is None:
     return '–'
   if isinstance(value, str):
@@ -145,7 +147,7 @@ def number(value, digits=3) -> str:
     return str(value)
   if value == 0:
     return '0'
-  if abs(value) < 1e-3:
+  if abs(value) < 1e-3 or abs(value) >= 1e9:
     return f'{value:.{digits - 1}e}'
   return f'{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(value))))}f}'
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot
 from PIL import Image
 
-from adiff.judge.page import charts
+from adiff.judge.page import charts, images
 
 
 def decoded(data):
@@ -60,41 +60,61 @@ def test_the_running_mean_of_a_long_curve_keeps_a_constant_to_its_ends():
 
 @pytest.mark.parametrize('intervals', [[0.5, 0.25], [[0.5, 1.5], [1.75, 2.25]]])
 def test_bars_reach_their_values_and_intervals_their_bounds(intervals):
-  axes, = charts.per_block([1.0, 2.0], intervals).axes
+  axes, = charts.per_block([1.0, 2.0], intervals, ylabel='').axes
   assert [bar.get_height() for bar in axes.patches] == [1.0, 2.0]
   segments = axes.collections[0].get_segments()
   np.testing.assert_allclose([s[:, 1] for s in segments], [[0.5, 1.5], [1.75, 2.25]])
   with pytest.raises(ValueError, match='one a block'):
-    charts.per_block([1.0, 2.0, 3.0], intervals)
+    charts.per_block([1.0, 2.0, 3.0], intervals, ylabel='')
 
 
 def test_stairs_over_levels_need_one_edge_more_than_values():
-  axes, = charts.per_level([0, 0.5, 1], [2, 1]).axes
+  axes, = charts.per_level([0, 0.5, 1], [2, 1], ylabel='').axes
   assert axes.get_xlim() == (0, 1)
   with pytest.raises(ValueError, match='need 3 edges'):
-    charts.per_level([0, 1], [2, 1])
+    charts.per_level([0, 1], [2, 1], ylabel='')
 
 
 def test_quality_puts_models_on_a_line_by_cost_and_references_on_levels():
-  axes, = charts.quality_vs_steps(GENERATORS[::-1]).axes
+  axes, = charts.quality_vs_steps(GENERATORS[::-1], metric='frechet', ylabel='').axes
   line, floor = axes.lines
   np.testing.assert_array_equal(line.get_xydata(), [[8, 9.4], [32, 1.5]])
   assert set(floor.get_ydata()) == {0.37} and floor.get_label() == 'real test split'
   assert [t.get_text() for t in axes.texts] == ['T=2', 'T=8']
   with pytest.raises(ValueError, match='both nfe and frechet'):
-    charts.quality_vs_steps(GENERATORS[2:])
+    charts.quality_vs_steps(GENERATORS[2:], metric='frechet', ylabel='')
 
 
-def test_charts_are_made_where_there_are_numbers_and_left_out_elsewhere():
-  bound = {'per_block': [1.0], 'per_block_ci95': None,
-           'per_level': {'edges': [0, 1], 'values': [1.0]}}
-  made = charts.charts({'bound': bound, 'generators': GENERATORS}, [{'step': 1, 'loss': 2.0}])
-  assert set(made) == {'quality', 'per_block', 'per_level', 'loss'}
-  assert all(decoded(data).std() > 5 for data in made.values())
-  assert charts.charts({'generators': [{'name': 'toy', 'nfe': 3, 'frechet': None}]}) == {}
+ROWS = [
+  {'name': 'b', 'calls_per_token': 1.0, 'known_words': 0.9, 'ci95': 0.02},
+  {'name': 'a', 'calls_per_token': 0.5, 'known_words': 0.8, 'ci95': (0.75, 0.9)},
+  {'name': 'b', 'calls_per_token': 0.25, 'known_words': 0.7},
+  {'name': 'held-out text', 'known_words': 0.99},
+  {'name': 'c', 'calls_per_token': 8.0},
+]
+
+
+def test_the_chart_of_calls_has_one_line_a_sampler_with_its_intervals_and_levels_for_the_rest():
+  axes, = charts.quality_vs_calls(ROWS, metric='known_words', ylabel='known words').axes
+  b, a, corpus = [line for line in axes.lines if not line.get_label().startswith('_')]
+  np.testing.assert_array_equal(b.get_xydata(), [[0.25, 0.7], [1, 0.9]])
+  np.testing.assert_array_equal(a.get_xydata(), [[0.5, 0.8]])
+  assert corpus.get_label() == 'held-out text' and set(corpus.get_ydata()) == {0.99}
+  lengths = [segment[:, 1] for bars in axes.collections for segment in bars.get_segments()]
+  np.testing.assert_allclose(lengths, [[0.88, 0.92], [0.75, 0.9]])
+  assert axes.get_xscale() == 'log' and axes.get_ylabel() == 'known words'
+  assert [tick.get_text() for tick in axes.get_xticklabels()] == ['1/4', '1/2', '1']
+
+
+def test_one_point_is_enough_for_the_chart_of_calls_and_none_is_refused():
+  figure = charts.quality_vs_calls(
+    [{'name': 'a', 'calls_per_token': 0.3, 'x': 0.1}], metric='x', ylabel='')
+  assert decoded(images.png_bytes(figure)).std() > 5
+  with pytest.raises(ValueError, match='one sampler'):
+    charts.quality_vs_calls(ROWS[3:], metric='known_words', ylabel='')
 
 
 def test_charts_leave_no_figure_in_pyplot():
   before = pyplot.get_fignums()  # of another file's tests, perhaps
-  charts.per_block([1.0])
+  charts.per_block([1.0], ylabel='')
   assert pyplot.get_fignums() == before

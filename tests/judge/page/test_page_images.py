@@ -100,7 +100,7 @@ def test_a_strip_of_colour_pictures_stays_close_to_their_colours():
 def test_png_bytes_return_the_pixels_and_repeat_byte_for_byte():
   canvas = page_images.grid(digits(2), 17)
   np.testing.assert_array_equal(decoded(page_images.png_bytes(canvas)), canvas)
-  first, second = (page_images.png_bytes(charts.per_block([1.0])) for _ in range(2))
+  first, second = (page_images.png_bytes(charts.per_block([1.0], ylabel='')) for _ in range(2))
   assert first == second
   with pytest.raises(ValueError, match='images.grid'):
     page_images.png_bytes(canvas / 255)

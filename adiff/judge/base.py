@@ -1,0 +1,112 @@
+"""What a judge is, and what it may ask of a trained model and its data."""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adiff.judge import section
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+  """Samples that were made together, and what they cost."""
+
+  tokens: np.ndarray  # [n, N(, D)] in raster order
+  labels: np.ndarray  # int32 [n] that were asked for, -1 for none
+  seed: int
+  steps: int  # a block
+  nfe: float  # network calls one after another, mean over samples
+  seconds: float  # of all samples, compilation excluded
+  gflop: float  # a sample
+  cache_kib: float  # a sample
+
+  def row(self) -> dict:
+    """A row of a table with the columns of `COST`."""
+    return {
+      'name': 'this model', 'num': len(self.tokens), 'seed': self.seed, 'steps': self.steps,
+      'nfe': self.nfe, 'seconds': self.seconds, 'gflop': self.gflop, 'cache_kib': self.cache_kib,
+    }
+
+
+class Trace(NamedTuple):
+  """A few samples on their way from noise to data, after every row of the plan."""
+
+  tokens: np.ndarray  # [R, n, N(, D)] in raster order; any symbol where `hidden`
+  hidden: np.ndarray | None  # bool [R, n, N]: still masked; None: the process masks nothing
+  blocks: np.ndarray  # [N] the block of each token
+  starts: np.ndarray  # [K] the row in which each block begins
+  num_steps: int  # of a block, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+  """A trained model and the data that it is judged on; what a medium lacks is None."""
+
+  data: str  # which data in which split, in words: numbers of other data are never ranked
+  split: str  # that is held out
+  seed: int
+  num: int  # samples that a report is made of
+  steps: int  # a block, as the config samples
+  solver: str  # the name of the config's
+  num_classes: int  # 0 when unlabelled
+  num_tokens: int  # N
+  bound: Mapping[str, Any]  # likelihood.summary; is_likelihood, dequantisation, exact where known
+  # (steps=, solver=, labels=) -> `num` samples; None: as the config says, labels balanced
+  sample: Callable[..., Sampled]
+  trace: Callable[[int], Trace]  # of so many samples
+  size: Callable[[str], int]  # split -> examples
+  tokens: Callable[[str, np.ndarray], dict]  # (split, indices) -> {'tokens', 'label', ..}
+  examples: Callable[[str, np.ndarray], dict]  # (split, indices) -> {'example', 'label'}
+  decode: Callable[[np.ndarray], Any]  # tokens -> examples
+  levels: int = 0  # values are 0..levels-1; 0 when they are floats, or text
+  law_test: Callable[[np.ndarray], dict] | None = None  # examples -> statistic, dof, p_value
+  corpus: Any = None  # name, documents(split)
+  tokenizer: Any = None  # decode(tokens) -> str, vocab, eos
+  codec: str = ''  # the tokenizer's name
+  profile: Mapping[str, Any] | None = None  # nats and their error by masked tokens of a block
+
+
+class Judge(abc.ABC):
+  """Says what samples and bound of a medium are worth; its fields are settings."""
+
+  media: tuple[str, ...]
+
+  @abc.abstractmethod
+  def sections(self, subject: Subject) -> list[section.Section]:
+    """What there is to say, in the order of the page."""
+
+
+_NFE = 'Network evaluations per sample, one after another.'
+RUN = (
+  section.Column('steps', 'Steps', meaning='Sampling steps per block.'),
+  section.Column('nfe', 'NFE', meaning=_NFE),
+)
+COST = (
+  *RUN,
+  section.Column('num', 'Samples'),
+  section.Column('seed', 'Seed'),
+  section.Column(
+    'seconds', 'Seconds', digits=2, meaning='For all samples of the row, compilation excluded.'
+  ),
+  section.Column('gflop', 'GFLOP a sample'),
+  section.Column('cache_kib', 'Cache a sample (KiB)'),
+)
+
+
+def cost(sampled, own: Sampled) -> section.Section:
+  """What samples cost; own: those made as the config says, whose numbers programs read."""
+  facts = (
+    section.Fact('num_samples', 'samples', len(own.tokens)),
+    section.Fact('nfe', 'network evaluations per sample', own.nfe, meaning=_NFE),
+    section.Fact('seconds', 'seconds of sampling', own.seconds),
+    section.Fact('gflop', 'GFLOP a sample', own.gflop),
+    section.Fact('cache_kib', 'cache a sample (KiB)', own.cache_kib),
+  )
+  rows = tuple(one.row() for one in sampled)
+  return section.Section('Cost', (
+    section.Table('Generator', COST, (section.Group('This model', rows),)),
+    section.Facts(facts, shown=False),
+  ))

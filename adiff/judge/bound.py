@@ -1,0 +1,59 @@
+"""The section of the held-out bound: numbers, and where in blocks and levels they are spent."""
+
+from adiff.judge import base, section
+from adiff.judge.page import charts, images
+
+
+def kind(subject: base.Subject) -> str:
+  """What a number that is made of the bound may be ranked with."""
+  bound = subject.bound
+  exact = 'exact likelihood' if bound['is_likelihood'] else 'upper bound'
+  return f'{exact} of {bound["num_examples"]} examples; {bound["dequantisation"]}; {subject.data}'
+
+
+def of(subject: base.Subject, *, tiles=True) -> section.Section:
+  """The section; tiles: the bound is a headline of the report."""
+  bound = subject.bound
+  what = 'Negative' if bound['is_likelihood'] else 'Upper bound on the negative'
+  words = (
+    f'{what} log-likelihood of the {subject.split} split. Lower is better; intervals are 95%.'
+  )
+  if bound.get('exact') is not None:
+    words += ' On average no model gets below the exact entropy; a perfect one reaches it.'
+  facts = []
+  for key, ci95, name in (
+    ('bits_per_dim', 'bits_ci95', 'bits per dimension'), ('nats', 'ci95', 'nats per example'),
+  ):
+    facts.append(section.Fact(
+      key, name, bound[key], bound[ci95], better='low', kind=kind(subject),
+      tile=f'{name}, held out' if tiles else '',
+    ))
+  if bound.get('exact') is not None:
+    facts.append(section.Fact('exact', 'exact entropy in nats', bound['exact'], digits=5))
+  for key, name in (
+    ('num_examples', 'examples'), ('samples_per_example', 'samples per example'),
+    ('dequantisation', 'dequantisation'),
+  ):
+    facts.append(section.Fact(key, name, bound[key]))
+  return section.Section('Held-out bound', (
+    section.Text(words), section.Facts(tuple(facts)), *_figures(bound),
+  ))
+
+
+def _figures(bound):
+  """The bound by block and by level."""
+  blocks = charts.per_block(
+    bound['per_block'], bound['per_block_ci95'], ylabel='bound (nats)'
+  )
+  edges, values = bound['per_level']['edges'], bound['per_level']['values']
+  levels = charts.per_level(edges, values, ylabel='share of the bound (nats)')
+  return (
+    section.Figure(
+      'per_block', images.png_bytes(blocks), 'The bound, block by block, with 95% intervals.',
+      values={'values': bound['per_block'], 'ci95': bound['per_block_ci95']},
+    ),
+    section.Figure(
+      'per_level', images.png_bytes(levels), 'Where along the noise levels the bound is spent.',
+      values={'edges': edges, 'values': values},
+    ),
+  )

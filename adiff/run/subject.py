@@ -1,0 +1,96 @@
+"""What a judge may ask, answered by a trained model: see judge/base.py."""
+
+import numpy as np
+import tqdm
+
+from adiff.judge import base
+from adiff.run import build, generate, loss_profile, overrides
+
+ROWS = 64  # of the evaluated split that the loss profile is measured on
+
+
+def make(parts: build.Parts, params, mesh, *, workdir, bound, progress=False) -> base.Subject:
+  """bound: what evaluate.Bound says of the parameters."""
+  config, coded, spec = parts.config, parts.coded, parts.spec
+  text = spec.medium == 'text'
+  profile = _profile(parts, params, mesh, progress) if text else None
+
+  def sample(*, steps=None, solver=None, labels=None):
+    other = parts
+    if solver is not None:
+      arranged = overrides.arrange(config, workdir, solver=solver, steps=steps, profile=profile)
+      other, steps = build.build(arranged, coded), None
+    return _sample(other, params, mesh, steps=steps, labels=labels, progress=progress)
+
+  return base.Subject(
+    data=f'{config.data.name} {coded.fingerprint}, {config.eval.split} split',
+    split=config.eval.split,
+    seed=config.seed,
+    num=config.eval.num,
+    steps=config.plan.steps,
+    solver=config.solver.name,
+    num_classes=spec.num_classes,
+    num_tokens=parts.blocks.num_tokens,
+    bound=bound,
+    sample=sample,
+    trace=lambda num: _trace(parts, params, mesh, num),
+    size=coded.size,
+    tokens=coded.examples,
+    examples=parts.source.examples,
+    decode=coded.decode,
+    levels=parts.source.facts.levels,
+    law_test=parts.source.law_test,
+    corpus=parts.source.corpus if text else None,
+    tokenizer=coded.codec if text else None,
+    codec=config.codec.name,
+    profile=profile,
+  )
+
+
+def _sample(parts, params, mesh, *, steps, labels, progress):
+  """eval.num samples at `steps` a block (None: as the config says), and what they cost."""
+  config = parts.config
+  plan = build.build_plan(config, parts.blocks, steps=steps) if steps else parts.plan
+  sampler = generate.Sampler(
+    parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512),
+    labels=labels,
+  )
+  bar = tqdm.tqdm(
+    total=config.eval.num, desc=f'samples, {plan.budgets[-1]} steps a block',
+    disable=not progress, leave=False,
+  )
+  with bar:
+    tokens, labels, calls, seconds = sampler.sample(0, config.eval.num, progress=bar)
+  return base.Sampled(
+    tokens, labels, config.seed, steps or config.plan.steps, nfe=float(calls.mean()),
+    seconds=seconds, gflop=sampler.cost.flops / sampler.size / 1e9,
+    cache_kib=sampler.cost.cache_bytes / sampler.size / 2**10,
+  )
+
+
+def _trace(parts, params, mesh, num):
+  """The walk of the first `num` samples."""
+  labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
+  walk = generate.make_sampler(parts, mesh=mesh, trace=True)
+  rows = walk(params, generate.example_keys(parts.config.seed, 0, num), labels)
+  blocks = parts.blocks
+  tokens, hidden = blocks.to_raster(np.asarray(rows), axis=2), None
+  mask_id = parts.process.mask_id
+  if mask_id is not None:
+    hidden = tokens == mask_id
+    tokens = np.where(hidden, mask_id - 1, tokens)  # a symbol that can be decoded
+  return base.Trace(
+    tokens, hidden, blocks.to_raster(blocks.block_of_token, axis=0), parts.plan.starts,
+    max(parts.plan.budgets),
+  )
+
+
+def _profile(parts, params, mesh, progress):
+  """{'nats', 'error'} of one masked token by the number of masked ones in its block, or None."""
+  if not loss_profile.has_profile(parts):
+    return None
+  config = parts.config
+  rows = min(ROWS, parts.coded.size(config.eval.split), config.eval.examples or ROWS)
+  nats = loss_profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
+  error = nats.std(0, ddof=1) / len(nats) ** 0.5
+  return {'nats': nats.mean(0).tolist(), 'error': error.tolist()}

@@ -1,0 +1,211 @@
+"""Judges: what each medium's says of samples that are known to be right."""
+
+import dataclasses
+import json
+import types
+
+import numpy as np
+import pytest
+from sklearn import datasets
+
+from adiff.data import chain
+from adiff.judge import base, bound, image, law, likelihood, section, text
+from adiff.judge.page import page
+
+NATS = np.random.default_rng(0).random((8, 2, 3)) + 1  # [examples, samples, blocks]
+BOUND = {
+  **likelihood.summary(NATS, NATS - 1, dims=6), 'is_likelihood': False, 'exact': 4.0,
+  'dequantisation': 'symbols: a probability',
+}
+
+
+def subject(sampled, **more):
+  """A subject whose samples are the same, however they are asked for."""
+  facts = dict(
+    data='data, test split', split='test', seed=0, num=len(sampled.tokens), steps=sampled.steps,
+    solver='first_order', num_classes=0, num_tokens=sampled.tokens.shape[1], bound=BOUND,
+    sample=lambda **_: sampled, trace=None, size=None, tokens=None,
+    examples=None, decode=np.asarray,
+  )
+  return base.Subject(**{**facts, **more})
+
+
+def sampled(tokens, labels=None, steps=4):
+  labels = np.full(len(tokens), -1, np.int32) if labels is None else labels
+  return base.Sampled(tokens, labels, 0, steps, nfe=8.0, seconds=2.0, gflop=0.5, cache_kib=1.5)
+
+
+def titles(sections):
+  """Titles, after the sections have been shown and written as JSON."""
+  page.page('toy', (), sections)
+  json.dumps(section.as_data(sections), allow_nan=False)
+  return [one.title for one in sections]
+
+
+def table(sections, title):
+  part, = [part for one in sections if one.title == title for part in one.parts
+           if isinstance(part, section.Table)]
+  return part
+
+
+def test_samples_of_a_chain_pass_its_law_and_those_of_another_do_not():
+  source = chain.Chain(num_tokens=6, size=512)
+  asked = []
+
+  def drawn(seed, tokens=None):
+    made = source.sample(4000, seed=seed) if tokens is None else tokens
+    own = subject(
+      sampled(made), size=source.size, examples=source.examples, law_test=source.law_test,
+      sample=lambda labels: asked.append(labels) or sampled(made),
+    )
+    return law.Law().sections(own)
+
+  right = drawn(7)
+  assert titles(right) == ['Law of the samples', 'Cost', 'Held-out bound']
+  numbers = section.numbers(right)
+  assert numbers['p_value'] > 1e-3 and numbers['num_samples'] == 4000 and numbers['nfe'] == 8
+  assert numbers['nats'] == BOUND['nats'] and numbers['exact'] == 4.0
+  wrong = drawn(7, np.zeros((4000, 6), int))
+  assert section.numbers(wrong)['p_value'] < 1e-6
+  real = source.examples('test', np.arange(4000) % source.size('test'))['label']
+  np.testing.assert_array_equal(asked[0], real)
+  shown = page.page('toy', (), right)
+  assert 'p-value of the law of the samples' in shown and 'Fréchet' not in shown
+
+
+def test_bound_and_likelihood_are_of_unequal_kinds():
+  own = subject(sampled(np.zeros((4, 6), int)))
+  exact = dataclasses.replace(own, bound={**BOUND, 'is_likelihood': True})
+  elsewhere = dataclasses.replace(own, data='other data, test split')
+  fewer = dataclasses.replace(own, bound={**BOUND, 'num_examples': 4})
+  assert len({bound.kind(one) for one in (own, exact, elsewhere, fewer)}) == 4
+  facts = {fact.key: fact for fact in section.all_facts(bound.of(own))}
+  assert facts['nats'].kind == bound.kind(own) and facts['nats'].better == 'low'
+  assert 'Upper bound' in bound.of(own).parts[0].words
+  assert 'Upper bound' not in bound.of(exact).parts[0].words
+
+
+def test_the_bound_is_shown_by_block_and_level_with_the_numbers_of_the_pictures():
+  figures = section.figures([bound.of(subject(sampled(np.zeros((4, 6), int))))])
+  assert [figure.name for figure in figures] == ['per_block', 'per_level']
+  assert figures[0].values == {'values': BOUND['per_block'], 'ci95': BOUND['per_block_ci95']}
+  assert figures[1].values['values'] == BOUND['per_level']['values']
+
+
+@pytest.fixture(scope='module')
+def real_digits():
+  """A subject whose samples are real digits, in 2 and in 4 steps."""
+  bunch = datasets.load_digits()
+  few = np.random.default_rng(0).permutation(len(bunch.target))[:500]
+  pixels, labels = bunch.images.astype(np.uint8)[few, ..., None], bunch.target[few]
+  splits = {'train': slice(0, 400), 'test': slice(400, None)}
+  own = pixels[:100], labels[:100]
+  trace = base.Trace(np.stack([pixels[:10]] * 3), None, np.zeros(64, int), np.zeros(1), 2)
+  return subject(
+    sampled(*own), num_classes=10, levels=17, trace=lambda num: trace,
+    size=lambda split: len(pixels[splits[split]]),
+    examples=lambda split, _: {'example': pixels[splits[split]], 'label': labels[splits[split]]},
+    sample=lambda steps: sampled(*own, steps),
+  )
+
+
+def test_images_are_measured_and_stand_beside_what_they_are_compared_with(real_digits):
+  found = image.Image(features=True).sections(real_digits)
+  assert titles(found) == ['Samples', 'Quality', 'Cost', 'Held-out bound', 'Nearest neighbours']
+  quality = table(found, 'Quality')
+  ours, others = quality.groups
+  (row,) = ours.rows
+  assert not others.ranked
+  assert [row['name'] for row in others.rows] == [
+    'real test split', '40-component mixture', 'class-conditional Gaussians']
+  assert row['nn_ratio'] == 0 and row['accuracy'] > 0.95  # they are training images
+  numbers = section.numbers(found)
+  assert numbers['frechet'] == row['frechet'] and numbers['classifier_accuracy'] > 0.8
+  kind, = {column.kind for column in quality.columns if column.better}
+  for words in ('perceptron', '100 samples', 'data, test split'):
+    assert words in kind
+  assert [figure.name for figure in section.figures(found)] == [
+    'samples', 'strip', 'quality', 'per_block', 'per_level', 'neighbours']
+
+
+def test_without_a_classifier_images_are_shown_and_not_measured(real_digits):
+  found = image.Image(steps=(2,)).sections(real_digits)
+  assert titles(found) == ['Samples', 'Cost', 'Held-out bound']
+  assert [row['steps'] for row in table(found, 'Cost').groups[0].rows] == [2, 4]
+
+
+def test_masked_tokens_of_a_film_are_painted_and_latents_are_colours():
+  tokens = np.arange(16).reshape(1, 1, 16)
+  trace = base.Trace(tokens, tokens > 7, np.zeros(16, int), np.zeros(1), 1)
+  own = subject(
+    sampled(tokens[0]), levels=16, decode=lambda x: np.reshape(x, (len(x), 4, 4, 1)),
+    trace=lambda num: trace,
+  )
+  frames = image._frames(own)
+  np.testing.assert_array_equal(frames.ravel(), [*range(8), *[-1] * 8])
+  latents = np.random.default_rng(0).normal(size=(4, 5, 5, 4))
+  own = subject(
+    sampled(latents), size=lambda split: 3, examples=lambda split, rows: {'example': latents[rows]}
+  )
+  found = image.Image(features=True).sections(own)
+  assert titles(found) == ['Samples', 'Cost', 'Held-out bound']
+  assert [figure.name for figure in found[0].parts] == ['samples', 'samples_real']
+
+
+def letters(exact=False):
+  """A subject of rows of letters: its corpus is 'the cat', its samples read 'the the the dog'."""
+  tokenizer = types.SimpleNamespace(
+    vocab=28, eos=27, text=lambda row: ''.join('abcdefghijklmnopqrstuvwxyz '[i] for i in row)
+  )
+  encode = lambda words: np.array([['abcdefghijklmnopqrstuvwxyz '.index(c) for c in words]])
+  rows = encode('the cat the cat')
+  made = sampled(encode('the the dog the').repeat(2, 0))
+  shown = np.array([[4], [8], [15]])  # tokens, after each row of the plan
+  hidden = (np.arange(15) >= shown)[:, None]
+  trace = base.Trace(
+    np.where(hidden, 0, made.tokens[:1]), hidden, np.arange(15) // 8, np.array([0, 2]), 2
+  )
+  return subject(
+    made, bound={**BOUND, 'num_examples': 8, 'is_likelihood': exact}, size=lambda split: 8,
+    tokens=lambda split, indices: {'tokens': rows.repeat(len(indices), 0)},
+    corpus=types.SimpleNamespace(name='cats', documents=lambda split: ['the cat'] * 4),
+    tokenizer=tokenizer, codec='letters', trace=lambda num: trace,
+    sample=lambda solver=None, steps=None: dataclasses.replace(made, steps=steps or 4),
+  )
+
+
+def test_text_is_measured_by_token_and_byte_with_the_corpus_beside_it():
+  found = text.Text((('threshold(threshold=0.5)', 2),)).sections(letters())
+  assert titles(found) == [
+    'Samples', 'Which token was revealed when', 'Text', 'Samplers', 'Cost', 'Held-out bound']
+  numbers = section.numbers(found)
+  np.testing.assert_allclose(numbers['nats_per_token'], BOUND['nats'] / 15)
+  np.testing.assert_allclose(numbers['bits_per_byte'], BOUND['nats'] / 15 / np.log(2))
+  np.testing.assert_allclose(numbers['perplexity'], np.exp(numbers['nats_per_token']))
+  assert numbers['known_words'] == 0.5 and numbers['calls_per_token'] == 8 / 15
+  ours, corpus = table(found, 'Samplers').groups
+  assert [(row['name'], row['steps']) for row in ours.rows] == [
+    ('first_order', 4), ('threshold(threshold=0.5)', 2)]
+  assert not corpus.ranked and corpus.rows[0]['unigram_entropy'] > 0
+  reveal, = found[1].parts
+  assert ''.join(reveal.tokens) == 'the the dog the'
+  assert reveal.steps == (0,) * 4 + (1,) * 4 + (0,) * 7 and reveal.blocks == (0,) * 8 + (1,) * 7
+
+
+def test_a_text_models_tiles_are_per_byte_and_token_and_not_per_example():
+  found = text.Text().sections(letters())
+  tiles = [fact.tile for one in found for fact in section.all_facts(one) if fact.tile]
+  assert tiles == [
+    'bits per byte, held out', 'perplexity per token, held out',
+    'share of generated words that the corpus knows', 'nats of unigram entropy',
+    'tokens per second, at 0.53 network calls a token']
+  assert 'Fréchet' not in page.page('toy', (), found)
+
+
+def test_likelihoods_of_text_are_ranked_with_their_kind_alone():
+  kinds = []
+  for exact in (False, True):
+    found = text.Text().sections(letters(exact))
+    kinds += [fact.kind for one in found for fact in section.all_facts(one)
+              if fact.key in ('bits_per_byte', 'nats_per_token')]
+  assert len(set(kinds)) == 4
