@@ -105,6 +105,9 @@ def check_binary(words, few, place):
     return
   with launchers.parsed(words) as flags:
     main._check_flags()
+    if flags.mode == 'compare':  # of runs that are there
+      assert len(flags.workdirs) > 1
+      return None
     if flags.mode not in ('train', 'dryrun'):
       return check_use(flags, few, place)
     kind = flags.topology.partition(':')[0]

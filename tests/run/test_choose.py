@@ -6,9 +6,9 @@ import inspect
 import pytest
 
 from adiff.codec import patches
-from adiff.run import choose
+from adiff.run import build, choose, workdir
 from adiff.sample.solvers import first_order, threshold
-from configs import base
+from configs import base, toy
 
 
 def test_a_class_is_called_as_its_file_and_a_function_as_itself():
@@ -74,6 +74,20 @@ def test_a_class_of_this_process_is_chosen_by_the_name_it_is_registered_with(mon
   with config.unlocked():
     config.solver = choose.defaults('solver', 'my_solver')
   assert choose.registered(config) == {'solver': 'my_solver'}
+
+
+def test_a_workdir_that_needs_a_registered_class_is_refused_where_it_is_not(monkeypatch, tmp_path):
+  monkeypatch.setitem(choose._registered, 'solver', {})
+  choose.register('solver', MySolver, 'mine')
+  config = toy.get_config('block')
+  choose.take(config, 'solver', 'mine')
+  workdir.claim(tmp_path, config, build.build(config).contract)
+  assert workdir.load(tmp_path).solver.name == 'mine'
+  monkeypatch.setitem(choose._registered, 'solver', {})
+  with pytest.raises(ValueError, match=r"the solver 'mine'.*adiff.register\('solver', ..\)"):
+    workdir.load(tmp_path)
+  other = workdir.load(tmp_path, ['solver.name=first_order'])
+  workdir.check_contract(tmp_path, build.build(other).contract)
 
 
 @pytest.mark.parametrize('kind, chosen, name, words', [
