@@ -1,4 +1,4 @@
-"""One file and one row: a copy of the package gains a choice of every kind, and one run uses all."""
+"""One file and one row: a copy of the package gains seven choices, and one run uses them all."""
 
 import json
 import os
@@ -179,8 +179,8 @@ NEW = {
         made = subject.decode(subject.sample().tokens)
         real = subject.examples(subject.split, np.arange(8))['example']
         stays = [float(np.mean(x[:, 1:] == x[:, :-1])) for x in (made, real)]
-        facts = section.Facts((section.Fact('stays', 'stays', stays[0], beside={'real': stays[1]}),))
-        return [section.Section('Series', (facts,)), bound.of(subject)]
+        fact = section.Fact('stays', 'stays', stays[0], beside={'real': stays[1]})
+        return [section.Section('Series', (section.Facts((fact,)),)), bound.of(subject)]
   ''',
 }
 ROWS = {
@@ -188,7 +188,9 @@ ROWS = {
   'process': 'hidden=dict(times=2.0)', 'solver': 'coin=dict(fair=True)',
   'head': 'scaled=dict(by=0.5)', 'recipe': 'slow=dict(pace=7.0)',
 }
-CHOSEN = ['data=coins', 'codec=pairs', 'process=hidden', 'solver=coin', 'head=scaled', 'recipe=slow']
+CHOSEN = (
+  'data=coins', 'codec=pairs', 'process=hidden', 'solver=coin', 'head=scaled', 'recipe=slow',
+)
 SMALL = (
   '--config.model.width=16 --config.model.depth=1 --config.model.heads=2 --config.optim.warmup=0 '
   '--config.train.steps=4 --config.train.batch_size=8 --config.train.log_every=2 '
