@@ -3,10 +3,7 @@
   OUT/compare.html   for people
   OUT/compare.json   the same sections as data
 
-Sections are aligned by title, tables by their columns. The best of a column is marked only where
-the numbers of all runs are of one kind (section.Column): a bound and a likelihood, or distances in
-other features or of other counts of samples, stand side by side and are not ranked. No code of a
-workdir runs, and no model is read.
+What the judges said is aligned by judge/align.py. No code of a workdir runs, and no model is read.
 """
 
 import dataclasses
@@ -14,9 +11,8 @@ import json
 import os
 from typing import Any
 
-from adiff.judge import section
-from adiff.judge.page import page
-from adiff.machine import files
+from adiff.judge import align, section
+from adiff.run import report
 
 # Of one run alone; the table of runs and the differences of configs say it of several.
 _SINGLE = ('Reproduce', 'Config')
@@ -45,7 +41,7 @@ class Run:
   """A workdir's evaluation."""
 
   name: str  # short, one among those that are compared
-  report: dict[str, Any]  # its eval.json
+  told: dict[str, Any]  # its eval.json
   sections: tuple[section.Section, ...]  # () where an earlier version wrote it
 
 
@@ -57,28 +53,14 @@ def compare(workdirs, out) -> int:
   """
   runs = read(workdirs)
   found = sections(runs)
-  title = f'{len(runs)} runs side by side'
-  os.makedirs(out, exist_ok=True)
-  path = os.path.join(out, 'compare.html')
-  _write_pictures(out, found)
-  report = {
-    'title': title, 'runs': [{'name': run.name, **_about(run)} for run in runs],
-    'sections': section.as_data(found),
+  about = {
+    'title': f'{len(runs)} runs side by side',
+    'runs': [{'name': run.name, **_about(run)} for run in runs],
   }
-  files.write_json(os.path.join(out, 'compare.json'), section.plain(report))
   facts = [section.Fact('runs', 'runs', ', '.join(run.name for run in runs))]
-  with files.whole(path) as file:
-    file.write(page.page(title, facts, found))
-  print(path)
+  os.makedirs(out, exist_ok=True)
+  print(report.write(out, 'compare.html', 'compare.json', about, found, facts))
   return 0
-
-
-def _write_pictures(out, found):
-  """The pictures that the JSON names."""
-  os.makedirs(os.path.join(out, 'pictures'), exist_ok=True)
-  for figure in section.figures(found):
-    with files.whole(os.path.join(out, figure.file), 'wb') as file:
-      file.write(figure.picture)
 
 
 def read(workdirs) -> list[Run]:
@@ -99,8 +81,8 @@ def _read(name, workdir):
   path = os.path.join(workdir, 'eval.json')
   try:
     with open(path) as file:
-      report = json.load(file)
-    step, steps = report['step'], report['config']['train']['steps']
+      told = json.load(file)
+    step, steps = told['step'], told['config']['train']['steps']
   except FileNotFoundError as error:
     raise ValueError(
       f'{workdir} has no eval.json; train it to its end, or write --mode=eval --workdir={workdir}'
@@ -123,12 +105,12 @@ def _read(name, workdir):
         f'{workdir} has no {file}; write it anew with --mode=eval --workdir={workdir}'
       ) from error
 
-  return Run(name, report, tuple(section.from_data(report.get('sections', ()), picture)))
+  return Run(name, told, tuple(section.from_data(told.get('sections', ()), picture)))
 
 
 def _about(run):
   """The row of a run in the first tables."""
-  known = {**run.report, **run.report.get('numbers', {})}
+  known = {**run.told, **run.told.get('numbers', {})}
   return {
     column.key: 'not recorded' if known.get(column.key) in (None, '') else known[column.key]
     for column in (*_RUNS, *_ORIGIN)
@@ -147,24 +129,14 @@ def sections(runs) -> list[section.Section]:
       'have the numbers here.'
     ))
   found = [section.Section('Runs', tuple(parts)), _differences(runs)]
-  return found + [_together(title, runs) for title in _titles(runs)]
-
-
-def _titles(runs):
-  """Titles of all runs; what one run alone has stands behind what comes before it there."""
-  titles = []
-  for run in runs:
-    place = 0
-    for title in (one.title for one in run.sections if one.title not in _SINGLE):
-      if title not in titles:
-        titles.insert(place, title)
-      place = titles.index(title) + 1
-  return titles
+  return found + align.together({
+    run.name: [one for one in run.sections if one.title not in _SINGLE] for run in runs
+  })
 
 
 def _differences(runs):
   """The keys in which the configs differ."""
-  configs = [dict(_flat(run.report['config'])) for run in runs]
+  configs = [dict(_flat(run.told['config'])) for run in runs]
   keys = sorted({key for config in configs for key in config})
   columns = tuple(section.Column(f'run {i}', run.name) for i, run in enumerate(runs))
   rows = []
@@ -186,115 +158,3 @@ def _flat(tree, prefix=''):
       yield from _flat(value, f'{prefix}{key}.')
     else:
       yield f'{prefix}{key}', value
-
-
-def _together(title, runs):
-  """A section of all runs that have one of this title."""
-  parts = {
-    run.name: [part for one in run.sections if one.title == title for part in one.parts]
-    for run in runs
-  }
-  words = {}  # text: the runs that say it
-  for name, own in parts.items():
-    for part in own:
-      if isinstance(part, section.Text):
-        words.setdefault(part, []).append(name)
-  texts = [
-    part if len(names) == len(runs) else
-    dataclasses.replace(part, words=f'{", ".join(names)}: {part.words}')
-    for part, names in words.items()
-  ]
-  tables = [_facts(parts), *_tables(parts)]
-  others = [
-    _named(part, name, number) for number, (name, own) in enumerate(parts.items(), 1)
-    for part in own
-  ]
-  return section.Section(title, (
-    *texts, *(part for table in tables for part in table), *filter(None, others)
-  ))
-
-
-def _facts(parts):
-  """The facts that a section shows, a row a run: a table, and why something is not ranked."""
-  found = {
-    name: [fact for part in own if isinstance(part, section.Facts) and part.shown
-           for fact in part.facts]
-    for name, own in parts.items()
-  }
-  columns = {
-    name: [
-      section.Column(fact.key, fact.name, fact.better, fact.meaning, fact.kind, fact.digits)
-      for fact in facts
-    ] for name, facts in found.items()
-  }
-  rows, beside = [], {}
-  for name, facts in found.items():
-    row = {'name': name}
-    for fact in facts:
-      row |= {fact.key: fact.value, f'{fact.key}_ci95': fact.interval}
-      for whose, value in fact.beside.items():
-        beside.setdefault((whose, name), {'name': f'{whose} ({name})'})[fact.key] = value
-    if facts:
-      rows.append(row)
-  groups = [section.Group('', tuple(rows))] if rows else []
-  if beside:
-    groups.append(section.Group('For comparison', tuple(beside.values()), ranked=False))
-  return _merged('Run', columns, groups)
-
-
-def _tables(parts):
-  """The tables of a section, each of all runs that have it: by title, one below the other."""
-  titles = dict.fromkeys(
-    part.title for own in parts.values() for part in own if isinstance(part, section.Table)
-  )
-  for title in titles:
-    columns, groups, seen = {}, [], []
-    for name, own in parts.items():
-      tables = [part for part in own if isinstance(part, section.Table) and part.title == title]
-      columns[name] = [column for table in tables for column in table.columns]
-      for group in (group for table in tables for group in table.groups):
-        if group.ranked:
-          groups.append(dataclasses.replace(group, heading=name))
-        elif group.rows not in seen:  # references of one data set are the same for all
-          seen.append(group.rows)
-          groups.append(dataclasses.replace(group, heading=f'{group.heading}, {name}'))
-    groups.sort(key=lambda group: not group.ranked)
-    yield _merged(title, columns, groups)
-
-
-def _merged(title, columns, groups):
-  """A table of columns {run: its columns}, and a line that says what is not ranked and why."""
-  merged, unequal = {}, {}
-  for own in columns.values():
-    for column in own:
-      merged.setdefault(column.key, column)
-  for key, column in merged.items():
-    kinds = {
-      name: next((one.kind for one in own if one.key == key), 'no such number')
-      for name, own in columns.items()
-    }
-    if column.better and len(set(kinds.values())) > 1:
-      merged[key] = dataclasses.replace(
-        column, ranked=False, kind='; or '.join(dict.fromkeys(kinds.values()))
-      )
-      unequal.setdefault(tuple(kinds.items()), []).append(column.heading)
-  if not groups:
-    return []
-  notes = [
-    section.Text(f'Not ranked, for the numbers are of unequal kinds: {", ".join(headings)}. '
-                 + '. '.join(f'{name}: {kind}' for name, kind in kinds) + '.')
-    for kinds, headings in unequal.items()
-  ]
-  return [section.Table(title, tuple(merged.values()), tuple(groups)), *notes]
-
-
-def _named(part, name, number):
-  """A figure or generated text with the name of its run; None for other parts."""
-  if isinstance(part, section.Figure):
-    caption = f'{name}: {part.caption}'
-    return dataclasses.replace(part, name=f'{part.name}_{number}', caption=caption)
-  if isinstance(part, section.Passages):
-    return dataclasses.replace(part, title=name)
-  if isinstance(part, section.Reveal):
-    return dataclasses.replace(part, title=f'{name}: {part.title}')
-  return None

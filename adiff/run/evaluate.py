@@ -8,7 +8,6 @@
 import datetime
 import json
 import os
-import pathlib
 
 import jax
 import numpy as np
@@ -17,11 +16,10 @@ import tqdm
 from adiff.data import batches
 from adiff.judge import base as judge_base
 from adiff.judge import likelihood, section, training
-from adiff.judge.page import page
 from adiff.learn import lessons, state
-from adiff.machine import files, hosts, logs, provenance, sharding
+from adiff.machine import hosts, logs, provenance, sharding
 from adiff.nn import network
-from adiff.run import build, choose, loss_profile, overrides
+from adiff.run import build, choose, loss_profile, overrides, report
 from adiff.run import subject as subject_lib
 
 REPORT, DATA = 'report.html', 'eval.json'
@@ -128,7 +126,8 @@ def judge_of(parts) -> judge_base.Judge:
 def evaluate(
   parts: build.Parts, params, workdir, *, step, mesh, flops_per_step, folder=None, progress=True
 ) -> dict:
-  """Measures, writes the files, returns the content of eval.json and the path of its `report`.
+  """Measures, writes the files, returns what eval.json holds besides the sections, and the path of
+  the page as `report`.
 
   flops_per_step: floating-point operations of a training step. folder: of the files, by default
   the workdir.
@@ -142,7 +141,7 @@ def evaluate(
     parts, params, mesh, workdir=workdir, bound=bound, progress=progress
   )
   sections = judge_of(parts).sections(subject)
-  report = {
+  told = {
     'title': config.name or config.data.name,
     'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
     'config': json.loads(config.to_json()),
@@ -157,36 +156,24 @@ def evaluate(
   folder = folder or workdir
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
   sections.append(training.of(rows, step=step, flops_per_step=flops_per_step))
-  sections += _provenance_sections(report)
-  report['numbers'] = section.numbers(sections)
-  report['sections'] = section.as_data(sections)
-  hosts.agree(lambda: _write(folder, report, sections))
-  return {**report, 'report': os.path.join(folder, REPORT)}
+  sections += _provenance_sections(told)
+  told['numbers'] = section.numbers(sections)
+  facts = [
+    section.Fact(key, key, told[key]) for key in ('step', 'split', 'date', 'hardware', 'commit')
+  ]
+  hosts.agree(lambda: report.write(folder, REPORT, DATA, told, sections, facts))
+  return {**told, 'report': os.path.join(folder, REPORT)}
 
 
-def _provenance_sections(report):
+def _provenance_sections(told):
   """How to repeat the evaluation, and the config."""
-  commit = f' at commit {report["commit"]}' if report['commit'] else ''
-  config = json.dumps(report['config'], indent=2, default=str, ensure_ascii=False)
+  commit = f' at commit {told["commit"]}' if told['commit'] else ''
+  config = json.dumps(told['config'], indent=2, default=str, ensure_ascii=False)
   return [
     section.Section('Reproduce', (
-      section.Text(f'From the repository root{commit}.'), section.Text(report['command'], 'code'),
+      section.Text(f'From the repository root{commit}.'), section.Text(told['command'], 'code'),
     )),
     section.Section('Config', (
       section.Text(config, 'folded', 'The whole truth about this run, as JSON'),
     )),
   ]
-
-
-def _write(folder, report, sections):
-  """The files of an evaluation."""
-  pathlib.Path(folder, 'pictures').mkdir(exist_ok=True)
-  for figure in section.figures(sections):
-    with files.whole(os.path.join(folder, figure.file), 'wb') as file:
-      file.write(figure.picture)
-  files.write_json(os.path.join(folder, DATA), section.plain(report))
-  facts = [
-    section.Fact(key, key, report[key]) for key in ('step', 'split', 'date', 'hardware', 'commit')
-  ]
-  with files.whole(os.path.join(folder, REPORT)) as file:
-    file.write(page.page(report['title'], facts, sections))

@@ -69,6 +69,7 @@ def test_three_runs_of_one_kind_are_ranked_and_say_where_they_come_from(tmp_path
   titles = [one['title'] for one in told['sections']]
   assert titles == ['Runs', 'Configs', 'Samples', 'Quality', 'Held-out bound']
   assert shown.count('<img') == 3 and shown.count('>real<') == 1  # one floor for all
+  assert '>For comparison<' in shown
   files = sorted(path.name for path in (tmp_path / 'out' / 'pictures').iterdir())
   assert files == ['samples_1.png', 'samples_2.png', 'samples_3.png']
 
@@ -91,6 +92,13 @@ def test_numbers_of_unequal_kinds_are_shown_and_never_ranked(tmp_path, other, co
     for column in part['columns']
   ]
   assert [one['heading'] for one in columns if not one['ranked']] == [column]
+
+
+def test_references_that_differ_stand_below_the_names_of_their_runs(tmp_path):
+  runs = [evaluated(tmp_path / name, 8.0, floor=floor) for name, floor in (
+    ('a', 0.5), ('b', 0.25), ('c', 0.5))]
+  shown, _ = compared(tmp_path, *runs)
+  assert '>For comparison, a, c<' in shown and '>For comparison, b<' in shown
 
 
 def test_a_number_that_one_run_lacks_is_not_ranked(tmp_path):

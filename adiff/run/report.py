@@ -1,0 +1,26 @@
+"""The files of a report: a page for people, JSON for programs, and the pictures of both."""
+
+import os
+import pathlib
+
+from adiff.judge import section
+from adiff.judge.page import page
+from adiff.machine import files
+
+
+def write(folder, html, data, report, sections, facts=()) -> str:
+  """Writes FOLDER/`html`, FOLDER/`data` and FOLDER/pictures; returns the path of the page.
+
+  report: what the JSON holds besides `sections`; its 'title' is the page's. facts: section.Fact, in
+  small type below it. Raises OSError where the folder is not there or cannot be written.
+  """
+  pathlib.Path(folder, 'pictures').mkdir(exist_ok=True)
+  for figure in section.figures(sections):
+    with files.whole(os.path.join(folder, figure.file), 'wb') as file:
+      file.write(figure.picture)
+  report = {**report, 'sections': section.as_data(sections)}
+  files.write_json(os.path.join(folder, data), section.plain(report))
+  path = os.path.join(folder, html)
+  with files.whole(path) as file:
+    file.write(page.page(report['title'], facts, sections))
+  return path
