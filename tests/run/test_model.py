@@ -1,5 +1,8 @@
 """The handle: what a workdir gives in a notebook, of every medium."""
 
+import pathlib
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -145,3 +148,16 @@ def test_training_goes_on_where_it_was(trained):
   np.testing.assert_array_equal(
     np.array(again.sample(2).examples), np.array(trained.sample(2).examples)
   )
+
+
+def test_the_five_lines_of_the_readme_run(trained, monkeypatch, tmp_path):
+  if trained.parts.source.facts.levels != 17:
+    pytest.skip('they are about digits')
+  readme = pathlib.Path(adiff.__file__).parents[1] / 'README.md'
+  code, = re.findall(r'```python\n(.*?)```', readme.read_text(), re.DOTALL)
+  (tmp_path / 'runs').mkdir()
+  (tmp_path / 'runs' / 'digits').symlink_to(trained.workdir)
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  exec(code, names)
+  assert len(names['images']) == 16
