@@ -93,7 +93,7 @@ def training(adiff, *, blocks, depth, batch_size):
 
   def arguments():
     shape = batch_size, num_tokens
-    tokens = jax.random.randint(jax.random.key(2), shape, 0, parts.spec.kind.vocab)
+    tokens = jax.random.randint(jax.random.key(2), shape, 0, parts.process.num_outputs)
     batch = {'tokens': tokens, 'label': jnp.zeros(batch_size, jnp.int32)}
     return parts.recipe.init(jax.random.key(0)), batch
 
