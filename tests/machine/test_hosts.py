@@ -90,6 +90,7 @@ def test_a_process_that_dies_stops_the_others_and_a_relaunch_loses_nothing(folde
   assert timeless(logs.read(workdir)) == timeless(logs.read(whole))
 
 
+@pytest.mark.soak
 def test_one_that_dies_before_it_has_joined_is_waited_for_no_longer_than_told(folder):
   running = launch(folder / 'few', 2, folder / 'few_log', ['--gather=3'])
   running[1].kill()
@@ -98,6 +99,7 @@ def test_one_that_dies_before_it_has_joined_is_waited_for_no_longer_than_told(fo
   assert time.monotonic() - begun < 60 and not (folder / 'few').exists()
 
 
+@pytest.mark.soak
 def test_survivors_of_a_run_that_saved_nothing_are_not_run_again(folder):
   log = folder / 'early_log'
   running = launch(folder / 'early', 2, log, ['--config.train.checkpoint_every=100000',

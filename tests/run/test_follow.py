@@ -20,6 +20,7 @@ def evaluated(workdir):
   return sorted(follow.done(workdir))
 
 
+@pytest.mark.soak
 def test_a_run_and_its_follower_are_killed_and_every_checkpoint_is_evaluated_once(tmp_path):
   workdir, tries = tmp_path / 'run', iter(range(100))
   train = lambda: binary.start((*binary.TINY, *MORE, f'--workdir={workdir}'), tmp_path / 'train')

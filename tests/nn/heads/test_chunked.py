@@ -66,9 +66,14 @@ CASES = {
   'all wanted': (functools.partial(plain, draw=draw_lib.ones()), {}),
   'none wanted': (plain, {'weight': 0 * WEIGHT}),
 }
+OFTEN = (
+  'masked, weights and documents', 'masked, several sizes of blocks', 'all wanted', 'none wanted',
+)
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize('name', [
+  pytest.param(name, marks=() if name in OFTEN else pytest.mark.soak) for name in CASES
+])
 def test_loss_curves_and_gradients_are_those_of_all_outputs(name):
   make, more = CASES[name]
   ours, theirs = (gradient(make(), batch(**more), many) for many in (1, 100))
