@@ -176,3 +176,17 @@ def test_a_command_that_is_shown_is_understood(words, few, place, monkeypatch, d
 def test_the_commands_that_a_newcomer_tries_first_are_among_them():
   assert ['launch/local.sh'] in COMMANDS and ['launch/test.sh'] in COMMANDS
   assert len(COMMANDS) > 50
+
+
+@pytest.mark.parametrize('words, chosen', [
+  ('--config=configs/text.py --config.codec.name=bytes', {'codec': {'name': 'bytes'}}),
+  ('--config=configs/digits.py --config.blocks.name=whole', {'blocks': {'name': 'whole'}}),
+  ('--config=configs/digits.py --config.blocks.cell=(1,2) --config.blocks.name cells',
+   {'blocks': {'name': 'cells', 'cell': (1, 2)}}),
+  ('--config=configs/toy.py:ar --config.solver.name=threshold',
+   {'solver': {'name': 'threshold', 'threshold': 0.9, 'edit': None}}),
+], ids=str)
+def test_a_name_on_the_command_line_takes_its_own_defaults(words, chosen):
+  with launchers.parsed([*words.split(), '--workdir=x']) as flags:
+    assert {key: dict(flags.config[key]) for key in chosen} == chosen
+    build.build(flags.config)

@@ -21,14 +21,14 @@ def make(
   learning_rate: float = 1e-3,
   *,
   schedule: str = 'cosine',
-  warmup: int = 0,
+  warmup: int = 100,
   total_steps: int,
   final: float = 0.0,
   decay_fraction: float = 0.2,
   b1: float = 0.9,
   b2: float = 0.99,
   eps: float = 1e-8,
-  weight_decay: float = 0.0,
+  weight_decay: float = 0.01,
   clip: float | None = 1.0,
 ) -> tuple[optax.GradientTransformation, Callable]:
   """Returns (tx, lr_fn): an optax transformation and the function step -> learning rate.

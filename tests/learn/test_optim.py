@@ -16,7 +16,9 @@ PARAMS = {
 
 
 def test_weight_decay_touches_kernels_only():
-  tx, _ = optim.make(learning_rate=0.1, schedule='constant', total_steps=10, weight_decay=0.5)
+  tx, _ = optim.make(
+    learning_rate=0.1, schedule='constant', warmup=0, total_steps=10, weight_decay=0.5
+  )
   zero = jax.tree.map(jnp.zeros_like, PARAMS)
   updates, _ = jax.jit(tx.update)(zero, tx.init(PARAMS), PARAMS)
   np.testing.assert_allclose(updates['layers']['kernel'], -0.05, rtol=1e-6)
@@ -25,20 +27,24 @@ def test_weight_decay_touches_kernels_only():
 
 
 def test_the_gradient_is_clipped_by_its_global_norm_before_adam_sees_it():
-  tx, _ = optim.make(schedule='constant', total_steps=10, clip=1.0, b1=0.0)
+  tx, _ = optim.make(
+    schedule='constant', warmup=0, total_steps=10, clip=1.0, b1=0.0, weight_decay=0.0
+  )
   grads = jax.tree.map(lambda x: 100 * x, PARAMS)
   _, opt_state = tx.update(grads, tx.init(PARAMS), PARAMS)
   assert float(optax.global_norm(opt_state[1].mu)) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_without_clip_and_decay_the_first_step_is_adams():
-  tx, lr_fn = optim.make(learning_rate=0.1, schedule='constant', total_steps=10, clip=None)
+  tx, lr_fn = optim.make(
+    learning_rate=0.1, schedule='constant', warmup=0, total_steps=10, clip=None, weight_decay=0.0
+  )
   updates, _ = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
   np.testing.assert_allclose(updates['norm']['scale'], -float(lr_fn(0)), rtol=1e-5)
 
 
 def rates(**arguments):
-  _, lr_fn = optim.make(learning_rate=2.0, total_steps=100, **arguments)
+  _, lr_fn = optim.make(**{'learning_rate': 2.0, 'warmup': 0, 'total_steps': 100, **arguments})
   return np.asarray(jax.vmap(lr_fn)(jnp.arange(101)))
 
 
@@ -82,4 +88,4 @@ def test_constant_is_constant():
 )
 def test_a_contradiction_is_told_in_a_sentence(arguments, sentence):
   with pytest.raises(ValueError, match=sentence):
-    optim.make(**arguments, total_steps=100)
+    optim.make(**{'warmup': 0, **arguments}, total_steps=100)

@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 from adiff.codec import patches
+from adiff.learn import optim
 from adiff.run import build, choose, workdir
 from adiff.sample.solvers import first_order, threshold
 from configs import base, toy
@@ -56,6 +57,13 @@ def test_the_defaults_of_a_row_are_those_of_the_signature(kind, name):
   assert dict(name=name, **row) == own
   taken = set(inspect.signature(choose.find(kind, name)).parameters)
   assert taken <= set(own) | set(choose.ROOMS[kind].provided)
+
+
+def test_the_defaults_of_the_optimiser_are_those_of_its_signature():
+  own = inspect.signature(optim.make).parameters
+  assert dict(base.get_config().optim) == {
+    name: taken.default for name, taken in own.items() if taken.default is not taken.empty
+  }
 
 
 @dataclasses.dataclass(frozen=True)
