@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import signal
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import adiff
 from adiff.machine import sharding
-from adiff.run import evaluate
+from adiff.run import evaluate, handle
 from configs import base, digits, toy
 from configs import text as text_config
 
@@ -161,3 +162,21 @@ def test_the_five_lines_of_the_readme_run(trained, monkeypatch, tmp_path):
   names = {}
   exec(code, names)
   assert len(names['images']) == 16
+
+
+def test_training_is_interrupted_in_a_cell_and_the_same_call_goes_on(tmp_path, monkeypatch, capsys):
+  config = small(digits.get_config())
+  with config.unlocked():
+    config.train.steps, config.train.eval_every = 4, 2
+  shown = []
+
+  def stop(step, name, picture):
+    shown.append((step, name, picture.dtype))
+    signal.raise_signal(signal.SIGINT)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(handle, '_show', stop)
+    half = adiff.train(config, tmp_path / 'run', progress=False)
+  assert half.step == 3 and shown == [(2, 'samples', np.uint8)]
+  assert 'stopped at step 3 of 4; the same call goes on' in capsys.readouterr().out
+  assert adiff.train(config, tmp_path / 'run', progress=False).step == 4
