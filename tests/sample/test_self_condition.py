@@ -11,8 +11,8 @@ import tiny
 
 from adiff.nn import network
 from adiff.sample import cached as cached_lib
-from adiff.sample import capacity, walk
-from adiff.sample.solvers import first_order, self_condition, threshold
+from adiff.sample import capacity, self_condition, walk
+from adiff.sample.solvers import first_order, threshold
 from adiff.sequence import ask as ask_lib
 
 

@@ -10,15 +10,8 @@ import pytest
 import tiny
 
 from adiff.nn import network
-from adiff.sample import cached, capacity, guidance, truncation, walk
-from adiff.sample.solvers import (
-  base,
-  entropy_bound,
-  first_order,
-  scheduled,
-  self_condition,
-  threshold,
-)
+from adiff.sample import cached, capacity, guidance, self_condition, truncation, walk
+from adiff.sample.solvers import base, entropy_bound, first_order, scheduled, threshold
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
