@@ -19,8 +19,6 @@ import shutil
 
 import numpy as np
 
-from adiff.run import choose
-
 ADDED = {'head': 'chunked', 'recipe': 'plain'}  # choices that were none before, and what they were
 # {part of the old state: where it lies now}
 PARTS = {'step': 'step', 'params': 'params/denoiser', 'ema': 'ema/denoiser',
@@ -45,6 +43,8 @@ def converted(path: str, array: np.ndarray) -> np.ndarray:
 
 def converted_config(config: dict, version: int) -> dict:
   """config.json of a version as it is written now."""
+  from adiff.run import choose
+
   added = {kind: choose.defaults(kind, name) for kind, name in ADDED.items()}
   config = {**config, **added, 'judge': {'name': ''}}
   if 'patch' in config['data']:
