@@ -79,6 +79,7 @@ def test_rollouts_are_audited_and_compared_with_one_another(monkeypatch):
   assert np.isfinite([row['ms'] for row in rows.values()]).all()
 
 
+@pytest.mark.soak
 def test_all_candidates_for_attention_compute_the_same():
   slots = blocks_lib.equal(64, 16).slots(np.zeros((64, 1)))
   q, k, v, towards = jax.random.normal(jax.random.key(0), (4, 2, slots.block.size, 2, 8))

@@ -55,11 +55,17 @@ def gradient(parts):
   return run
 
 
-@pytest.mark.parametrize('name', MESHES)
-@pytest.mark.parametrize('row, least', [
-  ('block-masked', 1024), ('block-masked', 1),  # the head works in chunks from 1 on
-  *(pytest.param(row, 1024, marks=pytest.mark.soak)
-    for row in ('block-gaussian', 'full-gaussian', 'full-masked')),
+CASES = [('block-masked', 1, name) for name in MESHES]  # the head works in chunks from 1 on
+CASES.append(('block-masked', 1024, 'data 2 x fsdp 2 x tensor 2'))
+RARER = [
+  (row, 1024, name) for name in MESHES
+  for row in ('block-masked', 'block-gaussian', 'full-gaussian', 'full-masked')
+  if (row, 1024, name) not in CASES
+]
+
+
+@pytest.mark.parametrize('row, least, name', [
+  *CASES, *(pytest.param(*case, marks=pytest.mark.soak) for case in RARER)
 ])
 def test_loss_and_gradients_are_those_of_one_device(row, least, name):
   parts, params, batch, (value, grads) = case(row)
