@@ -23,7 +23,14 @@ jax.config.update('jax_numpy_dtype_promotion', 'strict')
 jax.config.update('jax_debug_key_reuse', True)
 
 
-@pytest.fixture(scope='session', params=toy.ARGUMENTS)
+# Rows that another row with the same process, or the same geometry, stands for.
+RARER = ('scales_denoised-uniform', 'frames-uniform', 'frames-masked')
+REGIMES = [
+  pytest.param(name, marks=pytest.mark.soak) if name in RARER else name for name in toy.ARGUMENTS
+]
+
+
+@pytest.fixture(scope='session', params=REGIMES)
 def regime(request) -> tiny.Regime:
   """Every row of the table of regimes with every process it takes, as a tiny random model."""
   return tiny.regime(request.param)

@@ -179,6 +179,7 @@ def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(w
   assert one['examples'].shape == (SAMPLES, 6)
 
 
+@pytest.mark.soak
 def test_another_regime_starts_from_a_runs_parameters_and_writes_a_trace(whole, folder):
   workdir = folder / 'continued'
   choices = ['--config.blocks.size=3', '--config.process.name=uniform']

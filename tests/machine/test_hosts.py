@@ -71,6 +71,7 @@ def test_two_processes_train_as_one_does_and_one_of_them_writes(folder, whole):
   assert 'bound' not in (folder / 'whole_log.1.out').read_text()
 
 
+@pytest.mark.soak
 def test_a_process_that_dies_stops_the_others_and_a_relaunch_loses_nothing(folder, whole):
   workdir, log = folder / 'killed', folder / 'killed_log'
   running = launch(workdir, 2, log)

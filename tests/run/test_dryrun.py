@@ -33,7 +33,9 @@ def test_state_is_counted_as_it_is_split():
   assert 1 / 4 < split['parameters'] / copied['parameters'] < 0.5
 
 
-@pytest.mark.parametrize('mesh', [dict(data=8), dict(data=4, tensor=2)], ids=str)
+@pytest.mark.parametrize('mesh', [
+  pytest.param(dict(data=8), marks=pytest.mark.soak), dict(data=4, tensor=2)
+], ids=str)
 def test_gradients_and_activations_move_as_the_rules_say(mesh):
   c = config(**mesh)
   c.model.depth = 3
@@ -107,6 +109,7 @@ def test_without_libtpu_a_tpu_is_estimated_and_changes_are_found(capsys, monkeyp
   assert '  --config.' in capsys.readouterr().out.partition('make it fit, each estimated:')[2]
 
 
+@pytest.mark.soak
 def test_a_program_that_cannot_be_read_is_told_with_its_memory_and_without_links(monkeypatch):
   def refuse(_):
     raise jax.errors.JaxRuntimeError('INTERNAL: an async-update\nof three operands')

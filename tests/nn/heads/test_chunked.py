@@ -79,6 +79,7 @@ def test_loss_curves_and_gradients_are_those_of_all_outputs(name):
   same(ours, theirs)
 
 
+@pytest.mark.soak
 def test_low_precision_is_rounded_where_it_was():
   with jax.numpy_dtype_promotion('standard'):  # flax and jax promote bfloat16 themselves
     ours, theirs = (
@@ -103,6 +104,7 @@ def test_one_shifted_stream_has_its_loss_too():
   same(*(gradient(of, batch(**PACKED), many) for many in (1, 100)))
 
 
+@pytest.mark.soak
 def test_the_estimate_of_self_conditioning_is_made_for_all_tokens():
   regime, of = tiny.regime('block-masked'), plain(model={'self_condition': True})
   params = tiny.random_params(of.model, regime.process, regime.blocks, regime.coords)
