@@ -176,3 +176,52 @@ def test_nobody_asks_which_choice_it_is(name):
     if isinstance(node, ast.Call) and ast.unparse(node.func) in ('hasattr', 'isinstance'):
       asked = ast.unparse(node.args[0]).split('.')[-1]
       assert asked not in CHOSEN, f'{name} asks for a class: {ast.unparse(node)}'
+
+
+# Text that is '' where it is absent, and objects. What may be a number or a list is compared with
+# None, or, where 0 or () stands for something else, asked for itself: `b if a else c`.
+NEVER_ZERO = (
+  '_OUT.value', 'config.name', 'config.judge.name', 'corrupt', 'error.strerror',
+  "getattr(leaf, 'sharding', None)", 'heldout', 'module.__doc__', "row.get('measured')",
+  "os.environ.get('XDG_CACHE_HOME')", 'self.parts.config.name',
+)
+
+
+def _is_a_truth(node):
+  """Is it true or false, whatever it is made of?"""
+  called = ast.unparse(node.func) if isinstance(node, ast.Call) else ''
+  return isinstance(node, ast.Compare) or called == 'bool' or (
+    isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+  )
+
+
+def _is_empty_or_text(node):
+  """Is it '', another text, None, or a container of nothing?"""
+  if isinstance(node, ast.Constant):
+    return node.value is None or isinstance(node.value, str)
+  return (isinstance(node, ast.Dict) and not node.keys) or (
+    isinstance(node, ast.Tuple) and not node.elts
+  )
+
+
+def defaults(name):
+  """The expressions `a or b` of a file that stand for a value, not for a condition."""
+  above = {child: node for node in ast.walk(tree(name)) for child in ast.iter_child_nodes(node)}
+  for node in ast.walk(tree(name)):
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+      inner, outer = node, above[node]
+      while isinstance(outer, ast.BoolOp | ast.UnaryOp):
+        inner, outer = outer, above[outer]
+      asked = getattr(outer, 'test', None) is inner or inner in getattr(outer, 'ifs', ())
+      if not asked:
+        yield node
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_zero_and_nothing_are_not_taken_for_the_default(name):
+  for node in defaults(name):
+    first, last = node.values[0], node.values[-1]
+    fine = any(map(_is_a_truth, node.values)) or _is_empty_or_text(last)
+    assert fine or ast.unparse(first) in NEVER_ZERO, (
+      f'{name}: `{ast.unparse(node)}` takes 0 and () for absent; write "b if a is None else a"'
+    )

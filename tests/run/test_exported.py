@@ -50,6 +50,22 @@ def test_another_seed_samples_others(folder):
   assert (sampler.sample(0, 3)[0] != sampler.sample(0, 3, seed=8)[0]).any()
 
 
+@pytest.mark.parametrize('how, words', [
+  (dict(num=0), 'num=0'), (dict(num=-1), 'num=-1'), (dict(start=-1), 'start=-1'),
+  (dict(seed=-1), 'seed=-1'), (dict(seed=2**32), 'seed=4294967296'),
+], ids=str)
+def test_a_number_of_samples_or_a_seed_that_is_none_is_refused(folder, how, words):
+  with pytest.raises(ValueError, match=words):
+    exported.Sampler(folder).sample(**{'start': 0, 'num': 1, **how})
+
+
+def test_the_program_refuses_a_negative_seed_in_a_sentence(folder, tmp_path, monkeypatch, capsys):
+  out = tmp_path / 'samples.npz'
+  monkeypatch.setattr('sys.argv', ['exported', folder, '--seed=-1', f'--out={out}'])
+  assert exported.main() == 2 and not out.exists()
+  assert 'adiff: seed=-1' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(('change', 'sentence'), [
   (lambda place: (place / 'about.json').unlink(), 'is no exported sampler'),
   (lambda place: (place / 'params.npz').write_bytes(b'no archive'), 'is no exported sampler'),

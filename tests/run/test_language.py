@@ -202,3 +202,29 @@ def test_another_block_size_is_another_factorisation_of_the_same_network(path):
 def test_images_are_no_language():
   with pytest.raises(ValueError, match='is no text'):
     language.Model(tiny.regime('block-masked').parts, {})
+
+
+@pytest.mark.parametrize('call, words', [
+  (lambda of: of.generate('the ', num_tokens=0), 'num_tokens=0.*1 or more'),
+  (lambda of: of.generate('the ', num_tokens=-2), 'num_tokens=-2'),
+  (lambda of: of.generate('the ', seed=-1), 'seed=-1'),
+  (lambda of: of.generate([]), 'no prompt'),
+  (lambda of: of.fill('the ', 0, ' sat'), 'num_tokens=0'),
+  (lambda of: of.fill('the ', 2, ' sat', seed=-1), 'seed=-1'),
+  (lambda of: of.loglikelihood('the ', 'cat', samples=0), 'samples=0'),
+  (lambda of: of.loglikelihood('the ', 'cat', seed=-1), 'seed=-1'),
+  (lambda of: of.perplexity([]), 'no document'),
+  (lambda of: of.perplexity(['a'], samples=0), 'samples=0'),
+], ids=range(10))
+def test_a_number_that_writes_or_scores_nothing_is_refused(path, call, words):
+  with pytest.raises(ValueError, match=words):
+    call(model(path, 'full'))
+
+
+@pytest.mark.parametrize('how', [
+  dict(block_size=0), dict(block_size=-4), dict(steps=0), dict(steps=-1)
+], ids=str)
+def test_blocks_and_steps_of_nothing_are_named_as_they_were_asked_for(path, how):
+  (key, value), = how.items()
+  with pytest.raises(ValueError, match=f'^{key}={value} '):
+    overrides.arrange(model(path, 'block4').parts.config, '', **how)

@@ -158,6 +158,36 @@ def test_mistakes_are_answered_in_words(trained):
       trained.fill(np.zeros(3), np.ones(3, bool))
 
 
+@pytest.mark.parametrize('call, words', [
+  (lambda model: model.sample(0), 'num=0.*1 or more'),
+  (lambda model: model.sample(-3), 'num=-3'),
+  (lambda model: model.sample(2.5), 'num=2.5.*whole number'),
+  (lambda model: model.sample(2, batch=0), 'batch=0'),
+  (lambda model: model.sample(2, seed=-1), 'seed=-1'),
+  (lambda model: model.sample(2, seed=2**32), 'seed=4294967296'),  # it would be that of 0
+  (lambda model: model.sample(2, label=[-1, -1, -1]), r'label.*3.*2 examples'),
+  (lambda model: model.sample(2, label=[]), r'label.*0.*2 examples'),
+  (lambda model: model.sample(2, label=0.5), 'label 0.5.*whole'),
+  (lambda model: model.score([]), 'nothing to score|no document'),
+], ids=range(10))
+def test_a_number_that_means_nothing_is_refused_and_not_taken_for_the_default(trained, call, words):
+  with pytest.raises(ValueError, match=words):
+    call(trained)
+
+
+def test_no_draw_of_noise_is_refused_and_one_has_no_interval(trained):
+  medium = trained.parts.spec.medium
+  examples = ['the cat', 'a'] if medium == 'text' else some(trained)
+  for samples in (0, -1):
+    with pytest.raises(ValueError, match=f'samples={samples}'):
+      trained.score(examples, samples=samples)
+  if medium == 'image':
+    assert np.isnan(trained.score(examples, samples=1).ci95).all()
+  if medium != 'text':
+    with pytest.raises(ValueError, match='num=0'):
+      trained.fill(examples[0], np.ones(np.shape(examples[0]), bool), num=0)
+
+
 def test_the_five_lines_of_the_readme_run(trained, monkeypatch, tmp_path):
   if trained.parts.source.facts.levels != 17:
     pytest.skip('they are about digits')
