@@ -88,7 +88,8 @@ _OUT = flags.DEFINE_string(
   'default WORKDIR/exported; compare: the folder, default compare.',
 )
 _SEED = flags.DEFINE_integer(
-  'seed', None, "sample: seed of the samples. Default: the config's.", lower_bound=0
+  'seed', None, "sample and export: seed of the samples. Default: the config's.", lower_bound=0,
+  upper_bound=2**32 - 1,
 )
 _BATCH = flags.DEFINE_integer(
   'batch', 256, 'sample and export: examples in one compiled call.', lower_bound=1
@@ -193,7 +194,7 @@ def _make(parts, params, mesh, step) -> str:
   """Samples into a file, or exports the sampler; returns where they are."""
   from adiff.run import generate
 
-  seed = parts.config.seed if _SEED.value is None else _SEED.value
+  seed = _seed(parts.config)
   if _MODE.value == 'export':
     folder = _OUT.value or os.path.join(_WORKDIR.value, 'exported')
     return generate.to_folder(parts, params, folder, batch=_BATCH.value, seed=seed, step=step)
@@ -201,6 +202,11 @@ def _make(parts, params, mesh, step) -> str:
   return generate.to_file(
     parts, params, mesh, num=_NUM.value, out=out, seed=seed, batch_size=_BATCH.value
   )
+
+
+def _seed(config) -> int:
+  """The seed of samples: the flag's, else the config's."""
+  return config.seed if _SEED.value is None else _SEED.value
 
 
 def _write(how) -> int:
@@ -224,7 +230,8 @@ def _write(how) -> int:
   if alone:
     print(_PROMPT.value[0], end='', flush=True)
   written = model.write(
-    _PROMPT.value, seed=_SEED.value or 0, num_tokens=_TOKENS.value, show=show if alone else None
+    _PROMPT.value, seed=_seed(model.parts.config), num_tokens=_TOKENS.value,
+    show=show if alone else None,
   )
   if alone:
     print(written.texts[0][len(shown):])

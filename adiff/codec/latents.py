@@ -36,7 +36,8 @@ class Latents(base.Codec):
   def fit(self, source):
     mean, std = source.statistics
     return dataclasses.replace(
-      self, mean=self.mean or tuple(mean.tolist()), std=self.std or tuple(std.tolist())
+      self, mean=self.mean if self.mean else tuple(mean.tolist()),
+      std=self.std if self.std else tuple(std.tolist()),
     )
 
   @property
@@ -61,8 +62,8 @@ class Latents(base.Codec):
     """(mean, std), float32 [C]."""
     channels = self.shape[-1]
     return (
-      np.asarray(self.mean or (0,) * channels, np.float32),
-      np.asarray(self.std or (1,) * channels, np.float32),
+      np.asarray(self.mean if self.mean else (0,) * channels, np.float32),
+      np.asarray(self.std if self.std else (1,) * channels, np.float32),
     )
 
   def encode(self, params, examples, key=None):

@@ -72,7 +72,8 @@ class Batches:
 
   def indices_at(self, step) -> np.ndarray:
     """int64 [b]: the examples of step `step`, restricted to this process's part."""
-    places = range(self.batch_size)[self.rows or slice(None)]
+    rows = slice(None) if self.rows is None else self.rows
+    places = range(self.batch_size)[rows]
     start = step * self.batch_size
     return np.array([self._shuffled[start + place] for place in places], np.int64)
 
@@ -115,5 +116,5 @@ def once(source, split, batch_size, order=None, *, rows=None) -> Iterator[dict[s
   """
   size = _check(source, split, batch_size, order)
   for start in range(0, size, batch_size):
-    indices = np.arange(start, start + batch_size)[rows or slice(None)]
+    indices = np.arange(start, start + batch_size)[slice(None) if rows is None else rows]
     yield _gather(source, split, np.minimum(indices, size - 1), order)

@@ -152,7 +152,7 @@ class Rows(base.Coded):
     self.source, self.codec = source, codec
     self._align = align if source.packed else 1
     caches = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'adiff' / 'text'
-    self._cache = pathlib.Path(cache_dir or caches).expanduser()
+    self._cache = pathlib.Path(caches if cache_dir is None else cache_dir).expanduser()
     self._views, self._lock = {}, threading.Lock()
 
   @functools.cached_property

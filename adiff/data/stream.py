@@ -40,7 +40,7 @@ def tokenise(documents, tokenizer, folder) -> Stream:
       pending += [ids.astype(dtype), np.array([tokenizer.eos], dtype)]
       waiting += len(text) + 1
       if waiting > RAM_CHARACTERS:
-        part = part or _new_part(folder)
+        part = _new_part(folder) if part is None else part
         _append(part, pending)
         pending, waiting = [np.empty(0, dtype)], 0
     bounds = np.cumsum(np.asarray(lengths, np.int64))

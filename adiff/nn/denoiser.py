@@ -70,7 +70,7 @@ class Denoiser(network.Network):
         f'model.depth={self.depth} and model.dropout={self.dropout}: use at least one layer and a '
         'share in [0, 1)'
       )
-    if (self.reach or 0) < 0 or self.sinks < 0:
+    if self.sinks < 0 or self.reach is not None and self.reach < 0:
       raise ValueError(f'model.reach={self.reach} and model.sinks={self.sinks} count blocks')
     if self.attention not in ('xla', 'kernel'):
       raise ValueError(f'model.attention={self.attention!r} must be xla or kernel')

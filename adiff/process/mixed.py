@@ -132,7 +132,7 @@ class Mixed(base.Process):
     q(x | x0), and a mask as any of `vocab` symbols."""
     total = 1 - FLOOR + FLOOR * self.random
     stay, jump = (1 - FLOOR + FLOOR * self._each) / total, FLOOR * self._each / total
-    entropy = -stay * math.log(stay) - (self.vocab - 1) * jump * math.log(jump or 1)
+    entropy = -stay * math.log(stay) - (self.vocab - 1) * jump * math.log(jump if jump else 1)
     return total * entropy + FLOOR * (1 - self.random) * math.log(self.vocab)
 
   def _log_p(self, out):

@@ -107,7 +107,7 @@ def build(config, coded=None) -> Parts:
   coded: the data set of an earlier build of the same config.data and config.codec.
   """
   settings.check(config, choose.ROOMS)
-  coded = coded or build_coded(config)
+  coded = build_coded(config) if coded is None else coded
   spec = coded.spec
   data_base.check_split(config.eval.split, coded.splits)
   process = build_process(config, spec)
@@ -214,8 +214,9 @@ def history_cond(config, blocks, model) -> bool:
 
 def build_plan(config, blocks, *, steps=None) -> plan_lib.Plan:
   """The sampling plan; `steps` a block replaces the config's."""
-  steps = steps or config.plan.steps
-  budgets = (config.plan.first or steps,) + (steps,) * (blocks.num_blocks - 1)
+  steps = config.plan.steps if steps is None else steps
+  first = config.plan.first if config.plan.first else steps
+  budgets = (first,) + (steps,) * (blocks.num_blocks - 1)
   return plan_lib.Plan(
     blocks.num_blocks,
     budgets,

@@ -57,7 +57,7 @@ def register(kind, chosen, name=None) -> str:
   """
   if kind not in ROOMS:
     raise ValueError(f'there is no choice of a {kind!r}; register one of {", ".join(ROOMS)}')
-  name = name or re.sub(r'(?<!^)(?=[A-Z])', '_', chosen.__name__).lower()
+  name = re.sub(r'(?<!^)(?=[A-Z])', '_', chosen.__name__).lower() if name is None else name
   if not _fits(kind, chosen):
     raise ValueError(
       f'{chosen.__name__} is no {ROOMS[kind].contract}; derive it from that, with all its methods'
@@ -89,7 +89,8 @@ def names(kind) -> tuple[str, ...]:
 def find(kind, name) -> Callable:
   """The class or function that a name stands for; raises ValueError with the list of what there
   is, and the nearest."""
-  found = _registered[kind].get(name) or _in_folder(kind, name)
+  found = _registered[kind].get(name)
+  found = _in_folder(kind, name) if found is None else found
   if found is None:
     near = difflib.get_close_matches(str(name), names(kind), n=1)
     hint = f'; did you mean {near[0]!r}?' if near else ''

@@ -49,7 +49,7 @@ class Bound:
     """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
     parts, config = self._parts, self._parts.config
     size = parts.coded.size(config.eval.split)
-    limit = min(config.eval.examples or size, size)
+    limit = min(config.eval.examples, size) if config.eval.examples else size
     nats, level = [], []
     rows = batches.once(
       parts.coded, config.eval.split, self._size, parts.blocks.order,
@@ -153,7 +153,7 @@ def evaluate(
     'data': subject.data,
     'profile': subject.profile,
   }
-  folder = folder or workdir
+  folder = workdir if folder is None else folder
   rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
   sections.append(training.of(rows, step=step, flops_per_step=flops_per_step))
   sections += _provenance_sections(told)

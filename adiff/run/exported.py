@@ -23,7 +23,7 @@ import tqdm  # noqa: E402
 from jax import export  # noqa: E402
 
 from adiff.machine import files  # noqa: E402
-from adiff.run import choose  # noqa: E402
+from adiff.run import asked, choose  # noqa: E402
 
 FORMAT = 2
 
@@ -93,8 +93,9 @@ class Sampler:
 
   def sample(self, start, num, *, seed=None, progress=None) -> tuple[np.ndarray, np.ndarray]:
     """(examples [num, ..], labels [num])."""
+    start, num = asked.count('start', start, least=0), asked.count('num', num)
     size, labels = self.about['batch'], np.asarray(self.about['labels'], np.int32)
-    seed = np.uint32(self.about['seed'] if seed is None else seed)
+    seed = np.uint32(asked.seed(self.about['seed'] if seed is None else seed))
     wanted = np.take(labels, np.arange(start, start + num), mode='wrap')
     tokens = []
     for first in range(start, start + num, size):
@@ -117,8 +118,7 @@ def main() -> int:
   parser.add_argument('--out', default='samples.npz', help='the .npz: examples and labels')
   options = parser.parse_args()
   try:
-    if options.num < 1:
-      raise ValueError(f'--num={options.num} makes nothing; write 1 or more')
+    asked.count('num', options.num)
     with tqdm.tqdm(total=options.num, unit='sample', dynamic_ncols=True) as bar:
       examples, labels = Sampler(options.folder).sample(
         0, options.num, seed=options.seed, progress=bar

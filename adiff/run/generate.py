@@ -14,7 +14,7 @@ import tqdm
 from adiff.learn import state
 from adiff.machine import cost, files, sharding
 from adiff.nn import network
-from adiff.run import build, exported
+from adiff.run import asked, build, exported
 from adiff.sample import capacity, guidance, session, walk
 from adiff.sequence import ask as ask_lib
 
@@ -26,7 +26,7 @@ _SEVERAL_TPUS = {'xla_tpu_enable_async_collective_fusion': False}
 def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Callable:
   """(params, keys [B], labels [B]) -> (x0 [B, N, ..] in block order, network calls [B]), jitted;
   trace: -> x after every row [R, B, N, ..], uncached. mesh: every device gets the whole result."""
-  plan = plan or parts.plan
+  plan = parts.plan if plan is None else plan
 
   def run(params, keys, labels):
     def bind(params):
@@ -50,9 +50,10 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Ca
 
 def make_session(parts: build.Parts, bind, plan=None, **more) -> session.Session:
   """The session of the config; bind: parameters -> Denoise."""
+  plan = parts.plan if plan is None else plan
   return session.Session(
-    parts.model, bind, plan or parts.plan, parts.blocks, parts.process, parts.solver,
-    parts.spec.coords, narrow=parts.narrow, caches=caches(parts), **more,
+    parts.model, bind, plan, parts.blocks, parts.process, parts.solver, parts.spec.coords,
+    narrow=parts.narrow, caches=caches(parts), **more,
   )
 
 
@@ -78,7 +79,7 @@ def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollou
 
 
 def _rollout(parts, batch, plan, cached, program):
-  plan, model = plan or parts.plan, parts.model
+  plan, model = parts.plan if plan is None else plan, parts.model
   places = capacity.places(plan, parts.blocks, model.reach, model.sinks) if cached else 0
   return cost.Rollout(
     cost.traced(program).products,
@@ -106,7 +107,7 @@ class Sampler:
   ):
     """labels: int32 [num], one an example and used in a circle; None: balanced."""
     self._parts, self._given = parts, labels
-    self.size, self._mesh = sharding.round_up(mesh, batch_size), mesh
+    self.size, self._mesh = sharding.round_up(mesh, asked.count('batch', batch_size)), mesh
     self._keys = jax.jit(
       lambda start: example_keys(seed, start, self.size),
       out_shardings=sharding.batch_sharding(mesh),
@@ -131,14 +132,15 @@ class Sampler:
   ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """(tokens [num, N, ..] in raster order, labels [num], network calls [num], seconds of sampling,
     compilation excluded)."""
+    start, num = asked.count('start', start, least=0), asked.count('num', num)
     tokens, calls, seconds = [], [], 0.0
     for first in range(start, start + num, self.size):
       inputs = jax.block_until_ready(self._inputs(first))
       begun = time.perf_counter()
-      x, asked = jax.block_until_ready(self._run(self._params, *inputs))
+      x, called = jax.block_until_ready(self._run(self._params, *inputs))
       seconds += time.perf_counter() - begun
       tokens.append(np.asarray(x))
-      calls.append(np.asarray(asked))
+      calls.append(np.asarray(called))
       if progress is not None:
         progress.update(min(self.size, start + num - first))
     tokens = np.concatenate(tokens)[:num]

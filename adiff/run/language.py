@@ -17,7 +17,7 @@ import numpy as np
 
 from adiff.codec import text as text_codec
 from adiff.nn import network
-from adiff.run import generate
+from adiff.run import asked, generate
 from adiff.run import model as model_lib
 
 
@@ -69,9 +69,13 @@ class Model(model_lib.Model):
 
   def write(self, prompts, *, seed=0, num_tokens=None, stop=True, show=None) -> Written:
     """`generate` for a list of prompts, with what it cost."""
+    if not len(prompts):
+      raise ValueError("there is no prompt to write on from; pass at least one, such as ''")
+    most = self.num_tokens if num_tokens is None else asked.count('num_tokens', num_tokens)
+    seed = asked.seed(seed)
     given, mask = self._rows(prompts)
     begin = mask.sum(1)
-    end = np.minimum(begin + (num_tokens or self.num_tokens), self.num_tokens)
+    end = np.minimum(begin + most, self.num_tokens)
     if np.any(begin >= self.num_tokens):
       raise ValueError(
         f'a prompt of {begin.max()} symbols fills the row of {self.num_tokens}, which its '
@@ -99,13 +103,14 @@ class Model(model_lib.Model):
     What follows `after` in the row is unknown. Raises ValueError where the blocks cannot read what
     comes after the hole.
     """
+    num_tokens, seed = asked.count('num_tokens', num_tokens), asked.seed(seed)
     begin = len(self.tokenizer.symbols(before))
     behind = self.tokenizer.symbols(after)
     until = begin + num_tokens + len(behind)
-    if num_tokens < 1 or until > self.num_tokens:
+    if until > self.num_tokens:
       raise ValueError(
-        f'{begin} + {num_tokens} + {len(behind)} symbols do not fit a row of {self.num_tokens} '
-        'with a hole of at least one; shorten the texts'
+        f'{begin} + {num_tokens} + {len(behind)} symbols do not fit a row of {self.num_tokens}; '
+        'shorten the texts'
       )
     given, mask = self._rows([before])
     given[0, begin + num_tokens:until], mask[0, begin + num_tokens:until] = behind, True

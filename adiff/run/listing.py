@@ -14,7 +14,8 @@ WIDTH, COLUMN = 100, 18  # characters of a line, and where its text begins
 
 def text(folders=None) -> str:
   """Every config in `folders` (None: those of `places`) and its rows; imports no jax."""
-  paths = [path for folder in folders or places() for path in sorted(folder.glob('*.py'))]
+  folders = places() if folders is None else folders
+  paths = [path for folder in folders for path in sorted(folder.glob('*.py'))]
   title = 'Configs, --config=FILE.py, FILE.py:ROW or FILE.py:ROW-SIZE'
   return '\n\n'.join([title, *filter(None, map(_about, paths))])
 

@@ -21,7 +21,7 @@ from adiff.judge import likelihood
 from adiff.learn import state
 from adiff.machine import checkpoint
 from adiff.nn import network
-from adiff.run import build, generate, shown
+from adiff.run import asked, build, generate, shown
 from adiff.run import workdir as workdir_lib
 
 
@@ -59,7 +59,8 @@ class Score:
   """How likely examples are to a model."""
 
   nats: np.ndarray  # [n]: -log p of each, or a bound on it from above
-  ci95: np.ndarray  # [n] half width of the 95% interval of each; 0 where it is exact
+  # [n] half width of the 95% interval of each; 0 where it is exact, nan after one draw of noise
+  ci95: np.ndarray
   exact: bool  # are these likelihoods, not bounds?
   dims: np.ndarray  # [n] values that each has
 
@@ -100,15 +101,16 @@ class Model:
   def sample(self, num, *, label=None, seed=0, batch=64, progress=True) -> Samples:
     """`num` examples. label: of all, or one each; None: balanced where there are classes. Example i
     of a seed is the same whatever num and batch are."""
+    num, seed = asked.count('num', num), asked.seed(seed)
     labels = self._labels(label, num)
-    size, done, tokens, calls = min(batch, num), 0, [], []
+    size, done, tokens, calls = min(asked.count('batch', batch), num), 0, [], []
     with tqdm.tqdm(total=num, unit='sample', delay=2, disable=not progress, leave=False) as bar:
       while done < num:
         index = np.minimum(np.arange(done, done + size), num - 1)
         keys = jax.vmap(lambda i: state.stream(seed, 'sample', i))(index)
-        x, asked = self._sampler(self.params, keys, labels[index])
+        x, called = self._sampler(self.params, keys, labels[index])
         tokens.append(np.asarray(x)[:num - done])
-        calls.append(np.asarray(asked)[:num - done])
+        calls.append(np.asarray(called)[:num - done])
         done += size
         bar.update(len(calls[-1]))
     return self._samples(np.concatenate(tokens), labels, np.concatenate(calls))
@@ -119,6 +121,7 @@ class Model:
 
     Raises ValueError where a block would have to read tokens that come after it.
     """
+    num, seed = asked.count('num', num), asked.seed(seed)
     given, hole = self._given(example, mask)
     blocks, labels = self.parts.blocks, self._labels(label, num)
     check_given(blocks, hole, ~hole)
@@ -160,7 +163,14 @@ class Model:
     classes = self.parts.spec.num_classes
     if label is None:
       return generate.balanced_labels(classes, 0, num)
-    labels = np.broadcast_to(np.asarray(label, np.int32), (num,))
+    labels = np.asarray(label)
+    if labels.shape not in ((), (num,)):
+      raise ValueError(
+        f'label holds {labels.size} labels for {num} examples; give one of all, or one each'
+      )
+    if not np.issubdtype(labels.dtype, np.integer):
+      raise ValueError(f'label {label} is no whole number; write that of a class')
+    labels = np.broadcast_to(labels.astype(np.int32), (num,))
     if labels.min() < -1 or labels.max() >= classes:
       raise ValueError(
         f'label {label} is none of the {classes} classes; write 0 .. {classes - 1}, or -1 for none'
@@ -191,8 +201,10 @@ class Model:
 
   def score(self, examples, *, label=None, samples=16, seed=0) -> Score:
     """How likely examples [n, ..] are: -log p in nats, or, from `samples` draws of noise, a bound
-    on it. label: of all, or one each; None: not told."""
+    on it, whose interval needs two or more. label: of all, or one each; None: not told."""
     coded, num = self.parts.coded, len(examples)
+    if not num:
+      raise ValueError('there is nothing to score; pass at least one example')
     tokens = coded.codec.encode(coded.params, np.asarray(examples))
     labels = np.full(num, -1, np.int32) if label is None else self._labels(label, num)
     nats, ci95 = self._score(self.parts.blocks.from_raster(tokens), labels, None, samples, seed)
@@ -203,9 +215,10 @@ class Model:
     return likelihood.is_exact(self.parts.blocks, self.parts.process, self.parts.reveals)
 
   def _score(self, tokens, labels, known, samples, seed, batch=32):
-    """(nats [n], half width of its 95% interval [n]) of tokens in block order; known: see
-    likelihood.bound."""
-    samples, parts = 1 if self._exact else max(samples, 2), []
+    """(nats [n], half width of its 95% interval [n], nan where one draw says nothing of it) of
+    tokens in block order; known: see likelihood.bound."""
+    samples, seed, parts = asked.count('samples', samples), asked.seed(seed), []
+    samples = 1 if self._exact else samples
     for first in range(0, len(tokens), batch):
       index = np.arange(first, first + batch) % len(tokens)
       here = tokens[index], labels[index], None if known is None else known[index]
@@ -214,7 +227,9 @@ class Model:
         for n in range(samples)
       ], 1))
     nats = np.concatenate(parts)[:len(tokens)]
-    spread = nats.std(1, ddof=1) if samples > 1 else np.zeros(len(nats))
+    if samples == 1:
+      return nats[:, 0], np.full(len(nats), 0 if self._exact else np.nan)
+    spread = nats.std(1, ddof=1)
     return nats.mean(1), 1.96 * spread / samples**0.5
 
   @functools.cached_property

@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any
 
-from adiff.run import choose
+from adiff.run import asked, choose
 from adiff.sample import budget
 
 BUDGET = 'budget'  # the solver name that stands for a plan made from the workdir's own profile
@@ -20,11 +20,12 @@ def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profil
   """
   config = config.copy_and_resolve_references().unlock()
   if block_size is not None:
+    block_size = asked.count('block_size', block_size)
     config.blocks = {'name': 'equal', 'size': block_size}
     absorbing = choose.find('process', config.process.name).absorbing
     config.plan.steps = block_size if absorbing else 2 * block_size
   if steps is not None:
-    config.plan.steps = steps
+    config.plan.steps = asked.count('steps', steps)
   if solver == BUDGET:
     config.solver = {'name': 'scheduled', 'choose': 'random'}
     config.spacing = {'name': 'reveals', 'counts': _best_counts(workdir, config, profile)}

@@ -50,7 +50,7 @@ def make(parts: build.Parts, params, mesh, *, workdir, bound, progress=False) ->
 def _sample(parts, params, mesh, *, steps, labels, progress):
   """eval.num samples at `steps` a block (None: as the config says), and what they cost."""
   config = parts.config
-  plan = build.build_plan(config, parts.blocks, steps=steps) if steps else parts.plan
+  plan = parts.plan if steps is None else build.build_plan(config, parts.blocks, steps=steps)
   sampler = generate.Sampler(
     parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512),
     labels=labels,
@@ -62,8 +62,8 @@ def _sample(parts, params, mesh, *, steps, labels, progress):
   with bar:
     tokens, labels, calls, seconds = sampler.sample(0, config.eval.num, progress=bar)
   return base.Sampled(
-    tokens, labels, config.seed, steps or config.plan.steps, nfe=float(calls.mean()),
-    seconds=seconds, gflop=sampler.cost.flops / sampler.size / 1e9,
+    tokens, labels, config.seed, config.plan.steps if steps is None else steps,
+    nfe=float(calls.mean()), seconds=seconds, gflop=sampler.cost.flops / sampler.size / 1e9,
     cache_kib=sampler.cost.cache_bytes / sampler.size / 2**10,
   )
 
@@ -90,7 +90,8 @@ def _profile(parts, params, mesh, progress):
   if not loss_profile.has_profile(parts):
     return None
   config = parts.config
-  rows = min(ROWS, parts.coded.size(config.eval.split), config.eval.examples or ROWS)
+  wanted = config.eval.examples if config.eval.examples else ROWS  # 0: all
+  rows = min(ROWS, parts.coded.size(config.eval.split), wanted)
   nats = loss_profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
   error = nats.std(0, ddof=1) / len(nats) ** 0.5
   return {'nats': nats.mean(0).tolist(), 'error': error.tolist()}

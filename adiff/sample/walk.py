@@ -121,7 +121,7 @@ def in_flight(fixed: Fixed, flight: Flight, row: Row, known, y, t, s) -> View:
 def finished(fixed: Fixed, keys, x) -> View:
   """Finished tokens x as later blocks read them; keys [B, n], one a token."""
   history, process, solver = fixed.blocks.history, fixed.process, fixed.solver
-  level = jnp.full(x.shape[:2], history or 0.0, float)
+  level = jnp.full(x.shape[:2], 0.0 if history is None else history, float)
   if history is not None:
     x = process.add_noise(fold(keys, _HISTORY), x, level)
   return View(x, level, level, solver.shown(solver.init(x), level, level))

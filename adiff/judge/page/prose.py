@@ -24,7 +24,7 @@ def reveal(part: section.Reveal) -> str:
   (`num_steps`) share their colours. Steps and blocks count from 1 on the page. Raises ValueError
   where lengths differ or a step is out of range.
   """
-  steps, blocks = part.steps, part.blocks or (0,) * len(part.steps)
+  steps, blocks = part.steps, part.blocks if part.blocks else (0,) * len(part.steps)
   if not len(part.tokens) == len(steps) == len(blocks):
     raise ValueError(
       f'{len(part.tokens)} tokens, {len(steps)} steps and {len(blocks)} blocks; give one step '
@@ -76,7 +76,7 @@ def passages(part: section.Passages) -> str:
 
   Raises ValueError where the numbers of texts and prompts differ.
   """
-  texts, prompts = part.texts, part.prompts or ('',) * len(part.texts)
+  texts, prompts = part.texts, part.prompts if part.prompts else ('',) * len(part.texts)
   if len(prompts) != len(texts):
     raise ValueError(f'{len(prompts)} prompts for {len(texts)} texts; give one prompt per text')
   cards = []

@@ -256,9 +256,9 @@ def _call(kernel, tiles, visits, mine, others, out):
   def given(leaf, size=None):  # [S], [B, S], [B, H, S] or [B, H, S, D]
     lead, (slots, *dims) = min(leaf.ndim - 1, 2), leaf.shape[min(leaf.ndim - 1, 2):]
     return pl.BlockSpec(
-      (*(None,) * lead, size or slots, *dims),
+      (*(None,) * lead, slots if size is None else size, *dims),
       lambda tile, head, example: (
-        *(example, head)[:lead], tile if size else 0, *(0,) * len(dims)),
+        *(example, head)[:lead], 0 if size is None else tile, *(0,) * len(dims)),
     )
 
   own = lambda leaf: given(leaf, tiles.size)

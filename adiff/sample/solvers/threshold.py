@@ -25,7 +25,7 @@ class Threshold(unmasking.Unmasking):
   edit: float | None = None
 
   def __post_init__(self):
-    if not 0 <= self.threshold <= 1 or not 0 <= (self.edit or 0) <= 1:
+    if not 0 <= self.threshold <= 1 or self.edit is not None and not 0 <= self.edit <= 1:
       raise ValueError(
         f'solver.threshold={self.threshold} and solver.edit={self.edit} are probabilities; choose '
         'them in [0, 1], or edit=None'
