@@ -21,7 +21,11 @@ class Memory(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class SelfCondition(base.Solver):
   """`inner`, and the network is shown the last x0_hat of `num_hints` features; 0 where a token is
-  not in flight."""
+  not in flight.
+
+  The estimate is the network's own, as in training, also where the law that is drawn from is cut:
+  in the paper's algorithms 1 and 2 what comes back is what the network said.
+  """
 
   inner: base.Solver
   num_hints: int
@@ -50,7 +54,7 @@ class SelfCondition(base.Solver):
     return {network.ESTIMATE: jnp.where((s < t)[..., None], memory.estimate, 0)}
 
   def step(self, call, out, process, key, x, t, s, memory, narrow=base.uncut):
-    estimate = process.x0_hat(narrow(out), x, self.level(process, x, t, s))
+    estimate = process.x0_hat(out, x, self.level(process, x, t, s))
     estimate = estimate.astype(memory.estimate.dtype)
     estimate = jnp.where((s < t)[..., None], estimate, memory.estimate)
     x, inner = self.inner.step(call, out, process, key, x, t, s, memory.inner, narrow)

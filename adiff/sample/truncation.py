@@ -1,6 +1,7 @@
 """Truncated sampling: temperature, top-k and nucleus, as a cut of the law of symbols.
 
-The cut changes the law that is sampled, never a likelihood: it is an argument of the walk.
+The cut changes the law that is sampled, never a likelihood, nor which tokens are surest: it is an
+argument of the walk, and solvers apply it to the draw alone.
 """
 
 import functools

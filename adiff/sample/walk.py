@@ -7,7 +7,8 @@ not depend on the batch it sits in, and stochastic steps agree between the two w
 given: known tokens, anywhere (a prompt, all but a hole); they stay at level 0.
 stop: a symbol behind whose first occurrence in an example, in block order, nothing is made: tokens
 there become stop symbols too. Given tokens neither count as one nor are overwritten.
-narrow: logits [.., V] -> logits, the cut of the law that symbols are sampled from (truncation.py).
+narrow: logits [.., V] -> logits, the cut of the law that symbols are sampled from (truncation.py);
+what is decided, and what the network is shown, follows from the law as it is.
 """
 
 from typing import Any, NamedTuple

@@ -133,23 +133,26 @@ def walks(name, solver, narrow):
 
 
 TOP_TWO = truncation.narrow(temperature=0.7, top_k=2)
-SOLVERS = [
+
+
+@pytest.mark.parametrize('name, solver', [
   ('block-masked', first_order.FirstOrder()),
-  *(pytest.param(name, solver, marks=pytest.mark.soak) for name, solver in (
-    ('block-masked', threshold.Threshold(0.6)),
-    ('block-masked', threshold.Threshold(0.5, edit=0.5)),
-    ('block-masked', scheduled.Scheduled('confidence')),
-    ('block-masked', entropy_bound.EntropyBound(0.5)),
-    ('block-masked', self_condition.SelfCondition(first_order.FirstOrder(), 3)),
-    ('forcing-uniform', first_order.FirstOrder()),
-  )),
-]
-
-
-@pytest.mark.parametrize('name, solver', SOLVERS)
+  pytest.param('forcing-uniform', first_order.FirstOrder(), marks=pytest.mark.soak),
+])
 def test_both_walks_cut_as_a_network_with_cut_outputs_would(name, solver):
   plain, fast, wrapped, uncut = walks(name, solver, TOP_TWO)
   np.testing.assert_array_equal(plain, wrapped)
+  np.testing.assert_array_equal(fast, plain)
+  assert np.any(plain != uncut)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize('solver', [
+  threshold.Threshold(0.6), threshold.Threshold(0.5, edit=0.5), scheduled.Scheduled('confidence'),
+  entropy_bound.EntropyBound(0.5), self_condition.SelfCondition(first_order.FirstOrder(), 3),
+])
+def test_both_walks_cut_the_draw_alone_of_solvers_that_decide_or_remember(solver):
+  plain, fast, _, uncut = walks('block-masked', solver, TOP_TWO)
   np.testing.assert_array_equal(fast, plain)
   assert np.any(plain != uncut)
 

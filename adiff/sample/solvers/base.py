@@ -15,7 +15,8 @@ from adiff.process import base as process_base
 
 # (x, t, s) -> out, on the tokens in flight.
 Call = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-# logits [.., V] -> logits: the cut of the law that symbols are sampled from.
+# logits [.., V] -> logits: the cut of the law that symbols are sampled from. It reaches that draw
+# alone: what is decided (which tokens, and when) or remembered is so by the law as it is.
 Narrow = Callable[[jax.Array], jax.Array]
 
 
@@ -66,7 +67,8 @@ class Solver(abc.ABC):
     wrote its cache.
 
     Tokens with s == t must come back unchanged. The walk holds given tokens fast, here and inside
-    `call`. narrow is applied to outputs that are logits.
+    `call`. narrow is applied to outputs that are logits, where symbols are drawn from them and
+    nowhere else.
     """
 
 

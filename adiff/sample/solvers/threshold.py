@@ -1,8 +1,9 @@
 """Tokens of which the network is sure, at least one a call (Fast-dLLM, arXiv:2505.22618, section
 3.3).
 
-Confidence is max_v p(v): a function of the distribution. That of the drawn symbol would favour
-tokens that happened to draw a likely one, and change the law even at one token a call.
+Confidence is max_v p(v): a function of the distribution, and of the network's own one, whatever is
+cut from what symbols are drawn from. That of the drawn symbol would favour tokens that happened to
+draw a likely one, and change the law even at one token a call.
 """
 
 import dataclasses

@@ -48,24 +48,26 @@ class Unmasking(base.Solver):
     """bool [B, n]: which of the eligible (masked, in flight) tokens to reveal.
 
     probs [B, n, V] of each token were it masked, key [B, n], t and s [B, n] as planned. May depend
-    on the distributions, never on the symbols sampled from them, or the law is another.
+    on the distributions, never on the symbols sampled from them, or the law is another. They are
+    the network's own, never cut: at temperature 0 a cut law is sure of everything.
     """
 
   def rewrite(self, probs, x) -> jax.Array:
-    """Tokens x [B, n] as they are to stand, given their probs; asked of revealed tokens of rows
-    that still have masked ones."""
+    """Tokens x [B, n] as they are to stand, given their probs, as in `select`; asked of revealed
+    tokens of rows that still have masked ones."""
     del probs
     return x
 
   def step(self, call, out, process, key, x, t, s, memory, narrow=base.uncut):
-    """Samples every eligible token and reveals the selected ones."""
+    """Samples every eligible token, from the cut law, and reveals those that were selected, by the
+    law as it is."""
     del call
     key_what, key_which = process_base.split(key)
     flying, hidden = s < t, x == process.mask_id
-    eligible = flying & hidden
-    probs = process.x0_hat(narrow(out), jnp.full_like(x, process.mask_id), t)
+    eligible, masks = flying & hidden, jnp.full_like(x, process.mask_id)
+    probs, cut = (process.x0_hat(logits, masks, t) for logits in (out, narrow(out)))
     chosen = eligible & (self.select(key_which, probs, eligible, t, s) | (s == 0))
-    symbols = process_base.categorical(key_what, jnp.log(probs))
+    symbols = process_base.categorical(key_what, jnp.log(cut))
     changing = flying & ~hidden & jnp.any(eligible, axis=1, keepdims=True)
     old = jnp.where(changing, self.rewrite(probs, x), x)
     return jnp.where(chosen, symbols, old), memory

@@ -25,8 +25,8 @@ X[0] = MASK
 HIDDEN = X == MASK
 P = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
 CUTS = [
-  dict(temperature=0.0), dict(temperature=0.5), dict(top_k=1), dict(top_k=2), dict(top_p=0.5),
-  dict(temperature=0.7, top_k=3, top_p=0.9),
+  dict(temperature=0.0), dict(temperature=0.5), dict(top_k=2),
+  dict(temperature=0.7, top_k=3, top_p=0.5),
 ]
 SURE = 0.6
 BOUND = 0.8
@@ -71,7 +71,7 @@ def test_which_tokens_are_revealed_follows_from_the_law_as_it_is(solver, by_hand
   for row in range(ROWS):
     hidden = np.flatnonzero(HIDDEN[row]).tolist()
     expected = by_hand(P[row], hidden) if hidden else set()
-    assert set(np.flatnonzero((after[row] != X[row])).tolist()) == expected, row
+    assert set(np.flatnonzero(after[row] != X[row]).tolist()) == expected, row
 
 
 @pytest.mark.parametrize('solver', [
@@ -174,7 +174,7 @@ PROMPTS = np.where(np.arange(LENGTH)[None] < np.array([[0], [0], [4], [8]]), 2, 
 PROMPTS[1, 0] = 1
 
 
-@pytest.mark.parametrize('steps', [2, 4, 8, 16])
+@pytest.mark.parametrize('steps', [4, 16])
 def test_low_confidence_remasking_of_llada_comes_out_exactly(steps):
   # LLaDA, arXiv:2502.09992, appendix A.3 (algorithm 5): with steps that divide the block, an equal
   # number of tokens a step, those of highest confidence.
@@ -186,7 +186,7 @@ def test_low_confidence_remasking_of_llada_comes_out_exactly(steps):
   np.testing.assert_array_equal(samples, np.tile(expected, (4, 1)))
 
 
-@pytest.mark.parametrize('sure_above', [0.5, 0.7, 0.9])
+@pytest.mark.parametrize('sure_above', [0.5, 0.9])
 def test_parallel_decoding_of_fast_dllm_comes_out_exactly(sure_above):
   # Fast-dLLM, arXiv:2505.22618, algorithm 1: all above the threshold, or the one of highest
   # confidence.
