@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 import tiny
 
 from adiff.learn import base, lessons
@@ -244,3 +245,85 @@ def test_a_batch_is_dealt_out_among_block_sizes_and_their_gradients_are_averaged
   same(scalars['loss'], sum(losses) / 2)
   assert not np.allclose(*losses, atol=1e-3)
   assert np.any(params[0]['out']['bias'] != params[1]['out']['bias'])
+
+
+# ---- Rows that hold unequal numbers of tokens ----------------------------------------------------
+
+
+CAUSAL = (dataclasses.replace(blocks_lib.equal(6, 2), causal=True),)
+
+
+class Ends:
+  """A lesson: a row ends behind as many tokens as its label says."""
+
+  def __call__(self, key, rows):
+    kept = jnp.arange(6)[None] < rows['label'][:, None]
+    return {**rows, 'segment': jnp.where(kept, 0, -1), 'weight': kept.astype(jnp.float32)}
+
+
+def unequal(kind):
+  """(rows of very unequal numbers of tokens, those that are paid for, lessons)."""
+  rows = batch(16)
+  ends = jnp.array([6, 1, 5, 1, 6, 2, 4, 1, 6, 1, 6, 1, 2, 2, 6, 1])
+  kept = (jnp.arange(6)[None] < ends[:, None]).astype(jnp.float32)
+  rows['tokens'] = jnp.where(kept > 0, rows['tokens'], 0)
+  if kind == 'weights':
+    return {**rows, 'weight': kept * jnp.linspace(0.1, 3, 16)[:, None]}, ()
+  if kind == 'packed':
+    second = (jnp.arange(6)[None] >= ends[:, None] // 2).astype(jnp.int32)
+    position = jnp.arange(6)[None] - second * (ends[:, None] // 2)
+    segment = jnp.where(kept > 0, second, -1)
+    return {**rows, 'segment': segment, 'position': position, 'weight': kept}, ()
+  return {**rows, 'label': ends.astype(jnp.int32)}, (Ends(),)
+
+
+def gradient(rows, mesh=None, **changes):
+  """(gradient, scalars) where every token is masked, so that nothing is random."""
+  draw = (draw_lib.ones(),) * len(changes.get('blocks', (0,)))
+  of = plain(draw, **changes)
+  if mesh is not None:
+    rows = sharding.put_batch(mesh, rows, len(rows['label']))
+  params = tiny.regime('ar-masked').params
+  return jax.jit(of.gradient)(params, rows, jax.random.key(KEY))
+
+
+@pytest.mark.parametrize('kind', ['weights', 'packed', 'lesson'])
+@pytest.mark.parametrize('num, next_token', [(2, 0.0), (4, 0.7)])
+def test_micro_batches_of_unequal_rows_have_the_gradient_of_the_whole_batch(kind, num, next_token):
+  rows, taught = unequal(kind)
+  how = dict(next_token=next_token, lessons=taught, blocks=CAUSAL)
+  whole, parts = gradient(rows, **how), gradient(rows, microbatches=num, **how)
+  same(whole, parts, atol=2e-6, rtol=2e-5)
+  assert ('next_token' in whole[1]) == bool(next_token)
+
+
+def test_unequal_rows_on_eight_devices_have_the_gradient_of_one():
+  rows, _ = unequal('packed')
+  how = dict(next_token=0.7, microbatches=2, blocks=CAUSAL)
+  same(gradient(rows, **how), gradient(rows, sharding.make_mesh(8, 1), **how), atol=2e-6, rtol=2e-5)
+
+
+def test_block_sizes_that_a_batch_is_dealt_out_among_count_as_many_tokens_as_they_hold():
+  rows, _ = unequal('weights')
+  blocks = tuple(blocks_lib.equal(6, size) for size in (2, 1))
+  both, scalars = gradient(rows, blocks=blocks)
+  alone = []
+  for kind in range(2):
+    mine = jax.tree.map(lambda leaf, k=kind: leaf[k::2], rows)
+    count = float(jnp.sum(mine['weight']))
+    alone.append((count, *gradient(mine, blocks=blocks[kind:kind + 1])))
+  total = sum(count for count, _, _ in alone)
+  assert max(count for count, _, _ in alone) > 2 * min(count for count, _, _ in alone)
+  same(both, jax.tree.map(
+    lambda a, b: (alone[0][0] * a + alone[1][0] * b) / total, alone[0][1], alone[1][1]))
+  expected = sum(count * scalar['loss'] for count, _, scalar in alone) / total
+  np.testing.assert_allclose(scalars['loss'], expected, rtol=1e-5)
+  for size, (_, _, scalar) in zip((2, 1), alone, strict=True):
+    np.testing.assert_allclose(scalars[f'loss_block{size}'], scalar['loss'], rtol=1e-5)
+
+
+def test_a_micro_batch_without_a_token_that_is_paid_for_changes_nothing():
+  rows, _ = unequal('weights')
+  rows['weight'] = rows['weight'].at[1::2].set(0)  # the second of two micro-batches
+  alone = jax.tree.map(lambda leaf: leaf[::2], rows)
+  same(gradient(rows, microbatches=2), gradient(alone), atol=2e-6, rtol=2e-5)
