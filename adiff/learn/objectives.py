@@ -27,15 +27,19 @@ class NextToken:
   weight: float
   name = 'next_token'  # of the scalar
 
-  def nats(self, head, h, key, ask, x0, weight, documents) -> jax.Array:
-    """Nats a token []; arguments as in loss.loss, h [B, S, W] of both streams."""
+  def weights(self, weight, documents) -> jax.Array:
+    """[B, N - 1] of all tokens but the first; arguments as in loss.loss."""
     weight = weight[:, 1:]
-    if documents:
-      segment = documents['segment']
-      weight = jnp.where(segment[:, 1:] == segment[:, :-1], weight, 0)
+    if not documents:
+      return weight
+    segment = documents['segment']
+    return jnp.where(segment[:, 1:] == segment[:, :-1], weight, 0)
+
+  def nats(self, head, h, key, ask, x0, weight) -> jax.Array:
+    """Sum of weight * nats []; weight: `weights`, h [B, S, W] of both streams, the rest as in
+    loss.loss."""
     history = h[:, x0.shape[1]:-1]
-    nats, _ = head.loss(history, key, ask, process_base.cross_entropy, weight, x0[:, 1:])
-    return nats / jnp.maximum(jnp.sum(weight), 1)
+    return head.loss(history, key, ask, process_base.cross_entropy, weight, x0[:, 1:])[0]
 
 
 def doubled(batch) -> dict[str, jax.Array]:

@@ -104,61 +104,103 @@ class Plain(base.Recipe):
     return state, scalars
 
   def gradient(self, params, batch, key) -> tuple[Any, dict[str, jax.Array]]:
-    """(gradient, {name: scalar or curve}) of a batch, all block sizes together; curves are those of
-    blocks[0]."""
+    """(gradient, {name: scalar or curve}) of a batch, all block sizes and micro-batches together:
+    their sums, divided once by the weights of the whole batch. Curves are those of blocks[0]."""
     num = len(self.blocks)
-    if num == 1:
-      return self._gradient(params, batch, key, 0)
-    grads, scalars = [], []
-    for index in range(num):
-      own = jax.tree.map(lambda leaf, i=index: leaf[i::num], batch)
-      grad, scalar = self._gradient(params, own, jax.random.fold_in(key, index), index)
-      grads.append(grad)
-      scalars.append(scalar)
-    losses = {
-      f'loss_block{blocks.sizes[0]}': scalar['loss']
-      for blocks, scalar in zip(self.blocks, scalars, strict=True)
-    }
-    mean_loss = sum(scalar['loss'] for scalar in scalars) / num
-    mean_grad = jax.tree.map(lambda *leaves: sum(leaves) / num, *grads)
-    return mean_grad, {**scalars[0], 'loss': mean_loss, **losses}
+    keys = [key] if num == 1 else [jax.random.fold_in(key, index) for index in range(num)]
+    dealt = [
+      batch if num == 1 else jax.tree.map(lambda leaf, i=index: leaf[i::num], batch)
+      for index in range(num)
+    ]
+    parts = [self._parts(own, key) for own, key in zip(dealt, keys, strict=True)]
+    whole = _sum([self._counts(own) for own in parts])
+    grads, means = zip(*(
+      self._gradient(params, parts[index], keys[index], index, whole) for index in range(num)
+    ), strict=True)
+    scalars = loss_lib.scalars(
+      means[0] | _sum([{name: own[name] for name in whole} for own in means]), self.term
+    )
+    if num > 1:
+      for blocks, own in zip(self.blocks, means, strict=True):
+        scalars[f'loss_block{blocks.sizes[0]}'] = loss_lib.scalars(own, self.term)['loss']
+    return _sum(grads), scalars
 
-  def _gradient(self, params, batch, key, index):
-    """(gradient, scalars) of a batch cut into blocks[index], averaged over micro-batches."""
-
-    def gradient_of(part, rows):
-      key_part = jax.random.fold_in(key, part)
-      return jax.grad(self.objective, has_aux=True)(params, rows, key_part, index)
-
+  def _parts(self, batch, key):
+    """The micro-batches of a batch as its loss takes them: leaves [M, B / M, ..], or [B, ..] where
+    there is one."""
     if self.microbatches == 1:
-      return gradient_of(0, batch)
+      return self.taught(batch, jax.random.fold_in(key, 0))
     # Interleaved, so that every device keeps rows of every micro-batch.
     parts = jax.tree.map(
       lambda leaf: jnp.swapaxes(leaf.reshape(-1, self.microbatches, *leaf.shape[1:]), 0, 1), batch
     )
+    if not self.lessons and not self.complementary:
+      return parts
+
+    def teach(numbered):
+      part, rows = numbered
+      return self.taught(rows, jax.random.fold_in(key, part))
+
+    return jax.lax.map(teach, (jnp.arange(self.microbatches), parts))
+
+  def _counts(self, parts):
+    """{name: []} of all of `_parts`, see loss.counts."""
+
+    def count(rows):
+      shape, documents = rows['tokens'].shape[:2], lessons_lib.documents(rows)
+      return loss_lib.counts(shape, rows.get('weight'), documents, self.term)
+
+    if self.microbatches == 1:
+      return count(parts)
+    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), jax.vmap(count)(parts))
+
+  def _gradient(self, params, parts, key, index, whole):
+    """(gradient, {name: Mean}) of `_parts` cut into blocks[index], added up."""
+
+    def gradient_of(part, rows):
+      key_part = jax.random.fold_in(key, part)
+      return jax.grad(self.share, has_aux=True)(params, rows, key_part, index, whole)
+
+    if self.microbatches == 1:
+      return gradient_of(0, parts)
 
     def add(total, numbered):
-      grads, scalars = gradient_of(*numbered)
-      return jax.tree.map(lambda a, g: a + g / self.microbatches, total, grads), scalars
+      grads, means = gradient_of(*numbered)
+      return jax.tree.map(jnp.add, total, grads), means
 
     zeros = jax.tree.map(jnp.zeros_like, params)
-    grads, scalars = jax.lax.scan(add, zeros, (jnp.arange(self.microbatches), parts))
-    return grads, jax.tree.map(lambda leaf: jnp.nanmean(leaf, axis=0), scalars)
+    grads, means = jax.lax.scan(add, zeros, (jnp.arange(self.microbatches), parts))
+    return grads, jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), means)
 
-  def objective(self, params, rows, key, index=0) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """(loss, scalars) of one micro-batch, cut into blocks[index], and its noise."""
-    key_loss, key_cond, key_drop = jax.random.split(key, 3)
+  @property
+  def term(self) -> objectives.NextToken | None:
+    """What is added to the loss."""
+    return objectives.NextToken(self.next_token) if self.next_token else None
+
+  def taught(self, rows, key) -> dict[str, Any]:
+    """The rows of one micro-batch behind all lessons; key: the micro-batch's."""
     for number, lesson in enumerate(self.lessons):
       rows = lesson(jax.random.fold_in(key, 3 + number), rows)
-    if self.complementary:
-      rows = objectives.doubled(rows)
+    return objectives.doubled(rows) if self.complementary else rows
+
+  def objective(self, params, rows, key, index=0) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """(loss, scalars) of rows that are a batch by themselves, cut into blocks[index]."""
+    loss, means = self.share(params, self.taught(rows, key), key, index)
+    return loss, loss_lib.scalars(means, self.term)
+
+  def share(
+    self, params, rows, key, index=0, whole=None
+  ) -> tuple[jax.Array, dict[str, loss_lib.Mean]]:
+    """(loss, {name: Mean}) of one micro-batch that was `taught`, cut into blocks[index], with noise
+    of its own; whole: see loss.loss."""
+    key_loss, key_cond, key_drop = jax.random.split(key, 3)
     denoise = self._conditioned(params, rows['label'], key_cond, key_drop)
     return loss_lib.loss(
       denoise, key_loss, rows['tokens'],
       blocks=self.blocks[index], process=self.process, draw=self.draw[index], coords=self.coords,
       weight=rows.get('weight'), documents=lessons_lib.documents(rows),
       corrupt=objectives.complementary if self.complementary else None,
-      term=objectives.NextToken(self.next_token) if self.next_token else None,
+      term=self.term, whole=whole,
     )
 
   def _conditioned(self, params, label, key_cond, key_drop) -> ask_lib.Denoise:
@@ -176,3 +218,8 @@ class Plain(base.Recipe):
       return denoise
     key_half = jax.random.fold_in(key_cond, 1)
     return network_lib.self_condition(denoise, estimate, self.process, key_half)
+
+
+def _sum(trees) -> Any:
+  """Trees of one shape, added leaf by leaf."""
+  return jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *trees)

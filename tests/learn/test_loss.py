@@ -28,10 +28,11 @@ def zeros(num_outputs):
 
 def run(denoise=None, *, blocks=BLOCKS, process=MASKED, draw=None, x0=None, **more):
   x0 = jnp.zeros((8, 4), jnp.int32) if x0 is None else x0
-  return loss.loss(
+  value, means = loss.loss(
     denoise or zeros(3), jax.random.key(0), x0, blocks=blocks, process=process,
     draw=draw or draw_lib.uniform(), coords=COORDS, **more,
   )
+  return value, loss.scalars(means, more.get('term'))
 
 
 def met(num_outputs=3, **how):
@@ -111,7 +112,8 @@ def test_levels_are_one_a_block_and_the_answer_is_never_in_its_own_history():
 
 def test_the_curve_over_levels_has_a_mean_a_bin_and_nan_where_nothing_fell():
   level = jnp.array([[0.05, 0.05], [0.95, 1.0]])
-  curve = loss.by_level(level, jnp.array([[2.0, 4], [6, 0]]), jnp.array([[2.0, 1], [2, 2]]))
+  sums = loss.by_level(level, jnp.array([[2.0, 4], [6, 0]]), jnp.array([[2.0, 1], [2, 2]]))
+  curve = loss.scalars({'loss': loss.Mean(jnp.float32(1), jnp.float32(1)), 'curve': sums})['curve']
   np.testing.assert_allclose(curve[0], 2.0)
   np.testing.assert_allclose(curve[9], 1.5)
   assert np.all(np.isnan(np.asarray(curve[1:9])))
@@ -150,11 +152,13 @@ def evaluator():
 
     size = x0.shape[1]
     blocks = dataclasses.replace(blocks_lib.equal(size, 2), causal=True)
-    _, scalars = loss.loss(
+    term = objectives.NextToken(1.0)
+    _, means = loss.loss(
       denoise._replace(trunk=spy), jax.random.key(0), x0, blocks=blocks, process=Fixed(3),
       draw=lambda key, shape: jnp.full(shape, 0.5), coords=np.arange(size)[:, None],
-      weight=weight, documents=documents, term=objectives.NextToken(1.0),
+      weight=weight, documents=documents, term=term,
     )
+    scalars = loss.scalars(means, term)
     return scalars['loss'], scalars['next_token'], answers[0][0]
 
   return evaluate

@@ -18,11 +18,12 @@ MASKED = masked.Masked(3)
 
 
 def run(out_of, x0, *, blocks=BLOCKS, **more):
-  """The loss of a function Ask -> out."""
-  return loss.loss(
+  """(loss, what is logged) of a function Ask -> out."""
+  value, means = loss.loss(
     ask_lib.from_outputs(out_of), jax.random.key(0), x0, blocks=blocks, process=MASKED,
     draw=draw_lib.uniform(), coords=np.arange(4)[:, None], **more,
   )
+  return value, loss.scalars(means, more.get('term'))
 
 
 def test_the_second_half_of_a_complementary_batch_hides_what_the_first_one_shows():

@@ -120,9 +120,9 @@ def test_recomputed_activations_and_microbatches_do_not_count():
 
 
 def test_training_is_not_traced_again_once_its_step_is_counted(monkeypatch):
-  traced, objective = [], plain_lib.Plain.objective
-  monkeypatch.setattr(plain_lib.Plain, 'objective',
-                      lambda self, *args: traced.append(1) or objective(self, *args))
+  traced, share = [], plain_lib.Plain.share
+  monkeypatch.setattr(plain_lib.Plain, 'share',
+                      lambda self, *args: traced.append(1) or share(self, *args))
   parts = build.build(toy.get_config('block-masked'))
   mesh = build.build_mesh(parts)
   shardings = build.state_shardings(parts, mesh, cost.state(parts))
