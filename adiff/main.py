@@ -222,9 +222,8 @@ def _write(how) -> int:
 
   def show(texts):
     nonlocal shown
-    whole = texts[0].rstrip('\ufffd')  # half of a character may still be on its way
-    print(whole[len(shown):], end='', flush=True)
-    shown = whole
+    print(texts[0][len(shown):], end='', flush=True)
+    shown = texts[0]
 
   alone = len(_PROMPT.value) == 1
   if alone:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import os
 import pathlib
 
 import numpy as np
@@ -55,12 +56,33 @@ class Subwords(text_lib.Tokenizer):
     return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
   def text(self, symbols):
-    parts = []
+    parts, last = [], []
     for known, run in itertools.groupby(np.asarray(symbols).tolist(), self._known.__contains__):
       run = list(run)
-      text = self._tokenizer.decode(run, skip_special_tokens=False) if known else None
-      parts.append(text_lib.UNKNOWN * len(run) if text is None else text)
+      if known:
+        # A text is begun otherwise than it is gone on with, also behind what is no symbol.
+        told, whole = self._decode(last), self._decode(last + run)
+        parts.append(whole[len(told):] if whole.startswith(told) else self._decode(run))
+        last = run
+      else:
+        parts.append(text_lib.UNKNOWN * len(run))
     return ''.join(parts)
+
+  def settled(self, symbols):
+    text = super().settled(symbols)
+    if self._no_byte is None:
+      return text
+    # A run of bytes that is no text is unknown as a whole: one more may take back what it said.
+    followed = self.text([*np.asarray(symbols).tolist(), self._no_byte])
+    return os.path.commonprefix([text, followed])
+
+  @functools.cached_property
+  def _no_byte(self):
+    """The symbol of a byte that is in no character, where bytes are symbols of their own."""
+    return self._tokenizer.token_to_id('<0xFF>')
+
+  def _decode(self, symbols):
+    return self._tokenizer.decode(symbols, skip_special_tokens=False)
 
 
 def subwords_from(path) -> Subwords:

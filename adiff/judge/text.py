@@ -1,6 +1,7 @@
 """Text: its likelihood a token and a byte, its words, its cost, and which token came when."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -72,6 +73,15 @@ def texts(subject, tokens) -> list[str]:
   for row in np.asarray(tokens):
     pieces = np.split(row, np.flatnonzero(row == tokenizer.eos))
     out.append('\n\n'.join(tokenizer.text(piece[piece != tokenizer.eos]) for piece in pieces))
+  return out
+
+
+def pieces(tokenizer, row) -> list[str]:
+  """A row's text, a piece for each token; an end-of-text is shown as a sign."""
+  out = []
+  for ends, run in itertools.groupby(np.asarray(row).tolist(), tokenizer.eos.__eq__):
+    run = list(run)
+    out += ['\u2402'] * len(run) if ends else tokenizer.pieces(run)
   return out
 
 
@@ -203,12 +213,8 @@ def _reveal(subject):
   changed = np.concatenate([np.ones((1, rows.shape[1]), bool), differs])
   last = len(rows) - 1 - np.argmax(changed[::-1], axis=0)  # a token stands since its last change
   step = np.where(hidden.all(0), 0, last) - walked.starts[walked.blocks]
-  tokenizer = subject.tokenizer
   return section.Reveal(
     f'{subject.solver}, at most {walked.num_steps} steps a block',
-    tuple(
-      '\u2402' if token == tokenizer.eos else tokenizer.text(np.array([token]))
-      for token in rows[-1]
-    ),
+    tuple(pieces(subject.tokenizer, rows[-1])),
     tuple(np.maximum(step, 0).tolist()), tuple(walked.blocks.tolist()), walked.num_steps,
   )

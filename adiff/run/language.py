@@ -59,7 +59,9 @@ class Model(model_lib.Model):
     """The continuation of a prompt (a str), or of several (a list, of any lengths).
 
     num_tokens: symbols to write at most; None: to the end of the row. stop: end at end-of-text.
-    show(texts): called with all continuations so far, whenever a block is finished.
+    show(texts): called with all continuations so far, whenever a block is finished; they only grow.
+
+    A prompt and its continuation, joined, read as their symbols do.
     """
     single = isinstance(prompts, str)
     texts = self.write(
@@ -84,11 +86,16 @@ class Model(model_lib.Model):
     eos = self.tokenizer.eos
 
     def continuations(tokens, made):
-      """Text behind each prompt, of the first `made` tokens."""
-      rows = [row[a:min(b, made)] for row, a, b in zip(tokens, begin, end, strict=True)]
-      if stop:
-        rows = [row[:np.append(np.flatnonzero(row == eos), len(row))[0]] for row in rows]
-      return rows, [self.tokenizer.text(row) for row in rows]
+      """Symbols and text behind each prompt, of the first `made` tokens."""
+      rows, texts = [], []
+      for prompt, row, a, b in zip(prompts, tokens, begin, end, strict=True):
+        row = row[a:min(b, made)]
+        ends = np.flatnonzero(row == eos)[:1] if stop else []
+        row = row[:ends[0]] if len(ends) else row
+        more = made < b and not len(ends)
+        rows.append(row)
+        texts.append(self.tokenizer.between(prompt, row, more=more))
+      return rows, texts
 
     notice = None if show is None else lambda x, made: show(continuations(x, made)[1])
     tokens, calls, seconds = self._walk(
@@ -98,14 +105,15 @@ class Model(model_lib.Model):
     return Written(texts, calls, np.array([len(row) for row in rows]), seconds)
 
   def fill(self, before, num_tokens, after, *, seed=0) -> str:
-    """What stands between two texts: num_tokens symbols, drawn given both.
+    """What stands between two texts: num_tokens symbols, sampled given both. Joined, the three
+    read as their symbols do.
 
     What follows `after` in the row is unknown. Raises ValueError where the blocks cannot read what
     comes after the hole.
     """
     num_tokens, seed = asked.count('num_tokens', num_tokens), asked.seed(seed)
     begin = len(self.tokenizer.symbols(before))
-    behind = self.tokenizer.symbols(after)
+    behind = self.tokenizer.following(before if before else after, after)
     until = begin + num_tokens + len(behind)
     if until > self.num_tokens:
       raise ValueError(
@@ -121,7 +129,7 @@ class Model(model_lib.Model):
       blocks, blocks.from_raster(hole, axis=0), blocks.from_raster(mask)[0]
     )
     tokens, _, _ = self._walk(given, mask, seed, begin + num_tokens, stop=None)
-    return self.tokenizer.text(tokens[0, begin:begin + num_tokens])
+    return self.tokenizer.between(before, tokens[0, begin:begin + num_tokens], after)
 
   def _rows(self, texts):
     """(tokens int32 [n, N], which are given [n, N]) in reading order."""
@@ -180,10 +188,11 @@ class Model(model_lib.Model):
     """log p(continuation | prompt), in nats: {'log_p', 'ci95', 'tokens', 'exact'}.
 
     A lower bound on average, estimated from `samples` masks with its 95% interval; the number
-    itself for blocks of one token (exact). Tokens are those of `tokenizer.symbols` of each text,
-    and what would follow is unknown, not absent. The end-of-text is not counted.
+    itself for blocks of one token (exact). Tokens are `tokenizer.symbols` of the prompt and
+    `tokenizer.following` of the continuation behind it; what would follow is unknown, not absent.
+    The end-of-text is not counted.
     """
-    ids = [self.tokenizer.symbols(text) for text in (prompt, continuation)]
+    ids = [self.tokenizer.symbols(prompt), self.tokenizer.following(prompt, continuation)]
     if not len(ids[1]) or len(ids[0]) + len(ids[1]) > self.num_tokens:
       raise ValueError(
         f'{len(ids[0])} symbols of prompt and {len(ids[1])} of continuation do not fit a row of '
