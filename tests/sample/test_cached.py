@@ -22,7 +22,7 @@ from fakes import (
 )
 
 from adiff.process import gaussian
-from adiff.sample import cached
+from adiff.sample import cached, self_condition
 from adiff.sample import walk as walk_lib
 from adiff.sample import windows as windows_lib
 from adiff.sample.solvers import (
@@ -92,11 +92,26 @@ def test_a_block_ends_with_its_last_row_and_counts_what_each_row_needed():
   np.testing.assert_array_equal(other.calls, [0, 9, 9, 9])
 
 
-def test_second_calls_count_too():
-  zeros = ask_lib.from_outputs(lambda ask: jnp.zeros_like(ask.x))
-  plan, process = plan_lib.Plan(3, 4), gaussian.Gaussian(1, clip=0.0)
-  state = walk(zeros, plan, BLOCKS, heun.Heun(), process=process)
-  np.testing.assert_array_equal(state.calls, [24] * 4)
+ZEROS = ask_lib.from_outputs(lambda ask: jnp.zeros_like(ask.x))
+VECTORS = gaussian.Gaussian(1, clip=0.0)
+
+
+@pytest.mark.parametrize('solver', [
+  heun.Heun(), self_condition.SelfCondition(heun.Heun(), 1),
+], ids=lambda solver: type(solver).__name__)
+def test_second_calls_count_too_and_the_last_step_of_a_block_needs_none(solver):
+  network = Counter(ZEROS)
+  state = walk(network.denoise, plan_lib.Plan(3, 4), BLOCKS, solver, process=VECTORS)
+  np.testing.assert_array_equal(state.calls, [3 * (2 * 4 - 1)] * 4)
+  assert network.calls == 3 * (2 * 4 - 1)
+
+
+def test_a_row_in_which_some_tokens_end_and_others_do_not_needs_the_second_call():
+  network, plan = Counter(ZEROS), plan_lib.Plan(3, 3, delay=1)
+  blocks = dataclasses.replace(BLOCKS, history=None)
+  state = walk(network.denoise, plan, blocks, heun.Heun(), process=VECTORS)
+  assert plan.num_rows == 5 and network.calls == 2 * 5 - 1
+  np.testing.assert_array_equal(state.calls, [2 * 5 - 1] * 4)
 
 
 def test_a_block_whose_tokens_are_all_given_makes_the_one_call_that_writes_keys():
