@@ -59,6 +59,10 @@ class Process(abc.ABC):
     """The deterministic step t -> s with x0 as the estimate; where has_ode."""
     raise ValueError(f'{type(self).__name__} noise has no deterministic step')
 
+  def velocity(self, xt, x0, t) -> jax.Array:
+    """dx/dt of the ODE that `move` follows, with x0 as the estimate, where t > 0; where has_ode."""
+    raise ValueError(f'{type(self).__name__} noise has no deterministic step')
+
   def estimate(self, out, xt, t) -> jax.Array:
     """x0_hat as deterministic steps use it; where has_ode."""
     raise ValueError(f'{type(self).__name__} noise has no deterministic step')

@@ -153,6 +153,12 @@ class Gaussian(base.Process):
     ratio = s_s / jnp.where(s_t == 0, 1, s_t)
     return jnp.where((s == t)[..., None], xt, ratio * xt + (a_s - a_t * ratio) * x0)
 
+  def velocity(self, xt, x0, t):
+    """alpha' x0 + sigma' eps_hat: the probability-flow ODE (Song et al. 2021, arXiv:2011.13456, eq.
+    13) of a path alpha x0 + sigma eps."""
+    (alpha, sigma), (d_alpha, d_sigma) = jax.jvp(self.scales, (t,), (jnp.ones_like(t),))
+    return d_alpha * x0 + d_sigma * (xt - alpha * x0) / sigma
+
   def estimate(self, out, xt, t):
     """x0_hat as sampling uses it: clipped where `clip` says so."""
     x0 = self.x0_hat(out, xt, t)

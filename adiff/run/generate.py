@@ -81,11 +81,20 @@ def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollou
 def _rollout(parts, batch, plan, cached, program):
   plan, model = parts.plan if plan is None else plan, parts.model
   places = capacity.places(plan, parts.blocks, model.reach, model.sinks) if cached else 0
+  asked = evaluations(plan, parts.solver)
+  later, most = sum(asked) - len(asked), len(asked) * (parts.solver.calls - 1)
   return cost.Rollout(
-    cost.traced(program).products,
-    evaluations=plan.num_rows * parts.solver.calls,
+    cost.traced(program, taken=later / most if most else 1).products,
+    evaluations=sum(asked),
     cache_bytes=model.cache_bytes(batch * caches(parts), places),
   )
+
+
+def evaluations(plan, solver) -> list[int]:
+  """[R]: network calls of each row of the walk, one after another, at most."""
+  before, after = plan.matrix[:-1], plan.matrix[1:]
+  asks = np.where(after < before, np.asarray(solver.asks(after)), 1)
+  return asks.max(axis=1).tolist()
 
 
 def example_keys(seed, start, num) -> jax.Array:

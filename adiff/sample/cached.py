@@ -148,7 +148,7 @@ class _Window(NamedTuple):
 
       def unfinished(indexed):
         index, carry = indexed
-        return (index < num_rows) & jnp.any(self._asking(here, carry.flight, self._row(index)))
+        return (index < num_rows) & jnp.any(self._moving(here, carry.flight, self._row(index)))
 
       def advance(indexed):
         index, carry = indexed
@@ -200,16 +200,17 @@ class _Window(NamedTuple):
 
   def _step(self, here, cache, carry, row, out) -> Carry:
     flight = carry.flight
-    asked = jnp.where(self._asking(here, flight, row), self.fixed.solver.calls, 0)
+    asks = self.fixed.solver.asks(row.s)[None]
+    asked = jnp.max(jnp.where(self._moving(here, flight, row), asks, 0), axis=1)
     call = self._call(here, cache, flight, row)
     flight = walk_lib.step(self.fixed, flight, row, here.known, here.keys, out, call)
     return Carry(flight, carry.calls + asked)
 
-  def _asking(self, here, flight, row) -> jax.Array:
-    """bool [B]: does the example still have tokens that this row is to move?"""
+  def _moving(self, here, flight, row) -> jax.Array:
+    """bool [B, n]: tokens that this row is to move."""
     moving = (row.s < row.t)[None] & ~here.stopped[:, None]
     done = self.fixed.solver.finished(self.fixed.process, flight.x)
-    return jnp.any(walk_lib.unknown(here.known, moving) & ~done, axis=1)
+    return walk_lib.unknown(here.known, moving) & ~done
 
   def _pending(self, state) -> tuple[walk_lib.View, blocks_lib.Slots]:
     """The tokens that finished since the last window, as this and later ones read them."""

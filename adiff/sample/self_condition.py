@@ -34,6 +34,9 @@ class SelfCondition(base.Solver):
   def calls(self):
     return self.inner.calls
 
+  def asks(self, s):
+    return self.inner.asks(s)
+
   @property
   def adaptive(self):
     return self.inner.adaptive

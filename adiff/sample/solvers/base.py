@@ -28,7 +28,7 @@ def uncut(logits) -> jax.Array:
 class Solver(abc.ABC):
   """Subclasses are frozen dataclasses, and final."""
 
-  calls: int = 1  # network evaluations a step
+  calls: int = 1  # network evaluations a step, at most
   # May a block be finished before its steps are used up (`finished` says when)? It is then left
   # alone.
   adaptive: bool = False
@@ -42,6 +42,10 @@ class Solver(abc.ABC):
     tokens of a block that are not given, as t and s are."""
     del process, x, s
     return t
+
+  def asks(self, s) -> jax.Array:
+    """int32, of the shape of s [..]: network evaluations of a step to level s."""
+    return jnp.full(jnp.shape(s), self.calls, jnp.int32)
 
   def finished(self, process, x) -> jax.Array:
     """bool [B, n]: tokens that no further step will change."""
