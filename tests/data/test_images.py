@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import json
 import pathlib
+import shutil
 
 import numpy as np
 import PIL.Image
@@ -143,7 +145,7 @@ def test_a_broken_picture_is_named(tmp_path):
   for path in tmp_path.glob('*.png'):
     path.write_bytes(path.read_bytes()[:20])
   source = image_folder.ImageFolder(tmp_path, 4)
-  with pytest.raises(OSError, match='png is no readable image'):
+  with pytest.raises(ValueError, match='png is no readable image'):
     images_of(source, 'train')
 
 
@@ -162,6 +164,58 @@ def test_a_tfds_folder_is_read_by_index_without_tensorflow(tfds_folder, monkeypa
     np.testing.assert_array_equal(coded(reader).decode(examples['tokens']), pictures[[7, 7, 2]])
     np.testing.assert_array_equal(examples['label'], labels[[7, 7, 2]])
   assert source.fingerprint == streamed.fingerprint
+
+
+def features(folder, **changes):
+  """Writes features.json anew with other entries of `image`."""
+  path = folder / 'features.json'
+  told = json.loads(path.read_text())
+  told['featuresDict']['features']['image'].update(changes)
+  path.write_text(json.dumps(told))
+
+
+def about(folder, **changes):
+  """Writes dataset_info.json anew with other entries of its first split."""
+  path = folder / 'dataset_info.json'
+  told = json.loads(path.read_text())
+  told['splits'][0].update(changes)
+  path.write_text(json.dumps(told))
+
+
+FOREIGN = {'type': 'foreign.Feature', 'content': {}}
+
+
+@pytest.mark.parametrize(('spoil', 'words'), [
+  (lambda folder: features(folder, pythonClassName='foreign.Feature'), 'foreign.Feature, which is'),
+  (lambda folder: features(folder, python_class_name='a.B'), 'a.B, which is none of TFDS'),
+  (lambda folder: (folder / 'features.json').write_text(json.dumps(FOREIGN)), 'foreign.Feature'),
+  (lambda folder: features(folder, jsonFeature={'json': json.dumps({'a': [FOREIGN]})}), 'foreign'),
+  (lambda folder: features(folder, pythonClassName='tensorflow_datasets.scripts.x.Y'), 'none of'),
+  (lambda folder: features(folder, pythonClassName=5), 'is no data set that TFDS reads'),
+  (lambda folder: features(folder, pythonClassName=''), 'is no data set that TFDS reads'),
+  (lambda folder: features(folder, tensor={'shape': 5}), 'is no data set that TFDS reads'),
+  (lambda folder: (folder / 'features.json').unlink(), 'there is no .*features.json'),
+  (lambda folder: (folder / 'features.json').write_text('[' * 10**5), 'nested too deeply'),
+  (lambda folder: (folder / 'features.json').write_text('{}'), 'is no data set that TFDS reads'),
+  (lambda folder: (folder / 'dataset_info.json').write_text('{"name": 5}'), 'is no data set'),
+  (lambda folder: about(folder, shardLengths=['20', '5']), 'has no file'),
+  (lambda folder: about(folder, shardLengths=['x']), 'is no data set that TFDS reads'),
+  (lambda folder: about(folder, filepathTemplate='../{SPLIT}'), 'leads out of its folder'),
+  (lambda folder: about(folder, shardLengths=['2000']), 'holds records that cannot be read'),
+  (lambda folder: [path.unlink() for path in folder.glob('*train*')], 'has no file'),
+  (lambda folder: [path.write_bytes(b'') for path in folder.glob('*train*')], 'cannot be read'),
+  (lambda folder: [path.write_bytes(bytes(99)) for path in folder.glob('*train*')], 'cannot be'),
+])
+def test_a_tampered_tfds_folder_is_told_in_a_sentence_and_runs_nothing(
+  tfds_folder, tmp_path, monkeypatch, spoil, words
+):
+  (tmp_path / 'foreign.py').write_text('raise SystemExit("foreign code ran")')
+  monkeypatch.syspath_prepend(tmp_path)
+  folder = pathlib.Path(shutil.copytree(pathlib.Path(tfds_folder, 'squares'), tmp_path / 'squares'))
+  spoil(folder / '1.2.0')
+  with pytest.raises(ValueError, match=words) as caught:
+    images_of(tfds.Tfds('squares', tmp_path), 'train')
+  assert str(folder) in str(caught.value)
 
 
 def test_mistakes_with_tfds_folders_are_answered_in_words(tfds_folder, tmp_path):

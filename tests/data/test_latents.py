@@ -1,6 +1,7 @@
 """Latents from files: what is read, and what is refused."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -89,6 +90,17 @@ def test_other_data_have_another_fingerprint(tmp_path):
   (lambda root: np.save(root / 'train' / '0.label.npy', np.full(5, 9)), 'num_classes=7'),
   (lambda root: (root / 'train' / '1.label.npy').unlink(), 'without 1.label.npy'),
   (lambda root: np.save(root / 'train' / '0.npy', np.array([{}], object)), 'Python objects'),
+  (lambda root: np.save(root / 'train' / '0.npy', np.float32(1)), 'must hold floats'),
+  (lambda root: np.save(root / 'train' / '0.npy', np.zeros((5, *SHAPE), int)), 'must hold floats'),
+  (lambda root: np.save(root / 'train' / '0.npy', np.full((5, *SHAPE), np.nan)), 'not finite'),
+  (lambda root: np.save(root / 'train' / '0.label.npy', np.zeros(5)), 'must hold whole numbers'),
+  (lambda root: np.save(root / 'test' / '0.label.npy', np.zeros(0, int)), 'must hold 5 classes'),
+  (lambda root: os.truncate(root / 'train' / '0.npy', 200), 'announces'),
+  (lambda root: (root / 'train' / '0.npy').write_bytes(b''), 'is no .npy file'),
+  (lambda root: (root / 'latents.json').write_text('[]'), 'must hold'),
+  (lambda root: (root / 'latents.json').write_text('{"mean": [NaN], "std": [1]}'), 'NaN'),
+  (lambda root: (root / 'latents.json').write_text(
+    '{"mean": [0, 0, 0], "std": [1, 1, 1e300]}'), '3 means'),
 ])
 def test_files_that_do_not_fit_are_told_in_a_sentence(tmp_path, spoil, words):
   write(tmp_path)

@@ -81,10 +81,27 @@ def test_a_finished_stream_is_read_and_no_document_is(tmp_path, monkeypatch):
   np.testing.assert_array_equal(made.bounds, again.bounds)
 
 
-def test_a_damaged_stream_is_refused(tmp_path, monkeypatch):
+def longer(folder):
+  with open(folder / 'tokens', 'ab') as file:
+    file.write(b'xx')
+
+
+def bounds(values):
+  return lambda folder: np.save(folder / 'bounds.npy', values)
+
+
+@pytest.mark.parametrize('spoil', [
+  longer, lambda folder: (folder / 'tokens').unlink(),
+  lambda folder: (folder / 'bounds.npy').unlink(),
+  lambda folder: os.truncate(folder / 'bounds.npy', 100),
+  lambda folder: (folder / 'bounds.npy').write_bytes(b''), bounds(np.array([{}], object)),
+  bounds(np.int64(5)), bounds(np.zeros(0, np.int64)), bounds(np.array([0.0, 7.0])),
+  lambda folder: bounds(np.load(folder / 'bounds.npy')[::-1])(folder),
+  lambda folder: bounds(np.load(folder / 'bounds.npy')[[0, 2, 1, -1]])(folder),
+])
+def test_a_damaged_stream_is_refused(tmp_path, monkeypatch, spoil):
   monkeypatch.setattr(stream_lib, 'RAM_CHARACTERS', 0)
   stream_lib.tokenise(ODD, bytes_lib.Bytes(), tmp_path / 'train')
-  with open(tmp_path / 'train' / 'tokens', 'ab') as file:
-    file.write(b'xx')
+  spoil(tmp_path / 'train')
   with pytest.raises(ValueError, match='train is damaged; delete it'):
     stream_lib.tokenise(ODD, bytes_lib.Bytes(), tmp_path / 'train')

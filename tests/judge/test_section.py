@@ -65,10 +65,48 @@ def test_names_that_two_parts_share_are_refused():
 
 def test_a_part_of_another_version_and_bytes_of_another_kind_are_refused_in_words():
   for part in ({'part': 'poem'}, {'part': 'text', 'words': '', 'font': 'large'}):
-    with pytest.raises(ValueError, match='evaluate the run again'):
+    with pytest.raises(section.Foreign, match='of another version'):
       section.from_data([{'title': '', 'parts': [part]}], None)
   with pytest.raises(ValueError, match='neither PNG nor GIF'):
     section.as_data([section.Section('', (section.Figure('f', b'jpeg', ''),))])
+
+
+@pytest.mark.parametrize(('part', 'change'), [
+  (0, {'facts': 5}), (0, {'facts': [5]}), (0, {'shown': 1.5}), (0, {'fact': []}),
+  (1, {'columns': [{'key': 'x', 'heading': 'X', 'digits': '2'}]}), (1, {'title': None}),
+  (1, {'columns': [{'key': 'x', 'heading': 'X', 'digits': 10**9}]}), (1, {'groups': {}}),
+  (1, {'columns': [{'key': 'x', 'heading': 'X', 'better': 'more'}]}),
+  (1, {'groups': [{'heading': '', 'rows': [5]}]}),
+  (1, {'groups': [{'heading': '', 'rows': [{'name': 'a', 'x': {}}]}]}),
+  (2, {'file': '/etc/passwd'}), (2, {'file': 'pictures/../bars.png'}), (2, {'file': 5}),
+  (2, {'name': '../bars', 'file': 'pictures/../bars.png'}), (2, {'name': ''}), (2, {'caption': 5}),
+  (3, {'words': ['a']}), (4, {'texts': 'one'}), (5, {'steps': [0]}), (5, {'steps': ['a', 'b']}),
+  (5, {'blocks': [1]}),
+])
+def test_data_of_another_type_are_no_sections_and_no_file_outside_is_read(part, change):
+  (data,) = section.as_data([section.Section('', PARTS[part:part + 1])])
+  data['parts'][0] |= change
+
+  def read(file):
+    raise AssertionError(file)
+
+  with pytest.raises(section.Foreign, match='of another version'):
+    section.from_data([data], read)
+
+
+def test_a_file_that_is_no_picture_is_no_figure():
+  (data,) = section.as_data([section.Section('', PARTS[2:3])])
+  with pytest.raises(section.Foreign, match=r'bars\.png is neither'):
+    section.from_data([data], lambda file: b'text')
+
+
+@pytest.mark.parametrize('data', [
+  [5], [{}], [{'title': 5, 'parts': []}], [{'title': '', 'parts': 5}],
+  [{'title': '', 'parts': [5]}], [{'title': '', 'parts': [{}]}],
+])
+def test_what_is_no_section_is_refused(data):
+  with pytest.raises(section.Foreign):
+    section.from_data(data, None)
 
 
 @pytest.mark.parametrize('column, best', [

@@ -54,6 +54,25 @@ def saved(two_steps, tmp_path):
   return pathlib.Path(shutil.copytree(two_steps, tmp_path / 'run'))
 
 
+@pytest.mark.parametrize('name', ['007', '7' * 23, str(2**31), '٧'])
+def test_a_folder_of_digits_that_is_no_step_is_passed_over_and_named_before_training(saved, name):
+  (saved / 'checkpoints' / name).mkdir()
+  assert manifest.steps(saved) == (1, 2)
+  assert checkpoint.restore_params(saved)[0] == 2
+  with pytest.raises(ValueError, match=f'checkpoints/{name} is no checkpoint .* move it out'):
+    checkpoint.Checkpoints(saved)
+
+
+@pytest.mark.parametrize('text', [
+  '[]', '{}', '{"sha256": []}', '{"sha256": {"a": 1}}', '[' * 10**5, '{"sha256": {}, "sha256": {}}',
+])
+def test_digests_of_another_form_are_damage_that_is_passed_over(saved, text):
+  pathlib.Path(manifest.path(saved, 2)).write_text(text)
+  with pytest.raises(manifest.Damaged, match=r'2\.json cannot be used'):
+    manifest.verify(saved, 2)
+  assert checkpoint.restore_params(saved)[0] == 1
+
+
 def largest_file(workdir, step):
   files = [f for f in pathlib.Path(manifest.folder(workdir, step)).rglob('*') if f.is_file()]
   return max(files, key=lambda file: file.stat().st_size)

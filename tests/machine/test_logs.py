@@ -69,6 +69,34 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path):
     logs.read(tmp_path)
 
 
+@pytest.mark.parametrize(('line', 'words'), [
+  ('[1]', 'a list where a dictionary'), ('{"loss": 1.0}', 'has no step'),
+  ('{"step": "2"}', '"2" as step'), ('{"step": -1}', 'there is no step -1'),
+  ('{"step": 1e999}', 'not JSON'), ('{"step": 2, "loss": "low"}', 'loss is neither'),
+  ('{"step": 2, "loss": {}}', 'loss is neither'), ('{"step": 2, "loss": [1.0]}', 'another length'),
+  ('{"step": 2, "per_block": [1.0]}', 'another length'), ('{"step": 2, "x": [[1], 2]}', 'neither'),
+  ('{"step": 2, "loss": NaN}', 'NaN'), ('{"step": 2, "step": 3}', 'twice'), ('\x00', 'not JSON'),
+  ('{"x": ' + '[' * 10_000, 'not JSON'), ('{"step": 4294967296}', 'no step'),
+])
+def test_a_line_of_another_form_is_named_and_nothing_is_lost(tmp_path, line, words):
+  text = f'{{"step": 1, "loss": 2.0, "per_block": [1.0, null]}}\n{line}\n{{"step": 3}}\n'
+  metrics_file(tmp_path).write_text(text)
+  for read in (lambda: logs.read(tmp_path), lambda: open_logs(tmp_path, start_step=3)):
+    with pytest.raises(ValueError, match=rf'line 2 of .*metrics\.jsonl.*{words}.*delete that line'):
+      read()
+  assert metrics_file(tmp_path).read_text() == text
+
+
+def test_of_a_log_too_long_for_memory_lines_are_kept_evenly(tmp_path, monkeypatch):
+  with open_logs(tmp_path) as log:
+    for step in range(1, 31):
+      log.write(step, {'loss': float(step)})
+  monkeypatch.setattr(logs, 'READ_BYTES', metrics_file(tmp_path).stat().st_size / 2.5)
+  assert [line['step'] for line in logs.read(tmp_path)] == list(range(1, 31, 3))
+  with open_logs(tmp_path, start_step=30):
+    assert metrics_file(tmp_path).read_text().count('\n') == 30
+
+
 def test_a_missing_log_is_told_in_a_sentence(tmp_path):
   with pytest.raises(FileNotFoundError, match='train first'):
     logs.read(tmp_path)

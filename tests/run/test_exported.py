@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 
 import jax
@@ -71,6 +72,19 @@ def test_the_program_refuses_a_negative_seed_in_a_sentence(folder, tmp_path, mon
   (lambda place: (place / 'params.npz').write_bytes(b'no archive'), 'is no exported sampler'),
   (lambda place: edit(place, format=0), 'has format 0'),
   (lambda place: edit(place, platforms=['tpu']), 'was exported for tpu'),
+  (lambda place: edit(place, platforms=5), 'platforms where a list'),
+  (lambda place: edit(place, labels=['a']), 'labels.0 where a whole number'),
+  (lambda place: edit(place, labels=[]), 'that nothing can be'),
+  (lambda place: edit(place, batch=0), 'that nothing can be'),
+  (lambda place: edit(place, seed=-1), 'that nothing can be'),
+  (lambda place: edit(place, batch=4), 'of another batch than 4'),
+  (lambda place: edit(place, codec={'name': 'patches', 'shape': 'large'}), 'names no codec'),
+  (lambda place: edit(place, codec={}), 'has no codec.name'),
+  (lambda place: (place / 'about.json').write_text('[' * 10**5), 'nested too deeply'),
+  (lambda place: (place / 'program.bin').unlink(), 'program.bin'),
+  (lambda place: (place / 'program.bin').write_bytes(b''), 'is no program'),
+  (lambda place: np.savez(place / 'params.npz', np.zeros(4)), 'the parameters of another one'),
+  (lambda place: os.truncate(place / 'params.npz', 300), 'is no .npz file'),
 ])
 def test_a_folder_that_cannot_serve_is_named(folder, tmp_path, change, sentence):
   place = tmp_path / 'copy'
