@@ -13,7 +13,6 @@ converted, and the metrics are copied. The old workdir stays as it is.
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 
@@ -23,6 +22,12 @@ ADDED = {'head': 'chunked', 'recipe': 'plain'}  # choices that were none before,
 # {part of the old state: where it lies now}
 PARTS = {'step': 'step', 'params': 'params/denoiser', 'ema': 'ema/denoiser',
          'opt_state': 'opt/denoiser'}
+# What must be there to be converted: a workdir of any version has it.
+_FORMS = {
+  'config.json': {'data': {'name': str}, 'codec': {'name': str}, 'blocks': dict,
+                  'model': {'reach?': int}},
+  'contract.json': {'version?': int, 'blocks': dict},
+}
 _MODULATION = ('modulation', 'modulation/kernel', 'modulation/bias')
 
 
@@ -61,7 +66,9 @@ def converted_config(config: dict, version: int) -> dict:
 
 def converted_contract(contract: dict, config: dict, version: int) -> dict:
   """contract.json of a version as it is written now, but for the version; config: converted."""
-  contract = {**contract, 'codec': json.loads(json.dumps(config['codec']))}
+  from adiff.machine import json_file
+
+  contract = {**contract, 'codec': json_file.plain(config['codec'])}
   contract.pop('version', None)
   if version > 1:
     return contract
@@ -76,7 +83,7 @@ def convert(old, new) -> int:
   import jax.numpy as jnp
   import ml_collections
 
-  from adiff.machine import checkpoint, cost, sharding
+  from adiff.machine import checkpoint, cost, json_file, sharding
   from adiff.run import build
   from adiff.run import workdir as workdir_lib
 
@@ -88,7 +95,7 @@ def convert(old, new) -> int:
     raise ValueError(f'{old} is of version {version}, which this program reads as it is')
   config = converted_config(_json(old, 'config.json'), version)
   parts = build.build(ml_collections.ConfigDict(workdir_lib.tuples(config)).lock())
-  contract = json.loads(json.dumps(parts.contract))
+  contract = json_file.plain(parts.contract)
   if contract != converted_contract(old_contract, config, version):
     raise ValueError(f'{old} was trained on other data or with another codec than are here')
   step, stored = checkpoint.restore_arrays(old)
@@ -115,11 +122,12 @@ def convert(old, new) -> int:
 
 
 def _json(workdir, name):
+  from adiff.machine import json_file
+
   try:
-    with open(os.path.join(workdir, name)) as file:
-      return json.load(file)
-  except (OSError, ValueError) as error:
-    raise ValueError(f'{workdir} has no readable {name}: {error}') from error
+    return json_file.read(os.path.join(workdir, name), _FORMS[name])
+  except FileNotFoundError as error:
+    raise ValueError(f'{workdir} has no {name}; name a workdir of an earlier version') from error
 
 
 def main():

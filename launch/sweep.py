@@ -47,11 +47,16 @@ class Run:
   @property
   def result(self):
     """Its eval.json once training has ended, else None; --mode=follow writes earlier ones."""
+    path = self.workdir / 'eval.json'
     try:
-      report = json.loads((self.workdir / 'eval.json').read_text())
+      report = json.loads(path.read_text())
+      ended = report['step'] >= report['config']['train']['steps']
+      float(report['numbers']['nats'])
     except FileNotFoundError:
       return None
-    return report if report['step'] >= report['config']['train']['steps'] else None
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+      sys.exit(f'sweep: {path} is no evaluation ({error}); write it anew with --mode=eval')
+    return report if ended else None
 
   @property
   def name(self):

@@ -10,7 +10,10 @@ import numpy as np
 import tokenizers
 
 from adiff.codec import text as text_lib
-from adiff.machine import files
+from adiff.machine import files, input_file
+
+_MOST_BYTES = 256 * 2**20
+_ADVICE = 'give a file saved by the library tokenizers'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Subwords(text_lib.Tokenizer):
 
   @functools.cached_property
   def _tokenizer(self):
-    tokenizer = tokenizers.Tokenizer.from_str(self.json)
+    tokenizer = _tokenizer_of(self.json, 'the tokenizer of the config')
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -91,16 +94,19 @@ def subwords_from(path) -> Subwords:
   Raises FileNotFoundError for a missing file and ValueError for one that is no tokenizer.
   """
   file = pathlib.Path(path).expanduser()
-  if not file.is_file():
+  if not file.exists():
     raise FileNotFoundError(
       f"there is no file '{path}'; give the tokenizer.json of the library tokenizers"
     )
-  try:
-    return Subwords(json=tokenizers.Tokenizer.from_file(str(file)).to_str())
-  except Exception as error:  # The library raises nothing narrower.
-    raise ValueError(
-      f'{file} is no tokenizer; give a file saved by the library tokenizers'
-    ) from error
+  content = input_file.read(file, limit=_MOST_BYTES)
+  with input_file.told(file, 'is no tokenizer', _ADVICE):
+    return Subwords(json=_tokenizer_of(content.decode('utf-8'), file).to_str())
+
+
+def _tokenizer_of(text, where):
+  """The library's tokenizer of the text of a tokenizer.json."""
+  with input_file.told(where, 'is no tokenizer', _ADVICE):
+    return tokenizers.Tokenizer.from_str(text)
 
 
 def subwords_of(texts, size) -> Subwords:

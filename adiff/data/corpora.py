@@ -2,20 +2,22 @@
 
 import abc
 import collections.abc
-import contextlib
 import functools
 import hashlib
+import os
 import pathlib
 import platform
 import pydoc_data.topics
 
 import numpy as np
+from absl import logging
 
 from adiff.data import base, tfds_folder
-from adiff.machine import files
+from adiff.machine import files, input_file
 
 _SUFFIXES = '.txt .md .rst .tex .html .py .c .h .cc .cpp .go .rs .java .js .ts .sh .json'.split()
 _CHUNK = 1024
+_MOST_BYTES = 2**30  # of a file; a longer text is a folder of them
 
 
 class Corpus(abc.ABC):
@@ -89,10 +91,15 @@ class PythonDocs(Corpus):
     return [text for i, text in enumerate(self._texts) if (i % 10 != 1) == train]
 
 
+def _decoded(path):
+  """The text of a file; raises UnicodeDecodeError, or ValueError where it is too large."""
+  return input_file.read(path, limit=_MOST_BYTES).decode('utf-8')
+
+
 def _read(path):
-  """The text of a file; raises ValueError where it is not UTF-8."""
+  """The text of a file; raises ValueError where it is not UTF-8 or too large."""
   try:
-    return path.read_bytes().decode('utf-8')
+    return _decoded(path)
   except UnicodeDecodeError as error:
     raise ValueError(
       f'{path} is not UTF-8 at byte {error.start}; save it again as UTF-8'
@@ -130,17 +137,21 @@ class Files(Corpus):
   @functools.cached_property
   def _digests(self):
     """{relative name: digest} of what a folder holds."""
-    digests = {}
+    digests, others = {}, 0
     for path in sorted(self._path.rglob('*')):
       name = path.relative_to(self._path)
       if (
         path.suffix.lower() in _SUFFIXES
         and path.is_file()
-        and not any(part.startswith('.') for part in name.parts)
+        and not any(map(input_file.hidden, name.parts))
       ):
-        with contextlib.suppress(ValueError):
-          if text := _read(path):
+        try:
+          if text := _decoded(path):
             digests[name.as_posix()] = files.digest(text)
+        except UnicodeDecodeError:
+          others += 1
+    if others:
+      logging.warning('%s: %d files are not UTF-8 and are left out', self._path, others)
     return digests
 
   @property
@@ -168,7 +179,7 @@ class Files(Corpus):
 
 
 def _hash(name):
-  return hashlib.sha256(name.encode()).digest()
+  return hashlib.sha256(os.fsencode(name)).digest()
 
 
 class TfdsText(Corpus):
@@ -209,10 +220,11 @@ class TfdsText(Corpus):
 
   def documents(self, split):
     train = base.check_split(split, self.splits) == 'train'
-    records = self._builder.as_data_source('train' if train else self._heldout)
+    records = tfds_folder.Records(self._folder, self._builder, 'train' if train else self._heldout)
 
     def read(indices):
-      return [item['text'].decode('utf-8') for item in records.__getitems__(indices)]
+      with input_file.told(self._folder, 'holds text that is not UTF-8', 'prepare it again'):
+        return [item['text'].decode('utf-8') for item in records.read(indices)]
 
     splits = self._builder.info.splits
     if all(splits[part].num_examples == 1 for part in ('train', *self._parts)):

@@ -2,26 +2,23 @@
 
 import functools
 import hashlib
+import os
 import pathlib
 
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
 
-from adiff.data import store
+from adiff.data import pictures, store
 from adiff.machine import files
-
-_SUFFIXES = ('.png', '.jpg', '.jpeg')
 
 
 class ImageFolder(store.Images):
   """Pictures in `data_dir`, either data_dir/CLASS/*.png|jpg or a flat folder without labels.
 
-  Each is resized so that its short side is `size`, in pixels, and cropped in the centre; channels
-  are 3 for colour, 1 for grey. The split depends on file names only: sorted by the hash of the
-  relative name, every `test_every`-th goes to test.
-  Raises FileNotFoundError for a missing folder, ValueError for too few or mixed files, OSError for
-  a file that is no readable image.
+  Each is read by pictures.py: resized so that its short side is `size`, in pixels, and cropped in
+  the centre; channels are 3 for colour, 1 for grey. The split depends on file names only: sorted by
+  the hash of the relative name, every `test_every`-th goes to test.
+  Raises FileNotFoundError for a missing folder, ValueError for too few or mixed files and for one
+  that is no readable image.
   """
 
   def __init__(self, data_dir='', size=32, channels=3, test_every=10):
@@ -38,7 +35,7 @@ class ImageFolder(store.Images):
         f'there is no folder {self._root}; set --config.data.data_dir=FOLDER, which must hold '
         'CLASS/*.png or *.jpg, or the pictures themselves'
       )
-    names = _relative_files(self._root)
+    names = self._names
     if len(names) < 2:
       raise ValueError(
         f'{self._root} holds {len(names)} png or jpg files; training and test need at least two'
@@ -54,9 +51,14 @@ class ImageFolder(store.Images):
     return self._shape
 
   @functools.cached_property
+  def _names(self):
+    """The names of the pictures relative to the folder, sorted."""
+    return pictures.find(self._root)
+
+  @functools.cached_property
   def _files(self):
     """{split: names}."""
-    names = sorted(_relative_files(self._root), key=_hash)
+    names = sorted(self._names, key=_hash)
     test = names[::self.test_every]
     return {'train': sorted(set(names) - set(test)), 'test': sorted(test)}
 
@@ -76,7 +78,7 @@ class ImageFolder(store.Images):
 
   @functools.cached_property
   def fingerprint(self):
-    sizes = [(name, (self._root / name).stat().st_size) for name in _relative_files(self._root)]
+    sizes = [(name, (self._root / name).stat().st_size) for name in self._names]
     return files.digest(repr((sizes, self.shape, self.test_every)))
 
   def store(self, split):
@@ -84,32 +86,16 @@ class ImageFolder(store.Images):
     index = {name: label for label, name in enumerate(self.classes)}
 
     def decode(indices):
-      images = np.stack([self._open(names[i]) for i in indices])
+      images = np.stack([pictures.read(self._root / names[i], *self.shape[1:]) for i in indices])
       labels = [index.get(names[i].split('/')[0], -1) for i in indices]
       return images, np.array(labels, np.int32)
 
     return store.Store(decode, len(names), shape=self.shape, ram_bytes=store.RAM_BYTES)
 
-  def _open(self, name):
-    try:
-      with PIL.Image.open(self._root / name) as file:
-        picture = file.convert('L' if self.shape[2] == 1 else 'RGB')
-    except OSError as error:
-      raise OSError(
-        f'{self._root / name} is no readable image; remove it or save it again'
-      ) from error
-    picture = PIL.ImageOps.fit(picture, self.shape[:2], PIL.Image.Resampling.BICUBIC)
-    return np.asarray(picture, np.uint8).reshape(self.shape)
-
-
-def _relative_files(root):
-  """The names of the pictures below a folder, sorted."""
-  return sorted(
-    p.relative_to(root).as_posix()
-    for p in root.rglob('*')
-    if p.suffix.lower() in _SUFFIXES and p.is_file()
-  )
+  def check(self) -> None:
+    """A quick pass over the headers of all pictures, see pictures.check."""
+    pictures.check(self._root / name for name in self._names)
 
 
 def _hash(name):
-  return hashlib.sha256(name.encode()).digest()
+  return hashlib.sha256(os.fsencode(name)).digest()

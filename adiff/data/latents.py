@@ -7,7 +7,6 @@ DATA_DIR/latents.json          {"mean": [C], "std": [C]} of the channels, for co
 
 import dataclasses
 import functools
-import json
 import pathlib
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from adiff.codec import base as codec_base
 from adiff.data import base
-from adiff.machine import files
+from adiff.machine import array_file, files, json_file
 from adiff.sequence import spec as spec_lib
 
 _MADE_UP = {'train': 4096, 'test': 512}
@@ -97,13 +96,16 @@ class Latents(base.Source):
       return np.zeros(channels, np.float32), np.ones(channels, np.float32)
     path = pathlib.Path(self.data_dir).expanduser() / 'latents.json'
     try:
-      facts = json.loads(path.read_text())
-      mean, std = (np.asarray(facts[name], np.float32) for name in ('mean', 'std'))
+      facts = json_file.read(
+        path, {'mean': [float], 'std': [float]},
+        advice='it must hold {"mean": [..], "std": [..]} of numbers',
+      )
     except FileNotFoundError as error:
       raise FileNotFoundError(f'there is no {path}; write {{"mean": [..], "std": [..]}}') from error
-    except (ValueError, KeyError, TypeError) as error:
-      raise ValueError(f'{path} must hold {{"mean": [..], "std": [..]}} of numbers') from error
-    if mean.shape != (channels,) or std.shape != (channels,) or not np.all(std > 0):
+    with np.errstate(over='ignore'):  # a number beyond float32 is refused as infinite
+      mean, std = (np.asarray(facts[name], np.float32) for name in ('mean', 'std'))
+    finite = np.isfinite(mean).all() and np.isfinite(std).all()
+    if mean.shape != (channels,) or std.shape != (channels,) or not finite or not np.all(std > 0):
       raise ValueError(f'{path} must hold {channels} means and positive stds, one a channel')
     return mean, std
 
@@ -124,9 +126,13 @@ class Latents(base.Source):
 
   def _open(self, path):
     """The `_File` of a path, checked; no file can run code."""
-    latents = np.load(path, mmap_mode='r', allow_pickle=False)
+    latents = array_file.mapped(path)
     beside = path.with_name(f'{path.stem}.label.npy')
-    labels = np.load(beside, allow_pickle=False) if beside.exists() else None
+    labels = array_file.npy(beside) if beside.exists() else None
+    for place, array, kinds in ((path, latents, 'f'), (beside, labels, 'iu')):
+      if array is not None and (array.dtype.kind not in kinds or not array.ndim):
+        words = 'floats' if kinds == 'f' else 'whole numbers'
+        raise ValueError(f'{place} must hold {words}, not {array.dtype} {list(array.shape)}')
     if latents.shape[1:] != self.shape or bool(self.num_classes) != (labels is not None):
       raise ValueError(
         f'{path} holds {list(latents.shape)} with{"" if beside.exists() else "out"} '
@@ -134,7 +140,8 @@ class Latents(base.Source):
         'correct one of them'
       )
     wrong = labels is not None and (
-      labels.shape != latents.shape[:1] or labels.min() < 0 or labels.max() >= self.num_classes
+      labels.shape != latents.shape[:1]
+      or not ((0 <= labels) & (labels < self.num_classes)).all()
     )
     if wrong:
       raise ValueError(
@@ -152,6 +159,11 @@ class Latents(base.Source):
     latents, labels = [], []
     for number, index in zip(which, indices, strict=True):
       file, place = self._maps[split][number], index - (ends[number - 1] if number else 0)
+      if not np.isfinite(file.latents[place]).all():
+        raise ValueError(
+          f'{self._files(split)[number]} holds numbers that are not finite, as example {place}; '
+          'encode it again'
+        )
       latents.append(file.latents[place])
       labels.append(-1 if file.labels is None else file.labels[place])
     return np.stack(latents), np.array(labels, np.int32)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
+from adiff.machine import array_file, input_file
+
 RAM_CHARACTERS = 64 * 2**20
 _STALE_SECONDS = 86400
 
@@ -57,9 +59,19 @@ def tokenise(documents, tokenizer, folder) -> Stream:
 
 
 def _load(folder, dtype):
-  bounds = np.load(folder / 'bounds.npy')
-  if (folder / 'tokens').stat().st_size != bounds[-1] * np.dtype(dtype).itemsize:
-    raise ValueError(f'{folder} is damaged; delete it, and it is made again')
+  advice = 'is damaged; delete it, and it is made again'
+  try:
+    bounds = array_file.npy(folder / 'bounds.npy')
+    with input_file.opened(folder / 'tokens') as file:
+      count = os.fstat(file.fileno()).st_size / np.dtype(dtype).itemsize
+  except (input_file.Unreadable, FileNotFoundError) as error:
+    raise ValueError(f'{folder} {advice}') from error
+  rising = (
+    bounds.dtype == np.int64 and bounds.ndim == 1 and len(bounds) > 1 and bounds[0] == 0
+    and (bounds[1:] > bounds[:-1]).all()
+  )
+  if not rising or bounds[-1] != count:
+    raise ValueError(f'{folder} {advice}')
   return Stream(np.memmap(folder / 'tokens', dtype, mode='r'), bounds)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from adiff.data import store, tfds_folder
 
+_MOST = 2**26  # values of an image
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tfds(store.Images):
@@ -28,7 +30,8 @@ class Tfds(store.Images):
       )
     tfds_folder.check_random_access(self._builder.info, self.dataset)
     image = features['image'] if 'image' in features else None
-    if image is None or None in image.shape or np.dtype(image.np_dtype) != np.uint8:
+    three = image is not None and len(image.shape or ()) == 3 and None not in image.shape
+    if not three or np.dtype(image.np_dtype) != np.uint8 or not 1 <= np.prod(image.shape) <= _MOST:
       raise ValueError(
         f"{self.dataset} has no feature 'image' of a fixed size in uint8; export its pictures to a "
         'folder and set data.name=image_folder'
@@ -60,11 +63,18 @@ class Tfds(store.Images):
     return tfds_folder.fingerprint(self._folder, self.dataset)
 
   def store(self, split):
-    records = self._builder.as_data_source(split)
+    records = tfds_folder.Records(self._folder, self._builder, split)
 
     def decode(indices):
-      items = records.__getitems__([int(i) for i in indices])
-      labels = [item['label'] if self.num_classes else -1 for item in items]
+      items = records.read(indices)
+      labels = [int(item['label']) if self.num_classes else -1 for item in items]
+      for index, item, label in zip(indices, items, labels, strict=True):
+        whole = item['image'].shape == self.shape and item['image'].dtype == np.uint8
+        if not whole or not -1 <= label < max(self.num_classes, 1):
+          raise ValueError(
+            f'{self._folder}: example {index} of {split} is no {self.shape} image of a class below '
+            f'{self.num_classes}; prepare it again with TFDS'
+          )
       return np.stack([item['image'] for item in items]), np.array(labels, np.int32)
 
     return store.Store(decode, len(records), shape=self.shape, ram_bytes=store.RAM_BYTES)

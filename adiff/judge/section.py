@@ -6,10 +6,19 @@ whatever they are called. `as_data` and `from_data` are inverse up to numbers th
 
 import dataclasses
 import math
+import re
+import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import numpy as np
+
+Number = float | str | None  # or a word; None where it was not measured
+Interval = float | tuple[float | None, ...] | None  # 95%: half width, or (low, high)
+
+
+class Foreign(ValueError):
+  """Data that are no sections."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,14 +27,17 @@ class Fact:
 
   key: str  # by which programs find it, one in a report
   name: str  # for people
-  value: Any  # a number, a string, or None where it was not measured
-  interval: Any = None  # 95%: half width, or (low, high)
+  value: Number
+  interval: Interval = None
   meaning: str = ''  # a sentence
   better: str | None = None  # 'low', 'high', or None where neither is
   kind: str = ''  # what it may be ranked with
-  beside: dict = dataclasses.field(default_factory=dict)  # {whose: the same number}
+  beside: dict[str, Number] = dataclasses.field(default_factory=dict)  # {whose: the same number}
   tile: str = ''  # words under the number
   digits: int = 3  # that people see
+
+  def __post_init__(self):
+    _check_look(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +60,16 @@ class Column:
   digits: int = 3  # that people see
   ranked: bool = True  # False: the numbers are of unequal kinds, and none is marked as the best
 
+  def __post_init__(self):
+    _check_look(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class Group:
   """Rows under one heading; {'name': .., column's key: value, KEY_ci95: its interval}."""
 
   heading: str
-  rows: tuple[dict, ...]
+  rows: tuple[dict[str, Number | Interval], ...]
   ranked: bool = True  # False: references, of which none is the best
 
 
@@ -76,6 +91,10 @@ class Figure:
   caption: str
   look: str = 'chart'  # dark on white, follows the colour scheme; 'pixels': keeps its colours
   values: dict = dataclasses.field(default_factory=dict)  # {name: numbers}
+
+  def __post_init__(self):
+    if not re.fullmatch(r'\w[\w.@=-]*', self.name):
+      raise ValueError(f'a figure called {self.name!r} is no file; use letters, digits and _')
 
   @property
   def file(self) -> str:
@@ -110,6 +129,10 @@ class Reveal:
   steps: tuple[int, ...]  # N, within the token's block, 0 the first; -1: it was given
   blocks: tuple[int, ...] = ()  # N, the block of each token; (): one block
   num_steps: int | None = None  # of the plan; None: as many as occur
+
+  def __post_init__(self):
+    if len(self.steps) != len(self.tokens) or len(self.blocks) not in (0, len(self.tokens)):
+      raise ValueError('a text that is revealed needs one step and one block a token')
 
 
 Part = Facts | Table | Figure | Text | Passages | Reveal
@@ -167,31 +190,65 @@ def plain(value) -> Any:
 def from_data(data, read: Callable[[str], bytes]) -> list[Section]:
   """The sections that `as_data` wrote; read: a picture's file -> its bytes.
 
-  Raises ValueError for a part of an unknown name or with other fields.
+  Raises Foreign for what is no section: a part of an unknown name, other fields, or values of
+  another type than the fields have.
   """
-  return [
-    Section(one['title'], tuple(_part_from_data(part, read) for part in one['parts']))
-    for one in data
-  ]
+  found = []
+  for one in data:
+    fitting = isinstance(one, dict) and one.keys() == {'title', 'parts'}
+    if not fitting or not isinstance(one['title'], str) or not isinstance(one['parts'], list):
+      raise Foreign('a section is no {"title": .., "parts": [..]}')
+    found.append(Section(one['title'], tuple(_part(part, read) for part in one['parts'])))
+  return found
 
 
-def _part_from_data(data, read):
+def _part(told, read):
   """A part from its fields."""
-  fields = {key: _frozen(value) for key, value in data.items() if key != 'part'}
-  name = data['part']
+  name = told.get('part') if isinstance(told, dict) else None
   try:
-    if name == 'facts':
-      fields['facts'] = tuple(Fact(**fact) for fact in fields['facts'])
-    elif name == 'table':
-      fields['columns'] = tuple(Column(**column) for column in fields['columns'])
-      fields['groups'] = tuple(Group(**group) for group in fields['groups'])
-    elif name == 'figure':
-      fields['picture'] = read(fields.pop('file'))
-    return _PARTS[name](**fields)
-  except (KeyError, TypeError) as error:
-    raise ValueError(
-      f'a section holds a part {name!r} of another version; evaluate the run again with this one'
+    fields = {key: value for key, value in told.items() if key != 'part'}
+    file = fields.pop('file') if name == 'figure' else None
+    part = _typed(fields | ({'picture': b''} if file else {}), _PARTS[name])
+    if file and file not in [f'pictures/{part.name}.{ending}' for ending in ('png', 'gif')]:
+      raise ValueError(f'the figure {part.name} lies elsewhere')
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise Foreign(
+      f'a section holds a part {str(name)[:40]!r} of another version ({error})'
     ) from error
+  if not file:
+    return part
+  part = dataclasses.replace(part, picture=read(file))
+  try:
+    image_kind(part.name, part.picture)
+  except ValueError as error:
+    raise Foreign(f'{file} is neither PNG nor GIF') from error
+  return part
+
+
+def _typed(value, wanted):
+  """A JSON value as an annotation says: lists as tuples, dictionaries as their dataclass. Raises
+  TypeError or ValueError for another one."""
+  origin, arguments = get_origin(wanted), get_args(wanted)
+  if wanted is Any or wanted is dict and isinstance(value, dict):
+    return _frozen(value)
+  if isinstance(wanted, types.UnionType):
+    for one in arguments:
+      try:
+        return _typed(value, one)
+      except TypeError:
+        continue
+  elif origin is tuple and isinstance(value, list):
+    return tuple(_typed(item, arguments[0]) for item in value)
+  elif origin is dict and isinstance(value, dict):
+    return {key: _typed(item, arguments[1]) for key, item in value.items()}
+  elif dataclasses.is_dataclass(wanted) and isinstance(value, dict):
+    known = {field.name: field.type for field in dataclasses.fields(wanted)}
+    return wanted(**{
+      key: _typed(item, known[key]) if key in known else item for key, item in value.items()
+    })
+  elif origin is None and isinstance(value, float | int if wanted is float else wanted):
+    return value
+  raise TypeError(f'{str(value)[:40]!r} is no {getattr(wanted, "__name__", wanted)}')
 
 
 def _frozen(value):
@@ -199,6 +256,12 @@ def _frozen(value):
   if isinstance(value, dict):
     return {key: _frozen(item) for key, item in value.items()}
   return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _check_look(shown):
+  """Raises ValueError for a fact or column that no page can show."""
+  if shown.better not in (None, 'low', 'high') or not 0 <= shown.digits <= 17:
+    raise ValueError(f'{shown.key}: better is low, high or None, and digits are 0 to 17')
 
 
 def numbers(sections) -> dict:

@@ -44,8 +44,9 @@ class Checkpoints:
   """Writes the checkpoints of one run and finds the newest sound one.
 
   Keeps the `keep` newest steps and, where `best` names a metric, also the step at which that metric
-  was best (`mode` 'min' or 'max'). Raises ValueError for contradictory arguments and OSError when
-  the folder cannot be written. Use from one thread; call close() at the end.
+  was best (`mode` 'min' or 'max'). Raises ValueError for contradictory arguments or folders that
+  are no steps and OSError when the folder cannot be written. Use from one thread; call close() at
+  the end.
   """
 
   def __init__(self, workdir, *, keep: int = 2, best: str | None = None, mode: str = 'min'):
@@ -68,6 +69,7 @@ class Checkpoints:
           get_metric_fn=rank, reverse=mode == 'min', n=1, keep_checkpoints_without_metrics=False
         )
       )
+    manifest.check_names(workdir)
     options = ocp.CheckpointManagerOptions(
       best_fn=rank,  # Without it metrics do not reach the disk and are forgotten at a restart.
       best_mode=mode,

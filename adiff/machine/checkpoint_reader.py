@@ -52,7 +52,7 @@ def _placed(leaf):
 
 def _only(stored, folder, part, role):
   """The stored tree, cut down to one role of one part of the state."""
-  if role not in stored[part]:
+  if role not in stored.get(part, ()):
     raise ValueError(
       f'checkpoint {folder} has no parameters of the role {role!r}: an earlier version of adiff '
       'wrote it; convert its workdir with `python -m launch.convert OLD NEW`'

@@ -13,13 +13,15 @@ import time
 
 import numpy as np
 import tqdm
+from absl import logging
 from PIL import Image
 from tensorboardX import event_file_writer, summary
 from tensorboardX.proto import event_pb2
 
-from adiff.machine import files
+from adiff.machine import files, input_file, json_file, manifest
 
 FILE = 'metrics.jsonl'
+READ_BYTES = 64 * 2**20  # of a file that is kept in memory whole
 
 
 class Logs:
@@ -207,21 +209,51 @@ class _Board:
 def read(workdir) -> list[dict]:
   """Returns the lines of metrics.jsonl in order; a torn last line, left by a kill, is dropped.
 
-  Raises FileNotFoundError where there is no file, ValueError for a damaged line in its middle.
+  Of more than READ_BYTES every second line, third, .. is kept, with a warning. Raises
+  FileNotFoundError where there is no file, ValueError for a damaged line.
   """
   path = os.path.join(os.fspath(workdir), FILE)
   if not os.path.exists(path):
     raise FileNotFoundError(f'there is no {path}; train first, or correct --workdir')
-  with open(path) as file:
-    text = file.read()
-  written = text.split('\n')[:-1]  # What follows the last line break was not written to its end.
-  lines = []
-  for number, line in enumerate(written, 1):
-    try:
-      lines.append(json.loads(line))
-    except json.JSONDecodeError as error:
-      raise ValueError(f'line {number} of {path} is not JSON; delete that line') from error
-  return lines
+  every = -(-os.path.getsize(path) // READ_BYTES)
+  if every > 1:
+    logging.warning('%s is long: one line of %d is read', path, every)
+  return [line for number, line in _lines(path) if number % every == 0]
+
+
+def _lines(path):
+  """(number from 0, line) of a file, each checked: a whole step, and numbers or lists of them, of
+  one shape in all lines."""
+  shapes = {}
+  for number, line in json_file.lines(path, {'step': int}):
+    for key, value in line.items():
+      try:
+        shape = _shape(value)
+      except TypeError as error:
+        raise input_file.Unreadable(
+          f'line {number} of {path}: {key} is neither a number nor a list of them; delete that line'
+        ) from error
+      if shapes.setdefault(key, shape) != shape:
+        raise input_file.Unreadable(
+          f'line {number} of {path}: {key} is of another length than before; delete that line'
+        )
+    if not 0 <= line['step'] <= manifest.MOST:
+      raise input_file.Unreadable(
+        f'line {number} of {path}: there is no step {line["step"]}; delete that line'
+      )
+    yield number - 1, line
+
+
+def _shape(value):
+  """The sides of nested lists of numbers; raises TypeError for anything else."""
+  if isinstance(value, list):
+    inner = {_shape(item) for item in value}
+    if len(inner) > 1:
+      raise TypeError
+    return (len(value), *(inner.pop() if inner else ()))
+  if isinstance(value, str | dict):
+    raise TypeError
+  return ()
 
 
 def _truncate(workdir, start_step):
@@ -229,9 +261,10 @@ def _truncate(workdir, start_step):
   path = os.path.join(workdir, FILE)
   if not os.path.exists(path):
     return
-  kept = [line for line in read(workdir) if line['step'] <= start_step]
   with files.whole(path) as file:
-    file.writelines(json.dumps(line) + '\n' for line in kept)
+    file.writelines(
+      json.dumps(line) + '\n' for _, line in _lines(path) if line['step'] <= start_step
+    )
 
 
 def _finite(value):

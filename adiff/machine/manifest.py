@@ -4,13 +4,14 @@ The paths are absolute: orbax's writing threads fail with a relative one, and on
 """
 
 import hashlib
-import json
 import os
 import pathlib
 
 from absl import logging
 
-from adiff.machine import files
+from adiff.machine import files, input_file, json_file
+
+MOST = 2**31  # steps; processes tell each other a step in 32 bits
 
 
 class Damaged(ValueError):
@@ -36,7 +37,27 @@ def steps(workdir) -> tuple[int, ...]:
   """Returns the committed steps of a workdir, ascending; () where there are none."""
   top = root(workdir)
   names = os.listdir(top) if os.path.isdir(top) else ()
-  return tuple(sorted(int(name) for name in names if name.isdecimal()))
+  found = (step_of(name) for name in names if os.path.isdir(os.path.join(top, name)))
+  return tuple(sorted(step for step in found if step is not None))
+
+
+def check_names(workdir) -> None:
+  """Raises ValueError for a folder of digits that is no step, such as 007: orbax takes it for one,
+  and refuses to save what is not newer."""
+  top = root(workdir)
+  for name in sorted(os.listdir(top)) if os.path.isdir(top) else ():
+    if name.isdecimal() and step_of(name) is None:
+      raise ValueError(
+        f'{os.path.join(top, name)} is no checkpoint of this program, whose names are the steps as '
+        f'they are written, below {MOST}; move it out of the workdir'
+      )
+
+
+def step_of(name: str) -> int | None:
+  """The step that a folder's name stands for, or None: 7 is one, 007, ٧ and 23 digits are none."""
+  if not (name.isascii() and name.isdecimal() and len(name) <= len(str(MOST))):
+    return None
+  return int(name) if str(int(name)) == name and int(name) < MOST else None
 
 
 def sealed(workdir) -> tuple[int, ...]:
@@ -67,10 +88,9 @@ def verify(workdir, step: int) -> bool:
     )
     return False
   try:
-    with open(digests) as file:
-      written = json.load(file)['sha256'].items()
+    written = json_file.read(digests, {'sha256': {str: str}})['sha256'].items()
     present = _digests(place)
-  except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError) as error:
+  except (input_file.Unreadable, FileNotFoundError) as error:
     raise Damaged(f'checkpoint {place} is damaged: {digests} cannot be used') from error
   for name, digest in written:
     if present.get(name) != digest:
@@ -99,6 +119,6 @@ def _digests(top):
   for parent, _, names in os.walk(top):
     for name in names:
       place = os.path.join(parent, name)
-      with open(place, 'rb') as file:
+      with input_file.opened(place) as file:
         digests[os.path.relpath(place, top)] = hashlib.file_digest(file, 'sha256').hexdigest()
   return dict(sorted(digests.items()))

@@ -140,6 +140,8 @@ def check_registered(config, made_with, where) -> None:
   made_with: what `registered` said there. where: what to call the config's place.
   """
   for kind, name in made_with.items():
+    if kind not in ROOMS:
+      raise ValueError(f'{where} was made with a {kind!r}, which is no choice; restore its files')
     if config[kind].name == name and name not in _registered[kind]:
       raise ValueError(
         f'{where} was made with the {kind} {name!r}, which stood in no file of the package; call '

@@ -12,8 +12,10 @@ import os
 from typing import Any
 
 from adiff.judge import align, section
+from adiff.machine import input_file, json_file
 from adiff.run import report
 
+PICTURE_BYTES = 32 * 2**20
 # Of one run alone; the table of runs and the differences of configs say it of several.
 _SINGLE = ('Reproduce', 'Config')
 _RUNS = (
@@ -28,6 +30,12 @@ _RUNS = (
                  'the hardware of the run.'),
   section.Column('num_samples', 'Samples'),
 )
+# What must be as it was written; the rest of eval.json is read by judge/section.py.
+_FORM = {
+  'step': int, 'config': {'train': {'steps': int}}, 'sections?': list,
+  **{f'{key}?': str for key in ('title', 'data', 'hardware', 'commit', 'command')},
+  'numbers?': {f'{column.key}?': float for column in _RUNS if column.key not in ('title', 'step')},
+}
 _ORIGIN = (
   section.Column('data', 'Data'),
   section.Column('hardware', 'Hardware'),
@@ -79,18 +87,14 @@ def read(workdirs) -> list[Run]:
 def _read(name, workdir):
   """One run."""
   path = os.path.join(workdir, 'eval.json')
+  advice = f'it is no evaluation, write it anew with --mode=eval --workdir={workdir}'
   try:
-    with open(path) as file:
-      told = json.load(file)
-    step, steps = told['step'], told['config']['train']['steps']
+    told = json_file.read(path, _FORM, advice=advice)
   except FileNotFoundError as error:
     raise ValueError(
       f'{workdir} has no eval.json; train it to its end, or write --mode=eval --workdir={workdir}'
     ) from error
-  except (KeyError, TypeError, ValueError) as error:
-    raise ValueError(
-      f'{path} is no evaluation; write it anew with --mode=eval --workdir={workdir}'
-    ) from error
+  step, steps = told['step'], told['config']['train']['steps']
   if step < steps:
     raise ValueError(
       f'{workdir} was evaluated at step {step} of {steps}; train it to its end, or leave it away'
@@ -98,19 +102,22 @@ def _read(name, workdir):
 
   def picture(file):
     try:
-      with open(os.path.join(workdir, file), 'rb') as content:
-        return content.read()
+      return input_file.read(os.path.join(workdir, file), limit=PICTURE_BYTES)
     except FileNotFoundError as error:
       raise ValueError(
         f'{workdir} has no {file}; write it anew with --mode=eval --workdir={workdir}'
       ) from error
 
-  return Run(name, told, tuple(section.from_data(told.get('sections', ()), picture)))
+  try:
+    found = section.from_data(told.get('sections') or (), picture)
+  except section.Foreign as error:
+    raise ValueError(f'{path}: {error}; {advice}') from error
+  return Run(name, told, tuple(found))
 
 
 def _about(run):
   """The row of a run in the first tables."""
-  known = {**run.told, **run.told.get('numbers', {})}
+  known = {**run.told, **(run.told.get('numbers') or {})}
   return {
     column.key: 'not recorded' if known.get(column.key) in (None, '') else known[column.key]
     for column in (*_RUNS, *_ORIGIN)

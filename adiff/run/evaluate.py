@@ -21,6 +21,7 @@ from adiff.machine import hosts, logs, provenance, sharding
 from adiff.nn import network
 from adiff.run import build, choose, loss_profile, overrides, report
 from adiff.run import subject as subject_lib
+from adiff.run import workdir as workdir_lib
 
 REPORT, DATA = 'report.html', 'eval.json'
 
@@ -144,7 +145,7 @@ def evaluate(
   told = {
     'title': config.name or config.data.name,
     'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
-    'config': json.loads(config.to_json()),
+    'config': workdir_lib.as_json(config),
     'commit': provenance.commit(),
     'hardware': provenance.hardware(),
     'date': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC'),

@@ -8,10 +8,8 @@ alone; opening a folder runs nothing but the compiled program in it: no pickle, 
 """
 
 import argparse
-import json
 import os
 import sys
-import zipfile
 
 from adiff.machine import compilation
 
@@ -22,10 +20,14 @@ import numpy as np  # noqa: E402
 import tqdm  # noqa: E402
 from jax import export  # noqa: E402
 
-from adiff.machine import files  # noqa: E402
+from adiff.machine import array_file, files, input_file, json_file  # noqa: E402
 from adiff.run import asked, choose  # noqa: E402
 
 FORMAT = 2
+ADVICE = 'it is no exported sampler, write one with --mode=export'
+PROGRAM_BYTES = 2**30
+_FORM = {'format': int, 'batch': int, 'seed': int, 'labels': [int], 'platforms': [str],
+         'codec': {'name': str}}
 
 
 def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
@@ -66,30 +68,25 @@ class Sampler:
     """Raises ValueError in words for a folder that is not one of ours, or of another platform."""
     place = lambda file: os.path.join(folder, file)
     try:
-      with open(place('about.json')) as file:
-        self.about = json.load(file)
-      with open(place('program.bin'), 'rb') as file:
-        program = file.read()
-      stored = np.load(place('params.npz'), allow_pickle=False)
-      leaves = [stored[f'arr_{index}'] for index in range(len(stored.files))]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-      raise ValueError(
-        f'{folder} is no exported sampler ({error}); write one with --mode=export'
-      ) from error
-    if self.about.get('format') != FORMAT:
-      raise ValueError(
-        f'{folder} has format {self.about.get("format")} and this program reads {FORMAT}; export '
-        'it again'
-      )
+      self.about = _about(place('about.json'))
+      content = input_file.read(place('program.bin'), limit=PROGRAM_BYTES)
+      stored = array_file.npz(place('params.npz'), advice=ADVICE)
+    except FileNotFoundError as error:
+      raise ValueError(f'{folder}: there is no {error.filename}; {ADVICE}') from error
+    leaves = [stored[name] for name in sorted(stored, key=lambda name: (len(name), name))]
     platform = jax.default_backend()
     if platform not in self.about['platforms']:
       raise ValueError(
         f'{folder} was exported for {", ".join(self.about["platforms"])} and this is {platform}; '
         'export it there'
       )
+    with input_file.told(place('program.bin'), 'is no program', ADVICE):
+      program = export.deserialize(bytearray(content))
+    _check_fits(folder, program, leaves, self.about['batch'])
     self._leaves = jax.device_put(leaves)
-    self._codec = choose.resolve('codec', self.about['codec'])
-    self._run = jax.jit(export.deserialize(bytearray(program)).call)
+    with input_file.told(place('about.json'), 'names no codec', ADVICE):
+      self._codec = choose.resolve('codec', self.about['codec'])
+    self._run = jax.jit(program.call)
 
   def sample(self, start, num, *, seed=None, progress=None) -> tuple[np.ndarray, np.ndarray]:
     """(examples [num, ..], labels [num])."""
@@ -105,6 +102,29 @@ class Sampler:
         progress.update(min(size, start + num - first))
     tokens = np.concatenate(tokens)[:num]
     return self._codec.decode((), tokens), wanted
+
+
+def _about(path):
+  """about.json of an exported sampler of this format."""
+  found = json_file.read(path, {'format': int}, advice=ADVICE)['format']
+  if found != FORMAT:
+    raise ValueError(f'{path} has format {found} and this program reads {FORMAT}; export it again')
+  about = json_file.read(path, _FORM, advice=ADVICE)
+  if about['batch'] < 1 or not 0 <= about['seed'] < 2**32 or not about['labels']:
+    raise ValueError(f'{path} has a batch, a seed or labels that nothing can be; {ADVICE}')
+  if not all(-1 <= label < 2**31 for label in about['labels']):
+    raise ValueError(f'{path} has labels that are no classes; {ADVICE}')
+  return about
+
+
+def _check_fits(folder, program, leaves, batch):
+  """Raises ValueError for arrays that are not those of the program."""
+  num = len(program.in_avals) - 3  # seed, start and labels come behind the parameters
+  wanted = [(aval.shape, np.dtype(aval.dtype)) for aval in program.in_avals[:num]]
+  if wanted != [(leaf.shape, leaf.dtype) for leaf in leaves]:
+    raise ValueError(f'{folder} holds a program and the parameters of another one; {ADVICE}')
+  if program.in_avals[-1].shape != (batch,):
+    raise ValueError(f'{folder} holds a program of another batch than {batch}; {ADVICE}')
 
 
 def main() -> int:

@@ -52,4 +52,4 @@ def follow(workdir, last: int, evaluate: Callable) -> None:
 def done(workdir) -> set[int]:
   """Steps that are evaluated."""
   top = os.path.join(workdir, _FOLDER)
-  return {int(name) for name in os.listdir(top) if name.isdecimal()}
+  return {manifest.step_of(name) for name in os.listdir(top)} - {None}

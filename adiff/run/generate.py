@@ -1,7 +1,6 @@
 """Samples: one compiled program for a whole batch, and as many batches as are asked for."""
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import numpy as np
 import tqdm
 
 from adiff.learn import state
-from adiff.machine import cost, files, sharding
+from adiff.machine import array_file, cost, files, json_file, sharding
 from adiff.nn import network
 from adiff.run import asked, build, exported
 from adiff.sample import capacity, guidance, session, walk
@@ -182,11 +181,11 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
              'params': _fingerprint(params)}
   note = os.path.join(folder, 'made_by.json')
   if os.path.exists(note):
-    with open(note) as file:
-      if json.load(file) != json.loads(json.dumps(made_by)):
-        raise ValueError(
-          f'{folder} holds samples of another run or seed; delete it, or choose another --out'
-        )
+    advice = f'delete {folder}, and the samples are made again'
+    if json_file.read(note, advice=advice) != json_file.plain(made_by):
+      raise ValueError(
+        f'{folder} holds samples of another run or seed; delete it, or choose another --out'
+      )
   else:
     files.write_json(note, made_by)
   starts = range(0, num, shard)
@@ -200,7 +199,8 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
         tokens, labels, _, _ = sampler.sample(start, min(shard, num - start), progress=progress)
         with files.whole(path(start), 'wb') as file:
           np.savez(file, examples=parts.coded.decode(tokens), labels=labels)
-  shards = [np.load(path(start), allow_pickle=False) for start in starts]
+  advice = 'delete it, and it is made again'
+  shards = [array_file.npz(path(start), ('examples', 'labels'), advice=advice) for start in starts]
   merged = {
     name: np.concatenate([part[name] for part in shards]) for name in ('examples', 'labels')
   }

@@ -1,10 +1,10 @@
 """The same network with other blocks, steps or solver: what sampling may change in a config."""
 
-import json
 import os
 import re
 from typing import Any
 
+from adiff.machine import input_file, json_file
 from adiff.run import asked, choose
 from adiff.sample import budget
 
@@ -47,8 +47,8 @@ def parse_solver(text) -> dict:
     if not equals:
       raise ValueError(f'solver {text!r}: write {key}=VALUE')
     try:
-      choice[key] = json.loads(value.replace("'", '"').replace('None', 'null'))
-    except json.JSONDecodeError:
+      choice[key] = json_file.parse(value.replace("'", '"').replace('None', 'null'), where=key)
+    except input_file.Unreadable:
       choice[key] = value
   return choice
 
@@ -57,8 +57,8 @@ def _best_counts(workdir, config, profile):
   """What to reveal in each of config.plan.steps calls."""
   path = os.path.join(workdir, 'eval.json')
   if profile is None and os.path.exists(path):
-    with open(path) as file:
-      profile = json.load(file).get('profile')
+    form = {'profile?': {'nats': [float]}}
+    profile = json_file.read(path, form, advice='write it anew with --mode=eval').get('profile')
   if not profile:
     raise ValueError(
       f'solver budget needs the loss profile in {path}, and there is none; run --mode=eval on a '

@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import platform
 from collections.abc import Iterator
@@ -10,13 +9,19 @@ from typing import Any
 
 import ml_collections
 
-from adiff.machine import files, manifest
-from adiff.run import choose
+from adiff.machine import files, input_file, json_file, manifest
+from adiff.run import choose, settings
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
 OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach')  # a number, or null
 VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as choices since 3
+# What every reader of the files needs of their form.
+_CONFIG = {
+  **{kind: {'name': str} for kind in choose.ROOMS},
+  **{section: dict for section in settings.SECTIONS if section},
+}
+_CONTRACT = {'version?': int, 'registered?': {str: str}}
 FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep', 'offload')
 
 
@@ -28,12 +33,11 @@ def claim(workdir, config, contract) -> None:
   """
   ours, contract = as_json(config), {'version': VERSION, **contract}
   if os.path.exists(os.path.join(workdir, 'config.json')):
-    theirs = _read(workdir, 'config.json')
-    check_version(workdir)
+    theirs = _stored(workdir)
     for key, old, new in _differences(_fixed(theirs), _fixed(ours)):
       raise ValueError(
-        f'workdir {workdir} was made by another config: {key} is {old} there and {new} here; '
-        'choose a new --workdir, or restore that value'
+        f'workdir {workdir} was made by another config: {key} is {_short(old)} there and '
+        f'{_short(new)} here; choose a new --workdir, or restore that value'
       )
     check_contract(workdir, contract)
   elif manifest.steps(workdir):
@@ -52,7 +56,7 @@ def write(workdir, config, contract) -> None:
 
 def check_version(workdir) -> None:
   """Raises ValueError for a workdir that another version of these files wrote."""
-  version = _read(workdir, 'contract.json').get('version', 1)
+  version = _read(workdir, 'contract.json', _CONTRACT).get('version', 1)
   if version != VERSION:
     raise ValueError(
       f'{workdir} was written by another version of adiff (files of version {version}, here '
@@ -69,7 +73,7 @@ def lock(workdir, what='is being trained') -> Iterator[None]:
   """
   try:
     os.makedirs(workdir, exist_ok=True)
-    file = open(os.path.join(workdir, 'lock'), 'a+')
+    file = open(os.path.join(workdir, 'lock'), 'a+', errors='replace')
   except OSError as error:
     raise OSError(
       f'workdir {workdir} cannot be written ({error.strerror}); choose another --workdir'
@@ -79,9 +83,9 @@ def lock(workdir, what='is being trained') -> Iterator[None]:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
       file.seek(0)
+      owner = file.read(200).strip() or 'another process'
       raise ValueError(
-        f'{workdir} {what} by {file.read().strip() or "another process"}; stop that one, or choose '
-        'another --workdir'
+        f'{workdir} {what} by {owner}; stop that one, or choose another --workdir'
       ) from error
     file.truncate(0)
     file.write(f'process {os.getpid()} on {platform.node()}\n')
@@ -95,8 +99,9 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
 
   Raises ValueError for a missing or unreadable file, an unknown key or a value of the wrong type.
   """
-  config = ml_collections.ConfigDict(tuples(_read(workdir, 'config.json')))
-  check_version(workdir)
+  stored, path = tuples(_stored(workdir)), os.path.join(workdir, 'config.json')
+  with input_file.told(path, 'is no config', 'restore it from a backup'):
+    config = ml_collections.ConfigDict(stored)
   for override in overrides:
     key, separator, value = override.partition('=')
     if not separator:
@@ -107,25 +112,27 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
         'process.eta, process.clip'
       )
     _set(config, key, value)
-  choose.check_registered(config, _read(workdir, 'contract.json').get('registered', {}), workdir)
+  made_with = _read(workdir, 'contract.json', _CONTRACT).get('registered') or {}
+  choose.check_registered(config, made_with, workdir)
   return config.lock()
 
 
 def check_contract(workdir, contract) -> None:
   """Raises ValueError where the workdir's contract differs from what its config builds here."""
   check_version(workdir)
-  stored = {**_read(workdir, 'contract.json'), 'registered': contract.get('registered', {})}
-  contract = json.loads(json.dumps({'version': VERSION, 'registered': {}, **contract}))
+  stored = _read(workdir, 'contract.json', _CONTRACT)
+  stored = {**stored, 'registered': contract.get('registered', {})}
+  contract = json_file.plain({'version': VERSION, 'registered': {}, **contract})
   for key, old, new in _differences(stored, contract):
     raise ValueError(
-      f'the checkpoint in {workdir} was trained with {key} = {old}, but here it is {new}; use the '
-      'same data and version'
+      f'the checkpoint in {workdir} was trained with {key} = {_short(old)}, but here it is '
+      f'{_short(new)}; use the same data and version'
     )
 
 
 def as_json(config) -> dict:
   """A config as plain JSON values."""
-  return json.loads(config.to_json())
+  return json_file.parse(config.to_json(), dict, where='the config')
 
 
 def _fixed(config):
@@ -145,21 +152,27 @@ def _differences(old, new, prefix=''):
       yield f'{prefix}{key}', a, b
 
 
-def _read(workdir, name):
-  path = os.path.join(workdir, name)
+def _short(value):
+  """A value in words that fit into a sentence."""
+  text = str(value)
+  return text if len(text) <= 100 else f'{text[:100]}..'
+
+
+def _stored(workdir):
+  """config.json of a workdir of this version, with its sections and choices."""
+  _read(workdir, 'config.json', dict)  # is it a workdir at all?
+  check_version(workdir)
+  return _read(workdir, 'config.json', _CONFIG)
+
+
+def _read(workdir, name, form):
   try:
-    with open(path) as file:
-      content = json.load(file)
+    return json_file.read(os.path.join(workdir, name), form)
   except FileNotFoundError as error:
     raise ValueError(
       f'{workdir} has no {name}, so it is no workdir of this program; train first, or correct '
       '--workdir'
     ) from error
-  except ValueError as error:
-    raise ValueError(f'{path} is not JSON; restore it from a backup') from error
-  if not isinstance(content, dict):
-    raise ValueError(f'{path} holds no dictionary; restore it from a backup')
-  return content
 
 
 def _write(workdir, name, value):
@@ -194,8 +207,8 @@ def _set(config, key, text):
       f'--set={key}: the config has no such key; it has {", ".join(place) or "no such section"}'
     )
   try:
-    value = tuples(json.loads(text))
-  except json.JSONDecodeError:
+    value = tuples(json_file.parse(text, where=f'--set={key}'))
+  except input_file.Unreadable:
     value = text
   old = place[name]
   if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):

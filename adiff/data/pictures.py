@@ -1,0 +1,110 @@
+"""The reader of pictures: PNG and JPEG files by name, uint8 [H, W, C] by content.
+
+Read as a person sees them: turned as their orientation tag says, the first of several frames, what
+is transparent over white. 16 bits a pixel are scaled to 8. Refused by name: what is no picture or
+torn, 32 bits and floats, whose range is unknown, and more than MOST_PIXELS, which would fill the
+memory.
+"""
+
+import collections
+import itertools
+import os
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+from absl import logging
+from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401 (to import is to register)
+
+from adiff.machine import input_file
+
+SUFFIXES = ('.png', '.jpg', '.jpeg')
+FORMATS = ('PNG', 'JPEG', 'WEBP', 'GIF', 'BMP', 'TIFF')  # by content; names are often wrong
+MOST_PIXELS = 2**26
+BACKGROUND = (255, 255, 255)  # behind what is transparent
+_FAULT, _ADVICE = 'is no readable image', 'remove it or save it again'
+_SIXTEEN = ('I;16', 'I;16L', 'I;16B', 'I;16N')
+_EIGHT = ('1', 'L', 'P', 'RGB', 'CMYK', 'YCbCr', 'HSV', 'LAB', 'RGBX', 'LA', 'La', 'PA', 'RGBA',
+          'RGBa')
+
+
+def find(root) -> list[str]:
+  """The relative names of the pictures below a folder, sorted.
+
+  What is hidden, or lies in a folder that is (a name that begins with a dot, __MACOSX), is passed
+  over. Other files are counted in a warning, with the folders that hold nothing else.
+  """
+  found, others = [], []
+  for folder, folders, names in os.walk(root):
+    folders[:] = itertools.filterfalse(input_file.hidden, folders)
+    for name in itertools.filterfalse(input_file.hidden, names):
+      path = os.path.join(folder, name)
+      if os.path.isfile(path):
+        chosen = found if os.path.splitext(name)[1].lower() in SUFFIXES else others
+        chosen.append(os.path.relpath(path, root))
+  if others:
+    kinds = collections.Counter(os.path.splitext(name)[1].lower() or 'bare' for name in others)
+    counted = ', '.join(f'{count} {kind}' for kind, count in kinds.most_common(5))
+    empty = sorted({*map(os.path.dirname, others)} - {*map(os.path.dirname, found)} - {''})
+    also = f'; no picture, and so no class: {", ".join(empty[:5])}' if empty else ''
+    logging.warning(
+      '%s: %d files are no %s and are left out (%s)%s', root, len(others), ' or '.join(SUFFIXES),
+      counted, also,
+    )
+  return sorted(found)
+
+
+def check(paths: Iterable) -> None:
+  """A quick pass over headers: raises Unreadable for the first file that cannot be a picture of a
+  size and depth that is read, OSError where the system refuses. No pixel is decoded."""
+  for path in paths:
+    with input_file.opened(path) as file, input_file.told(path, _FAULT, _ADVICE):
+      _header(file, path)
+
+
+def read(path, size, channels) -> np.ndarray:
+  """uint8 [size, size, channels]: its short side is scaled to `size` and its centre cut out.
+
+  channels: 3 for colour, 1 for grey. Raises Unreadable with the file's name, or OSError.
+  """
+  with input_file.opened(path) as file, input_file.told(path, _FAULT, _ADVICE):
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # of Pillow: what matters of a file is told as an error
+      picture = _header(file, path)
+      picture.load()
+      picture = _opaque(PIL.ImageOps.exif_transpose(picture))
+      picture = picture.convert('L' if channels == 1 else 'RGB')
+      picture = PIL.ImageOps.fit(picture, (size, size), PIL.Image.Resampling.BICUBIC)
+  return np.asarray(picture, np.uint8).reshape(size, size, channels)
+
+
+def _header(file, path):
+  """A picture that is opened and not decoded yet."""
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore', PIL.Image.DecompressionBombWarning)
+    picture = PIL.Image.open(file, formats=FORMATS)
+  width, height = picture.size
+  if width * height > MOST_PIXELS:
+    raise input_file.Unreadable(
+      f'{path} has {width} x {height} pixels, more than {MOST_PIXELS}; save it smaller'
+    )
+  if picture.mode not in (*_SIXTEEN, *_EIGHT):
+    raise input_file.Unreadable(
+      f'{path} has pixels of the kind {picture.mode} (32 bits or floats), whose range is unknown; '
+      'save it with 8 or 16 bits'
+    )
+  return picture
+
+
+def _opaque(picture):
+  """The picture in 8 bits over the background."""
+  if picture.mode in _SIXTEEN:
+    scaled = (np.asarray(picture).astype(np.uint32) + 128) // 257
+    return PIL.Image.fromarray(scaled.astype(np.uint8))
+  if picture.mode.lower() in ('la', 'pa', 'rgba') or 'transparency' in picture.info:
+    picture = picture.convert('RGBA')
+    below = PIL.Image.new('RGBA', picture.size, BACKGROUND)
+    return PIL.Image.alpha_composite(below, picture)
+  return picture

@@ -1,0 +1,86 @@
+"""The reader of arrays, .npy and .npz: never a pickle, never more memory than the file has bytes.
+
+What a file announces is checked before anything is read: its shape must be that of its bytes, and
+archives must hold their arrays as they are (numpy.savez), for packed ones may unfold without end.
+"""
+
+import math
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from adiff.machine import input_file
+
+ADVICE = 'write it again with numpy'
+_KINDS = 'biufcUS'  # bool, numbers and texts
+
+
+def npy(path, *, advice=ADVICE) -> np.ndarray:
+  """The array of a .npy; raises FileNotFoundError, Unreadable, or OSError."""
+  with input_file.opened(path) as file, input_file.told(path, 'is no .npy file', advice):
+    return _array(file, path, os.fstat(file.fileno()).st_size, advice)
+
+
+def mapped(path, *, advice=ADVICE) -> np.ndarray:
+  """The array of a .npy, read from the disk where it is looked at; raises as `npy`."""
+  with input_file.opened(path) as file, input_file.told(path, 'is no .npy file', advice):
+    shape, fortran, dtype = _header(file, path, os.fstat(file.fileno()).st_size, advice)
+    if not math.prod(shape):
+      return np.empty(shape, dtype)
+    order = 'F' if fortran else 'C'
+    return np.memmap(path, dtype, mode='r', offset=file.tell(), shape=shape, order=order)
+
+
+def npz(path, names=(), *, advice=ADVICE) -> dict[str, np.ndarray]:
+  """{name: array} of all in an .npz, `names` among them; raises as `npy`."""
+  with input_file.opened(path) as file, input_file.told(path, 'is no .npz file', advice):
+    total = os.fstat(file.fileno()).st_size
+    with zipfile.ZipFile(file) as archive:
+      found = {}
+      for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_STORED:
+          raise input_file.Unreadable(f'{path} is packed; {advice}')
+        total -= info.file_size
+        if total < 0:
+          raise input_file.Unreadable(f'{path} announces more than it holds; {advice}')
+        with archive.open(info) as member:
+          name = info.filename.removesuffix('.npy')
+          found[name] = _array(member, f'{name[:60]} of {path}', info.file_size, advice)
+  for name in names:
+    if name not in found:
+      raise input_file.Unreadable(f'{path} has no array {name}; {advice}')
+  return found
+
+
+def _array(file, where, size, advice):
+  """The array of an open file or member of `size` bytes."""
+  _header(file, where, size, advice)
+  file.seek(0)
+  array = np.lib.format.read_array(file, allow_pickle=False)
+  if file.read(1):  # to the end of a member, where its checksum is compared
+    raise input_file.Unreadable(f'{where} goes on behind its array; {advice}')
+  return array
+
+
+def _header(file, where, size, advice) -> tuple[tuple[int, ...], bool, Any]:
+  """(shape, Fortran's order?, dtype); leaves the file where the numbers begin."""
+  version = np.lib.format.read_magic(file)
+  read = {
+    (1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0,
+  }
+  if version not in read:
+    raise input_file.Unreadable(f'{where} is of version {version} of the format; {advice}')
+  shape, fortran, dtype = read[version](file)
+  if dtype.hasobject or dtype.kind not in _KINDS:
+    kind = 'Python objects, which may run code' if dtype.hasobject else f'{dtype}'
+    raise input_file.Unreadable(f'{where} holds {kind}; {advice}')
+  if any(isinstance(side, bool) or side < 0 for side in shape):
+    raise input_file.Unreadable(f'{where} announces the shape {shape}; {advice}')
+  announced = math.prod(shape) * dtype.itemsize
+  if announced != size - file.tell():
+    raise input_file.Unreadable(
+      f'{where} announces {announced} bytes of numbers and holds {size - file.tell()}; {advice}'
+    )
+  return shape, fortran, dtype
