@@ -83,5 +83,7 @@ def _refused(path, error):
 
 def _why(error):
   """What an exception says, on one line and not too long."""
-  text = ' '.join(str(error).split()).strip(' .') or type(error).__name__
+  text = ' '.join(str(error).split()).strip(' .')
+  if not text:
+    return type(error).__name__
   return text if len(text) <= 160 else f'{text[:160]}..'
