@@ -46,9 +46,10 @@ def by_jax(q, k, v, allowed):
   return jax.nn.dot_product_attention(q, k, v, mask=allowed[None, None])
 
 
-def ours(slots):
-  """The project's, for these slots."""
-  seen = attention.visible(slots, (slots,))
+def ours(slots, dtype='float32'):
+  """The project's, for these slots; by the kernel of the platform that has one."""
+  head = jax.ShapeDtypeStruct((HEADS, DIM), jnp.dtype(dtype))
+  seen = attention.visible(slots, (slots,), head=head)
   return lambda q, k, v, allowed: attention.attention(q, [(k, v)], seen)
 
 
@@ -71,9 +72,9 @@ def suite(options, limits):
     slots = blocks.slots(np.zeros((num_tokens, 1)))
     batch = max(1, 1024 // num_tokens)
     shape = (4, batch, blocks.num_slots, HEADS, DIM)
-    q, k, v, towards = jax.random.normal(jax.random.key(0), shape)
+    q, k, v, towards = jax.random.normal(jax.random.key(0), shape, options.dtype)
     arguments = q, k, v, jnp.asarray(mask.attend(slots, slots)), towards
-    kinds = {'ours': ours(slots), 'dense': dense}
+    kinds = {'ours': ours(slots, options.dtype), 'dense': dense}
     if num_tokens <= MOST_BY_JAX:
       kinds['jax.nn, dense'] = by_jax
     chunks = [c for c in CHUNKS if 2 * num_tokens / MOST_CHUNKS <= c < num_tokens]

@@ -78,15 +78,19 @@ def main() -> int:
   )
   parser.add_argument('--tokens', type=int, default=1024, help='of a rollout')
   parser.add_argument('--width', type=int, default=384, help='of the networks')
+  parser.add_argument(
+    '--dtype', choices=('float32', 'bfloat16'), default='float32',
+    help='of the computation, and of the matrix products it is set against',
+  )
   options = parser.parse_args()
   load = os.getloadavg()[0]
-  limits = turns.Limits()
+  limits = turns.Limits(options.dtype)
   limits.look()
   suite = importlib.import_module(f'benchmarks.{options.suite}')
   rows = suite.suite(options, limits)
   facts = {
     'hardware': provenance.hardware(), 'commit': provenance.commit(), 'jax': jax.__version__,
-    'load before': load, 'matmul GFLOP/s': limits.rate / 1e9,
+    'dtype': options.dtype, 'load before': load, 'matmul GFLOP/s': limits.rate / 1e9,
     'bandwidth GB/s': limits.bandwidth / 1e9, 'rounds': options.rounds,
     'GLIBC_TUNABLES': os.environ.get('GLIBC_TUNABLES', ''),
   }

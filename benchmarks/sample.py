@@ -23,14 +23,15 @@ STEPS, DEPTH, SAMPLES = 4, 6, 4
 RING = 32, (16, 256)  # tokens a block, numbers of blocks
 
 
-def parts_of(num_tokens, size, width, *, reach=None, guided=False):
+def parts_of(num_tokens, size, width, *, dtype='float32', reach=None, guided=False):
   """A gaussian model of blocks of `size` tokens."""
   config = toy.get_config('block-gaussian')
   with config.unlocked():
     config.data.num_tokens, config.blocks.size, config.plan.steps = num_tokens, size, STEPS
     base.choose(config, 'solver', 'first_order')
     base.choose(
-      config, 'model', 'denoiser', width=width, depth=DEPTH, heads=max(width // 64, 1), reach=reach
+      config, 'model', 'denoiser', width=width, depth=DEPTH, heads=max(width // 64, 1), reach=reach,
+      dtype=dtype,
     )
     config.guidance.scale = config.guidance.first = 1.5 if guided else 1.0
   return build.build(config)
@@ -49,18 +50,19 @@ def program(parts, num=1, *, cached=True, one_room=False):
 
 def suite(options, limits):
   """Rows of one table."""
-  width, long = options.width, options.tokens
+  width, long, dtype = options.width, options.tokens, options.dtype
   size = long // 8
-  blocks = lambda **how: parts_of(long, size, width, **how)
+  blocks = lambda **how: parts_of(long, size, width, dtype=dtype, **how)
+  whole = lambda **how: parts_of(long, long, width, dtype=dtype, **how)
   several = f', {SAMPLES} samples'
   programs = {
-    'full sequence': program(parts_of(long, long, width)),
+    'full sequence': program(whole()),
     'blocks, recomputed': program(blocks(), cached=False),
     'blocks, one cache for all': program(blocks(), one_room=True),
     'blocks': program(blocks()),
-    'full sequence, guided': program(parts_of(long, long, width, guided=True)),
+    'full sequence, guided': program(whole(guided=True)),
     'blocks, guided': program(blocks(guided=True)),
-    'full sequence' + several: program(parts_of(long, long, width), SAMPLES),
+    'full sequence' + several: program(whole(), SAMPLES),
     'blocks, recomputed' + several: program(blocks(), SAMPLES, cached=False),
     'blocks' + several: program(blocks(), SAMPLES),
   }
@@ -93,7 +95,7 @@ def suite(options, limits):
       }
   # Time a block with a reach, as the rollout grows.
   size, counts = RING
-  ring = {k: program(parts_of(size * k, size, width, reach=4)) for k in counts}
+  ring = {k: program(parts_of(size * k, size, width, dtype=dtype, reach=4)) for k in counts}
   times = turns.take_turns({k: one[0] for k, one in ring.items()}, max(3, options.rounds // 3))
   for k, (_, needed, seconds) in ring.items():
     measured = turns.summary(times[k] / np.float64(k))

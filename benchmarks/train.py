@@ -21,11 +21,11 @@ CASES = (  # times the width, depth, tokens, batch, numbers of blocks, share of 
 )
 
 
-def compiled_step(width, depth, num_tokens, batch_size, num_blocks):
+def compiled_step(dtype, width, depth, num_tokens, batch_size, num_blocks):
   """(thunk, cost.Cost, seconds of compilation, bytes of temporary memory)."""
   config = toy.get_config('block-masked')
   config.data.num_tokens, config.blocks.size = num_tokens, num_tokens // num_blocks
-  config.model.width, config.model.depth = width, depth
+  config.model.width, config.model.depth, config.model.dtype = width, depth, dtype
   config.model.heads = max(width // 64, 1)
   config.train.batch_size = batch_size
   parts = build.build(config)
@@ -44,7 +44,7 @@ def suite(options, limits):
   measured, rows = [], []
   for times_wide, depth, num_tokens, batch, counts, share in CASES:
     size = {'wide': times_wide * options.width, 'deep': depth, 'tokens': num_tokens, 'batch': batch}
-    steps = {k: compiled_step(*size.values(), k) for k in counts}
+    steps = {k: compiled_step(options.dtype, *size.values(), k) for k in counts}
     rounds = max(round(share * options.rounds), 3)
     limits.look()
     times = turns.take_turns({k: one[0] for k, one in steps.items()}, rounds)

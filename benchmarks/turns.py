@@ -33,12 +33,15 @@ class Limits:
   """The best rate of matrix products, FLOP/s, and bandwidth, bytes/s, seen so far. A shared machine
   changes from minute to minute: `look` before and after what they are set against."""
 
-  def __init__(self):
+  def __init__(self, dtype='float32'):
+    """dtype: of the matrix products."""
     self.rate = self.bandwidth = 0.0
+    # A CPU's cores are busy with 1,024 rows; an accelerator's need more.
+    self.products = dict(dtype=dtype, size=1024 if jax.default_backend() == 'cpu' else 8192)
 
   def look(self, rate=0.0):
     """rate: of somebody else's matrix products."""
-    self.rate = max(self.rate, rates.matmul_rate(), rate)
+    self.rate = max(self.rate, rates.matmul_rate(**self.products), rate)
     self.bandwidth = max(self.bandwidth, rates.bandwidth())
 
 

@@ -1,6 +1,10 @@
 """The benchmarks run, at sizes that say nothing; their numbers are made elsewhere."""
 
 import argparse
+import json
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -8,9 +12,9 @@ import pytest
 
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import mask
-from benchmarks import attention, run, sample, train, turns
+from benchmarks import attention, gpu, run, sample, train, turns
 
-OPTIONS = argparse.Namespace(rounds=2, width=64, tokens=64, lengths=(64,))
+OPTIONS = argparse.Namespace(rounds=2, width=64, tokens=64, lengths=(64,), dtype='float32')
 
 
 class Known(turns.Limits):
@@ -32,7 +36,7 @@ def test_candidates_take_turns_and_are_summed_up_by_quartiles():
 def test_a_ratio_is_that_of_neighbours_in_time_and_limits_are_the_best_ever_seen(monkeypatch):
   assert turns.ratio([2, 20, 3], [1, 10, 1]) == 2  # the whole machine was slow in the second round
   seen, limits = iter([5.0, 7.0, 6.0]), turns.Limits()
-  monkeypatch.setattr(turns.rates, 'matmul_rate', lambda: next(seen))
+  monkeypatch.setattr(turns.rates, 'matmul_rate', lambda **how: next(seen))
   monkeypatch.setattr(turns.rates, 'bandwidth', lambda: 1.0)
   limits.look()
   limits.look()
@@ -89,3 +93,41 @@ def test_all_candidates_for_attention_compute_the_same():
   )
   for other in others:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), other, wanted)
+
+
+# ---- benchmarks/gpu.sh ---------------------------------------------------------------------------
+
+
+def test_what_a_gpu_was_asked_is_on_the_page_after_every_part_also_if_it_was_cut_off(tmp_path):
+  page = gpu.Page(tmp_path, {'hardware': 'a device'})
+  status, output, seconds = gpu.child(
+    ['-c', 'import time; print("begun", flush=True); time.sleep(60)'], 1)
+  assert status is None and output == 'begun' and seconds < 10
+  page.add('Slow', seconds=seconds, status=status, lines=gpu.told(status, output))
+  assert 'cut off' in (tmp_path / 'gpu.md').read_text()
+  status, output, _ = gpu.child(['-c', 'raise SystemExit(3)'], 10)
+  page.add('Broken', seconds=1.0, status=status, lines=gpu.told(status, output))
+  parts = json.loads((tmp_path / 'gpu.json').read_text())['parts']
+  assert [part['status'] for part in parts] == [None, 3]
+  assert 'ended with status 3' in (tmp_path / 'gpu.md').read_text()
+
+
+def test_blocks_and_one_block_make_as_many_calls_and_differ_in_nothing_else(tmp_path):
+  gpu.made_up(tmp_path, 20)
+  data = {'folder': str(tmp_path), 'real': False}
+  (_, blocks), (_, whole) = (gpu.training(data, blocks=kind, toy=False) for kind in (True, False))
+  assert whole.plan.steps == 4 * blocks.plan.steps
+  differing = {
+    key for key in blocks if key not in whole or blocks[key] != whole[key]
+  }
+  assert differing == {'blocks', 'plan', 'eval'}
+
+
+@pytest.mark.soak
+def test_the_whole_script_for_a_gpu_runs_on_a_cpu_at_sizes_that_say_nothing(tmp_path):
+  environment = dict(
+    os.environ, ADIFF_PYTHON=sys.executable, ADIFF_GPU_ARGUMENTS='--toy --seconds=3000')
+  subprocess.run(
+    [f'{gpu.ROOT}/benchmarks/gpu.sh', '', '', str(tmp_path)], env=environment, check=False)
+  parts = json.loads((tmp_path / 'gpu.json').read_text())['parts']
+  assert len(parts) == 8 and all(part['status'] is not None for part in parts)

@@ -31,13 +31,13 @@ CHIPS = {
 KINDS = {'v4': 'TPU v4', 'v5e': 'TPU v5 lite', 'v5p': 'TPU v5', 'v6e': 'TPU v6 lite'}
 
 
-def matmul_rate(seconds: float = 0.3, *, size: int = 1024) -> float:
-  """Measures float32 matrix products on the default device; returns FLOP/s.
+def matmul_rate(seconds: float = 0.3, *, size: int = 1024, dtype: str = 'float32') -> float:
+  """Measures products of matrices [size, size] of `dtype` on the default device; returns FLOP/s.
 
   A peak that was reached here and now, to set the model's FLOP/s against; on an accelerator with
   faster low-precision units the utilisation may exceed 1. Raises ValueError without a time.
   """
-  x = jnp.full((size, size), 1 / size, jnp.float32)
+  x = jnp.full((size, size), 1 / size, dtype)
   multiply = jax.jit(lambda x: x @ x)
   multiply(x).block_until_ready()
   best, start = math.inf, time.perf_counter()
