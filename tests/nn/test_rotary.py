@@ -44,3 +44,13 @@ def test_rotated_keys_move_by_the_difference_of_positions():
   at, to = jnp.arange(5)[:, None], jnp.arange(7, 12)[:, None]
   moved = rotate(rotate(K, at), to - at)
   np.testing.assert_allclose(moved, rotate(K, to), atol=1e-5)
+
+
+@pytest.mark.parametrize('axes', [1, 2, 3])
+def test_every_pair_of_features_turns_with_one_axis_and_keeps_its_length(axes):
+  moved = np.asarray(rotate(Q, jnp.zeros((5, axes), jnp.int32).at[:, axes - 1].set(3)))
+  pairs = lambda x: np.stack(np.split(np.asarray(x), 2, axis=-1))
+  np.testing.assert_allclose(
+    np.linalg.norm(pairs(moved), axis=0), np.linalg.norm(pairs(Q), axis=0), rtol=1e-5)
+  turned = np.any(np.abs(pairs(moved) - pairs(Q)) > 1e-6, axis=(0, 1, 2, 3))
+  np.testing.assert_array_equal(turned, np.arange(6) % axes == axes - 1)

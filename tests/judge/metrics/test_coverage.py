@@ -38,3 +38,9 @@ def test_points_on_a_line_give_the_numbers_counted_by_hand():
 def test_too_few_points_are_refused():
   with pytest.raises(ValueError, match='smaller k'):
     coverage.scores(cloud(5, 0), cloud(60, 1))
+
+
+def test_a_point_on_the_rim_of_a_ball_is_in_it():
+  scores = coverage.scores(np.array([[0.0], [1.0]]), np.array([[2.0], [3.0]]), k=1)
+  # Balls of radius 1 around 0, 1 and 2, 3: the real 1 and the fake 2 lie on each other's rims.
+  assert scores == {'precision': 0.5, 'recall': 0.5, 'density': 0.5, 'coverage': 0.5}
