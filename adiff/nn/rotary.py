@@ -1,5 +1,6 @@
-"""Rotary positions over any number of axes (RoFormer, arXiv:2104.09864; per axis as in ACDiT,
-arXiv:2412.07720)."""
+"""Rotary positions over any number of axes (RoFormer, arXiv:2104.09864): every pair of features
+turns with one axis. (ACDiT, arXiv:2412.07720, deals features out to axes, too, but pairs those of
+different axes, which is no rotation.)"""
 
 import jax
 import jax.numpy as jnp

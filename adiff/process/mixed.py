@@ -5,16 +5,7 @@ r"""Mixed noise on symbols: a noised token is drawn from a fixed law of the mask
 
 A masked token must be filled, a random one may be found out and replaced: a model of both corrects
 itself. The network's softmax is p_i = p(x0_i | the *other* noisy tokens), as in `uniform`; a
-symbol's own evidence is added in closed form, a mask has none. A token is redrawn from pi at rate
-1 / (1 - t), so with q_t = (1 - t) p + t pi and r(y) = q(y | x0) / q(xt | x0) the path KL of the two
-reversed jump processes has the integrand
-
-  pi(xt) / (1 - t) sum_{y != xt} [ q_t(y)/q_t(xt) - r(y) + r(y) log(r(y) q_t(xt) / q_t(y)) ]
-    = pi(xt) / ((1 - t) q(xt | x0)) [ KL(q(. | x0) || q_t) + z - 1 - log z ],
-      z = q(xt | x0) / q_t(xt),
-
-(the second line by sum_y q_t(y) = sum_y q(y | x0) = 1). The mask's own term of the KL is zero, and
-at xt = mask z = 1 and pi(xt) / q(xt | x0) = 1 / t.
+symbol's own evidence is added in closed form, a mask has none. The path KL is that of `jumps`.
 
   bound  the integral over t, plus what the smallest level leaves; the prior's KL is zero.
   step   p(xs = y | xt) ~ q(xt | xs = y) q_s(y), exact when p is; masks become symbols, symbols
@@ -27,21 +18,11 @@ import math
 import jax
 import jax.numpy as jnp
 
-from adiff.process import base
+from adiff.process import base, jumps
 
 FLOOR = 1e-5  # smallest level of the bound
 # The integrand's variance grows as 1 / t, so the bound visits levels with density ~ 1 / (t + NEAR).
 NEAR = 1e-3
-NEVER = -1e30  # log 0, finite
-
-
-def _log(p):
-  return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1)), NEVER)
-
-
-def _at(values, index):
-  """values [.., V] at index [..]."""
-  return jnp.take_along_axis(values, index[..., None], axis=-1)[..., 0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,17 +86,18 @@ class Mixed(base.Process):
     if self.objective == 'bound':
       nats = self._path_kl(out, x0, xt, level)
     else:
-      nats = -_at(self._log_x0(out, xt, level), x0)
+      nats = -jumps.at(self._log_x0(out, xt, level), x0)
     return jnp.where(t == 0, 0, nats)
 
   def step(self, key, out, xt, t, s):
     keep = (1 - t) / jnp.where(s == 1, 1, 1 - s)  # of what is there at s
-    masked = _log(s * (1 - self.random))[..., None]
-    log_p_s = jnp.concatenate([self._log_marginal(self._log_p(out), s), masked], axis=-1)
+    symbols = jumps.log_marginal(self._log_p(out), s, self._each)
+    masked = jumps.log(s * (1 - self.random))[..., None]
+    log_p_s = jnp.concatenate([symbols, masked], axis=-1)
     own = jax.nn.one_hot(xt, self.vocab + 1, dtype=bool)
     at_xt = jnp.where(xt == self.mask_id, 1 - self.random, self._each)
     jump = (1 - keep) * at_xt
-    evidence = jnp.where(own, _log(keep + jump)[..., None], _log(jump)[..., None])
+    evidence = jnp.where(own, jumps.log(keep + jump)[..., None], jumps.log(jump)[..., None])
     return jnp.where(s == t, xt, base.categorical(key, log_p_s + evidence))
 
   def bound_noise(self, key, x0, u, blocks, free):
@@ -138,27 +120,14 @@ class Mixed(base.Process):
   def _log_p(self, out):
     return jax.nn.log_softmax(out.astype(jnp.float32))
 
-  def _log_marginal(self, log_p, t):
-    """log((1 - t) p + t pi) of the symbols, [.., V]."""
-    return jnp.logaddexp(_log(1 - t)[..., None] + log_p, _log(t * self._each)[..., None])
-
   def _log_x0(self, out, xt, t):
     """log p(x0 | xt) [.., V], the token's own evidence included."""
     jump = t * self._each
     own = jax.nn.one_hot(xt, self.vocab, dtype=bool)
-    evidence = jnp.where(own, _log(1 - t + jump)[..., None], _log(jump)[..., None])
+    evidence = jnp.where(own, jumps.log(1 - t + jump)[..., None], jumps.log(jump)[..., None])
     evidence = jnp.where((xt == self.mask_id)[..., None], 0, evidence)
     return jax.nn.log_softmax(self._log_p(out) + evidence)
 
   def _path_kl(self, out, x0, xt, t):
     """The bound's integrand at t > 0, [B, N]."""
-    t = jnp.minimum(t, 1 - 1e-6)  # at 1 the limit is finite, but 0 / 0
-    model = self._log_marginal(self._log_p(out), t)
-    truth = self._log_marginal(_log(jax.nn.one_hot(x0, self.vocab, dtype=jnp.float32)), t)
-    kl = jnp.sum(jnp.exp(truth) * (truth - model), axis=-1)
-    masked = xt == self.mask_id
-    certain = masked | (self.random == 0)  # without random symbols, a symbol is the truth
-    read = lambda values: jnp.where(certain, 0, _at(values, jnp.where(masked, 0, xt)))
-    log_z, log_q = read(truth - model), read(truth)
-    weight = jnp.where(masked, 1 / t, self._each * jnp.exp(-log_q))
-    return weight * (kl + jnp.expm1(log_z) - log_z) / (1 - t)
+    return jumps.path_kl(self._log_p(out), x0, xt, t, self._each)

@@ -3,14 +3,11 @@ r"""Uniform noise on symbols: with probability t a token is replaced by a unifor
   q(xt | x0) = (1 - t) 1[xt = x0] + t / V      D3PM (arXiv:2107.03006), UDLM (arXiv:2412.10193)
 
 The network's softmax is p_i = p(x0_i | the *other* noisy tokens); the token's own evidence is added
-in closed form, p(x0_i | xt) ~ p_i q(xt_i | x0_i), as UDLM's parameterisation does. Then with
-q_t = (1 - t) p + t / V,
+in closed form, p(x0_i | xt) ~ p_i q(xt_i | x0_i), as UDLM's parameterisation does.
 
-  bound  int_0^1 dt / (V (1 - t)) sum_{y != xt} [ q_t(y)/q_t(xt) - r(y)
-                                                + r(y) log(r(y) q_t(xt) / q_t(y)) ],
-         r(y) = q(y | x0) / q(xt | x0): the path KL of two jump processes (UDLM eq. 16 is this sum),
-         plus the entropy of the channel at the smallest level; the prior's KL is zero.
-  step   p(xs = y | xt) ~ q(xt | xs = y) q_s(y), exact when p is.
+  bound  the path KL of `jumps` (UDLM eq. 16 is this sum), plus the entropy of the channel at the
+         smallest level; the prior's KL is zero.
+  step   p(xs = y | xt) ~ q(xt | xs = y) q_s(y), exact when p is; q_s = (1 - s) p + s / V.
 """
 
 import dataclasses
@@ -19,7 +16,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from adiff.process import base
+from adiff.process import base, jumps
 
 FLOOR = 1e-5  # smallest level of the bound
 # The integrand's variance grows as 1 / t, so the bound visits levels with density ~ 1 / (t + NEAR).
@@ -96,12 +93,4 @@ class Uniform(base.Process):
 
   def _path_kl(self, out, x0, xt, t):
     """The bound's integrand at t > 0, [B, N]."""
-    alpha, jump = (1 - t)[..., None], (t / self.vocab)[..., None]
-    model = alpha * jax.nn.softmax(out.astype(jnp.float32)) + jump
-    truth = alpha * jax.nn.one_hot(x0, self.vocab, dtype=jnp.float32) + jump
-    at_xt = lambda q: jnp.take_along_axis(q, xt[..., None], axis=-1)
-    ratio, r = model / at_xt(model), truth / at_xt(truth)
-    # y = xt contributes 0. At t = 1 the terms vanish as (1 - t)^2 and the factor grows as 1 / (1 -
-    # t).
-    total = jnp.sum(ratio - r + r * (jnp.log(r) - jnp.log(ratio)), axis=-1)
-    return total / (self.vocab * jnp.maximum(1 - t, 1e-6))
+    return jumps.path_kl(jax.nn.log_softmax(out.astype(jnp.float32)), x0, xt, t, 1 / self.vocab)

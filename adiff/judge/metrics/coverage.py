@@ -1,6 +1,7 @@
 """Precision, recall, density and coverage: does every sample look real, is all of reality covered?
 
-All four count k-nearest-neighbour balls. Precision and recall: Kynkaanniemi et al. 2019,
+All four count k-nearest-neighbour balls, which hold the points at a distance <= their radius: where
+features are tied, a point on the rim counts. Precision and recall: Kynkaanniemi et al. 2019,
 arXiv:1904.06991. Density and coverage, robust to outliers: Naeem et al. 2020, arXiv:2002.09797.
 """
 
