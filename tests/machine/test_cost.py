@@ -55,6 +55,40 @@ def test_a_gradient_costs_the_products_that_it_needs():
   assert cost.count(jax.grad(square, argnums=(0, 1)), A, B).flops == 3 * once
 
 
+@pytest.mark.parametrize('how', [
+  dict(window_strides=(1, 1), padding='SAME'),
+  dict(window_strides=(2, 2), padding='SAME'),
+  dict(window_strides=(2, 1), padding=((3, 0), (1, 2)), rhs_dilation=(1, 2)),
+  dict(window_strides=(1, 1), padding=((2, 2), (2, 2)), lhs_dilation=(2, 2)),
+  dict(window_strides=(1, 1), padding='SAME', feature_group_count=4),
+], ids=str)
+def test_a_convolution_and_its_gradients_cost_what_the_compiler_counts(how):
+  image = jax.ShapeDtypeStruct((4, 12, 10, 16), jnp.float32)
+  kernel = jax.ShapeDtypeStruct((3, 3, 16 // how.get('feature_group_count', 1), 24), jnp.float32)
+
+  def out(image, kernel):
+    return jax.lax.conv_general_dilated(
+      image, kernel, dimension_numbers=('NHWC', 'HWIO', 'NHWC'), **how)
+
+  def loss(image, kernel):
+    return jnp.sum(out(image, kernel) ** 2)
+
+  for function in (out, jax.grad(loss, argnums=(0, 1))):
+    analysis = jax.jit(function).lower(image, kernel).cost_analysis()
+    found = cost.count(function, image, kernel).flops
+    assert 0.95 * analysis['flops'] < found <= analysis['flops'], function
+
+
+def test_a_convolution_of_a_line_and_of_a_solid_costs_two_an_entry_and_term_that_meet():
+  line = cost.count(
+    lambda a, b: jax.lax.conv(a, b, (1,), 'VALID'), jnp.ones((2, 3, 8)), jnp.ones((5, 3, 4)))
+  assert line.flops == 2 * (2 * 5 * 5) * (3 * 4)
+  solid = cost.count(
+    lambda a, b: jax.lax.conv(a, b, (1, 1, 1), 'SAME'), jnp.ones((1, 2, 4, 4, 4)),
+    jnp.ones((3, 2, 3, 3, 3)))
+  assert solid.flops == 2 * 2 * 3 * (4 * 3 - 2) ** 3  # at each end one entry is on padding
+
+
 def test_arrays_need_not_exist():
   shape = lambda *sizes: jax.ShapeDtypeStruct(sizes, jnp.float32)
   product = cost.count(jnp.matmul, shape(10**5, 10**5), shape(10**5, 10))
