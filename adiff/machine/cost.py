@@ -1,8 +1,8 @@
 """What a program costs, counted in the program itself: so every saving is in it.
 
-Only matrix products are counted, each with the bytes of its operands and of its result; what lies
-between them is fused into them or small. A product takes the longer of its operations at the
-machine's rate and its bytes at the machine's bandwidth (a roofline).
+Only matrix products and convolutions are counted, each with the bytes of its operands and of its
+result; what lies between them is fused into them or small. A product takes the longer of its
+operations at the machine's rate and its bytes at the machine's bandwidth (a roofline).
 """
 
 import collections
@@ -196,13 +196,10 @@ def _products(jaxpr, times, taken):
   """(operations, bytes, times) of every product of a jaxpr that runs `times` times."""
   for equation in jaxpr.eqns:
     name, params = equation.primitive.name, equation.params
-    if name == 'dot_general':
-      (contracted, _), _ = params['dimension_numbers']
-      left, right = (operand.aval for operand in equation.invars)
-      out = equation.outvars[0].aval
-      flops = 2 * out.size * math.prod(left.shape[axis] for axis in contracted)
-      size = sum(array.size * array.dtype.itemsize for array in (left, right, out))
-      yield flops, size, times
+    if name in _OPERATIONS:
+      arrays = [variable.aval for variable in (*equation.invars, *equation.outvars)]
+      size = sum(array.size * array.dtype.itemsize for array in arrays)
+      yield _OPERATIONS[name](*arrays, params), size, times
     elif name == 'cond':
       branches = [
         Cost(tuple(_products(branch.jaxpr, times, taken))) for branch in params['branches']
@@ -213,6 +210,33 @@ def _products(jaxpr, times, taken):
     else:
       for inner in (program for value in params.values() for program in _programs(value)):
         yield from _products(inner, times * params.get('length', 1), taken)
+
+
+def _dot(left, right, out, params):
+  """Operations of a matrix product."""
+  (contracted, _), _ = params['dimension_numbers']
+  return 2 * out.size * math.prod(left.shape[axis] for axis in contracted)
+
+
+def _convolution(image, kernel, out, params):
+  """Operations of a convolution: entries of the kernel on padding or between dilated pixels are
+  none, as in XLA's own count."""
+  of_image, of_kernel, of_out = params['dimension_numbers']
+  per_place = (
+    image.shape[of_image[0]] // params['batch_group_count'] * out.shape[of_out[1]]
+    * kernel.shape[of_kernel[1]]
+  )
+  met = 1
+  for axis, (low, _) in enumerate(params['padding']):
+    first = np.arange(out.shape[of_out[2 + axis]]) * params['window_strides'][axis] - low
+    entry = np.arange(kernel.shape[of_kernel[2 + axis]]) * params['rhs_dilation'][axis]
+    place, apart = first[:, None] + entry, params['lhs_dilation'][axis]
+    inside = (place >= 0) & (place <= (image.shape[of_image[2 + axis]] - 1) * apart)
+    met *= int(np.sum(inside & (place % apart == 0)))
+  return 2 * per_place * met
+
+
+_OPERATIONS = {'dot_general': _dot, 'conv_general_dilated': _convolution}
 
 
 def _programs(value):
