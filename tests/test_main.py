@@ -179,6 +179,19 @@ def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(w
   assert one['examples'].shape == (SAMPLES, 6)
 
 
+@pytest.mark.parametrize('arguments, words', [
+  ('--mode=sample --out={whole}/contract.json', 'belongs to'),
+  ('--mode=sample --num=1000000000000000', 'too many'),
+  ('--mode=export --out={whole}/checkpoints', 'belongs to'),
+])
+def test_what_belongs_to_a_run_is_not_written_over(whole, folder, arguments, words):
+  before = {path: path.read_bytes() for path in whole.rglob('*') if path.is_file()}
+  call = [f'--workdir={whole}', *arguments.format(whole=whole).split()]
+  said = _run(call, folder / 'over', code=2)
+  assert words in said and 'Traceback' not in said
+  assert before == {path: path.read_bytes() for path in whole.rglob('*') if path.is_file()}
+
+
 @pytest.mark.soak
 def test_another_regime_starts_from_a_runs_parameters_and_writes_a_trace(whole, folder):
   workdir = folder / 'continued'

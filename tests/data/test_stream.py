@@ -62,15 +62,15 @@ def test_a_killed_run_leaves_no_half_file_and_the_next_one_makes_it(tmp_path, mo
   with pytest.raises(KeyboardInterrupt):
     stream_lib.tokenise(killed(ODD), tokenizer, folder)
   assert list(tmp_path.iterdir()) == []
-  for name in ('recent', 'old'):  # What a kill without warning leaves.
-    part = tmp_path / f'train.{name}.part'
+  for name in ('00000001', '00000002'):  # What a kill without warning leaves.
+    part = tmp_path / f'train.{name}.tmp'
     part.mkdir()
     (part / 'tokens').write_bytes(b'half')
   for path in (part / 'tokens', part):
     os.utime(path, (0, 0))
   stream = stream_lib.tokenise(ODD, tokenizer, folder)
   np.testing.assert_array_equal(stream.tokens, expected_stream(ODD, tokenizer)[0])
-  assert sorted(path.name for path in tmp_path.iterdir()) == ['train', 'train.recent.part']
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['train', 'train.00000001.tmp']
 
 
 def test_a_finished_stream_is_read_and_no_document_is(tmp_path, monkeypatch):

@@ -1,10 +1,15 @@
 """Files that appear whole, and digests of what files hold."""
 
+import ast
 import json
+import os
+import pathlib
+import socket
 
 import numpy as np
 import pytest
 
+import adiff
 from adiff.machine import files
 
 
@@ -39,3 +44,148 @@ def test_bytes_are_written_as_they_are(tmp_path):
 def test_a_folder_that_is_not_there_is_an_error_of_the_system(tmp_path):
   with pytest.raises(OSError), files.whole(tmp_path / 'none' / 'some.txt') as file:
     file.write('words')
+
+
+def test_two_writers_of_one_file_do_not_mix(tmp_path):
+  path = tmp_path / 'some.txt'
+  with files.whole(path) as one, files.whole(path) as other:
+    one.write('one ' * 100)
+    other.write('other ' * 100)
+    one.write('one ' * 100)
+  assert path.read_text() in ('one ' * 200, 'other ' * 100)
+  assert [file.name for file in tmp_path.iterdir()] == ['some.txt']
+
+
+def test_a_link_to_a_file_is_replaced_and_the_file_stays(tmp_path):
+  (tmp_path / 'precious').write_text('precious')
+  (tmp_path / 'link').symlink_to(tmp_path / 'precious')
+  with files.whole(tmp_path / 'link') as file:
+    file.write('new')
+  assert (tmp_path / 'precious').read_text() == 'precious'
+  assert (tmp_path / 'link').read_text() == 'new'
+
+
+def test_what_is_no_plain_file_is_neither_read_nor_written(tmp_path):
+  os.mkfifo(tmp_path / 'queue')
+  (tmp_path / 'folder').mkdir()
+  for path in (tmp_path / 'queue', tmp_path / 'folder', '/dev/null'):
+    with pytest.raises(ValueError, match='is no plain file'), files.whole(path) as file:
+      file.write('words')
+  for path in (tmp_path / 'queue', '/dev/zero'):
+    with pytest.raises(ValueError, match='is no plain file'):
+      files.sha256(path)
+
+
+def fill(folder, word):
+  for name in ('a', 'b'):
+    (pathlib.Path(folder) / name).write_text(word)
+
+
+def words(folder):
+  return {path.read_text() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize('at_once', [True, False])
+def test_a_folder_is_replaced_as_a_whole_or_stays_what_it_was(tmp_path, monkeypatch, at_once):
+  if not at_once:  # a system without the call that lets two folders change places
+    monkeypatch.setattr(files.ctypes, 'CDLL', lambda *_, **__: object())
+  place = tmp_path / 'below' / 'place'
+  for word in ('old', 'new'):
+    with files.folder(place, ('a', 'b')) as draft:
+      fill(draft, word)
+      assert not place.exists() or words(place) == {'old'}
+    assert words(place) == {word}
+  with pytest.raises(RuntimeError), files.folder(place, ('a', 'b')) as draft:
+    fill(draft, 'half')
+    raise RuntimeError('the disk was unplugged')
+  with files.folder(place, ('a', 'b'), first=True) as draft:
+    fill(draft, 'late')
+  assert words(place) == {'new'}
+  assert [path.name for path in place.parent.iterdir()] == ['place']
+
+
+def test_a_folder_that_holds_something_else_is_refused_before_anything_is_made(tmp_path):
+  fill(tmp_path, 'old')
+  (tmp_path / 'link').symlink_to(tmp_path)
+  for path, names in ((tmp_path, ('a',)), (tmp_path, ()), (tmp_path / 'a', 'ab'),
+                      (tmp_path / 'link', ('a', 'b', 'link'))):
+    with pytest.raises(ValueError, match='name'), files.folder(path, names):
+      raise AssertionError('it began')
+  assert sorted(os.listdir(tmp_path)) == ['a', 'b', 'link']
+
+
+def test_drafts_of_killed_processes_are_deleted_after_a_day_and_nothing_else(tmp_path):
+  for name in ('x.txt.00000001.tmp', 'x.txt.00000002.tmp', 'x.txt.tmp', 'y.txt.00000001.tmp'):
+    (tmp_path / name).write_text('half')
+    if '2' not in name:
+      os.utime(tmp_path / name, (0, 0))
+  with files.whole(tmp_path / 'x.txt') as file:
+    file.write('words')
+  assert sorted(os.listdir(tmp_path)) == [
+    'x.txt', 'x.txt.00000002.tmp', 'x.txt.tmp', 'y.txt.00000001.tmp'
+  ]
+
+
+def _socket(path):
+  with socket.socket(socket.AF_UNIX) as server:
+    server.bind(str(path))
+
+
+FOREIGN = {
+  'folder': lambda path, outside: path.symlink_to(outside),
+  'relative': lambda path, outside: path.symlink_to(os.path.relpath(outside, path.parent)),
+  'file': lambda path, outside: path.symlink_to(outside / 'precious'),
+  'nothing': lambda path, outside: path.symlink_to(outside / 'none'),
+  'queue': lambda path, outside: os.mkfifo(path),
+  'socket': lambda path, outside: _socket(path),
+}
+
+
+@pytest.mark.parametrize('kind', FOREIGN)
+@pytest.mark.parametrize('depth', ['', 'a/b'])
+def test_links_that_lead_out_and_what_is_no_file_are_found_anywhere(
+  tmp_path, monkeypatch, kind, depth
+):
+  top, outside = tmp_path / 'run', tmp_path / 'outside'
+  (top / 'a' / 'b').mkdir(parents=True)
+  outside.mkdir()
+  (outside / 'precious').write_text('precious')
+  (top / 'a' / 'inside').symlink_to(top / 'a' / 'b')
+  (tmp_path / 'link').symlink_to(top)
+  files.check_inside(tmp_path / 'link')  # the folder itself may stand elsewhere
+  monkeypatch.chdir(top / depth)  # a socket's name is short
+  FOREIGN[kind](pathlib.Path('x'), outside)
+  with pytest.raises(ValueError, match=f'{top / depth / "x"} is (a link to|neither)'):
+    files.check_inside(top)
+
+
+def test_nothing_behind_a_link_is_listed_or_deleted(tmp_path):
+  (tmp_path / 'precious').mkdir()
+  fill(tmp_path / 'precious', 'precious')
+  (tmp_path / 'link').symlink_to(tmp_path / 'precious')
+  with pytest.raises(ValueError, match='is a link'):
+    files.names(tmp_path / 'link')
+  files.delete(tmp_path / 'link')
+  assert words(tmp_path / 'precious') == {'precious'} and not (tmp_path / 'link').is_symlink()
+  assert files.names(tmp_path / 'none') == []
+
+
+APPENDED = {'machine/logs.py', 'run/workdir.py', 'data/stream.py'}  # metrics, lock, symbols
+
+
+def test_nobody_else_opens_a_file_for_writing():
+  home = pathlib.Path(adiff.__file__).parent
+  for path in home.rglob('*.py'):
+    for node in ast.walk(ast.parse(path.read_text())):
+      if not isinstance(node, ast.Call):
+        continue
+      name = ast.unparse(node.func)
+      modes = [
+        one.value for one in (*node.args[1:2], *(word.value for word in node.keywords))
+        if isinstance(one, ast.Constant) and isinstance(one.value, str)
+      ]
+      writes = name == 'open' and any(set('wax') & set(mode) for mode in modes)
+      writes |= name.endswith(('.write_text', '.write_bytes', 'shutil.rmtree', 'os.remove'))
+      place = path.relative_to(home).as_posix()
+      if place != 'machine/files.py' and not (place in APPENDED and 'a' in ''.join(modes)):
+        assert not writes, f'{place}: {ast.unparse(node)}; machine/files.py writes and deletes'

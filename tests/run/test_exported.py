@@ -70,6 +70,10 @@ def test_the_program_refuses_a_negative_seed_in_a_sentence(folder, tmp_path, mon
 @pytest.mark.parametrize(('change', 'sentence'), [
   (lambda place: (place / 'about.json').unlink(), 'is no exported sampler'),
   (lambda place: (place / 'params.npz').write_bytes(b'no archive'), 'is no exported sampler'),
+  (lambda place: other_params(place), 'params.npz is not what was written with about.json'),
+  (lambda place: (place / 'program.bin').write_bytes(b''), 'program.bin is not what was written'),
+  (lambda place: (place / 'program.bin').unlink(), 'is no exported sampler'),
+  (lambda place: queue(place / 'about.json'), 'about.json is no plain file'),
   (lambda place: edit(place, format=0), 'has format 0'),
   (lambda place: edit(place, platforms=['tpu']), 'was exported for tpu'),
   (lambda place: edit(place, platforms=5), 'platforms where a list'),
@@ -92,6 +96,54 @@ def test_a_folder_that_cannot_serve_is_named(folder, tmp_path, change, sentence)
   change(place)
   with pytest.raises(ValueError, match=sentence):
     exported.Sampler(str(place))
+
+
+def other_params(place):
+  """Parameters of the same shapes, of another export."""
+  np.savez(place / 'params.npz', *(np.ones_like(leaf) for leaf in jax.tree.leaves(PARAMS)))
+
+
+def queue(path):
+  path.unlink()
+  os.mkfifo(path)
+
+
+def write(place, params):
+  return exported.write(
+    str(place), run, params, batch=3, labels=[0, 1], seed=7,
+    codec={'name': 'patches', **dataclasses.asdict(CODEC)}, about={}
+  )
+
+
+def test_an_export_takes_the_place_of_an_older_one_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+  place = tmp_path / 'sampler'
+  write(place, PARAMS)
+  before = exported.Sampler(place).sample(0, 3)[0]
+  other = {**PARAMS, 'shift': np.float32(2)}
+
+  def killed(*_):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patched:
+    patched.setattr(exported.files, 'write_json', killed)  # the last file of three
+    with pytest.raises(KeyboardInterrupt):
+      write(place, other)
+  np.testing.assert_array_equal(exported.Sampler(place).sample(0, 3)[0], before)
+  write(place, other)
+  assert (exported.Sampler(place).sample(0, 3)[0] != before).any()
+  assert sorted(path.name for path in tmp_path.iterdir()) == ['sampler']
+
+
+def test_a_folder_of_somebody_else_is_not_replaced_by_an_export(tmp_path):
+  (tmp_path / 'notes.txt').write_text('precious')
+  with pytest.raises(ValueError, match="holds 'notes.txt'"):
+    write(tmp_path, PARAMS)
+  assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
+
+
+def test_more_samples_than_numbers_are_refused(folder):
+  with pytest.raises(ValueError, match='too many'):
+    exported.Sampler(folder).sample(0, 10**15)
 
 
 def edit(place, **changes):

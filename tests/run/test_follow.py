@@ -66,8 +66,9 @@ def test_a_damaged_or_deleted_checkpoint_is_passed_over(run):
       os.rmdir(manifest.folder(run, 2))
       raise ValueError('no checkpoint 2')
 
-  follow.follow(run, 3, evaluate)
-  assert evaluated(run) == [3] and os.listdir(run / 'eval').count('1.tmp') == 0
+  follow.follow(run, 3, evaluate, {})
+  assert evaluated(run) == [3]
+  assert sorted(os.listdir(run / 'eval')) == ['3', 'lock', 'made_by.json']
 
 
 def test_a_mistake_in_the_evaluation_itself_is_raised(run):
@@ -75,7 +76,17 @@ def test_a_mistake_in_the_evaluation_itself_is_raised(run):
     raise ValueError('no such key')
 
   with pytest.raises(ValueError, match='no such key'):
-    follow.follow(run, 3, evaluate)
+    follow.follow(run, 3, evaluate, {})
+
+
+def test_evaluations_with_other_settings_are_not_put_beside_the_old_ones(run):
+  settings = lambda num: {'eval': {'num': num, 'split': 'test'}}
+  seen = []
+  follow.follow(run, 1, lambda step, folder: seen.append(step), settings(64))
+  with pytest.raises(ValueError, match='eval.num = 64, but here it is 32; delete'):
+    follow.follow(run, 3, lambda step, folder: seen.append(step), settings(32))
+  follow.follow(run, 3, lambda step, folder: seen.append(step), settings(64))
+  assert seen == [1, 2, 3]
 
 
 def test_a_checkpoint_that_is_still_being_written_waits(run, monkeypatch):
@@ -84,7 +95,7 @@ def test_a_checkpoint_that_is_still_being_written_waits(run, monkeypatch):
   os.rename(digests, f'{digests}.later')
   seen = []
   threading.Timer(0.3, lambda: os.rename(f'{digests}.later', digests)).start()
-  follow.follow(run, 3, lambda step, folder: seen.append((step, os.path.exists(digests))))
+  follow.follow(run, 3, lambda step, folder: seen.append((step, os.path.exists(digests))), {})
   assert seen == [(1, False), (2, False), (3, True)]
 
 
