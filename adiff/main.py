@@ -18,13 +18,12 @@ import os
 import re
 import signal
 import sys
-import traceback
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from adiff.machine import compilation
+from adiff.machine import compilation, mistakes
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -160,6 +159,7 @@ def _use(how) -> int:
   config = overrides.arrange(workdir_lib.load(_WORKDIR.value, _SET.value), _WORKDIR.value, **how)
   parts = build.build(config)
   workdir_lib.check_contract(_WORKDIR.value, parts.contract)
+  _check_out(parts)
   mesh = sharding.make_mesh(**config.mesh)
   abstract = cost.params(parts)
   placed = sharding.placed(abstract, build.state_shardings(parts, mesh, abstract))
@@ -180,8 +180,9 @@ def _use(how) -> int:
     return report
 
   if _MODE.value == 'follow':
+    settings = {**workdir_lib.as_json(config), 'train': None}  # how it learns changes nothing here
     with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished):
-      follow.follow(_WORKDIR.value, config.train.steps, measure)
+      follow.follow(_WORKDIR.value, config.train.steps, measure, settings)
   elif _MODE.value == 'eval':
     hosts.say(measure(_STEP.value)['report'])
   else:
@@ -190,17 +191,31 @@ def _use(how) -> int:
   return 0
 
 
+def _out() -> str:
+  """Where samples, or an exported sampler, shall be."""
+  name = 'exported' if _MODE.value == 'export' else 'samples.npz'
+  return _OUT.value or os.path.join(_WORKDIR.value, name)
+
+
+def _check_out(parts):
+  """Raises ValueError where what is to be written cannot be: before anything is read or made."""
+  from adiff.run import output, shards
+
+  if _MODE.value == 'sample':
+    shards.check(parts, _NUM.value, _out())
+  elif _MODE.value == 'export':
+    output.check_export(_out())
+
+
 def _make(parts, params, mesh, step) -> str:
   """Samples into a file, or exports the sampler; returns where they are."""
-  from adiff.run import generate
+  from adiff.run import generate, shards
 
   seed = _seed(parts.config)
   if _MODE.value == 'export':
-    folder = _OUT.value or os.path.join(_WORKDIR.value, 'exported')
-    return generate.to_folder(parts, params, folder, batch=_BATCH.value, seed=seed, step=step)
-  out = _OUT.value or os.path.join(_WORKDIR.value, 'samples.npz')
-  return generate.to_file(
-    parts, params, mesh, num=_NUM.value, out=out, seed=seed, batch_size=_BATCH.value
+    return generate.to_folder(parts, params, _out(), batch=_BATCH.value, seed=seed, step=step)
+  return shards.to_file(
+    parts, params, mesh, num=_NUM.value, out=_out(), seed=seed, batch_size=_BATCH.value
   )
 
 
@@ -297,15 +312,6 @@ def _sentence(error) -> str:
   return ' '.join(text.split())
 
 
-def _is_ours(error) -> bool:
-  """Was it raised by this package or by a config, on purpose, and not from the depth of a
-  library?"""
-  if isinstance(error, OSError):
-    return True
-  last = traceback.extract_tb(error.__traceback__)[-1].filename
-  return os.sep + 'adiff' + os.sep in last or os.sep + 'configs' + os.sep in last
-
-
 def main() -> None:
   """Entry point of `python -m adiff.main`."""
   compilation.keep()
@@ -313,7 +319,7 @@ def main() -> None:
     _parse(sys.argv)
     sys.exit(run())
   except (ValueError, OSError, FloatingPointError) as error:
-    if not _is_ours(error):
+    if not mistakes.told(error):
       raise
     print(f'adiff: {_sentence(error)}', file=sys.stderr, flush=True)
     if isinstance(error, OSError):  # threads may wait for the storage, or print after the sentence

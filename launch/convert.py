@@ -96,8 +96,10 @@ def convert(old, new) -> int:
   config = converted_config(_json(old, 'config.json'), version)
   parts = build.build(ml_collections.ConfigDict(workdir_lib.tuples(config)).lock())
   contract = json_file.plain(parts.contract)
-  if contract != converted_contract(old_contract, config, version):
-    raise ValueError(f'{old} was trained on other data or with another codec than are here')
+  expected = converted_contract(old_contract, config, version)
+  if contract != {**expected, 'data': contract['data']}:
+    raise ValueError(f'{old} was trained with another codec or version than are here')
+  workdir_lib.check_data(old, expected.get('data'), contract['data'])
   step, stored = checkpoint.restore_arrays(old)
   arrays = {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(stored):
@@ -141,6 +143,10 @@ def main():
   try:
     step = convert(options.old, options.new)
   except (ValueError, OSError, KeyError) as error:
+    from adiff.machine import mistakes
+
+    if not mistakes.told(error):
+      raise
     parser.exit(2, f'adiff: {error}\n')
   print(f'{options.new}: step {step}')
 

@@ -122,9 +122,11 @@ def check_use(flags, few, place):
   with launchers.parsed([*MADE[pathlib.Path(flags.workdir).name], '--workdir=x']) as made:
     config = made.config.copy_and_resolve_references()
   tiny_data.point(config, few)
-  workdir.claim(place, config, {})
+  run = place / 'run'
+  run.mkdir()
+  workdir.claim(run, config, {})
   how = dict(block_size=flags.block_size, steps=flags.steps, solver=flags.solver)
-  built(overrides.arrange(workdir.load(place, flags.set), place, **how).to_json())
+  built(overrides.arrange(workdir.load(run, flags.set), run, **how).to_json())
 
 
 def check_cluster(program, words, variables, desk):

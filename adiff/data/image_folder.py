@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 from adiff.data import pictures, store
-from adiff.machine import files
+from adiff.machine import contents, files
 
 
 class ImageFolder(store.Images):
@@ -78,8 +78,8 @@ class ImageFolder(store.Images):
 
   @functools.cached_property
   def fingerprint(self):
-    sizes = [(name, (self._root / name).stat().st_size) for name in self._names]
-    return files.digest(repr((sizes, self.shape, self.test_every)))
+    content = contents.digest(self._root, self._names)
+    return files.digest(repr((content, self.shape, self.test_every)))
 
   def store(self, split):
     names = self._files[split]

@@ -14,7 +14,7 @@ import numpy as np
 
 from adiff.codec import base as codec_base
 from adiff.data import base
-from adiff.machine import array_file, files, json_file
+from adiff.machine import array_file, contents, files, json_file
 from adiff.sequence import spec as spec_lib
 
 _MADE_UP = {'train': 4096, 'test': 512}
@@ -67,7 +67,8 @@ class Latents(base.Source):
     if self.data_dir:
       root = pathlib.Path(self.data_dir).expanduser()
       paths = [path for split in _SPLITS for path in self._files(split)]
-      facts += [f'{path.relative_to(root)} {path.stat().st_size}' for path in paths]
+      paths += [beside for path in paths if (beside := _beside(path)).exists()]
+      facts.append(contents.digest(root, [path.relative_to(root).as_posix() for path in paths]))
       facts += [str(leaf.tolist()) for leaf in self.statistics]
     return files.digest(*facts)
 
@@ -127,7 +128,7 @@ class Latents(base.Source):
   def _open(self, path):
     """The `_File` of a path, checked; no file can run code."""
     latents = array_file.mapped(path)
-    beside = path.with_name(f'{path.stem}.label.npy')
+    beside = _beside(path)
     labels = array_file.npy(beside) if beside.exists() else None
     for place, array, kinds in ((path, latents, 'f'), (beside, labels, 'iu')):
       if array is not None and (array.dtype.kind not in kinds or not array.ndim):
@@ -181,3 +182,8 @@ class Latents(base.Source):
       phase = rng.uniform(size=self.shape[-1]) + turn[..., None]
       waves.append(np.sin(2 * np.pi * phase) + 0.1 * rng.normal(size=self.shape))
     return np.stack(waves), labels if self.num_classes else np.full(len(labels), -1, np.int32)
+
+
+def _beside(path):
+  """The file of the labels of a file of latents."""
+  return path.with_name(f'{path.stem}.label.npy')

@@ -4,18 +4,15 @@ import array
 import contextlib
 import os
 import pathlib
-import shutil
-import tempfile
-import time
 from typing import NamedTuple
 
 import numpy as np
 import tqdm
 
-from adiff.machine import array_file, input_file
+from adiff.machine import array_file, files, input_file
 
 RAM_CHARACTERS = 64 * 2**20
-_STALE_SECONDS = 86400
+_NAMES = ('bounds.npy', 'tokens')
 
 
 class Stream(NamedTuple):
@@ -35,27 +32,24 @@ def tokenise(documents, tokenizer, folder) -> Stream:
   if folder.is_dir():
     return _load(folder, dtype)
   lengths, pending, waiting, part = array.array('q', [0]), [np.empty(0, dtype)], 0, None
-  try:
+  with contextlib.ExitStack() as held:
     for text in tqdm.tqdm(documents, 'tokenise', unit='document', delay=3, dynamic_ncols=True):
       ids = tokenizer.symbols(text)
       lengths.append(len(ids) + 1)
       pending += [ids.astype(dtype), np.array([tokenizer.eos], dtype)]
       waiting += len(text) + 1
       if waiting > RAM_CHARACTERS:
-        part = _new_part(folder) if part is None else part
+        if part is None:
+          part = pathlib.Path(held.enter_context(files.folder(folder, _NAMES, first=True)))
         _append(part, pending)
         pending, waiting = [np.empty(0, dtype)], 0
     bounds = np.cumsum(np.asarray(lengths, np.int64))
     if part is None:
       return Stream(np.concatenate(pending), bounds)
     _append(part, pending)
-    np.save(part / 'bounds.npy', bounds)
-    with contextlib.suppress(OSError):  # Another process was first.
-      os.rename(part, folder)
-    return _load(folder, dtype)
-  finally:
-    if part is not None:
-      shutil.rmtree(part, ignore_errors=True)
+    with files.whole(part / 'bounds.npy', 'wb') as file:
+      np.save(file, bounds)
+  return _load(folder, dtype)
 
 
 def _load(folder, dtype):
@@ -73,16 +67,6 @@ def _load(folder, dtype):
   if not rising or bounds[-1] != count:
     raise ValueError(f'{folder} {advice}')
   return Stream(np.memmap(folder / 'tokens', dtype, mode='r'), bounds)
-
-
-def _new_part(folder):
-  """An empty folder of a unique name beside `folder`; removes what killed runs left long ago."""
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  for part in folder.parent.glob(f'{folder.name}.*.part'):
-    with contextlib.suppress(FileNotFoundError):
-      if time.time() - max(p.stat().st_mtime for p in (part, *part.iterdir())) > _STALE_SECONDS:
-        shutil.rmtree(part, ignore_errors=True)
-  return pathlib.Path(tempfile.mkdtemp(prefix=f'{folder.name}.', suffix='.part', dir=folder.parent))
 
 
 def _append(part, pending):

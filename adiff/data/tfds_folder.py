@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from adiff.machine import files, input_file, json_file
+from adiff.machine import contents, files, input_file, json_file
 
 _OWN = 'tensorflow_datasets.core.features.'
 _CLASS_KEYS = ('pythonClassName', 'python_class_name', 'type')
@@ -114,6 +114,6 @@ def check_random_access(info, name) -> None:
 
 
 def fingerprint(folder, name) -> str:
-  """16 hex digits over the version and the names and sizes of the files."""
-  sizes = sorted((path.name, path.stat().st_size) for path in folder.iterdir() if path.is_file())
-  return files.digest(name, folder.name, repr(sizes))
+  """16 hex digits over the version and what the files hold."""
+  content = contents.digest(folder, [path.name for path in folder.iterdir() if path.is_file()])
+  return files.digest(repr((name, folder.name, content)))

@@ -1,4 +1,5 @@
 """The reader of arrays, .npy and .npz: never a pickle, never more memory than the file has bytes.
+It writes those that do not fit into memory at once.
 
 What a file announces is checked before anything is read: its shape must be that of its bytes, and
 archives must hold their arrays as they are (numpy.savez), for packed ones may unfold without end.
@@ -7,6 +8,7 @@ archives must hold their arrays as they are (numpy.savez), for packed ones may u
 import math
 import os
 import zipfile
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,27 @@ def npz(path, names=(), *, advice=ADVICE) -> dict[str, np.ndarray]:
     if name not in found:
       raise input_file.Unreadable(f'{path} has no array {name}; {advice}')
   return found
+
+
+def names(path, *, advice=ADVICE) -> set[str]:
+  """What the arrays of an .npz are called; reads none of them. Raises as `npy`."""
+  with input_file.opened(path) as file, input_file.told(path, 'is no .npz file', advice):
+    with zipfile.ZipFile(file) as archive:
+      return {name.removesuffix('.npy') for name in archive.namelist()}
+
+
+def write_npz(file, arrays: dict[str, tuple[tuple[int, ...], Any, Iterable[np.ndarray]]]) -> None:
+  """Writes {name: (shape, dtype, pieces)} as numpy.savez would the arrays that the pieces make,
+  with one piece in memory at a time."""
+  with zipfile.ZipFile(file, 'w') as archive:
+    for name, (shape, dtype, pieces) in arrays.items():
+      header = {
+        'descr': np.lib.format.dtype_to_descr(dtype), 'fortran_order': False, 'shape': shape,
+      }
+      with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
+        np.lib.format.write_array_header_2_0(member, header)
+        for piece in pieces:
+          member.write(piece.astype(dtype).tobytes())
 
 
 def _array(file, where, size, advice):

@@ -25,7 +25,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from adiff.learn import base
-from adiff.machine import checkpoint_reader, hosts, manifest
+from adiff.machine import checkpoint_reader, files, hosts, manifest
 
 NONE, ALL_DAMAGED = -1, -2
 
@@ -190,8 +190,8 @@ class Checkpoints:
     """Empties the trash, which orbax never does, and forgets manifests of deleted steps."""
     if hosts.first():
       trash = os.path.join(manifest.root(self._workdir), 'trash')
-      if os.path.isdir(trash):
-        shutil.rmtree(trash)
+      if files.names(trash):
+        files.delete(trash)
       manifest.forget_all_but(self._workdir, self.steps())
 
   def _newest_sound(self):

@@ -149,7 +149,8 @@ class Logs:
     layout = 'HW' if image.ndim == 2 else 'HWC'
     try:
       folder.mkdir(exist_ok=True)
-      Image.fromarray(image).save(path)
+      with files.whole(path, 'wb') as file:
+        Image.fromarray(image).save(file, format='PNG')
       self._board.add(summary.image(name, image, dataformats=layout), step)
     except OSError as error:
       raise self._cannot_write(error) from error

@@ -3,7 +3,6 @@
 The paths are absolute: orbax's writing threads fail with a relative one, and only at the end.
 """
 
-import hashlib
 import os
 import pathlib
 
@@ -102,16 +101,19 @@ def verify(workdir, step: int) -> bool:
 def forget(workdir, step: int) -> None:
   """Deletes the digests of a step if there are any."""
   if os.path.exists(path(workdir, step)):
-    os.remove(path(workdir, step))
+    files.delete(path(workdir, step))
 
 
 def forget_all_but(workdir, kept) -> None:
-  """Deletes the digests of all steps that are not in `kept`, and halves left by a kill."""
+  """Deletes the digests of all steps that are not in `kept`, and halves left by a kill.
+
+  Raises ValueError where the folder of digests is a link.
+  """
   top = os.path.dirname(path(workdir, 0))
   names = {f'{step}.json' for step in kept}
-  for name in os.listdir(top) if os.path.isdir(top) else ():
+  for name in files.names(top):
     if name not in names:
-      os.remove(os.path.join(top, name))
+      files.delete(os.path.join(top, name))
 
 
 def _digests(top):
@@ -119,6 +121,5 @@ def _digests(top):
   for parent, _, names in os.walk(top):
     for name in names:
       place = os.path.join(parent, name)
-      with input_file.opened(place) as file:
-        digests[os.path.relpath(place, top)] = hashlib.file_digest(file, 'sha256').hexdigest()
+      digests[os.path.relpath(place, top)] = files.sha256(place)
   return dict(sorted(digests.items()))

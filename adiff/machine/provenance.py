@@ -1,10 +1,13 @@
 """Where a number comes from: the code that made it, and the machine that it was measured on."""
 
 import os
+import pathlib
 import platform
 import subprocess
 
 import jax
+
+from adiff.machine import contents
 
 # What the commit is said of, seen from this file: the package, and the configs of the checkout.
 _WATCHED = ('..', '../../configs')
@@ -30,6 +33,12 @@ def commit() -> str:
   except FileNotFoundError:  # no git on this machine
     return ''
   return f'{name} with changes' if changed else name
+
+
+def program() -> str:
+  """16 hex digits of the package's own files, which a commit may not tell apart."""
+  home = pathlib.Path(__file__).resolve().parents[1]
+  return contents.digest(home, [path.relative_to(home).as_posix() for path in home.rglob('*.py')])
 
 
 def _git(*words) -> str:

@@ -12,10 +12,11 @@ import os
 from typing import Any
 
 from adiff.judge import align, section
-from adiff.machine import input_file, json_file
-from adiff.run import report
+from adiff.machine import files, input_file, json_file
+from adiff.run import output, report
 
 PICTURE_BYTES = 32 * 2**20
+_FILES = ('compare.html', 'compare.json', 'pictures')
 # Of one run alone; the table of runs and the differences of configs say it of several.
 _SINGLE = ('Reproduce', 'Config')
 _RUNS = (
@@ -59,6 +60,7 @@ def compare(workdirs, out) -> int:
   Raises ValueError for fewer than two workdirs, or one that is missing or unfinished; OSError where
   `out` cannot be written.
   """
+  output.check_page(out, _FILES)
   runs = read(workdirs)
   found = sections(runs)
   about = {
@@ -66,8 +68,9 @@ def compare(workdirs, out) -> int:
     'runs': [{'name': run.name, **_about(run)} for run in runs],
   }
   facts = [section.Fact('runs', 'runs', ', '.join(run.name for run in runs))]
-  os.makedirs(out, exist_ok=True)
-  print(report.write(out, 'compare.html', 'compare.json', about, found, facts))
+  with files.folder(out, _FILES) as draft:
+    report.write(draft, *_FILES[:2], about, found, facts)
+  print(os.path.join(out, _FILES[0]))
   return 0
 
 
@@ -86,6 +89,8 @@ def read(workdirs) -> list[Run]:
 
 def _read(name, workdir):
   """One run."""
+  if os.path.isdir(workdir):
+    files.check_inside(workdir)
   path = os.path.join(workdir, 'eval.json')
   advice = f'it is no evaluation, write it anew with --mode=eval --workdir={workdir}'
   try:

@@ -3,8 +3,9 @@ r"""A sampler in a folder of its own, which starts without tracing: what a serve
   python -m adiff.main --mode=export --workdir=runs/digits --batch=16 --out=runs/digits/exported
   python -m adiff.run.exported runs/digits/exported --num=100 --out=samples.npz
 
-The folder holds program.bin (jax.export), params.npz and about.json. Sampling needs jax and numpy
-alone; opening a folder runs nothing but the compiled program in it: no pickle, no config.
+The folder holds program.bin (jax.export), params.npz and about.json with the digests of both, and
+is replaced as a whole. Sampling needs jax and numpy alone; opening a folder runs nothing but the
+compiled program in it: no pickle, no config.
 """
 
 import argparse
@@ -20,14 +21,15 @@ import numpy as np  # noqa: E402
 import tqdm  # noqa: E402
 from jax import export  # noqa: E402
 
-from adiff.machine import array_file, files, input_file, json_file  # noqa: E402
-from adiff.run import asked, choose  # noqa: E402
+from adiff.machine import array_file, files, input_file, json_file, mistakes  # noqa: E402
+from adiff.run import asked, choose, output  # noqa: E402
 
-FORMAT = 2
+FORMAT = 3
+ABOUT, PARAMS, PROGRAM = output.EXPORT
 ADVICE = 'it is no exported sampler, write one with --mode=export'
 PROGRAM_BYTES = 2**30
 _FORM = {'format': int, 'batch': int, 'seed': int, 'labels': [int], 'platforms': [str],
-         'codec': {'name': str}}
+         'codec': {'name': str}, 'sha256': {PARAMS: str, PROGRAM: str}}
 
 
 def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
@@ -36,7 +38,8 @@ def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
   run: (params, seed, start, labels [batch]) -> tokens [batch, N, ..] in raster order, a function
   that jax.jit takes; examples start .. start + batch - 1 of a seed. labels: int32, one an example
   and used in a circle. codec: {name, **arguments} of what decodes
-  the tokens. about: further facts for about.json.
+  the tokens. about: further facts for about.json. Raises ValueError where the folder belongs to
+  something else, OSError where it cannot be written.
   """
   leaves, tree = jax.tree.flatten(params)
   program = export.export(
@@ -46,18 +49,18 @@ def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
     *(jax.ShapeDtypeStruct((), np.uint32), jax.ShapeDtypeStruct((), np.int32)),
     jax.ShapeDtypeStruct((batch,), np.int32),
   )
-  os.makedirs(folder, exist_ok=True)
-  place = lambda file: os.path.join(folder, file)
-  with files.whole(place('program.bin'), 'wb') as file:
-    file.write(program.serialize())
-  with files.whole(place('params.npz'), 'wb') as file:
-    np.savez(file, *(np.asarray(leaf) for leaf in leaves))
-  facts = {
-    'format': FORMAT, 'batch': batch, 'seed': seed, 'labels': np.asarray(labels).tolist(),
-    'platforms': list(program.platforms), 'jax': jax.__version__,
-    'codec': codec, **about,
-  }
-  files.write_json(place('about.json'), facts)  # last: a folder without it is not finished
+  output.check_export(folder)
+  with files.folder(folder, output.EXPORT) as draft:
+    place = lambda file: os.path.join(draft, file)
+    with files.whole(place(PROGRAM), 'wb') as file:
+      file.write(program.serialize())
+    with files.whole(place(PARAMS), 'wb') as file:
+      np.savez(file, *(np.asarray(leaf) for leaf in leaves))
+    files.write_json(place(ABOUT), {
+      'format': FORMAT, 'batch': batch, 'seed': seed, 'labels': np.asarray(labels).tolist(),
+      'platforms': list(program.platforms), 'jax': jax.__version__, 'codec': codec,
+      'sha256': {file: files.sha256(place(file)) for file in (PARAMS, PROGRAM)}, **about,
+    })
   return folder
 
 
@@ -68,9 +71,10 @@ class Sampler:
     """Raises ValueError in words for a folder that is not one of ours, or of another platform."""
     place = lambda file: os.path.join(folder, file)
     try:
-      self.about = _about(place('about.json'))
-      content = input_file.read(place('program.bin'), limit=PROGRAM_BYTES)
-      stored = array_file.npz(place('params.npz'), advice=ADVICE)
+      self.about = _about(place(ABOUT))
+      content = input_file.read(place(PROGRAM), limit=PROGRAM_BYTES)
+      stored = array_file.npz(place(PARAMS), advice=ADVICE)
+      _check_whole(folder, self.about['sha256'])
     except FileNotFoundError as error:
       raise ValueError(f'{folder}: there is no {error.filename}; {ADVICE}') from error
     leaves = [stored[name] for name in sorted(stored, key=lambda name: (len(name), name))]
@@ -80,17 +84,18 @@ class Sampler:
         f'{folder} was exported for {", ".join(self.about["platforms"])} and this is {platform}; '
         'export it there'
       )
-    with input_file.told(place('program.bin'), 'is no program', ADVICE):
+    with input_file.told(place(PROGRAM), 'is no program', ADVICE):
       program = export.deserialize(bytearray(content))
     _check_fits(folder, program, leaves, self.about['batch'])
     self._leaves = jax.device_put(leaves)
-    with input_file.told(place('about.json'), 'names no codec', ADVICE):
+    with input_file.told(place(ABOUT), 'names no codec', ADVICE):
       self._codec = choose.resolve('codec', self.about['codec'])
     self._run = jax.jit(program.call)
 
   def sample(self, start, num, *, seed=None, progress=None) -> tuple[np.ndarray, np.ndarray]:
     """(examples [num, ..], labels [num])."""
     start, num = asked.count('start', start, least=0), asked.count('num', num)
+    asked.examples(start + num)
     size, labels = self.about['batch'], np.asarray(self.about['labels'], np.int32)
     seed = np.uint32(asked.seed(self.about['seed'] if seed is None else seed))
     wanted = np.take(labels, np.arange(start, start + num), mode='wrap')
@@ -117,6 +122,18 @@ def _about(path):
   return about
 
 
+def _check_whole(folder, digests):
+  """Raises ValueError where the folder's files are not those of one export; asked once they have
+  been read, for the folder may be replaced meanwhile."""
+  for name, digest in digests.items():
+    path = os.path.join(folder, name)
+    if files.sha256(path) != digest:
+      raise ValueError(
+        f'{path} is not what was written with {ABOUT}; if it is just being exported, try again, '
+        'else export it again'
+      )
+
+
 def _check_fits(folder, program, leaves, batch):
   """Raises ValueError for arrays that are not those of the program."""
   num = len(program.in_avals) - 3  # seed, start and labels come behind the parameters
@@ -138,7 +155,8 @@ def main() -> int:
   parser.add_argument('--out', default='samples.npz', help='the .npz: examples and labels')
   options = parser.parse_args()
   try:
-    asked.count('num', options.num)
+    asked.examples(options.num)
+    output.check_file(options.out)
     with tqdm.tqdm(total=options.num, unit='sample', dynamic_ncols=True) as bar:
       examples, labels = Sampler(options.folder).sample(
         0, options.num, seed=options.seed, progress=bar
@@ -146,6 +164,8 @@ def main() -> int:
     with files.whole(options.out, 'wb') as file:
       np.savez(file, examples=examples, labels=labels)
   except (ValueError, OSError) as error:
+    if not mistakes.told(error):
+      raise
     print(f'adiff: {error}', file=sys.stderr)
     return 2
   print(options.out)

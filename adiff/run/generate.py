@@ -1,17 +1,15 @@
 """Samples: one compiled program for a whole batch, and as many batches as are asked for."""
 
 import dataclasses
-import os
 import time
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 
 from adiff.learn import state
-from adiff.machine import array_file, cost, files, json_file, sharding
+from adiff.machine import cost, sharding
 from adiff.nn import network
 from adiff.run import asked, build, exported
 from adiff.sample import capacity, guidance, session, walk
@@ -165,54 +163,6 @@ class Sampler:
     )
 
 
-def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096) -> str:
-  """Samples num examples into the npz `out` (examples, labels); a killed run continues at its last
-  shard.
-
-  Shards lie in OUT.parts until all are there. Example i depends on (seed, i) alone.
-  """
-  folder = os.path.dirname(os.path.abspath(out))
-  if not os.path.isdir(folder) or (os.path.exists(out) and not os.path.isfile(out)):
-    raise ValueError(f'{out} cannot be written: name a file in a folder that exists with --out')
-  folder = f'{out}.parts'
-  os.makedirs(folder, exist_ok=True)
-  made_by = {'num': num, 'seed': seed, 'contract': parts.contract, 'plan': str(parts.plan.budgets),
-             'solver': str(parts.solver), 'truncation': dict(parts.config.truncation),
-             'params': _fingerprint(params)}
-  note = os.path.join(folder, 'made_by.json')
-  if os.path.exists(note):
-    advice = f'delete {folder}, and the samples are made again'
-    if json_file.read(note, advice=advice) != json_file.plain(made_by):
-      raise ValueError(
-        f'{folder} holds samples of another run or seed; delete it, or choose another --out'
-      )
-  else:
-    files.write_json(note, made_by)
-  starts = range(0, num, shard)
-  path = lambda start: os.path.join(folder, f'{start:09d}.npz')
-  todo = [start for start in starts if not os.path.exists(path(start))]
-  if todo:
-    sampler = Sampler(parts, params, mesh, seed=seed, batch_size=batch_size)
-    done = num - sum(min(shard, num - start) for start in todo)
-    with tqdm.tqdm(total=num, initial=done, unit='sample', dynamic_ncols=True) as progress:
-      for start in todo:
-        tokens, labels, _, _ = sampler.sample(start, min(shard, num - start), progress=progress)
-        with files.whole(path(start), 'wb') as file:
-          np.savez(file, examples=parts.coded.decode(tokens), labels=labels)
-  advice = 'delete it, and it is made again'
-  shards = [array_file.npz(path(start), ('examples', 'labels'), advice=advice) for start in starts]
-  merged = {
-    name: np.concatenate([part[name] for part in shards]) for name in ('examples', 'labels')
-  }
-  with files.whole(out, 'wb') as file:
-    np.savez(file, **merged)
-  for start in starts:
-    os.remove(path(start))
-  os.remove(note)
-  os.rmdir(folder)
-  return out
-
-
 def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
   """Exports the sampler: `exported.Sampler(folder)` makes what `Sampler` makes."""
   sample = make_sampler(parts)
@@ -227,8 +177,3 @@ def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
     codec={'name': parts.config.codec.name, **dataclasses.asdict(parts.coded.codec)},
     about={'step': step, 'contract': parts.contract},
   )
-
-
-def _fingerprint(params):
-  """A number that changes with the parameters."""
-  return float(sum(np.abs(np.asarray(leaf, np.float64)).sum() for leaf in jax.tree.leaves(params)))

@@ -19,9 +19,9 @@ import tqdm
 from adiff.codec import base as codec_base
 from adiff.judge import likelihood
 from adiff.learn import state
-from adiff.machine import checkpoint
+from adiff.machine import checkpoint, files
 from adiff.nn import network
-from adiff.run import asked, build, generate, shown
+from adiff.run import asked, build, generate, output, shown
 from adiff.run import workdir as workdir_lib
 
 
@@ -101,7 +101,7 @@ class Model:
   def sample(self, num, *, label=None, seed=0, batch=64, progress=True) -> Samples:
     """`num` examples. label: of all, or one each; None: balanced where there are classes. Example i
     of a seed is the same whatever num and batch are."""
-    num, seed = asked.count('num', num), asked.seed(seed)
+    num, seed = asked.examples(num), asked.seed(seed)
     labels = self._labels(label, num)
     size, done, tokens, calls = min(asked.count('batch', batch), num), 0, [], []
     with tqdm.tqdm(total=num, unit='sample', delay=2, disable=not progress, leave=False) as bar:
@@ -255,11 +255,10 @@ class Model:
     `adiff.load`; returns it. Raises ValueError where there is something already."""
     if not self.workdir:
       raise ValueError('this model was made of parts and has no checkpoint; save one of adiff.load')
-    if os.path.exists(folder) and os.listdir(folder):
-      raise ValueError(f'{folder} is not empty; name a folder that does not exist yet')
-    os.makedirs(folder, exist_ok=True)
-    checkpoint.copy(self.workdir, self.step, folder)
-    workdir_lib.write(folder, self.parts.config, self.parts.contract)
+    output.check_page(folder, ())
+    with files.folder(folder) as draft:
+      checkpoint.copy(self.workdir, self.step, draft)
+      workdir_lib.write(draft, self.parts.config, self.parts.contract)
     return os.fspath(folder)
 
   def __repr__(self):

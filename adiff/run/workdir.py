@@ -16,6 +16,7 @@ from adiff.run import choose, settings
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
 OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach')  # a number, or null
 VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as choices since 3
+MADE_BY = 'made_by.json'  # beside what was made: all that it follows from
 # What every reader of the files needs of their form.
 _CONFIG = {
   **{kind: {'name': str} for kind in choose.ROOMS},
@@ -68,11 +69,12 @@ def check_version(workdir) -> None:
 def lock(workdir, what='is being trained') -> Iterator[None]:
   """Holds workdir/lock, which names its owner; released however the process ends.
 
-  Makes the folder if there is none. Raises ValueError where another process holds the lock, OSError
-  where it cannot be written.
+  Makes the folder if there is none. Raises ValueError where another process holds the lock or a
+  link in the folder leads out of it, OSError where it cannot be written.
   """
   try:
     os.makedirs(workdir, exist_ok=True)
+    files.check_inside(workdir)
     file = open(os.path.join(workdir, 'lock'), 'a+', errors='replace')
   except OSError as error:
     raise OSError(
@@ -97,8 +99,11 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
   """The config a workdir was made by, with 'key=value' overrides of the keys in FREE or of
   process.eta and clip.
 
-  Raises ValueError for a missing or unreadable file, an unknown key or a value of the wrong type.
+  Raises ValueError for a missing or unreadable file, a link that leads out of the workdir, an
+  unknown key or a value of the wrong type.
   """
+  if os.path.isdir(workdir):
+    files.check_inside(workdir)
   stored, path = tuples(_stored(workdir)), os.path.join(workdir, 'config.json')
   with input_file.told(path, 'is no config', 'restore it from a backup'):
     config = ml_collections.ConfigDict(stored)
@@ -123,11 +128,35 @@ def check_contract(workdir, contract) -> None:
   stored = _read(workdir, 'contract.json', _CONTRACT)
   stored = {**stored, 'registered': contract.get('registered', {})}
   contract = json_file.plain({'version': VERSION, 'registered': {}, **contract})
+  check_data(workdir, stored.get('data'), contract.get('data'))
   for key, old, new in _differences(stored, contract):
     raise ValueError(
       f'the checkpoint in {workdir} was trained with {key} = {_short(old)}, but here it is '
       f'{_short(new)}; use the same data and version'
     )
+
+
+def check_data(workdir, old, new) -> None:
+  """Raises ValueError where the fingerprint of the data is another than the workdir's."""
+  if old != new:
+    raise ValueError(
+      f'the checkpoint in {workdir} was trained with data = {_short(old)}, but here it is '
+      f'{_short(new)}; use the same data (earlier versions told image folders, latents and TFDS '
+      f'sets by the sizes of their files: if they are the same, write {new} into contract.json)'
+    )
+
+
+def check_made_by(folder, made_by, remedy) -> None:
+  """Says in folder/made_by.json what everything in it follows from; raises ValueError, with the
+  first difference and the remedy, where it was made by something else."""
+  ours = json_file.plain(made_by)
+  if os.path.lexists(path := os.path.join(folder, MADE_BY)):
+    for key, old, new in _differences(json_file.read(path, advice=remedy), ours):
+      raise ValueError(
+        f'{folder} was made with {key} = {_short(old)}, but here it is {_short(new)}; {remedy}'
+      )
+  else:
+    _write(folder, MADE_BY, ours)
 
 
 def as_json(config) -> dict:

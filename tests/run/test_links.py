@@ -1,5 +1,5 @@
-"""A link in a workdir that leads out of it, or a queue where a file should be, is refused by whoever
-would read, write or delete there; nothing outside is touched."""
+"""A link out of a workdir, or a queue where a file should be, is refused by whoever would read,
+write or delete there; nothing outside is touched."""
 
 import json
 import os

@@ -1,0 +1,83 @@
+"""What a path given by --out may be, asked before anything is computed.
+
+A path that belongs to a run is refused: below a workdir only NAME.npz and exported.. are free, for
+no run writes files of such names; and what is there already is replaced by its own kind alone.
+"""
+
+import contextlib
+import os
+import re
+
+from adiff.machine import array_file, files, input_file
+
+SAMPLES = ('examples', 'labels')  # arrays of a file of samples
+EXPORT = ('about.json', 'params.npz', 'program.bin')  # files of an exported sampler
+_RUN, _EXPORTED = 'run', 'exported'
+_MARKS = (  # files that a folder is told by, and whose it is
+  (('contract.json',), _RUN), (('config.json', 'checkpoints'), _RUN),
+  (('made_by.json',), 'shards'), (EXPORT, _EXPORTED),
+)
+
+
+def check_file(path, *, size=0) -> None:
+  """Raises ValueError where `path` cannot become a file of samples of `size` bytes at least."""
+  folder = os.path.dirname(os.path.abspath(path))
+  if not os.path.isdir(folder) or (os.path.lexists(path) and not os.path.isfile(path)):
+    raise ValueError(f'{path} cannot be written: name a file in a folder that exists with --out')
+  _check_owner(path, r'[^.].*\.npz', 'NAME.npz')
+  if os.path.exists(path) and not _holds_samples(path):
+    raise ValueError(
+      f'{path} is there already and holds no samples; name another file with --out, or delete it'
+    )
+  disk = os.statvfs(folder)
+  if size > disk.f_bavail * disk.f_frsize:
+    raise ValueError(
+      f'{path} would have {size / 2**30:.4g} GiB at least, more than its disk has free; ask for '
+      'fewer samples, or free space'
+    )
+
+
+def check_export(path) -> None:
+  """Raises ValueError where `path` cannot become the folder of an exported sampler."""
+  _check_owner(path, r'exported.*', 'exported')
+  files.check_replaceable(path, EXPORT)
+
+
+def check_page(path, names) -> None:
+  """Raises ValueError where `path` cannot become a folder of files `names` of its own."""
+  _check_owner(path)
+  files.check_replaceable(path, names)
+
+
+def _owner(path):
+  """(the folder that holds a path, however deep, or is it; whose it is), or (None, '')."""
+  place, below = os.path.realpath(path), None
+  while place != below:
+    for names, kind in _MARKS:
+      if all(os.path.lexists(os.path.join(place, name)) for name in names):
+        return place, kind
+    place, below = os.path.dirname(place), place
+  return None, ''
+
+
+def _check_owner(path, free='', example=''):
+  """free: pattern of the names directly below a workdir that are not the run's; example: one."""
+  top, kind = _owner(os.path.dirname(os.path.abspath(path)))
+  if top is None:
+    top, kind = _owner(path)
+    if top is None or (kind == _EXPORTED and example == _EXPORTED):  # replaced as a whole
+      return
+  inside = os.path.relpath(os.path.realpath(path), os.path.realpath(top))
+  if inside == os.curdir:
+    raise ValueError(f'{path} is not empty, it is a run of its own; name a path that is free')
+  if kind != _RUN or not free or os.sep in inside or not re.fullmatch(free, inside):
+    hint = f', or {os.path.join(top, example)}' if example and kind == _RUN else ''
+    raise ValueError(
+      f'{path} belongs to {top}, whose files are its own; name a path outside of it{hint}'
+    )
+
+
+def _holds_samples(path):
+  with contextlib.suppress(OSError, input_file.Unreadable):
+    return array_file.names(path) >= set(SAMPLES)
+  return False
