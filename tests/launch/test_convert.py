@@ -89,6 +89,24 @@ def test_a_converted_workdir_holds_the_state_bit_for_bit(old, trained, tmp_path)
   assert (tmp_path / 'new' / 'metrics.jsonl').read_text() == '{"step": 1}\n'
 
 
+def test_a_conversion_that_is_killed_leaves_nothing_and_is_made_again(old, tmp_path, monkeypatch):
+  def killed(*_):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    patched.setattr(checkpoint.Checkpoints, 'save', killed)
+    convert.convert(old, str(tmp_path / 'new'))
+  assert list(tmp_path.iterdir()) == []
+  assert convert.convert(old, str(tmp_path / 'new')) == STEP
+
+
+def test_a_workdir_of_other_data_is_refused_with_what_to_write(trained, tmp_path):
+  parts, _ = trained
+  workdir_lib.write(tmp_path, parts.config, {**parts.contract, 'data': '0' * 16})
+  with pytest.raises(ValueError, match=f'write {parts.contract["data"]} into contract.json'):
+    workdir_lib.check_contract(tmp_path, parts.contract)
+
+
 def test_a_workdir_is_not_written_over(old, tmp_path):
   (tmp_path / 'config.json').write_text('{}')
   with pytest.raises(ValueError, match='is a workdir already'):

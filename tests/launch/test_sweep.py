@@ -92,6 +92,18 @@ def test_a_sweep_skips_what_is_finished_and_tries_again_what_has_failed(swept, t
   }
 
 
+@pytest.mark.parametrize('other', ['--config=configs/toy.py:ar', '--config.train.steps=7'])
+def test_a_sweep_of_something_else_does_not_take_finished_runs_for_its_own(
+  swept, tmp_path, capsys, other
+):
+  assert swept() == 0
+  with pytest.raises(SystemExit) as refused:
+    swept(other)
+  assert refused.value.code == 2 and 'choose another --folder' in capsys.readouterr().err
+  assert set(made(tmp_path).values()) == {1}
+  assert swept() == 0
+
+
 def test_a_sweep_runs_again_what_ends_with_75(swept, tmp_path):
   assert swept(**{'3e_4': [75, 75, 0]}) == 0
   assert sorted(made(tmp_path).values()) == [1, 1, 3, 3]

@@ -1,5 +1,6 @@
 """Runs side by side: what is equal in kind is ranked, everything is shown, mistakes are named."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -10,9 +11,9 @@ import pytest
 
 from adiff.judge import section
 from adiff.judge.page import images
-from adiff.run import compare
+from adiff.run import compare, report
 
-PNG = images.png_bytes(images.grid([[[[0]]]], 2))
+PNG, OTHER = (images.png_bytes(images.grid([[[[value]]]], 2)) for value in (0, 1))
 DISTANCE = 'features of a perceptron; 100 samples; digits, test split'
 
 
@@ -39,7 +40,8 @@ def evaluated(folder, nats, *, kind='upper bound; digits', distance=DISTANCE, fl
     'date': '2025-01-01', 'step': 9, 'split': 'test', 'data': 'digits, test split',
     'config': {'train': {'steps': 9}, 'optim': {'learning_rate': nats / 100}, 'seed': 0},
     'numbers': {**section.numbers(sections), 'flops': 9e12, 'nfe': 32.0, 'seconds': 1.5},
-    'sections': section.as_data(sections), **more,
+    'sections': section.as_data(sections),
+    'pictures': {'pictures/samples.png': hashlib.sha256(PNG).hexdigest()}, **more,
   }
   (folder / 'pictures').mkdir(parents=True)
   (folder / 'pictures' / 'samples.png').write_bytes(PNG)
@@ -144,6 +146,8 @@ def test_an_evaluation_of_an_earlier_version_is_named_and_has_its_row(tmp_path):
   (lambda folder: (folder / 'eval.json').write_text(
     '{"step": 5, "config": {"train": {"steps": 9}}}'), 'at step 5 of 9'),
   (lambda folder: (folder / 'pictures' / 'samples.png').unlink(), 'has no pictures/samples.png'),
+  (lambda folder: (folder / 'pictures' / 'samples.png').write_bytes(OTHER),
+   'pictures/samples.png is not what was written with eval.json'),
 ])
 def test_a_workdir_that_cannot_be_compared_is_one_sentence_and_exit_code_2(
   tmp_path, spoil, words
@@ -153,6 +157,32 @@ def test_a_workdir_that_cannot_be_compared_is_one_sentence_and_exit_code_2(
   with pytest.raises(ValueError, match=words):
     compare.compare(runs, str(tmp_path / 'out'))
   assert not (tmp_path / 'out').exists()
+
+
+def test_pictures_of_an_evaluation_that_was_killed_are_not_shown_with_the_numbers_of_another(
+  tmp_path, monkeypatch
+):
+  told = {'title': 'x', 'step': 9, 'config': {'train': {'steps': 9}}}
+
+  def write(folder, picture):
+    figure = section.Figure('samples', picture, 'Samples.', 'pixels')
+    report.write(folder, 'report.html', 'eval.json', told, [section.Section('Samples', (figure,))])
+
+  def killed(*_):
+    raise KeyboardInterrupt
+
+  for name in 'ab':
+    (tmp_path / name).mkdir()
+    write(tmp_path / name, PNG)
+  runs = [str(tmp_path / name) for name in 'ab']
+  assert len(compare.read(runs)) == 2
+  with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    patched.setattr(report.files, 'write_json', killed)
+    write(tmp_path / 'b', OTHER)
+  with pytest.raises(ValueError, match='is not what was written with eval.json'):
+    compare.read(runs)
+  write(tmp_path / 'b', OTHER)
+  assert compare.read(runs)[1].sections[0].parts[0].picture == OTHER
 
 
 def test_the_binary_compares_without_jax_and_refuses_in_a_sentence(tmp_path):

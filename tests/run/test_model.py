@@ -98,6 +98,16 @@ def test_a_saved_model_is_the_model_from_another_folder(trained, tmp_path, monke
     trained.save(saved)
 
 
+def test_a_model_whose_saving_is_killed_leaves_nothing(trained, tmp_path, monkeypatch):
+  def killed(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(workdir, 'write', killed)
+  with pytest.raises(KeyboardInterrupt):
+    trained.save(tmp_path / 'kept')
+  assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_given_stays_and_what_is_masked_is_made(trained):
   if trained.parts.spec.medium == 'text':
     assert isinstance(trained.fill('the ', 3, ' sat'), str)
