@@ -83,7 +83,7 @@ def convert(old, new) -> int:
   import jax.numpy as jnp
   import ml_collections
 
-  from adiff.machine import checkpoint, cost, json_file, sharding
+  from adiff.machine import checkpoint, cost, files, json_file, sharding
   from adiff.run import build
   from adiff.run import workdir as workdir_lib
 
@@ -114,12 +114,12 @@ def convert(old, new) -> int:
     return jnp.asarray(arrays[name], leaf.dtype)
 
   state = jax.tree_util.tree_map_with_path(pick, cost.state(parts))
-  with workdir_lib.lock(new, 'is being written'):
-    workdir_lib.claim(new, parts.config, parts.contract)
-    with contextlib.closing(checkpoint.Checkpoints(new)) as keeper:
+  with files.folder(new) as draft:
+    workdir_lib.claim(draft, parts.config, parts.contract)
+    with contextlib.closing(checkpoint.Checkpoints(draft)) as keeper:
       keeper.save(step, state)
     if os.path.exists(os.path.join(old, 'metrics.jsonl')):
-      shutil.copy(os.path.join(old, 'metrics.jsonl'), new)
+      shutil.copy(os.path.join(old, 'metrics.jsonl'), draft)
   return step
 
 

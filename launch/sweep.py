@@ -114,6 +114,20 @@ def table(runs) -> str:
   return '\n'.join(lines) + '\n'
 
 
+def claim(options) -> None:
+  """Says in the folder what its runs have in common; raises ValueError where it was another thing,
+  for finished runs are not made again."""
+  note, ours = options.folder / 'sweep.txt', shlex.join([options.config, *options.every])
+  theirs = note.read_text(errors='replace') if note.exists() else ours
+  if theirs != ours:
+    raise ValueError(
+      f'{options.folder} holds runs of {theirs[:200]!r}, not of {ours!r}; choose another --folder'
+    )
+  draft = options.folder / f'sweep.{os.getpid()}.tmp'
+  draft.write_text(ours)
+  os.replace(draft, note)
+
+
 class Sweep:
   """Runs that have begun, and whether they were told to stop."""
 
@@ -202,6 +216,7 @@ def main(arguments=None) -> int:
   try:
     runs = grid(options.axes, options.folder)
     options.folder.mkdir(parents=True, exist_ok=True)
+    claim(options)
   except (ValueError, OSError) as error:
     parser.error(str(error))
   sweep = Sweep(options, runs)

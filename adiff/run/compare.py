@@ -7,6 +7,7 @@ What the judges said is aligned by judge/align.py. No code of a workdir runs, an
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 from typing import Any
@@ -33,7 +34,7 @@ _RUNS = (
 )
 # What must be as it was written; the rest of eval.json is read by judge/section.py.
 _FORM = {
-  'step': int, 'config': {'train': {'steps': int}}, 'sections?': list,
+  'step': int, 'config': {'train': {'steps': int}}, 'sections?': list, 'pictures?': {str: str},
   **{f'{key}?': str for key in ('title', 'data', 'hardware', 'commit', 'command')},
   'numbers?': {f'{column.key}?': float for column in _RUNS if column.key not in ('title', 'step')},
 }
@@ -92,7 +93,8 @@ def _read(name, workdir):
   if os.path.isdir(workdir):
     files.check_inside(workdir)
   path = os.path.join(workdir, 'eval.json')
-  advice = f'it is no evaluation, write it anew with --mode=eval --workdir={workdir}'
+  anew = f'write it anew with --mode=eval --workdir={workdir}'
+  advice = f'it is no evaluation, {anew}'
   try:
     told = json_file.read(path, _FORM, advice=advice)
   except FileNotFoundError as error:
@@ -106,12 +108,16 @@ def _read(name, workdir):
     )
 
   def picture(file):
+    place, digests = os.path.join(workdir, file), told.get('pictures') or {}
     try:
-      return input_file.read(os.path.join(workdir, file), limit=PICTURE_BYTES)
+      content = input_file.read(place, limit=PICTURE_BYTES)
     except FileNotFoundError as error:
       raise ValueError(
-        f'{workdir} has no {file}; write it anew with --mode=eval --workdir={workdir}'
+        f'{workdir} has no {file}; {anew}'
       ) from error
+    if file in digests and hashlib.sha256(content).hexdigest() != digests[file]:
+      raise ValueError(f'{place} is not what was written with eval.json; {anew}')
+    return content
 
   try:
     found = section.from_data(told.get('sections') or (), picture)

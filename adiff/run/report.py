@@ -15,10 +15,13 @@ def write(folder, html, data, report, sections, facts=()) -> str:
   small type below it. Raises OSError where the folder is not there or cannot be written.
   """
   pathlib.Path(folder, 'pictures').mkdir(exist_ok=True)
+  digests = {}  # the JSON says which pictures are its own: a kill may leave others beside it
   for figure in section.figures(sections):
-    with files.whole(os.path.join(folder, figure.file), 'wb') as file:
+    place = os.path.join(folder, figure.file)
+    with files.whole(place, 'wb') as file:
       file.write(figure.picture)
-  report = {**report, 'sections': section.as_data(sections)}
+    digests[figure.file] = files.sha256(place)
+  report = {**report, 'pictures': digests, 'sections': section.as_data(sections)}
   files.write_json(os.path.join(folder, data), section.plain(report))
   path = os.path.join(folder, html)
   with files.whole(path) as file:
