@@ -1,76 +1,142 @@
-"""Our transformer against a peer's with the same weights.
+"""Peers' own code against what tests/papers.py makes of their papers, and against ours.
 
-With its modulation switched off and blocks of one token in one stream, the denoiser is the
-architecture of Qwen3: RMSNorm, per-head QK-norm, rotary positions, a gated MLP. So the logits must
-be the same.
+Ours is compared with the papers in tests/test_papers.py; here nothing rests on our reading of them.
 """
+
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import papers
 import pytest
+import qwen
 
-from adiff.nn import denoiser
 from adiff.sequence import ask as ask_lib
-from adiff.sequence import blocks
+from adiff.sequence import blocks as blocks_lib
 
-MISSING = 'the peers extra (torch, transformers) is not installed'
+MISSING = 'the peers extra (torch, transformers, diffusers) is not installed'
 torch = pytest.importorskip('torch', reason=MISSING)
-transformers = pytest.importorskip('transformers', reason=MISSING)
-
-VOCAB, WIDTH, DEPTH, HEADS, TOKENS = 11, 32, 3, 4, 9
 
 
-def test_the_denoiser_gives_the_logits_of_qwen3_with_the_same_weights():
-  model = denoiser.Denoiser(VOCAB, VOCAB, width=WIDTH, depth=DEPTH, heads=HEADS, rotary_base=1e4)
-  cut = blocks.tokens(TOKENS, history=None)
-  slots = cut.slots(np.arange(TOKENS)[:, None])
-  x = jax.random.randint(jax.random.key(0), (2, TOKENS), 0, VOCAB)
-  ask = ask_lib.Ask(x, jnp.zeros((2, TOKENS)), slots)
-  params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(1), ask))
-  hidden = params['last_layer']['mlp_out']['kernel'].shape[0]
-
+def qwen3(weights, kv_heads):
+  """Qwen3ForCausalLM with these weights."""
+  transformers = pytest.importorskip('transformers', reason=MISSING)
   config = transformers.Qwen3Config(
-    vocab_size=VOCAB, hidden_size=WIDTH, intermediate_size=hidden, num_hidden_layers=DEPTH,
-    num_attention_heads=HEADS, num_key_value_heads=HEADS, head_dim=WIDTH // HEADS,
-    rms_norm_eps=1e-6, tie_word_embeddings=False, attention_bias=False,
-    rope_parameters={'rope_type': 'default', 'rope_theta': 1e4},
+    vocab_size=qwen.SIZE['vocab'], hidden_size=qwen.SIZE['width'],
+    intermediate_size=qwen.SIZE['hidden'], num_hidden_layers=qwen.SIZE['depth'],
+    num_attention_heads=qwen.SIZE['heads'], num_key_value_heads=kv_heads,
+    head_dim=qwen.SIZE['width'] // qwen.SIZE['heads'], rms_norm_eps=1e-6,
+    tie_word_embeddings=False, attention_bias=False, attn_implementation='eager',
+    rope_parameters={'rope_type': 'default', 'rope_theta': qwen.BASE},
   )
-  torch.manual_seed(0)
   peer = transformers.Qwen3ForCausalLM(config).eval()
+  peer.load_state_dict({name: torch.tensor(weight) for name, weight in weights.items()})
+  return peer
+
+
+@pytest.mark.parametrize('kv_heads', [4, 2])
+def test_token_by_token_the_denoiser_gives_the_logits_of_qwen3(kv_heads):
+  weights = papers.qwen3_weights(np.random.default_rng(0), kv_heads=kv_heads, **qwen.SIZE)
+  cut = blocks_lib.tokens(9, history=None)
+  x = np.random.default_rng(1).integers(0, qwen.SIZE['vocab'], (2, 9))
+  slots = cut.slots(np.arange(9)[:, None])
+
+  @jax.jit
+  def run(params, x):
+    return qwen.MODEL.denoise(params)(ask_lib.Ask(x, jnp.zeros((2, 9)), slots)).out
+
+  found = run(qwen.params(weights), x)
   with torch.no_grad():
-    for name, weight in peer.named_parameters():
-      weight.copy_(torch.randn_like(weight) * weight.shape[-1] ** -0.5 + ('norm' in name))
-  weights = {name: np.asarray(weight.detach()) for name, weight in peer.named_parameters()}
-  layer = lambda i, name: weights[f'model.layers.{i}.{name}.weight']
-  kernel = lambda i, *names: np.concatenate([layer(i, name).T for name in names], axis=-1)
-
-  # Signals are (shift, scale, gate) of the attention, then of the MLP: gates of one.
-  gates = jnp.repeat(jnp.array([0.0, 0, 1, 0, 0, 1]), WIDTH)
-
-  def of_layer(i):
-    return {
-      'modulation': gates,
-      'norm_attention': {'scale': layer(i, 'input_layernorm')},
-      'norm_mlp': {'scale': layer(i, 'post_attention_layernorm')},
-      'norm_q': {'scale': layer(i, 'self_attn.q_norm')},
-      'norm_k': {'scale': layer(i, 'self_attn.k_norm')},
-      'qkv': {'kernel': kernel(i, *(f'self_attn.{name}_proj' for name in 'qkv')).reshape(
-        WIDTH, 3, HEADS, -1)},
-      'attention_out': {'kernel': kernel(i, 'self_attn.o_proj').reshape(HEADS, -1, WIDTH)},
-      'mlp_in': {'kernel': kernel(i, 'mlp.gate_proj', 'mlp.up_proj').reshape(WIDTH, 2, -1)},
-      'mlp_out': {'kernel': kernel(i, 'mlp.down_proj')},
-    }
-
-  *early, last = (of_layer(i) for i in range(DEPTH))
-  params['layers'] = jax.tree.map(lambda *leaves: np.stack(leaves), *early)
-  params['last_layer'] = last
-  params['token']['symbol']['embedding'] = weights['model.embed_tokens.weight']
-  params['norm_out']['scale'] = weights['model.norm.weight']
-  params['out']['kernel'] = weights['lm_head.weight'].T
-
-  ours = model.denoise(params)(ask).out
-  with torch.no_grad():
-    theirs = peer(torch.tensor(np.asarray(x))).logits.numpy()
+    theirs = qwen3(weights, kv_heads)(torch.tensor(x)).logits.numpy()
   assert np.abs(theirs).max() > 0.5
-  np.testing.assert_allclose(np.asarray(ours), theirs, atol=2e-5, rtol=1e-4)
+  np.testing.assert_allclose(np.asarray(found), theirs, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('documents', [(8,), (4, 6)])
+@pytest.mark.parametrize('kv_heads', [4, 2])
+def test_two_streams_are_qwen3_under_the_mask_of_sdar(documents, kv_heads):
+  weights = papers.qwen3_weights(np.random.default_rng(2), kv_heads=kv_heads, **qwen.SIZE)
+  noisy, clean = np.random.default_rng(3).integers(0, 11, (2, 1, sum(documents)))
+  ids, positions, mask, places = qwen.sdar_row(documents, noisy, clean)
+  with torch.no_grad():
+    theirs = qwen3(weights, kv_heads)(
+      torch.tensor(ids[None]), position_ids=torch.tensor(positions[None]),
+      attention_mask=torch.tensor(np.where(mask, 0, -1e30)[None, None], dtype=torch.float32),
+    ).logits[0].numpy()
+  found = qwen.two_streams(documents)(qwen.params(weights), noisy, clean)
+  np.testing.assert_allclose(found[0], theirs[places], rtol=1e-4, atol=2e-5)
+  written = papers.qwen3(
+    weights, ids, positions, mask, heads=4, kv_heads=kv_heads, base=qwen.BASE
+  )
+  np.testing.assert_allclose(written, theirs, rtol=1e-4, atol=2e-5)
+
+
+# ---- Trajectories of diffusers -------------------------------------------------------------------
+
+STEPS = 10
+GRID = np.linspace(1, 0, STEPS + 1)
+KEPT = np.exp(-0.1 * GRID - 9.95 * GRID**2)  # alpha^2 of schedule linear
+X = np.random.default_rng(0).normal(size=(1, 3, 2))
+
+
+def curve(x, i):
+  """What the network says at level i of the grid."""
+  return np.tanh(x) * (1 - GRID[i] / 2) + 0.2 * (2 * GRID[i] - 1) ** 2
+
+
+def scheduler(name, **settings):
+  """A scheduler of diffusers whose training levels are those of the grid."""
+  diffusers = pytest.importorskip('diffusers', reason=MISSING)
+  betas = (1 - KEPT[:-1] / KEPT[1:])[::-1]
+  made = getattr(diffusers, name)(
+    num_train_timesteps=STEPS, trained_betas=betas.tolist(), **settings
+  )
+  made.alphas_cumprod = torch.tensor(KEPT[:-1][::-1].copy())
+  return made
+
+
+def walked(made, noise=None, **settings):
+  """x after every step of a scheduler, whose draws are `noise`."""
+  x, found = torch.tensor(X), []
+  for i, t in enumerate(made.timesteps):
+    extra = {} if noise is None else {'variance_noise': torch.tensor(noise[i])}
+    x = made.step(torch.tensor(curve(x.numpy(), i)), t, x, **extra, **settings).prev_sample
+    found.append(x.numpy())
+  return found
+
+
+@pytest.mark.parametrize('eta', [0.0, 0.5, 1.0])
+def test_ddim_is_that_of_diffusers(eta):
+  noise = np.random.default_rng(1).normal(size=(STEPS, *X.shape))
+  made = scheduler('DDIMScheduler', clip_sample=False, prediction_type='epsilon')
+  made.set_timesteps(STEPS)
+  expected = papers.ddim(X, curve, KEPT, noise, eta)
+  np.testing.assert_allclose(walked(made, noise, eta=eta), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_ddpm_is_that_of_diffusers(monkeypatch):
+  noise = np.random.default_rng(1).normal(size=(STEPS, *X.shape))
+  made = scheduler('DDPMScheduler', clip_sample=False, variance_type='fixed_small')
+  made.betas, made.alphas = (
+    torch.tensor((1 - KEPT[:-1] / KEPT[1:])[::-1].copy()),
+    torch.tensor((KEPT[:-1] / KEPT[1:])[::-1].copy()),
+  )
+  made.set_timesteps(STEPS)
+  draws = iter(noise)
+  module = sys.modules[type(made).__module__]
+  monkeypatch.setattr(module, 'randn_tensor', lambda *_, **__: torch.tensor(next(draws)))
+  expected = papers.ddpm(X, curve, KEPT, noise)
+  np.testing.assert_allclose(walked(made), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_dpm_solver_plus_plus_is_that_of_diffusers():
+  made = scheduler(
+    'DPMSolverMultistepScheduler', algorithm_type='dpmsolver++', solver_order=2,
+    prediction_type='sample', lower_order_final=True, final_sigmas_type='zero',
+  )
+  made.set_timesteps(STEPS)
+  alpha, sigma = np.sqrt(KEPT), np.sqrt(1 - KEPT)
+  made.sigmas = torch.tensor(sigma / alpha)
+  expected = papers.dpm_solver_plus_plus(X, curve, alpha, sigma)
+  np.testing.assert_allclose(walked(made), expected, rtol=1e-5, atol=1e-6)
