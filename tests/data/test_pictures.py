@@ -83,6 +83,15 @@ def test_bombs_are_refused_by_name_before_they_are_decoded(tmp_path):
         reader(tmp_path / 'a.png')
 
 
+def test_a_file_larger_than_any_picture_is_not_searched_for_one(tmp_path):
+  PIL.Image.fromarray(SQUARE).save(tmp_path / 'a.jpg')
+  with (tmp_path / 'a.jpg').open('r+b') as file:
+    file.truncate(100)
+    file.truncate(2**42)
+  with pytest.raises(input_file.Unreadable, match=r'a\.jpg holds \d+ bytes'):
+    read(tmp_path / 'a.jpg')
+
+
 @pytest.mark.parametrize('content', [
   b'', b'no picture', b'<svg/>', png(0, 4), png(4, 4, depth=7), png(4, 4, data=b'nonsense'),
   png(4, 4, data=zlib.compress(bytes(20))), b'\x89PNG\r\n\x1a\n',
