@@ -2,8 +2,8 @@
 
 Read as a person sees them: turned as their orientation tag says, the first of several frames, what
 is transparent over white. 16 bits a pixel are scaled to 8. Refused by name: what is no picture or
-torn, 32 bits and floats, whose range is unknown, and more than MOST_PIXELS, which would fill the
-memory.
+torn, 32 bits and floats, whose range is unknown, and more than MOST_PIXELS or MOST_BYTES, which
+would fill the memory.
 """
 
 import collections
@@ -23,6 +23,7 @@ from adiff.machine import input_file
 SUFFIXES = ('.png', '.jpg', '.jpeg')
 FORMATS = ('PNG', 'JPEG', 'WEBP', 'GIF', 'BMP', 'TIFF')  # by content; names are often wrong
 MOST_PIXELS = 2**26
+MOST_BYTES = 64 * 2**20  # of a file
 BACKGROUND = (255, 255, 255)  # behind what is transparent
 _FAULT, _ADVICE = 'is no readable image', 'remove it or save it again'
 _SIXTEEN = ('I;16', 'I;16L', 'I;16B', 'I;16N')
@@ -60,7 +61,7 @@ def check(paths: Iterable) -> None:
   """A quick pass over headers: raises Unreadable for the first file that cannot be a picture of a
   size and depth that is read, OSError where the system refuses. No pixel is decoded."""
   for path in paths:
-    with input_file.opened(path) as file, input_file.told(path, _FAULT, _ADVICE):
+    with input_file.opened(path, limit=MOST_BYTES) as file, input_file.told(path, _FAULT, _ADVICE):
       _header(file, path)
 
 
@@ -69,7 +70,7 @@ def read(path, size, channels) -> np.ndarray:
 
   channels: 3 for colour, 1 for grey. Raises Unreadable with the file's name, or OSError.
   """
-  with input_file.opened(path) as file, input_file.told(path, _FAULT, _ADVICE):
+  with input_file.opened(path, limit=MOST_BYTES) as file, input_file.told(path, _FAULT, _ADVICE):
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # of Pillow: what matters of a file is told as an error
       picture = _header(file, path)

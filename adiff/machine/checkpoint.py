@@ -78,6 +78,7 @@ class Checkpoints:
       cleanup_tmp_directories=True,
     )
     try:
+      hosts.agree(self._check_metrics)
       self._manager = ocp.CheckpointManager(
         manifest.root(workdir), options=options, item_names=(checkpoint_reader.ITEM,)
       )
@@ -212,6 +213,14 @@ class Checkpoints:
     chosen = int(multihost_utils.broadcast_one_to_all(np.int32(chosen)))
     self._manager.reload()  # Orbax remembers the steps that were moved away.
     return chosen
+
+  def _check_metrics(self):
+    """Moves steps aside whose metrics are damaged: orbax reads those of all steps, unverified."""
+    for step in self.steps():
+      try:
+        manifest.verify(self._workdir, step, part='metrics')
+      except manifest.Damaged as error:
+        self._move_aside(step, error)
 
   def _move_aside(self, step, error):
     folder = os.path.join(manifest.root(self._workdir), 'damaged')

@@ -5,6 +5,7 @@ The paths are absolute: orbax's writing threads fail with a relative one, and on
 
 import os
 import pathlib
+import stat
 
 from absl import logging
 
@@ -65,36 +66,44 @@ def sealed(workdir) -> tuple[int, ...]:
 
 
 def write(workdir, step: int) -> None:
-  """Writes the sha256 of every file of a step; after a power cut all are there, or none.
+  """Writes size and sha256 of every file of a step; after a power cut all are there, or none.
 
   Raises OSError when the disk refuses.
   """
-  target = path(workdir, step)
+  target, place = path(workdir, step), folder(workdir, step)
   pathlib.Path(target).parent.mkdir(exist_ok=True)
-  files.write_json(target, {'step': step, 'sha256': _digests(folder(workdir, step))})
+  sizes = _sizes(place)
+  digests = {name: files.sha256(os.path.join(place, name)) for name in sizes}
+  files.write_json(target, {'step': step, 'bytes': sizes, 'sha256': digests})
 
 
-def verify(workdir, step: int) -> bool:
+def verify(workdir, step: int, *, part: str = '') -> bool:
   """Returns True if a step equals its manifest, and False, with a warning, if it has none.
 
   A step without a manifest is complete nevertheless, because orbax renames it into place at the
-  end. Raises Damaged, naming the file, when something is missing or different.
+  end. part: look at this folder of the step alone, without a warning. Raises Damaged, naming the
+  file, when something is missing or different, or is no file.
   """
   place, digests = folder(workdir, step), path(workdir, step)
-  if not os.path.exists(digests):
-    logging.warning(
-      'checkpoint %s was not verified: the run ended before its digests were written', place
-    )
+  present = _sizes(place, part)
+  if not os.path.lexists(digests):
+    if not part:
+      logging.warning(
+        'checkpoint %s was not verified: the run ended before its digests were written', place
+      )
     return False
   try:
-    written = json_file.read(digests, {'sha256': {str: str}})['sha256'].items()
-    present = _digests(place)
+    written = json_file.read(digests, {'sha256': {str: str}, 'bytes?': {str: int}})
   except (input_file.Unreadable, FileNotFoundError) as error:
     raise Damaged(f'checkpoint {place} is damaged: {digests} cannot be used') from error
-  for name, digest in written:
-    if present.get(name) != digest:
+  sizes = written.get('bytes') or present  # none in manifests of earlier versions
+  for name in written['sha256']:
+    if name.startswith(part) and present.get(name) != sizes.get(name, -1):  # soon told
       fault = 'is not what was written' if name in present else 'is missing'
       raise Damaged(f'checkpoint {place} is damaged: its file {name} {fault}')
+  for name, digest in written['sha256'].items():
+    if name.startswith(part) and files.sha256(os.path.join(place, name)) != digest:
+      raise Damaged(f'checkpoint {place} is damaged: its file {name} is not what was written')
   return True
 
 
@@ -116,10 +125,15 @@ def forget_all_but(workdir, kept) -> None:
       files.delete(os.path.join(top, name))
 
 
-def _digests(top):
-  digests = {}
-  for parent, _, names in os.walk(top):
+def _sizes(top, part=''):
+  """{relative name: bytes} of the files below a folder, or below a part of it; raises Damaged for
+  what is no file."""
+  sizes = {}
+  for parent, _, names in os.walk(os.path.join(top, part)):
     for name in names:
       place = os.path.join(parent, name)
-      digests[os.path.relpath(place, top)] = files.sha256(place)
-  return dict(sorted(digests.items()))
+      facts = os.stat(place) if os.path.exists(place) else None
+      if facts is None or not stat.S_ISREG(facts.st_mode):
+        raise Damaged(f'checkpoint {top} is damaged: {os.path.relpath(place, top)} is no file')
+      sizes[os.path.relpath(place, top)] = facts.st_size
+  return dict(sorted(sizes.items()))
