@@ -96,7 +96,8 @@ def verify(workdir, step: int, *, part: str = '') -> bool:
     written = json_file.read(digests, {'sha256': {str: str}, 'bytes?': {str: int}})
   except (input_file.Unreadable, FileNotFoundError) as error:
     raise Damaged(f'checkpoint {place} is damaged: {digests} cannot be used') from error
-  sizes = written.get('bytes') or present  # none in manifests of earlier versions
+  sizes = written.get('bytes')
+  sizes = present if sizes is None else sizes  # a manifest of an earlier version has none
   for name in written['sha256']:
     if name.startswith(part) and present.get(name) != sizes.get(name, -1):  # soon told
       fault = 'is not what was written' if name in present else 'is missing'

@@ -1,6 +1,7 @@
 """What others left on the disk is read, or refused in one sentence that names the file."""
 
 import ast
+import functools
 import json
 import os
 import pathlib
@@ -21,28 +22,31 @@ OWNERS = {  # what reads a kind of file, and the one module that may call it
 }
 
 
+@functools.cache
+def calls():
+  """[(file of the house, what is called, the call)]."""
+  return [
+    (path.relative_to(HOUSE).as_posix(), ast.unparse(node.func), node)
+    for path in HOUSE.rglob('*.py') for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.Call)
+  ]
+
+
 @pytest.mark.parametrize('call', OWNERS)
 def test_every_kind_of_file_has_one_reader(call):
-  for path in HOUSE.rglob('*.py'):
-    name = path.relative_to(HOUSE).as_posix()
-    for node in ast.walk(ast.parse(path.read_text())):
-      if isinstance(node, ast.Call) and ast.unparse(node.func) == call:
-        assert name == OWNERS[call], f'{name} calls {call}; {OWNERS[call] or "the readers"} reads'
+  for name, called, _ in calls():
+    if called == call:
+      assert name == OWNERS[call], f'{name} calls {call}; {OWNERS[call] or "the readers"} reads'
 
 
 def test_nothing_is_opened_for_reading_but_by_the_reader_of_files():
-  writers = {'r', 'rb'}
-  for path in HOUSE.rglob('*.py'):
-    name = path.relative_to(HOUSE).as_posix()
-    for node in ast.walk(ast.parse(path.read_text())):
-      if not isinstance(node, ast.Call) or name == 'machine/input_file.py':
-        continue
-      called = ast.unparse(node.func)
-      assert called.split('.')[-1] not in ('read_text', 'read_bytes'), f'{name}: {called}'
-      if called == 'open':
-        mode = ast.literal_eval(node.args[1]) if len(node.args) > 1 and isinstance(
-          node.args[1], ast.Constant) else 'w' if len(node.args) > 1 else 'r'
-        assert mode not in writers, f'{name} opens a file; input_file.opened does'
+  for name, called, node in calls():
+    if name == 'machine/input_file.py':
+      continue
+    assert called.split('.')[-1] not in ('read_text', 'read_bytes'), f'{name}: {called}'
+    if called == 'open':
+      mode = ast.unparse(node.args[1]) if len(node.args) > 1 else "'r'"
+      assert mode not in ("'r'", "'rb'"), f'{name} opens a file; input_file.opened does'
 
 
 def refused(read, path, *words):
