@@ -95,8 +95,9 @@ def test_sigterm_saves_everything_and_the_same_command_finishes(whole, folder):
 def test_killed_runs_end_bit_for_bit_where_a_whole_one_does(whole, folder):
   workdir = folder / 'killed'
   draw = random.Random(0)
-  moments = [  # after the first checkpoint, and anywhere after the start of the second attempt
+  moments = [  # after the first checkpoint, before one is measured, and anywhere after that
     runs.after(draw.uniform(0, 0.5), workdir / 'checkpoints' / 'digests'),
+    runs.after(0, workdir / 'checkpoints' / 'digests' / '100.json'),
     runs.after(draw.uniform(0.5, 3)),
   ]
   kills, code = runs.kill_and_resume(

@@ -38,8 +38,10 @@ def abstract(tree):
 def save_steps(workdir, steps, *, metrics=lambda step: None, **arguments):
   with contextlib.closing(checkpoint.Checkpoints(workdir, **arguments)) as checkpoints:
     for step in steps:
-      checkpoints.save(step, make_state(float(step)), metrics(step))
+      checkpoints.save(step, make_state(float(step)))
       checkpoints.wait()
+      if metrics(step) is not None:
+        checkpoints.rate(step, metrics(step))
 
 
 @pytest.fixture(scope='module')
@@ -267,7 +269,7 @@ def test_the_latest_and_the_best_checkpoints_are_kept_over_a_restart(tmp_path):
     save_steps(tmp_path, steps, metrics=metrics, keep=2, best='loss')
   assert manifest.steps(tmp_path) == (2, 5, 6)
   kept = sorted(os.listdir(tmp_path / 'checkpoints'))
-  assert kept == ['2', '5', '6', 'digests'], 'the trash is emptied'
+  assert kept == ['2', '5', '6', 'digests', 'measured.json'], 'the trash is emptied'
   assert sorted(os.listdir(tmp_path / 'checkpoints' / 'digests')) == ['2.json', '5.json', '6.json']
 
 
@@ -285,10 +287,19 @@ def test_saving_an_existing_or_an_older_step_raises(saved):
         checkpoints.save(step, make_state())
 
 
-def test_saving_without_the_metric_of_the_best_raises(tmp_path):
+def test_a_rating_without_the_metric_of_the_best_raises(tmp_path):
   with contextlib.closing(checkpoint.Checkpoints(tmp_path, best='fid')) as checkpoints:
     with pytest.raises(ValueError, match="'fid', which is not among"):
-      checkpoints.save(1, make_state(), {'loss': 1.0})
+      checkpoints.rate(1, {'loss': 1.0})
+
+
+def test_a_step_that_is_saved_anew_is_no_longer_rated(tmp_path):
+  save_steps(tmp_path, [1, 2], metrics=lambda step: {'loss': step}, keep=3, best='loss')
+  shutil.rmtree(manifest.folder(tmp_path, 2))
+  with contextlib.closing(checkpoint.Checkpoints(tmp_path, best='loss')) as checkpoints:
+    assert checkpoints.rated(1) and checkpoints.rated(2)
+    checkpoints.save(2, make_state())
+    assert checkpoints.rated(1) and not checkpoints.rated(2)
 
 
 def test_other_shapes_are_named_and_nothing_is_moved(saved):

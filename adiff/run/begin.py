@@ -1,0 +1,122 @@
+"""Before the first step: what the end of a run needs is asked now, and only then is the workdir
+taken.
+
+A mistake that would show in the report shows in seconds, and leaves the workdir as it was. The
+questions are asked in threads, while the state is compiled or read.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adiff.data import batches
+from adiff.learn import base
+from adiff.learn import state as state_lib
+from adiff.machine import checkpoint, cost, hosts, sharding
+from adiff.run import build, evaluate
+
+
+class Known(NamedTuple):
+  """What the questions found."""
+
+  flops: float  # floating-point operations of a training step
+  programs: evaluate.Programs  # of the report
+
+
+@contextlib.contextmanager
+def asking(parts: build.Parts, mesh, abstract, shardings) -> Iterator[Callable[[], Known]]:
+  """Asks while the block runs, which calls what it is given for the answer.
+
+  abstract and shardings: of the state. Raises ValueError or OSError for what would end the run
+  after its last step.
+  """
+  evaluate.check(parts)  # quick
+
+  def programs():
+    with jax.set_mesh(mesh):  # it is set for one thread only
+      found, served = evaluate.Programs.of(parts, mesh), parts.recipe.served
+      found.trace(parts, mesh, sharding.placed(served(abstract), served(shardings)))
+    return found
+
+  with futures.ThreadPoolExecutor(3) as beside:
+    flops = beside.submit(cost.step, parts, mesh)  # The update reuses this trace,
+    found = beside.submit(programs)  # and the report these.
+    looked = beside.submit(_look, parts)
+
+    def answer():
+      looked.result()
+      return Known(flops.result().flops, found.result())
+
+    yield answer
+
+
+def _look(parts):
+  """Looks at the examples of both splits as far as that is quick, and reads the first batch."""
+  config = parts.config
+  for split in dict.fromkeys(('train', config.eval.split)):
+    parts.source.look(split)
+  batches.Batches(
+    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order
+  ).batch_at(0)
+
+
+def born(parts: build.Parts, shardings) -> state_lib.State:
+  """The state before the first step, with the parameters of config.init_from where it names a
+  workdir. Raises ValueError where that has none that fit."""
+  source = parts.config.init_from
+  if source and checkpoint.latest_step(source) is None:
+    raise ValueError(
+      f'config.init_from={source} holds no checkpoint; name the workdir of a run that has saved one'
+    )
+
+  def init():  # the key is made in here: the devices may be those of several processes
+    return parts.recipe.init(state_lib.stream(parts.config.seed, 'init'))
+
+  state = sharding.born(init, shardings)
+  return init_from(source, state) if source else state
+
+
+def init_from(workdir, state) -> state_lib.State:
+  """The state with the averaged parameters of another run where names and shapes agree; prints what
+  differs."""
+  step, loaded = checkpoint.restore_params(workdir)
+  params, ema = state.params[base.DENOISER], state.ema[base.DENOISER]
+  old, taken, fresh = _by_name(loaded), 0, []
+
+  def pick(path, leaf):
+    nonlocal taken
+    name = sharding.path_name(path)
+    if name in old and old[name].shape == leaf.shape:
+      taken += 1
+      return jax.device_put(np.asarray(old[name], leaf.dtype), leaf.sharding)
+    fresh.append(
+      f'{name} {list(leaf.shape)}, there {list(old[name].shape) if name in old else "absent"}'
+    )
+    return leaf
+
+  unused = sorted(set(old) - set(_by_name(params)))
+  params = jax.tree_util.tree_map_with_path(pick, params)
+  hosts.say(f'init_from {workdir} at step {step}: {taken} arrays taken')
+  for line in [f'new: {name}' for name in fresh] + [f'not used: {name}' for name in unused]:
+    hosts.say(f'  {line}')
+  if not taken:
+    raise ValueError(
+      f'config.init_from={workdir}: no parameter has the name and shape of this model; use the '
+      'same model sizes'
+    )
+  copies = jax.tree.map(
+    lambda new, old: jax.device_put(jnp.array(new), old.sharding), params, ema
+  )
+  return state.replace(
+    params={**state.params, base.DENOISER: params}, ema={**state.ema, base.DENOISER: copies}
+  )
+
+
+def _by_name(tree):
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {sharding.path_name(path): leaf for path, leaf in leaves}
