@@ -41,6 +41,11 @@ class Source(abc.ABC):
   def examples(self, split, indices) -> dict[str, np.ndarray]:
     """{'example': [b, ..], 'label': int32 [b], -1 where unlabelled}."""
 
+  def check(self) -> None:
+    """Raises what reading the examples would, as far as a quick look tells; nothing is decoded."""
+    for split in self.splits:
+      self.size(split)
+
   @property
   def exact(self) -> dict[str, float]:
     """Facts known in closed form, such as {'nats': entropy of an example}; {} if none."""

@@ -92,7 +92,7 @@ class ImageFolder(store.Images):
 
     return store.Store(decode, len(names), shape=self.shape, ram_bytes=store.RAM_BYTES)
 
-  def check(self) -> None:
+  def check(self):
     """A quick pass over the headers of all pictures, see pictures.check."""
     pictures.check(self._root / name for name in self._names)
 

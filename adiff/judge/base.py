@@ -73,6 +73,16 @@ class Judge(abc.ABC):
   """Says what samples and bound of a medium are worth; its fields are settings."""
 
   media: tuple[str, ...]
+  steps = ()  # a block, at which it samples besides the config's
+
+  def needs(self, parts) -> None:
+    """Raises ValueError where what a config stands for cannot be judged so: training asks before
+    its first step."""
+    if parts.spec.medium not in self.media:
+      raise ValueError(
+        f'a judge of {" and ".join(self.media)} cannot judge the medium {parts.spec.medium!r}; '
+        "leave config.judge.name=''"
+      )
 
   @abc.abstractmethod
   def sections(self, subject: Subject) -> list[section.Section]:

@@ -45,6 +45,14 @@ class Image(base.Judge):
 
   media = ('image', 'video')
 
+  def needs(self, parts):
+    super().needs(parts)
+    if self.features and not (parts.spec.num_classes and parts.source.facts.levels):
+      raise ValueError(
+        'config.eval.features=True trains a classifier of images, which needs pixels and labels; '
+        'write eval.features=False'
+      )
+
   def sections(self, subject: base.Subject) -> list[section.Section]:
     if not subject.levels:
       return _latents(subject)

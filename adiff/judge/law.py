@@ -13,6 +13,15 @@ class Law(base.Judge):
 
   media = ('law',)
 
+  def needs(self, parts):
+    super().needs(parts)
+    num, split = parts.config.eval.num, parts.config.eval.split
+    real = parts.source.examples(split, np.arange(num) % parts.source.size(split))['example']
+    try:
+      parts.source.law_test(real)
+    except ValueError as error:
+      raise ValueError(f'config.eval.num={num}: {error}') from error
+
   def sections(self, subject: base.Subject) -> list[section.Section]:
     # Labels of real examples, not balanced ones: the law includes them.
     own = np.arange(subject.num) % subject.size(subject.split)

@@ -4,6 +4,7 @@ checkpoint_reader.py the only modules that know orbax.
   workdir/checkpoints/STEP              one committed state; orbax renames it into place at the end
   workdir/checkpoints/digests/STEP.json sha256 of every file of that step, written after the commit
   workdir/checkpoints/damaged/STEP      what failed verification, moved aside, never deleted
+  workdir/checkpoints/measured.json     how good they are, see measured.py
 
 Orbax stores no checksum: a flipped byte comes back as a wrong number without an error. So every
 file is digested right after the commit, in the background, and compared before it is used.
@@ -11,21 +12,18 @@ file is digested right after the commit, in the background, and compared before 
 
 import errno
 import logging
-import math
 import os
 import shutil
 import threading
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
-from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from adiff.learn import base
-from adiff.machine import checkpoint_reader, files, hosts, manifest
+from adiff.machine import checkpoint_reader, files, hosts, manifest, measured
 
 NONE, ALL_DAMAGED = -1, -2
 
@@ -43,37 +41,23 @@ logging.getLogger('absl').addFilter(_OrbaxIsQuiet())
 class Checkpoints:
   """Writes the checkpoints of one run and finds the newest sound one.
 
-  Keeps the `keep` newest steps and, where `best` names a metric, also the step at which that metric
-  was best (`mode` 'min' or 'max'). Raises ValueError for contradictory arguments or folders that
-  are no steps and OSError when the folder cannot be written. Use from one thread; call close() at
-  the end.
+  Keeps the `keep` newest steps and, where `best` names a metric, also the step of which `rate` said
+  that this metric is best (`mode` 'min' or 'max'). Raises ValueError for contradictory arguments
+  or folders that are no steps and OSError when the folder cannot be written. Use from one thread;
+  call close() at the end.
   """
 
   def __init__(self, workdir, *, keep: int = 2, best: str | None = None, mode: str = 'min'):
     if keep < 1 or mode not in ('min', 'max'):
       raise ValueError(f"keep is {keep} and mode is {mode!r}; use keep >= 1 and 'min' or 'max'")
-    self._workdir, self._best = workdir, best
+    self._workdir = workdir
     self._thread, self._error = None, None
-    kept: list[Any] = [checkpoint_managers.LatestN(keep)]
-    rank = None
-    if best is not None:
-      worst = math.inf if mode == 'min' else -math.inf
-
-      def rank(metrics):
-        value = metrics[best]
-        return worst if math.isnan(value) else value
-
-      # Sorted worst first: the policy keeps the tail of its list.
-      kept.append(
-        checkpoint_managers.BestN(
-          get_metric_fn=rank, reverse=mode == 'min', n=1, keep_checkpoints_without_metrics=False
-        )
-      )
     manifest.check_names(workdir)
+    self._measured = measured.Measured(workdir, best, mode)
     options = ocp.CheckpointManagerOptions(
-      best_fn=rank,  # Without it metrics do not reach the disk and are forgotten at a restart.
-      best_mode=mode,
-      preservation_policy=checkpoint_managers.AnyPreservationPolicy(kept),
+      preservation_policy=checkpoint_managers.AnyPreservationPolicy(
+        [checkpoint_managers.LatestN(keep), self._measured]
+      ),
       todelete_subdir='trash',  # Rename, then delete: no kill leaves half a step behind.
       cleanup_tmp_directories=True,
     )
@@ -86,12 +70,12 @@ class Checkpoints:
     except OSError as error:
       raise _cannot_write(workdir, error) from error
 
-  def save(self, step: int, state, metrics: dict[str, float] | None = None) -> None:
+  def save(self, step: int, state) -> None:
     """Starts writing `state` as checkpoint `step`; returns as soon as the arrays are copied.
 
     The caller may donate or overwrite the state at once. Errors of the write surface at the next
-    save, wait or close. Raises ValueError for a step that is not newer than all others or for
-    metrics without the one named by `best`, OSError when the disk refuses.
+    save, wait or close. Raises ValueError for a step that is not newer than all others, OSError
+    when the disk refuses.
     """
     self.wait()
     steps = self.steps()
@@ -100,27 +84,33 @@ class Checkpoints:
         f'checkpoint {step} cannot be saved in {manifest.root(self._workdir)} because step '
         f'{steps[-1]} is there already; continue from the newest step or use a new workdir'
       )
-    if metrics is not None:
-      metrics = {name: float(value) for name, value in metrics.items()}
-      if self._best is not None and self._best not in metrics:
-        raise ValueError(
-          f'the best checkpoint is chosen by {self._best!r}, which is not among the metrics '
-          f'{sorted(metrics)}; name one of these'
-        )
     try:
       if not os.path.isdir(manifest.root(self._workdir)):  # orbax would make half a workdir of it
         raise FileNotFoundError(errno.ENOENT, 'the folder is gone')
       if hosts.first():
         manifest.forget(self._workdir, step)  # Left by a run that was killed or cleaned by hand.
+      self._measured.forget(step)
       hosts.saving(manifest.folder(self._workdir, step))
       args = ocp.args.Composite(**{checkpoint_reader.ITEM: ocp.args.StandardSave(state)})
-      accepted = self._manager.save(step, args=args, metrics=metrics)
+      accepted = self._manager.save(step, args=args)
     except Exception as error:
       raise self._explained(error) from error
     if not accepted:
       raise ValueError(f'orbax refused to save checkpoint {step}; use a new workdir')
     self._thread = threading.Thread(target=self._seal, args=(step,), name='adiff-seal')
     self._thread.start()
+
+  def rate(self, step: int, metrics: dict[str, float]) -> None:
+    """Writes down how good checkpoint `step` is, once it is saved. Raises ValueError for metrics
+    without the one named by `best`, OSError when the disk refuses."""
+    try:
+      self._measured.add(step, metrics)
+    except OSError as error:
+      raise _cannot_write(self._workdir, error) from error
+
+  def rated(self, step: int) -> bool:
+    """Was `rate` told of this step?"""
+    return step in self._measured
 
   def restore(self, abstract_state, step: int | None = None) -> tuple[int, Any] | None:
     """Returns (step, state) of the newest sound checkpoint, or None where there is none.
@@ -210,7 +200,7 @@ class Checkpoints:
       else:
         damaged = os.path.join(manifest.root(self._workdir), 'damaged')
         chosen = ALL_DAMAGED if os.path.isdir(damaged) else NONE
-    chosen = int(multihost_utils.broadcast_one_to_all(np.int32(chosen)))
+    chosen = hosts.told(chosen)
     self._manager.reload()  # Orbax remembers the steps that were moved away.
     return chosen
 

@@ -89,6 +89,11 @@ def agree(act) -> None:
     raise ValueError(text.decode(errors='replace'))
 
 
+def told(value: int) -> int:
+  """What the first process says, in all of them."""
+  return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+
+
 def lost(error) -> bool:
   """Does an error of JAX say that the processes cannot reach each other any more? (It gives no
   kind of its own to that; too little memory is what else a running program fails with.)"""

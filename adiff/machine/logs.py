@@ -257,6 +257,14 @@ def _shape(value):
   return ()
 
 
+def has(workdir, step: int, name: str) -> bool:
+  """Is there a line of that step with that number?"""
+  path = os.path.join(os.fspath(workdir), FILE)
+  return os.path.exists(path) and any(
+    line['step'] == step and name in line for _, line in _lines(path)
+  )
+
+
 def _truncate(workdir, start_step):
   """Drops the lines behind start_step; a kill in the middle leaves the old file or the new one."""
   path = os.path.join(workdir, FILE)

@@ -4,12 +4,10 @@ measured.
   workdir/checkpoints/measured.json   {"300": {"nats": 6.1}, ..}
 """
 
-import json
 import math
 import os
-import pathlib
 
-from adiff.machine import files, hosts, manifest
+from adiff.machine import files, hosts, input_file, json_file, manifest
 
 
 def path(workdir) -> str:
@@ -75,10 +73,11 @@ def _read(place):
   """{step: metrics}; nothing where there is no file."""
   if not os.path.exists(place):
     return {}
-  try:
-    written = json.loads(pathlib.Path(place).read_text())
-    return {int(step): dict(known) for step, known in written.items()}
-  except (ValueError, TypeError, AttributeError) as error:
-    raise ValueError(
-      f'{place} is not what was written; delete it, and the newest checkpoints alone are kept'
-    ) from error
+  advice = 'delete it, and the newest checkpoints alone are kept'
+  steps = {}
+  for name, known in json_file.read(place, {str: {str: float | None}}, advice=advice).items():
+    step = manifest.step_of(name)
+    if step is None:
+      raise input_file.Unreadable(f'{place} has {name!r}, which is no step; {advice}')
+    steps[step] = known
+  return steps

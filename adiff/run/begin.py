@@ -56,10 +56,9 @@ def asking(parts: build.Parts, mesh, abstract, shardings) -> Iterator[Callable[[
 
 
 def _look(parts):
-  """Looks at the examples of both splits as far as that is quick, and reads the first batch."""
+  """Looks at the examples as far as that is quick, and reads the first batch."""
   config = parts.config
-  for split in dict.fromkeys(('train', config.eval.split)):
-    parts.source.look(split)
+  parts.source.check()
   batches.Batches(
     parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order
   ).batch_at(0)

@@ -8,6 +8,8 @@
 import datetime
 import json
 import os
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +21,7 @@ from adiff.judge import likelihood, section, training
 from adiff.learn import lessons, state
 from adiff.machine import hosts, logs, provenance, sharding
 from adiff.nn import network
-from adiff.run import build, choose, loss_profile, overrides, report
+from adiff.run import build, choose, generate, loss_profile, overrides, report
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
 
@@ -46,19 +48,34 @@ class Bound:
 
     self._sample = jax.jit(sample, out_shardings=sharding.replicated(mesh))
 
+  def trace(self, params) -> None:
+    """Reads the first batch, and traces the program that measures it; what cannot work raises.
+    params: ShapeDtypeStructs."""
+    def whole(leaf):
+      return jax.ShapeDtypeStruct((self._size, *leaf.shape[1:]), leaf.dtype)
+
+    first = jax.tree.map(whole, next(self._batches()))
+    key = jax.eval_shape(lambda: state.stream(0, 'bound', 0))
+    self._sample.trace(params, key, sharding.placed(first, sharding.batch_sharding(self._mesh)))
+
+  def _batches(self):
+    """The rows of the split that are this process's."""
+    parts = self._parts
+    return batches.once(
+      parts.coded, parts.config.eval.split, self._size, parts.blocks.order,
+      rows=sharding.local_rows(self._mesh, self._size),
+    )
+
   def samples(self, params, *, samples, progress=False) -> tuple[np.ndarray, np.ndarray]:
     """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
     parts, config = self._parts, self._parts.config
     size = parts.coded.size(config.eval.split)
     limit = min(config.eval.examples, size) if config.eval.examples else size
     nats, level = [], []
-    rows = batches.once(
-      parts.coded, config.eval.split, self._size, parts.blocks.order,
-      rows=sharding.local_rows(self._mesh, self._size),
-    )
     total = -(-limit // self._size)
+    rows = zip(range(total), self._batches())
     for index, batch in tqdm.tqdm(
-      zip(range(total), rows), total=total, desc='bound', disable=not progress, leave=False
+      rows, total=total, desc='bound', disable=not progress, leave=False
     ):
       batch = sharding.put_batch(self._mesh, batch, self._size)
       key = state.stream(config.seed, 'bound', index)
@@ -89,10 +106,43 @@ def dequantisation(parts) -> str:
   return f'values on a lattice of step {step}, read through a normal on that lattice: a probability'
 
 
+class Programs(NamedTuple):
+  """What a report computes, each traced once: in training, before the first step."""
+
+  bound: Bound
+  sampler: Callable  # generate.make_sampler as the config says
+
+  @classmethod
+  def of(cls, parts: build.Parts, mesh) -> 'Programs':
+    return cls(Bound(parts, mesh), generate.make_sampler(parts, mesh=mesh))
+
+  def trace(self, parts: build.Parts, mesh, params) -> None:
+    """Raises what cannot be computed. params: ShapeDtypeStructs."""
+    self.bound.trace(params)
+    self.sampler.trace(params, *generate.abstract(parts, mesh, subject_lib.batch_size(parts)))
+
+
+def title(parts) -> str:
+  """The report's."""
+  name = parts.config.name
+  return name if name.strip() else parts.config.data.name
+
+
+def check(parts) -> None:
+  """Raises ValueError for a config whose report cannot be made: training asks before it begins."""
+  judge = judge_of(parts)
+  judge.needs(parts)
+  for steps in judge.steps:
+    try:
+      build.build_plan(parts.config, parts.blocks, steps=steps).needs(parts)
+    except ValueError as error:
+      raise ValueError(f'config.eval.steps: {steps}: {error}') from error
+
+
 def samplers(parts) -> tuple[tuple[str, int | None], ...]:
   """(solver, steps or None) of each of config.eval.samplers.
 
-  Raises ValueError for one that cannot sample: training asks before it begins.
+  Raises ValueError for one that cannot sample.
   """
   chosen = []
   for written in parts.config.eval.samplers:
@@ -103,7 +153,10 @@ def samplers(parts) -> tuple[tuple[str, int | None], ...]:
       )
     try:
       if name != overrides.BUDGET:
-        choose.resolve('solver', overrides.parse_solver(name)).needs(parts)
+        arranged = overrides.arrange(
+          parts.config, '', solver=name, steps=int(steps) if steps else None
+        )
+        build.build(arranged, parts.coded)
       elif not loss_profile.has_profile(parts):
         raise ValueError('budget needs masked noise, equal blocks and rows that are not packed')
     except ValueError as error:
@@ -125,25 +178,26 @@ def judge_of(parts) -> judge_base.Judge:
 
 
 def evaluate(
-  parts: build.Parts, params, workdir, *, step, mesh, flops_per_step, folder=None, progress=True
+  parts: build.Parts, params, workdir, *, step, mesh, flops_per_step, folder=None, progress=True,
+  programs: Programs | None = None,
 ) -> dict:
   """Measures, writes the files, returns what eval.json holds besides the sections, and the path of
   the page as `report`.
 
   flops_per_step: floating-point operations of a training step. folder: of the files, by default
-  the workdir.
+  the workdir. programs: those that are traced already.
   """
-  config = parts.config
-  bound = Bound(parts, mesh)(params, samples=config.eval.samples, progress=progress)
+  config, programs = parts.config, Programs.of(parts, mesh) if programs is None else programs
+  bound = programs.bound(params, samples=config.eval.samples, progress=progress)
   exact = parts.source.exact
   if exact:  # A network that is told the label is measured against the law given the label.
     bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
   subject = subject_lib.make(
-    parts, params, mesh, workdir=workdir, bound=bound, progress=progress
+    parts, params, mesh, workdir=workdir, bound=bound, sampler=programs.sampler, progress=progress
   )
   sections = judge_of(parts).sections(subject)
   told = {
-    'title': config.name or config.data.name,
+    'title': title(parts),
     'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
     'config': workdir_lib.as_json(config),
     'commit': provenance.commit(),

@@ -99,6 +99,14 @@ def example_keys(seed, start, num) -> jax.Array:
   return jax.vmap(lambda i: state.stream(seed, 'sample', i))(start + jnp.arange(num))
 
 
+def abstract(parts: build.Parts, mesh, batch_size) -> tuple:
+  """(keys, labels) of a batch of a `Sampler`, as ShapeDtypeStructs."""
+  size = sharding.round_up(mesh, batch_size)
+  keys = jax.eval_shape(lambda: example_keys(0, 0, size))
+  labels = jax.ShapeDtypeStruct((size,), np.int32)
+  return sharding.placed((keys, labels), sharding.batch_sharding(mesh))
+
+
 def balanced_labels(num_classes, start, num) -> np.ndarray:
   """int32 [num]: example i has class i mod num_classes; -1 where there are no classes."""
   index = np.arange(start, start + num, dtype=np.int32)
@@ -109,9 +117,11 @@ class Sampler:
   """Makes any number of examples in batches of one size, so that one program serves all."""
 
   def __init__(
-    self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None
+    self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None,
+    traced=None,
   ):
-    """labels: int32 [num], one an example and used in a circle; None: balanced."""
+    """labels: int32 [num], one an example and used in a circle; None: balanced. traced: the
+    function of `make_sampler` that was traced before."""
     self._parts, self._given = parts, labels
     self.size, self._mesh = sharding.round_up(mesh, asked.count('batch', batch_size)), mesh
     self._keys = jax.jit(
@@ -119,7 +129,8 @@ class Sampler:
       out_shardings=sharding.batch_sharding(mesh),
     )
     self._params = params
-    traced = make_sampler(parts, plan, mesh=mesh).trace(params, *self._inputs(0))
+    run = make_sampler(parts, plan, mesh=mesh) if traced is None else traced
+    traced = run.trace(params, *self._inputs(0))
     self.cost = _rollout(parts, self.size, plan, True, traced.jaxpr)
     self._run = traced.lower().compile()
 

@@ -9,18 +9,23 @@ from adiff.run import build, generate, loss_profile, overrides
 ROWS = 64  # of the evaluated split that the loss profile is measured on
 
 
-def make(parts: build.Parts, params, mesh, *, workdir, bound, progress=False) -> base.Subject:
-  """bound: what evaluate.Bound says of the parameters."""
+def make(
+  parts: build.Parts, params, mesh, *, workdir, bound, sampler=None, progress=False
+) -> base.Subject:
+  """bound: what evaluate.Bound says of the parameters. sampler: generate.make_sampler as the config
+  says, where it is traced already."""
   config, coded, spec = parts.config, parts.coded, parts.spec
   text = spec.medium == 'text'
   profile = _profile(parts, params, mesh, progress) if text else None
 
   def sample(*, steps=None, solver=None, labels=None):
-    other = parts
+    other, traced = parts, sampler if steps in (None, config.plan.steps) else None
     if solver is not None:
       arranged = overrides.arrange(config, workdir, solver=solver, steps=steps, profile=profile)
-      other, steps = build.build(arranged, coded), None
-    return _sample(other, params, mesh, steps=steps, labels=labels, progress=progress)
+      other, steps, traced = build.build(arranged, coded), None, None
+    return _sample(
+      other, params, mesh, steps=steps, labels=labels, sampler=traced, progress=progress
+    )
 
   return base.Subject(
     data=f'{config.data.name} {coded.fingerprint}, {config.eval.split} split',
@@ -47,24 +52,29 @@ def make(parts: build.Parts, params, mesh, *, workdir, bound, progress=False) ->
   )
 
 
-def _sample(parts, params, mesh, *, steps, labels, progress):
+def batch_size(parts: build.Parts) -> int:
+  """Samples that are made together for a report."""
+  return min(parts.config.eval.num, 512)
+
+
+def _sample(parts, params, mesh, *, steps, labels, sampler, progress):
   """eval.num samples at `steps` a block (None: as the config says), and what they cost."""
   config = parts.config
   plan = parts.plan if steps is None else build.build_plan(config, parts.blocks, steps=steps)
-  sampler = generate.Sampler(
-    parts, params, mesh, plan=plan, seed=config.seed, batch_size=min(config.eval.num, 512),
-    labels=labels,
+  made = generate.Sampler(
+    parts, params, mesh, plan=plan, seed=config.seed, batch_size=batch_size(parts),
+    labels=labels, traced=sampler,
   )
   bar = tqdm.tqdm(
     total=config.eval.num, desc=f'samples, {plan.budgets[-1]} steps a block',
     disable=not progress, leave=False,
   )
   with bar:
-    tokens, labels, calls, seconds = sampler.sample(0, config.eval.num, progress=bar)
+    tokens, labels, calls, seconds = made.sample(0, config.eval.num, progress=bar)
   return base.Sampled(
     tokens, labels, config.seed, config.plan.steps if steps is None else steps,
-    nfe=float(calls.mean()), seconds=seconds, gflop=sampler.cost.flops / sampler.size / 1e9,
-    cache_kib=sampler.cost.cache_bytes / sampler.size / 2**10,
+    nfe=float(calls.mean()), seconds=seconds, gflop=made.cost.flops / made.size / 1e9,
+    cache_kib=made.cost.cache_bytes / made.size / 2**10,
   )
 
 

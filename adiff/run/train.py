@@ -2,8 +2,9 @@
 
 Resuming, in this order: (1) the config and contract of the workdir must be ours; (2) the state is
 restored from the newest sound checkpoint, or initialised, or takes its parameters from
-config.init_from; (3) metric lines past that step are dropped; (4) batches and noise continue from
-the step number alone. So a run that was killed ends bit for bit where an uninterrupted one does.
+config.init_from; (3) metric lines past that step are dropped; (4) what was saved and not yet
+measured is measured; (5) batches and noise continue from the step number alone. So a run that was
+killed ends bit for bit where an uninterrupted one does.
 """
 
 import contextlib
@@ -11,19 +12,17 @@ import functools
 import os
 import signal
 from collections.abc import Callable
-from concurrent import futures
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from adiff.data import batches
 from adiff.judge.page import images
-from adiff.learn import base, optim
+from adiff.learn import optim
 from adiff.learn import state as state_lib
 from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding
-from adiff.run import build, evaluate, generate
+from adiff.run import begin, build, evaluate, generate
 from adiff.run import workdir as workdir_lib
 
 
@@ -37,20 +36,11 @@ def train(config, workdir, *, profile=0, progress=True, show=None) -> int:
   """
   with hosts.on_signals((signal.SIGTERM,), hosts.exit_unfinished):
     parts = build.build(config)
-    evaluate.samplers(parts)  # a mistake there would show only after training
     mesh = build.build_mesh(parts)
     hosts.outlive()
-    if config.init_from and checkpoint.latest_step(workdir) is None:
-      _check_init_from(config.init_from)
     with jax.set_mesh(mesh), contextlib.ExitStack() as held:
-      hosts.agree(lambda: _claim(held, workdir, parts))
-      return _train(parts, mesh, workdir, profile, progress and hosts.first(), show)
-
-
-def _claim(held, workdir, parts):
-  """Makes the workdir ours, for as long as `held` is open."""
-  held.enter_context(workdir_lib.lock(workdir))
-  workdir_lib.claim(workdir, parts.config, parts.contract)
+      job, start, state, flops = _begin(held, parts, mesh, workdir, show)
+      return _train(job, start, state, flops, profile, progress and hosts.first())
 
 
 class _Job(NamedTuple):
@@ -61,6 +51,7 @@ class _Job(NamedTuple):
   workdir: str
   shardings: Any  # of the state
   keeper: checkpoint.Checkpoints
+  programs: evaluate.Programs
   show: Callable | None  # (step, name, picture): besides the log
 
   def average(self, state):
@@ -68,29 +59,64 @@ class _Job(NamedTuple):
     served = self.parts.recipe.served
     return sharding.fetch(served(state), served(self.shardings))
 
+  def measured_after(self, done):
+    """Is the bound measured after so many steps?"""
+    train = self.parts.config.train
+    return done == train.steps or bool(train.eval_every) and done % train.eval_every == 0
 
-def _train(parts, mesh, workdir, profile, progress, show):
+
+def _begin(held, parts, mesh, workdir, show):
+  """(job, step, state, operations of a step): restored, or born sharded. The workdir is ours for as
+  long as `held` is open; a new one only once nothing is left to ask."""
+  abstract = cost.state(parts)
+  shardings = build.state_shardings(parts, mesh, abstract)
+  placed = sharding.placed(abstract, shardings)
+  hosts.agree(lambda: workdir_lib.check(workdir, parts.config, parts.contract))
+
+  def claim():
+    held.enter_context(workdir_lib.lock(workdir))
+    workdir_lib.claim(workdir, parts.config, parts.contract)
+
+  def take():
+    """The workdir, and what there is to go on from."""
+    hosts.agree(claim)
+    keeper = checkpoint.Checkpoints(workdir, keep=parts.config.train.keep, best='nats')
+    return keeper, keeper.restore(placed)
+
+  keeper = restored = None
+  with begin.asking(parts, mesh, abstract, shardings) as answer:
+    if hosts.told(workdir_lib.is_made(workdir)):
+      keeper, restored = take()
+    state = begin.born(parts, shardings) if restored is None else None
+    flops, programs = answer()
+  if keeper is None:
+    keeper, restored = take()
+  job = _Job(parts, mesh, workdir, shardings, keeper, programs, show)
+  if restored is None:
+    return job, 0, state, flops
+  hosts.say(f'resuming {workdir} at step {restored[0]} of {parts.config.train.steps}')
+  return job, *restored, flops
+
+
+def _train(job, start, state, flops, profile, progress):
   """The story itself."""
-  config, abstract = parts.config, cost.state(parts)
-  keeper = checkpoint.Checkpoints(workdir, keep=config.train.keep, best='nats')
-  job = _Job(parts, mesh, workdir, build.state_shardings(parts, mesh, abstract), keeper, show)
-  start, state, flops = _begin(job, abstract)
+  parts, config, mesh = job.parts, job.parts.config, job.mesh
   devices = mesh.size if jax.default_backend() != 'cpu' else 1
   log = logs.Logs(
-    workdir, silent=not hosts.first(), total_steps=config.train.steps, start_step=start,
+    job.workdir, silent=not hosts.first(), total_steps=config.train.steps, start_step=start,
     progress=progress, tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
     flops_per_step=flops, peak_flops=rates.matmul_rate(seconds=0.1) * devices,
   )
   with (
-    _signals() as stop, contextlib.closing(log), contextlib.closing(keeper),
-    _tracing(workdir, profile) as trace,
+    _signals() as stop, contextlib.closing(log), contextlib.closing(job.keeper),
+    _tracing(job.workdir, profile) as trace,
   ):
     state, finished = _loop(job, start, state, log, trace, stop)
   if not finished:
     return hosts.UNFINISHED
   report = evaluate.evaluate(
-    parts, job.average(state), workdir, step=config.train.steps, mesh=mesh, flops_per_step=flops,
-    progress=progress,
+    parts, job.average(state), job.workdir, step=config.train.steps, mesh=mesh,
+    flops_per_step=flops, progress=progress, programs=job.programs,
   )
   bound = report['numbers']
   hosts.say(
@@ -100,28 +126,6 @@ def _train(parts, mesh, workdir, profile, progress, show):
   return 0
 
 
-def _begin(job, abstract):
-  """(step, state, operations of a step): restored, or born sharded."""
-  parts, config = job.parts, job.parts.config
-
-  def init():  # the key is made in here: the devices may be those of several processes
-    return parts.recipe.init(state_lib.stream(config.seed, 'init'))
-
-  # What the step costs is counted in its trace, which takes a second or more: in a thread of its
-  # own, while the state is compiled or read. The update then reuses that trace.
-  with futures.ThreadPoolExecutor(1) as beside:
-    counted = beside.submit(cost.step, parts, job.mesh)
-    restored = job.keeper.restore(sharding.placed(abstract, job.shardings))
-    if restored is not None:
-      start, state = restored
-      hosts.say(f'resuming {job.workdir} at step {start} of {config.train.steps}')
-    else:
-      start, state = 0, sharding.born(init, job.shardings)
-      if config.init_from:
-        state = init_from(config.init_from, state)
-    return start, state, counted.result().flops
-
-
 def _loop(job, start, state, log, trace, stop):
   """(state, is it the last one?) after the loop; `stop` is not empty once a signal has arrived."""
   parts, config, keeper = job.parts, job.parts.config, job.keeper
@@ -129,12 +133,10 @@ def _loop(job, start, state, log, trace, stop):
     parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
     rows=sharding.local_rows(job.mesh, config.train.batch_size),
   )
-  update = make_update(parts, job.mesh, job.shardings)
-  measure, preview = evaluate.Bound(parts, job.mesh), _preview(parts, job.mesh)
+  update, measure = make_update(parts, job.mesh, job.shardings), _measuring(job, log)
   learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])
-
-  def write(*line):
-    hosts.agree(lambda: log.write(*line))
+  if start and job.measured_after(start):  # it was saved, and then the run was killed
+    measure(start, state)
 
   # (step, finite) since the loss was last looked at; checked before anything is saved
   unchecked = []
@@ -152,24 +154,44 @@ def _loop(job, start, state, log, trace, stop):
     if logging or saving or stopping:
       _check_finite(unchecked, keeper)
     if logging:
-      write(done, {**scalars, 'learning_rate': learning_rate(np.int32(step))})
-    bound = None
-    if last or (config.train.eval_every and done % config.train.eval_every == 0):
-      bound = measure(job.average(state), samples=1)
-      write(done, {'test/nats': bound['nats'], 'test/per_block': bound['per_block']})
-      for name, image in preview(job.average(state)).items():
-        hosts.agree(functools.partial(log.images, done, name, image))
-        if job.show is not None:
-          job.show(done, name, image)
+      rate = learning_rate(np.int32(step))
+      hosts.agree(functools.partial(log.write, done, {**scalars, 'learning_rate': rate}))
     if last or saving or stopping:
-      keeper.save(done, state, bound and {'nats': bound['nats']})
-    if bound or saving:
-      log.pause()
+      keeper.save(done, state)
     if stopping and not last:
       keeper.wait()
       hosts.say(f'stopped by a signal; step {done} is saved, run the same command again')
       return state, False
+    if job.measured_after(done):
+      measure(done, state)
+    elif saving:
+      log.pause()
   return state, True
+
+
+def _measuring(job, log):
+  """(step, state) -> None: the bound and pictures, in the log, on the show and beside the
+  checkpoint. What is saved is on the disk before that, and what was measured is not again."""
+  keeper, draw = job.keeper, _preview(job.parts, job.mesh)
+
+  def measure(done, state):
+    keeper.wait()
+    if hosts.told(keeper.rated(done) and logs.has(job.workdir, done, 'test/nats')):
+      return
+    average = job.average(state)
+    bound = job.programs.bound(average, samples=1)
+    told = {'test/nats': bound['nats'], 'test/per_block': bound['per_block']}
+    if not hosts.told(logs.has(job.workdir, done, 'test/nats')):
+      hosts.agree(functools.partial(log.write, done, told))
+    for name, image in draw(average).items():
+      hosts.agree(functools.partial(log.images, done, name, image))
+      if job.show is not None:
+        job.show(done, name, image)
+    if done in keeper.steps():
+      keeper.rate(done, {'nats': bound['nats']})
+    log.pause()
+
+  return measure
 
 
 def make_update(parts, mesh, shardings) -> Callable:
@@ -183,55 +205,6 @@ def make_update(parts, mesh, shardings) -> Callable:
     donate_argnums=0,
     out_shardings=(shardings, sharding.replicated(mesh)),
   )
-
-
-def init_from(workdir, state) -> state_lib.State:
-  """The state with the averaged parameters of another run where names and shapes agree; prints what
-  differs."""
-  step, loaded = checkpoint.restore_params(workdir)
-  params, ema = state.params[base.DENOISER], state.ema[base.DENOISER]
-  old, taken, fresh = _by_name(loaded), 0, []
-
-  def pick(path, leaf):
-    nonlocal taken
-    name = sharding.path_name(path)
-    if name in old and old[name].shape == leaf.shape:
-      taken += 1
-      return jax.device_put(np.asarray(old[name], leaf.dtype), leaf.sharding)
-    fresh.append(
-      f'{name} {list(leaf.shape)}, there {list(old[name].shape) if name in old else "absent"}'
-    )
-    return leaf
-
-  unused = sorted(set(old) - set(_by_name(params)))
-  params = jax.tree_util.tree_map_with_path(pick, params)
-  hosts.say(f'init_from {workdir} at step {step}: {taken} arrays taken')
-  for line in [f'new: {name}' for name in fresh] + [f'not used: {name}' for name in unused]:
-    hosts.say(f'  {line}')
-  if not taken:
-    raise ValueError(
-      f'config.init_from={workdir}: no parameter has the name and shape of this model; use the '
-      'same model sizes'
-    )
-  copies = jax.tree.map(
-    lambda new, old: jax.device_put(jnp.array(new), old.sharding), params, ema
-  )
-  return state.replace(
-    params={**state.params, base.DENOISER: params}, ema={**state.ema, base.DENOISER: copies}
-  )
-
-
-def _by_name(tree):
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return {sharding.path_name(path): leaf for path, leaf in leaves}
-
-
-def _check_init_from(workdir):
-  if checkpoint.latest_step(workdir) is None:
-    raise ValueError(
-      f'config.init_from={workdir} holds no checkpoint; name the workdir of a run that has saved '
-      'one'
-    )
 
 
 def _check_finite(unchecked, keeper):

@@ -1,6 +1,7 @@
 """What a workdir says of itself: config.json and contract.json, plain JSON that runs no code."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import platform
@@ -32,8 +33,19 @@ def claim(workdir, config, contract) -> None:
   Raises ValueError when another config made it, naming the first difference, or when it holds
   checkpoints without a config; OSError when it cannot be written.
   """
+  check(workdir, config, contract)
+  write(workdir, config, contract)
+
+
+def is_made(workdir) -> bool:
+  """Did a config make this folder?"""
+  return os.path.exists(os.path.join(workdir, 'config.json'))
+
+
+def check(workdir, config, contract) -> None:
+  """Raises what `claim` would raise, and writes nothing."""
   ours, contract = as_json(config), {'version': VERSION, **contract}
-  if os.path.exists(os.path.join(workdir, 'config.json')):
+  if is_made(workdir):
     theirs = _stored(workdir)
     for key, old, new in _differences(_fixed(theirs), _fixed(ours)):
       raise ValueError(
@@ -46,13 +58,33 @@ def claim(workdir, config, contract) -> None:
       f'workdir {workdir} holds checkpoints but no config.json that says what they are; restore '
       'that file from a backup, or choose a new --workdir'
     )
-  write(workdir, config, contract)
+  _check_writable(workdir)
 
 
 def write(workdir, config, contract) -> None:
   """Writes both files; raises OSError where that is impossible."""
   _write(workdir, 'config.json', as_json(config))
   _write(workdir, 'contract.json', {'version': VERSION, **contract})
+
+
+def _check_writable(workdir):
+  """Raises OSError where the folder, or what it would be made in, cannot be written."""
+  place = os.path.abspath(workdir)
+  while not os.path.lexists(place):
+    place = os.path.dirname(place)
+  error = None
+  if not os.path.isdir(place):
+    error = errno.ENOTDIR
+  elif not os.access(place, os.W_OK | os.X_OK):
+    error = errno.EROFS if os.statvfs(place).f_flag & os.ST_RDONLY else errno.EACCES
+  if error is not None:
+    raise _cannot_write(workdir, OSError(error, os.strerror(error)))
+
+
+def _cannot_write(workdir, error):
+  return OSError(
+    f'workdir {workdir} cannot be written ({error.strerror}); choose another --workdir'
+  )
 
 
 def check_version(workdir) -> None:
@@ -77,9 +109,7 @@ def lock(workdir, what='is being trained') -> Iterator[None]:
     files.check_inside(workdir)
     file = open(os.path.join(workdir, 'lock'), 'a+', errors='replace')
   except OSError as error:
-    raise OSError(
-      f'workdir {workdir} cannot be written ({error.strerror}); choose another --workdir'
-    ) from error
+    raise _cannot_write(workdir, error) from error
   with file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -121,8 +121,10 @@ class Plan:
     return bool(np.all(self.starts[self.given + 1:] >= self.ends[self.given:-1]))
 
   def needs(self, parts: Any) -> None:
-    """As `check_history` of parts.blocks."""
+    """As `check_history` of parts.blocks, and where the spacing has no level for a step."""
     self.check_history(parts.blocks)
+    for steps in set(self.budgets):
+      self.spacing(np.arange(steps + 1) / steps)
 
   def check_history(self, blocks) -> None:
     """Raises ValueError where a block starts before the history that it reads is finished."""
