@@ -1,12 +1,18 @@
 """Whose mistake an exception is: where the module lies decides, not what folders are called."""
 
+import inspect
 import pathlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import adiff
+from adiff import main
 from adiff.machine import files, mistakes
+from adiff.run import exported
+from launch import convert
 
 HOME = pathlib.Path(adiff.__file__).parent
 
@@ -14,7 +20,7 @@ HOME = pathlib.Path(adiff.__file__).parent
 def raised(place, error='ValueError("wrong")'):
   """An exception that a module at `place` raises."""
   try:
-    exec(compile(f'raise {error}', str(place), 'exec'))
+    exec(compile(f'raise {error}', str(place), 'exec'), {'jax': jax, 'jnp': jnp})
   except Exception as caught:
     return caught
 
@@ -44,6 +50,23 @@ def test_real_ones_are_told_apart(tmp_path):
   with pytest.raises(ValueError) as theirs:
     np.stack([])
   assert mistakes.ours(ours.value) and not mistakes.ours(theirs.value)
+
+
+def test_what_jax_raises_when_it_is_called_by_the_package_is_none_of_ours():
+  jax_hides = jax.config.jax_traceback_filtering
+  wrong = raised(HOME / 'run' / 'new.py', 'jax.vmap(max)(*map(jnp.ones, (3, 4)))')
+  try:
+    mistakes.keep_frames()
+    kept = raised(HOME / 'run' / 'new.py', 'jax.vmap(max)(*map(jnp.ones, (3, 4)))')
+  finally:
+    jax.config.update('jax_traceback_filtering', jax_hides)
+  assert mistakes.ours(wrong), 'JAX leaves its own frames in by itself: keep_frames is not needed'
+  assert not mistakes.ours(kept) and 'inconsistent sizes' in str(kept)
+
+
+@pytest.mark.parametrize('program', [main.run, exported.main, convert.main])
+def test_programs_keep_the_frames_of_libraries(program):
+  assert 'mistakes.keep_frames()' in inspect.getsource(program)
 
 
 def test_what_the_system_refuses_is_told_whoever_asked_it():
