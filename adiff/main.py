@@ -128,6 +128,7 @@ def run() -> int:
   # After --help, which needs none of them.
   from adiff.run import dryrun, train
 
+  mistakes.keep_frames()
   if _MODE.value == 'dryrun':
     return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
   if _MODE.value == 'train':

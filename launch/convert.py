@@ -140,11 +140,12 @@ def main():
   parser.add_argument('old', help='the workdir to read')
   parser.add_argument('new', help='the workdir to write')
   options = parser.parse_args()
+  from adiff.machine import mistakes
+
+  mistakes.keep_frames()
   try:
     step = convert(options.old, options.new)
   except (ValueError, OSError, KeyError) as error:
-    from adiff.machine import mistakes
-
     if not mistakes.told(error):
       raise
     parser.exit(2, f'adiff: {error}\n')

@@ -7,6 +7,13 @@ _HOME = pathlib.Path(__file__).resolve().parents[1]
 _OURS = (_HOME, *(_HOME.parent / name for name in ('configs', 'launch', 'benchmarks')))
 
 
+def keep_frames() -> None:
+  """Has JAX leave its own frames in tracebacks; without, its errors end where it was called."""
+  import jax
+
+  jax.config.update('jax_traceback_filtering', 'off')
+
+
 def ours(error) -> bool:
   """Was it raised by this package, or by the folders beside it, and not in the depth of a library?
 

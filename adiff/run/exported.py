@@ -154,6 +154,7 @@ def main() -> int:
   parser.add_argument('--seed', type=int, help='default: that of the config')
   parser.add_argument('--out', default='samples.npz', help='the .npz: examples and labels')
   options = parser.parse_args()
+  mistakes.keep_frames()
   try:
     asked.examples(options.num)
     output.check_file(options.out)

@@ -53,13 +53,14 @@ def test_real_ones_are_told_apart(tmp_path):
 
 
 def test_what_jax_raises_when_it_is_called_by_the_package_is_none_of_ours():
-  jax_hides = jax.config.jax_traceback_filtering
+  before = jax.config.jax_traceback_filtering
+  jax.config.update('jax_traceback_filtering', 'quiet_remove_frames')  # as where nothing is set
   wrong = raised(HOME / 'run' / 'new.py', 'jax.vmap(max)(*map(jnp.ones, (3, 4)))')
   try:
     mistakes.keep_frames()
     kept = raised(HOME / 'run' / 'new.py', 'jax.vmap(max)(*map(jnp.ones, (3, 4)))')
   finally:
-    jax.config.update('jax_traceback_filtering', jax_hides)
+    jax.config.update('jax_traceback_filtering', before)
   assert mistakes.ours(wrong), 'JAX leaves its own frames in by itself: keep_frames is not needed'
   assert not mistakes.ours(kept) and 'inconsistent sizes' in str(kept)
 
