@@ -97,6 +97,7 @@ def test_an_unknown_symbol_does_not_swallow_the_space_behind_it(tokenizer):
   ids = tokenizer.symbols('the cat')
   parts = ids, [-1, tokenizer.vocab + 5], tokenizer.following('the cat', ' sat')
   assert tokenizer.text(np.concatenate(parts)).strip() == 'the cat\ufffd\ufffd sat'
+  assert tokenizer.text(np.concatenate(parts[1:])) == '\ufffd\ufffd sat'
 
 
 def test_pieces_are_the_text_and_a_character_is_with_its_last_symbol(tokenizer):

@@ -2,6 +2,7 @@
 holes and likelihoods."""
 
 import types
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -43,6 +44,13 @@ class Scripted(language.Model):
 
   scored: list = []
   _exact = True
+
+
+class At(NamedTuple):
+  """Where a walk is."""
+
+  made: int
+  state: types.SimpleNamespace
 
 
 def scripted(name):
@@ -96,6 +104,30 @@ def test_texts_that_stream_only_grow_and_the_last_is_what_is_returned(model):
   assert seen[-1] == text and len(set(seen)) > 10
   for early, late in zip(seen[:-1], seen[1:], strict=True):
     assert late.startswith(early) and not early.endswith('\ufffd')
+
+
+def test_in_another_order_than_that_of_reading_a_text_shows_what_stands_without_a_gap(monkeypatch):
+  model, seen = scripted('characters'), []
+  order = (*range(4), *range(8, NUM), *range(4, 8))
+  blocks = blocks_lib.Blocks((4, NUM - 8, 4), order)
+  model = Scripted(types.SimpleNamespace(**{**vars(model.parts), 'blocks': blocks}), {})
+  ends = [4, NUM - 4, NUM]
+  walk = types.SimpleNamespace(
+    windows=[types.SimpleNamespace(window=types.SimpleNamespace(start=0), end_token=end)
+             for end in ends],
+    start=lambda *_: at(0), ended=lambda now: now.made == len(ends), prepare=lambda _, now: now,
+    advance=lambda _, now: (at(now.made + 1), None),
+  )
+
+  def at(made):
+    tokens = np.where(np.arange(NUM) < ([0] + ends)[made], blocks.from_raster(model.script), 0)
+    return At(made, types.SimpleNamespace(x=tokens, calls=np.ones(1)))
+
+  monkeypatch.setattr(language.generate, 'make_session', lambda *_, **__: walk)
+  monkeypatch.setattr(Scripted, '_walk', language.Model._walk)
+  monkeypatch.setattr(Scripted, '_plan', lambda *_: None)
+  text = model.generate('', show=lambda texts: seen.append(texts[0]))
+  assert seen == ['the ', 'the ', WHOLE] and text == WHOLE
 
 
 def test_a_text_that_is_cut_at_its_number_of_tokens_is_whole_when_its_last_one_stands():
