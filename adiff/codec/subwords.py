@@ -64,6 +64,7 @@ class Subwords(text_lib.Tokenizer):
       run = list(run)
       if known:
         # A text is begun otherwise than it is gone on with, also behind what is no symbol.
+        last = run if parts and not last else last
         told, whole = self._decode(last), self._decode(last + run)
         parts.append(whole[len(told):] if whole.startswith(told) else self._decode(run))
         last = run
