@@ -205,7 +205,8 @@ class Checkpoints:
     return chosen
 
   def _check_metrics(self):
-    """Moves steps aside whose metrics are damaged: orbax reads those of all steps, unverified."""
+    """Moves steps aside whose metrics are damaged, which earlier versions kept in them: orbax reads
+    those of all steps, unverified."""
     for step in self.steps():
       try:
         manifest.verify(self._workdir, step, part='metrics')

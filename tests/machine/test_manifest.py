@@ -18,10 +18,15 @@ ABSTRACT = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), STATE)
 
 
 def save_steps(workdir, steps, **arguments):
+  """Checkpoints with the metrics that earlier versions kept in them."""
   with contextlib.closing(checkpoint.Checkpoints(workdir, **arguments)) as keeper:
     for step in steps:
-      keeper.save(step, STATE, {'nats': 1.0 / step})
+      keeper.save(step, STATE)
       keeper.wait()
+      metrics = pathlib.Path(manifest.folder(workdir, step), 'metrics', 'metrics')
+      metrics.parent.mkdir()
+      metrics.write_text(json.dumps({'nats': 1.0 / step}))
+      manifest.write(workdir, step)
 
 
 @pytest.fixture(scope='module')
@@ -81,7 +86,7 @@ def test_metrics_that_orbax_cannot_read_cost_their_step_and_no_other(saved, spoi
   spoil(saved / 'checkpoints' / str(step) / 'metrics' / 'metrics')
   with contextlib.closing(checkpoint.Checkpoints(saved, best='nats', keep=3)) as keeper:
     assert keeper.restore(ABSTRACT)[0] == 3 - step
-    keeper.save(9, STATE, {'nats': 0.5})
+    keeper.save(9, STATE)
   assert manifest.steps(saved) == (3 - step, 9)
   assert os.listdir(saved / 'checkpoints' / 'damaged')[0].startswith(str(step))
 
