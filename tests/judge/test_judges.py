@@ -1,51 +1,15 @@
 """Judges: what each medium's says of samples that are known to be right."""
 
 import dataclasses
-import json
-import types
 
 import numpy as np
 import pytest
+from judged import BOUND, letters, made_by, sampled, subject, table, titles
 from sklearn import datasets
 
 from adiff.data import chain
-from adiff.judge import base, bound, image, law, likelihood, section, text
+from adiff.judge import base, bound, image, law, section, text
 from adiff.judge.page import page
-
-NATS = np.random.default_rng(0).random((8, 2, 3)) + 1  # [examples, samples, blocks]
-BOUND = {
-  **likelihood.summary(NATS, NATS - 1, dims=6), 'is_likelihood': False, 'exact': 4.0,
-  'dequantisation': 'symbols: a probability',
-}
-
-
-def subject(sampled, **more):
-  """A subject whose samples are the same, however they are asked for."""
-  facts = dict(
-    data='data, test split', split='test', seed=0, num=len(sampled.tokens), steps=sampled.steps,
-    solver='first_order', num_classes=0, num_tokens=sampled.tokens.shape[1], bound=BOUND,
-    sample=lambda **_: sampled, trace=None, size=None, tokens=None,
-    examples=None, decode=np.asarray,
-  )
-  return base.Subject(**{**facts, **more})
-
-
-def sampled(tokens, labels=None, steps=4):
-  labels = np.full(len(tokens), -1, np.int32) if labels is None else labels
-  return base.Sampled(tokens, labels, 0, steps, nfe=8.0, seconds=2.0, gflop=0.5, cache_kib=1.5)
-
-
-def titles(sections):
-  """Titles, after the sections have been shown and written as JSON."""
-  page.page('toy', (), sections)
-  json.dumps(section.as_data(sections), allow_nan=False)
-  return [one.title for one in sections]
-
-
-def table(sections, title):
-  part, = [part for one in sections if one.title == title for part in one.parts
-           if isinstance(part, section.Table)]
-  return part
 
 
 def test_samples_of_a_chain_pass_its_law_and_those_of_another_do_not():
@@ -58,7 +22,7 @@ def test_samples_of_a_chain_pass_its_law_and_those_of_another_do_not():
       sampled(made), size=source.size, examples=source.examples, law_test=source.law_test,
       sample=lambda labels: asked.append(labels) or sampled(made),
     )
-    return law.Law().sections(own)
+    return made_by(law.Law(), own)
 
   right = drawn(7)
   assert titles(right) == ['Law of the samples', 'Cost', 'Held-out bound']
@@ -110,7 +74,7 @@ def real_digits():
 
 
 def test_images_are_measured_and_stand_beside_what_they_are_compared_with(real_digits):
-  found = image.Image(features=True).sections(real_digits)
+  found = made_by(image.Image(features=True), real_digits)
   assert titles(found) == ['Samples', 'Quality', 'Cost', 'Held-out bound', 'Nearest neighbours']
   quality = table(found, 'Quality')
   ours, others = quality.groups
@@ -129,7 +93,7 @@ def test_images_are_measured_and_stand_beside_what_they_are_compared_with(real_d
 
 
 def test_without_a_classifier_images_are_shown_and_not_measured(real_digits):
-  found = image.Image(steps=(2,)).sections(real_digits)
+  found = made_by(image.Image(steps=(2,)), real_digits)
   assert titles(found) == ['Samples', 'Cost', 'Held-out bound']
   assert [row['steps'] for row in table(found, 'Cost').groups[0].rows] == [2, 4]
 
@@ -147,35 +111,13 @@ def test_masked_tokens_of_a_film_are_painted_and_latents_are_colours():
   own = subject(
     sampled(latents), size=lambda split: 3, examples=lambda split, rows: {'example': latents[rows]}
   )
-  found = image.Image(features=True).sections(own)
+  found = made_by(image.Image(features=True), own)
   assert titles(found) == ['Samples', 'Cost', 'Held-out bound']
   assert [figure.name for figure in found[0].parts] == ['samples', 'samples_real']
 
 
-def letters(exact=False):
-  """A subject of rows of letters: its corpus is 'the cat', its samples read 'the the the dog'."""
-  tokenizer = types.SimpleNamespace(
-    vocab=28, eos=27, text=lambda row: ''.join('abcdefghijklmnopqrstuvwxyz '[i] for i in row)
-  )
-  encode = lambda words: np.array([['abcdefghijklmnopqrstuvwxyz '.index(c) for c in words]])
-  rows = encode('the cat the cat')
-  made = sampled(encode('the the dog the').repeat(2, 0))
-  shown = np.array([[4], [8], [15]])  # tokens, after each row of the plan
-  hidden = (np.arange(15) >= shown)[:, None]
-  trace = base.Trace(
-    np.where(hidden, 0, made.tokens[:1]), hidden, np.arange(15) // 8, np.array([0, 2]), 2
-  )
-  return subject(
-    made, bound={**BOUND, 'num_examples': 8, 'is_likelihood': exact}, size=lambda split: 8,
-    tokens=lambda split, indices: {'tokens': rows.repeat(len(indices), 0)},
-    corpus=types.SimpleNamespace(name='cats', documents=lambda split: ['the cat'] * 4),
-    tokenizer=tokenizer, codec='letters', trace=lambda num: trace,
-    sample=lambda solver=None, steps=None: dataclasses.replace(made, steps=steps or 4),
-  )
-
-
 def test_text_is_measured_by_token_and_byte_with_the_corpus_beside_it():
-  found = text.Text((('threshold(threshold=0.5)', 2),)).sections(letters())
+  found = made_by(text.Text((('threshold(threshold=0.5)', 2),)), letters())
   assert titles(found) == [
     'Samples', 'Which token was revealed when', 'Text', 'Samplers', 'Cost', 'Held-out bound']
   numbers = section.numbers(found)
@@ -193,7 +135,7 @@ def test_text_is_measured_by_token_and_byte_with_the_corpus_beside_it():
 
 
 def test_a_text_models_tiles_are_per_byte_and_token_and_not_per_example():
-  found = text.Text().sections(letters())
+  found = made_by(text.Text(), letters())
   tiles = [fact.tile for one in found for fact in section.all_facts(one) if fact.tile]
   assert tiles == [
     'bits per byte, held out', 'perplexity per token, held out',
@@ -205,7 +147,7 @@ def test_a_text_models_tiles_are_per_byte_and_token_and_not_per_example():
 def test_likelihoods_of_text_are_ranked_with_their_kind_alone():
   kinds = []
   for exact in (False, True):
-    found = text.Text().sections(letters(exact))
+    found = made_by(text.Text(), letters(exact))
     kinds += [fact.kind for one in found for fact in section.all_facts(one)
               if fact.key in ('bits_per_byte', 'nats_per_token')]
   assert len(set(kinds)) == 4

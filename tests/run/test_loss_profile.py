@@ -7,6 +7,8 @@ import jax
 import numpy as np
 import tiny
 
+from adiff.data import base
+from adiff.judge import subset
 from adiff.machine import sharding
 from adiff.run import evaluate, loss_profile
 
@@ -28,6 +30,35 @@ def test_one_token_a_call_costs_what_the_likelihood_says():
   total = nats.sum(1) * own.blocks.num_blocks
   error = (total - bound).std() / rows**0.5
   assert abs((total - bound).mean()) < 4 * error + 1e-6
+
+
+class Noting(base.Coded):
+  """Another one, which notes what is asked of it."""
+
+  def __init__(self, other):
+    self._other, self.asked = other, []
+    self.source, self.codec, self.params = other.source, other.codec, other.params
+
+  @property
+  def fingerprint(self):
+    return self._other.fingerprint
+
+  def size(self, split):
+    return self._other.size(split)
+
+  def examples(self, split, indices):
+    self.asked.append(indices)
+    return self._other.examples(split, indices)
+
+
+def test_a_bound_on_few_examples_is_that_of_rows_spread_over_the_split():
+  config = parts().config.copy_and_resolve_references().unlock()
+  config.eval.examples = 4
+  noting, mesh = Noting(parts().coded), sharding.make_mesh(devices=jax.devices()[:1])
+  own = dataclasses.replace(parts(), coded=noting, config=config)
+  nats, _ = evaluate.Bound(own, mesh).samples(tiny.regime('block-masked').params, samples=1)
+  assert len(nats) == 4
+  np.testing.assert_array_equal(noting.asked[0][:4], subset.spread(noting.size('test'), 4))
 
 
 def test_rows_are_measured_alike_whatever_is_measured_with_them():
