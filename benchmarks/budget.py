@@ -2,9 +2,9 @@ r"""Is the best plan of a budget best? Bounds of k-step plans on rows that did n
 
   python -m benchmarks.budget --workdir=runs/text
 
-The first half of the held-out rows gives the profile, nats of one masked token by the number of
+Every other one of the held-out rows gives the profile, nats of one masked token by the number of
 masked ones in its block, and for every budget of calls the plan that is optimal for it
-(adiff/sample/budget.py). On the other half L_k, the nats of one masked token with exactly k of a
+(adiff/sample/budget.py). On the others L_k, the nats of one masked token with exactly k of a
 block's B masked, is measured for every row and k, so that a plan n_1 .. n_S has the bound sum_j n_j
 L_{m_j} / B nats a token, m_j = n_j + .. + n_S, on every row (ARDM, arXiv:2110.02037, section 3.2).
 All k see the same masks, nested, so plans are compared row by row.
@@ -15,7 +15,7 @@ import pathlib
 
 import numpy as np
 
-from adiff.judge import likelihood
+from adiff.judge import likelihood, subset
 from adiff.machine import checkpoint, cost, provenance, sharding
 from adiff.run import build, loss_profile
 from adiff.run import workdir as workdir_lib
@@ -61,7 +61,7 @@ def compare(nats, profile) -> list[dict]:
   return compared
 
 
-def page(options, parts, step, chosen, rows, compared) -> str:
+def page(options, parts, step, chosen, counts, compared) -> str:
   """The table, in Markdown."""
   size = parts.blocks.sizes[0]
   differences = [(mean, half) for row in compared for _, mean, half in (row[n] for n in RIVALS)]
@@ -70,7 +70,7 @@ def page(options, parts, step, chosen, rows, compared) -> str:
   lines = [
     '# Budgets: the plan is measured', '',
     f'{parts.config.name}, step {step}, blocks of {size} tokens. Profile from '
-    f'{rows.start} held-out rows of {parts.blocks.num_tokens} tokens, bounds on {len(rows)} '
+    f'{counts[0]} held-out rows of {parts.blocks.num_tokens} tokens, bounds on {counts[1]} '
     f'others, {options.samples} masks each. Hardware: {provenance.hardware()}; commit '
     f'{provenance.commit()}. Command: `python -m benchmarks.budget --workdir={options.workdir} '
     f'--samples={options.samples}`.', '',
@@ -121,12 +121,13 @@ def main():
   except (ValueError, OSError) as error:
     parser.exit(2, f'adiff: {" ".join(str(error).split())}\n')
   config, mesh = parts.config, sharding.make_mesh()
-  num = parts.coded.size(config.eval.split)
-  num = min(config.eval.examples or num, num)
-  rows, how = range(num // 2, num), dict(samples=options.samples, progress=True)
-  chosen = loss_profile.measure(parts, params, mesh, range(num // 2), **how).mean(0)
-  compared = compare(loss_profile.measure(parts, params, mesh, rows, **how), chosen)
-  options.report.write_text(page(options, parts, step, chosen, rows, compared))
+  size = parts.coded.size(config.eval.split)
+  rows = subset.spread(size, config.eval.examples if config.eval.examples else size)
+  ours, others, how = rows[::2], rows[1::2], dict(samples=options.samples, progress=True)
+  chosen = loss_profile.measure(parts, params, mesh, ours, **how).mean(0)
+  compared = compare(loss_profile.measure(parts, params, mesh, others, **how), chosen)
+  counts = len(ours), len(others)
+  options.report.write_text(page(options, parts, step, chosen, counts, compared))
   print(options.report.read_text())
 
 

@@ -15,6 +15,7 @@ import grain
 import numpy as np
 
 from adiff.data import base
+from adiff.judge import subset
 
 _PREFETCH = 4
 _STALLED = 600  # seconds without a batch: the storage is gone
@@ -108,13 +109,17 @@ class Batches:
       pool.shutdown(wait=False, cancel_futures=True)  # a thread may wait for ever
 
 
-def once(source, split, batch_size, order=None, *, rows=None) -> Iterator[dict[str, np.ndarray]]:
-  """Yields every example of a split once, in order, as batches of one size, for evaluation.
+def once(
+  source, split, batch_size, order=None, *, rows=None, num=None
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields every example of a split once, in order, as batches of one size, for evaluation; or
+  `num` of them, spread over the split.
 
   Each batch is as that of `Batches`; copies of the last example fill up the last batch. order and
   rows as there. Raises ValueError for an unknown or empty split.
   """
   size = _check(source, split, batch_size, order)
-  for start in range(0, size, batch_size):
-    indices = np.arange(start, start + batch_size)[slice(None) if rows is None else rows]
-    yield _gather(source, split, np.minimum(indices, size - 1), order)
+  chosen = subset.spread(size, size if num is None else num)
+  for start in range(0, len(chosen), batch_size):
+    places = np.arange(start, start + batch_size)[slice(None) if rows is None else rows]
+    yield _gather(source, split, chosen[np.minimum(places, len(chosen) - 1)], order)

@@ -23,15 +23,15 @@ MOST = 64  # numbers of masked tokens that are measured; those between are inter
 
 def has_profile(parts: build.Parts) -> bool:
   """Are a block's tokens revealed in numbers, and can plans be compared on whole rows?"""
-  sizes, rows = parts.blocks.sizes, parts.coded.examples(parts.config.eval.split, np.arange(1))
+  sizes, rows = parts.blocks.sizes, parts.coded.examples(parts.config.eval.split, np.zeros(1, int))
   equal = len(set(sizes)) == 1 and sizes[0] > 1
   return parts.process.absorbing and not parts.reveals and equal and 'weight' not in rows
 
 
 def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) -> np.ndarray:
-  """[rows, B]: nats of one masked token of each row (a range) of the evaluated split, with k = 1..B
-  of every block masked; the mean over `samples` orders."""
-  config, size = parts.config, parts.blocks.sizes[0]
+  """[rows, B]: nats of one masked token of each row of the evaluated split, with k = 1..B of every
+  block masked; the mean over `samples` orders. rows: their indices, as of `subset.spread`."""
+  config, size, rows = parts.config, parts.blocks.sizes[0], np.asarray(rows)
   blocks = dataclasses.replace(parts.blocks, history=0.0)  # as in likelihood.bound
 
   def nats(params, key, batch, masked):
@@ -53,13 +53,13 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) 
   local = sharding.local_rows(mesh, batch_size)
   split = config.eval.split
   profiles = []
-  starts = range(rows.start, rows.stop, batch_size)
+  starts = range(0, len(rows), batch_size)
   for first in tqdm.tqdm(starts, desc='loss profile', disable=not progress, leave=False):
-    index = np.minimum(np.arange(first, first + batch_size), rows.stop - 1)
+    index = rows[np.minimum(np.arange(first, first + batch_size), len(rows) - 1)]
     batch = parts.coded.examples(split, index[local])
     tokens = blocks.from_raster(batch['tokens'])
     batch = sharding.put_batch(mesh, {'tokens': tokens, 'label': batch['label']}, batch_size)
-    key = state.stream(config.seed, 'plans', first)
+    key = state.stream(config.seed, 'plans', int(index[0]))
     drawn = [
       [measure_batch(params, jax.random.fold_in(key, n), batch, float(k)) for k in numbers]
       for n in range(samples)
