@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +41,15 @@ class Trace(NamedTuple):
   num_steps: int  # of a block, at most
 
 
+def _made(title, make):
+  del title
+  return make()
+
+
+def _untold(words):
+  del words
+
+
 @dataclasses.dataclass(frozen=True)
 class Subject:
   """A trained model and the data that it is judged on; what a medium lacks is None."""
@@ -66,13 +75,22 @@ class Subject:
   corpus: Any = None  # name, documents(split)
   tokenizer: Any = None  # decode(tokens) -> str, vocab, eos
   codec: str = ''  # the tokenizer's name
-  profile: Mapping[str, Any] | None = None  # nats and their error by masked tokens of a block
+  # -> nats and their error by masked tokens of a block, or None
+  profile: Callable[[], Mapping[str, Any] | None] = lambda: None
+  # (title, make) -> make(), or a section that says why there is none; then the others are made
+  attempt: Callable[[str, Callable[[], section.Section]], section.Section] = _made
+  tell: Callable[[str], None] = _untold  # what is being done, as words that follow "judge"
 
 
 class Judge(abc.ABC):
-  """Says what samples and bound of a medium are worth; its fields are settings."""
+  """Says what samples and bound of a medium are worth; its fields are settings.
+
+  A judge is bounded, whatever the size of the data: it reads examples by `subset.spread`, works in
+  chunks, and says in `cost` what it takes.
+  """
 
   media: tuple[str, ...]
+  cost: str = 'The cost of this judge is not stated.'  # memory and time at most, besides sampling
   steps = ()  # a block, at which it samples besides the config's
 
   def needs(self, parts) -> None:
@@ -85,8 +103,23 @@ class Judge(abc.ABC):
       )
 
   @abc.abstractmethod
-  def sections(self, subject: Subject) -> list[section.Section]:
-    """What there is to say, in the order of the page."""
+  def sections(self, subject: Subject) -> Iterable[section.Section]:
+    """What there is to say, one section after another, each written to the disk once it is made.
+
+    They stand on the page in the order of their titles' first appearance; a later one of the same
+    title takes the place of the earlier one. What may fail, or takes long, is made by
+    `subject.attempt`.
+    """
+
+
+def latest(sections) -> list[section.Section]:
+  """The last section of every title, in the order of their first ones."""
+  return list({one.title: one for one in sections}.values())
+
+
+def waiting(title) -> section.Section:
+  """The place of a section that is still to be made."""
+  return section.Section(title, (section.Text('Not measured yet.'),))
 
 
 _NFE = 'Network evaluations per sample, one after another.'
@@ -106,8 +139,9 @@ COST = (
 )
 
 
-def cost(sampled, own: Sampled) -> section.Section:
-  """What samples cost; own: those made as the config says, whose numbers programs read."""
+def cost(sampled, own: Sampled, judge) -> section.Section:
+  """What samples cost, and what the judge does; own: those made as the config says, whose numbers
+  programs read."""
   facts = (
     section.Fact('num_samples', 'samples', len(own.tokens)),
     section.Fact('nfe', 'network evaluations per sample', own.nfe, meaning=_NFE),
@@ -118,5 +152,5 @@ def cost(sampled, own: Sampled) -> section.Section:
   rows = tuple(one.row() for one in sampled)
   return section.Section('Cost', (
     section.Table('Generator', COST, (section.Group('This model', rows),)),
-    section.Facts(facts, shown=False),
+    section.Facts(facts, shown=False), section.Text(f'Judging: {judge.cost}'),
   ))

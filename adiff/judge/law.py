@@ -1,10 +1,13 @@
 """Data whose law is known: do samples follow it?"""
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
-from adiff.judge import base, bound, section
+from adiff.judge import base, bound, section, subset
+
+TITLE = 'Law of the samples'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,34 +15,44 @@ class Law(base.Judge):
   """Tests samples against the law of the data."""
 
   media = ('law',)
+  cost = 'Seconds, and memory for the samples.'
 
   def needs(self, parts):
     super().needs(parts)
     num, split = parts.config.eval.num, parts.config.eval.split
-    real = parts.source.examples(split, np.arange(num) % parts.source.size(split))['example']
+    chosen = _chosen(parts.source.size(split), num)
+    real = parts.source.examples(split, chosen)['example']
     try:
       parts.source.law_test(real)
     except ValueError as error:
       raise ValueError(f'config.eval.num={num}: {error}') from error
 
-  def sections(self, subject: base.Subject) -> list[section.Section]:
+  def sections(self, subject: base.Subject) -> Iterator[section.Section]:
     # Labels of real examples, not balanced ones: the law includes them.
-    own = np.arange(subject.num) % subject.size(subject.split)
-    sampled = subject.sample(labels=subject.examples(subject.split, own)['label'])
-    verdict = subject.law_test(subject.decode(sampled.tokens))
-    words = (
-      'Chi-square test of the samples against the known law of the data. A right sampler gives any '
-      'p-value with equal chance; below 0.001 something is wrong.'
-    )
-    facts = (
-      section.Fact('statistic', 'statistic', float(verdict['statistic']), digits=4),
-      section.Fact('dof', 'degrees of freedom', float(verdict['dof'])),
-      section.Fact(
-        'p_value', 'p-value', float(verdict['p_value']), tile='p-value of the law of the samples'
-      ),
-    )
-    return [
-      section.Section('Law of the samples', (section.Text(words), section.Facts(facts))),
-      base.cost([sampled], sampled),
-      bound.of(subject),
-    ]
+    chosen = _chosen(subject.size(subject.split), subject.num)
+    sampled = subject.sample(labels=subject.examples(subject.split, chosen)['label'])
+    yield subject.attempt(TITLE, lambda: _verdict(subject, sampled))
+    yield base.cost([sampled], sampled, self)
+    yield bound.of(subject)
+
+
+def _chosen(size, num):
+  """Real examples, as many as samples: in a circle where there are fewer."""
+  return np.resize(subset.spread(size, num), num)
+
+
+def _verdict(subject, sampled):
+  """The test."""
+  verdict = subject.law_test(subject.decode(sampled.tokens))
+  words = (
+    'Chi-square test of the samples against the known law of the data. A right sampler gives any '
+    'p-value with equal chance; below 0.001 something is wrong.'
+  )
+  facts = (
+    section.Fact('statistic', 'statistic', float(verdict['statistic']), digits=4),
+    section.Fact('dof', 'degrees of freedom', float(verdict['dof'])),
+    section.Fact(
+      'p_value', 'p-value', float(verdict['p_value']), tile='p-value of the law of the samples'
+    ),
+  )
+  return section.Section(TITLE, (section.Text(words), section.Facts(facts)))

@@ -1,15 +1,20 @@
 """Text: its likelihood a token and a byte, its words, its cost, and which token came when."""
 
 import dataclasses
+import functools
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
-from adiff.judge import base, bound, section
+from adiff.judge import base, bound, section, subset
 from adiff.judge.metrics import words
 from adiff.judge.page import charts, images
 
-CHARACTERS = 20_000_000  # of the corpus that are read for its words
+CHARACTERS = 20_000_000  # of the corpus that are read for its words, spread over it
+TOKENS = 2**24  # of the corpus whose frequencies are counted
+TOGETHER, PIECE = 64, 2**16  # neighbouring documents that are read at once; characters
+ROWS = 1024  # that are decoded at once
 SHOWN = 6  # samples
 # Numbers of text: key, heading, what is better, what it means.
 MEASURES = (
@@ -46,25 +51,45 @@ class Text(base.Judge):
   samplers: tuple[tuple[str, int | None], ...] = ()  # (solver, steps or None) besides the config's
 
   media = ('text',)
+  cost = (
+    'A minute on one core and 2 GiB at most besides the bound: words of 20 million characters, '
+    'frequencies of 17 million tokens.'
+  )
 
-  def sections(self, subject: base.Subject) -> list[section.Section]:
-    reference = Reference.of(subject)
+  def sections(self, subject: base.Subject) -> Iterator[section.Section]:
     sampled = subject.sample()
-    own = reference.scores(subject, sampled)
-    rows = [{'name': subject.solver, 'steps': subject.steps, **own}]
-    for solver, steps in self.samplers:
-      other = subject.sample(solver=solver, steps=steps)
-      scores = reference.scores(subject, other)
-      rows.append({'name': solver, 'steps': other.steps, **scores})
     shown = tuple(texts(subject, sampled.tokens[:SHOWN]))
-    return [
-      section.Section('Samples', (section.Passages(shown),)),
-      section.Section('Which token was revealed when', (_reveal(subject),)),
-      _facts(subject, reference, {**likelihood_of_text(subject), **own}),
-      _samplers(subject, reference, rows),
-      base.cost([sampled], sampled),
-      bound.of(subject, tiles=False),  # an example is a row of tokens; other units would confuse
-    ]
+    yield section.Section('Samples', (section.Passages(shown),))
+    revealed = 'Which token was revealed when'
+    yield subject.attempt(revealed, lambda: section.Section(revealed, (_reveal(subject),)))
+    reference, own, rows = None, {}, []
+
+    def numbers():
+      nonlocal reference
+      subject.tell('reads the corpus')
+      reference = Reference.of(subject)
+      own.update(reference.scores(subject, sampled))
+      rows.append({'name': subject.solver, 'steps': subject.steps, **own})
+      return _facts(subject, reference, {**likelihood_of_text(subject), **own})
+
+    yield subject.attempt('Text', numbers)
+    if rows:
+      yield _samplers(subject, reference, rows)
+    yield base.cost([sampled], sampled, self)
+    # An example is a row of tokens; other units would confuse.
+    yield bound.of(subject, tiles=False)
+    for solver, steps in self.samplers if rows else ():
+      yield subject.attempt(
+        'Samplers', functools.partial(_another, subject, reference, rows, solver, steps)
+      )
+
+
+def _another(subject, reference, rows, solver, steps):
+  """The section of samplers with one more."""
+  other = subject.sample(solver=solver, steps=steps)
+  scores = reference.scores(subject, other)
+  rows.append({'name': solver, 'steps': other.steps, **scores})
+  return _samplers(subject, reference, rows)
 
 
 def texts(subject, tokens) -> list[str]:
@@ -89,10 +114,13 @@ def likelihood_of_text(subject: base.Subject) -> dict:
   """The bound per token and per UTF-8 byte of the evaluated rows, with its 95% interval; the number
   of bytes."""
   bound = subject.bound
-  rows = subject.tokens(subject.split, np.arange(bound['num_examples']))
-  count = float(np.sum(rows['weight'])) if 'weight' in rows else rows['tokens'].size
+  chosen = subset.spread(subject.size(subject.split), bound['num_examples'])
+  count, num_bytes = 0.0, 0
+  for start in range(0, len(chosen), ROWS):
+    rows = subject.tokens(subject.split, chosen[start:start + ROWS])
+    count += float(np.sum(rows['weight'])) if 'weight' in rows else rows['tokens'].size
+    num_bytes += sum(len(text.encode()) for text in texts(subject, rows['tokens']))
   per_token = bound['num_examples'] / count
-  num_bytes = sum(len(text.encode()) for text in texts(subject, rows['tokens']))
   per_byte = bound['num_examples'] / num_bytes / np.log(2)
   return {
     'nats_per_token': bound['nats'] * per_token,
@@ -114,18 +142,12 @@ class Reference:
 
   @classmethod
   def of(cls, subject: base.Subject) -> 'Reference':
-    documents, total = [], 0
-    for document in subject.corpus.documents('train'):
-      documents.append(document)
-      total += len(document)
-      if total > CHARACTERS:
-        break
-    last = subject.size('train') - 1
-    rows = subject.tokens('train', np.linspace(0, last, subject.num).astype(int))['tokens']
-    wide = subject.tokens('train', np.linspace(0, last, 20 * subject.num).astype(int))
+    size, wide = subject.size('train'), min(20 * subject.num, max(1, TOKENS // subject.num_tokens))
+    rows = subject.tokens('train', subset.spread(size, subject.num))['tokens']
+    wide = subject.tokens('train', subset.spread(size, wide))['tokens']
     return cls(
-      words.words_of(documents),
-      words.unigram_entropy(wide['tokens'].ravel(), subject.tokenizer.vocab),
+      words.words_of(passages(subject.corpus.documents('train'))),
+      words.unigram_entropy(wide.ravel(), subject.tokenizer.vocab),
       words.repetition([row.tolist() for row in rows]),
     )
 
@@ -141,6 +163,28 @@ class Reference:
       'calls_per_token': sampled.nfe / subject.num_tokens,
       'tokens_per_second': tokens.size / sampled.seconds,
     }
+
+
+def passages(documents) -> Iterator[str]:
+  """Documents of a sequence, up to CHARACTERS characters: all of them, or some that are spread over
+  the sequence, and of one that is too long pieces that are spread over it."""
+  left, num = CHARACTERS, -(-len(documents) // TOGETHER)
+  for place in np.random.default_rng(subset.SEED).permutation(num):
+    for document in documents[place * TOGETHER:(place + 1) * TOGETHER]:
+      yield from _cut(document, left)
+      left -= len(document)
+      if left <= 0:
+        return
+
+
+def _cut(document, most):
+  """A document, or pieces of it that begin and end between words."""
+  if len(document) <= most:
+    yield document
+    return
+  for place in subset.spread(len(document) // PIECE, max(1, most // PIECE)):
+    piece = document[place * PIECE:(place + 1) * PIECE]
+    yield piece[piece.find(' ') + 1:piece.rfind(' ') + 1]
 
 
 def _kinds(subject, numbers):

@@ -107,6 +107,12 @@ def _read(name, workdir):
       f'{workdir} was evaluated at step {step} of {steps}; train it to its end, or leave it away'
     )
 
+  if not told.get('complete', True):
+    raise ValueError(
+      f'the evaluation in {path} was interrupted; write it anew with --mode=eval '
+      f'--workdir={workdir}'
+    )
+
   def picture(file):
     place, digests = os.path.join(workdir, file), told.get('pictures') or {}
     try:

@@ -3,6 +3,10 @@
   WORKDIR/report.html    for people
   WORKDIR/eval.json      for programs: `numbers` by name, and the page's `sections` as data
   WORKDIR/pictures/      the page's figures
+
+All are written anew with every section that is made, the bound first: a later failure, or the end
+of the process, loses that section alone. `complete` in eval.json says whether all of them were
+tried, and `failed` which ones failed and why.
 """
 
 import datetime
@@ -17,10 +21,12 @@ import tqdm
 
 from adiff.data import batches
 from adiff.judge import base as judge_base
+from adiff.judge import bound as bound_section
 from adiff.judge import likelihood, section, training
 from adiff.learn import lessons, state
 from adiff.machine import hosts, logs, provenance, sharding
 from adiff.nn import network
+from adiff.run import attempts as attempts_lib
 from adiff.run import build, choose, generate, loss_profile, overrides, report
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
@@ -58,19 +64,24 @@ class Bound:
     key = jax.eval_shape(lambda: state.stream(0, 'bound', 0))
     self._sample.trace(params, key, sharding.placed(first, sharding.batch_sharding(self._mesh)))
 
+  @property
+  def _num(self):
+    """How many examples are measured."""
+    config = self._parts.config
+    size = self._parts.coded.size(config.eval.split)
+    return min(config.eval.examples, size) if config.eval.examples else size
+
   def _batches(self):
-    """The rows of the split that are this process's."""
+    """The rows of the split, or of eval.examples of it, that are this process's."""
     parts = self._parts
     return batches.once(
       parts.coded, parts.config.eval.split, self._size, parts.blocks.order,
-      rows=sharding.local_rows(self._mesh, self._size),
+      rows=sharding.local_rows(self._mesh, self._size), num=self._num,
     )
 
   def samples(self, params, *, samples, progress=False) -> tuple[np.ndarray, np.ndarray]:
     """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
-    parts, config = self._parts, self._parts.config
-    size = parts.coded.size(config.eval.split)
-    limit = min(config.eval.examples, size) if config.eval.examples else size
+    config, limit = self._parts.config, self._num
     nats, level = [], []
     total = -(-limit // self._size)
     rows = zip(range(total), self._batches())
@@ -185,17 +196,14 @@ def evaluate(
   the page as `report`.
 
   flops_per_step: floating-point operations of a training step. folder: of the files, by default
-  the workdir. programs: those that are traced already.
+  the workdir. programs: those that are traced already. Raises the first error of a measurement once
+  the others are made and written.
   """
   config, programs = parts.config, Programs.of(parts, mesh) if programs is None else programs
   bound = programs.bound(params, samples=config.eval.samples, progress=progress)
   exact = parts.source.exact
   if exact:  # A network that is told the label is measured against the law given the label.
     bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
-  subject = subject_lib.make(
-    parts, params, mesh, workdir=workdir, bound=bound, sampler=programs.sampler, progress=progress
-  )
-  sections = judge_of(parts).sections(subject)
   told = {
     'title': title(parts),
     'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
@@ -205,19 +213,58 @@ def evaluate(
     'date': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC'),
     'step': step,
     'split': config.eval.split,
-    'data': subject.data,
-    'profile': subject.profile,
+    'data': subject_lib.data(parts),
+    'profile': None,
   }
-  folder = workdir if folder is None else folder
-  rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
-  sections.append(training.of(rows, step=step, flops_per_step=flops_per_step))
-  sections += _provenance_sections(told)
-  told['numbers'] = section.numbers(sections)
-  facts = [
-    section.Fact(key, key, told[key]) for key in ('step', 'split', 'date', 'hardware', 'commit')
-  ]
-  hosts.agree(lambda: report.write(folder, REPORT, DATA, told, sections, facts))
-  return {**told, 'report': os.path.join(folder, REPORT)}
+  attempts = attempts_lib.Attempts()
+  with subject_lib.telling(progress) as tell:
+    subject = subject_lib.make(
+      parts, params, mesh, workdir=workdir, bound=bound, sampler=programs.sampler,
+      progress=progress, tell=tell, attempt=attempts.made,
+    )
+    rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
+    growing = _Growing(workdir if folder is None else folder, told, attempts, [
+      bound_section.of(subject), training.of(rows, step=step, flops_per_step=flops_per_step),
+      *_provenance_sections(told),
+    ])
+    growing.write()
+    told['profile'] = attempts.value('Loss profile', subject.profile)
+    attempts.value('Report', lambda: growing.take(judge_of(parts).sections(subject)))
+  growing.write(complete=True)
+  if attempts.failures:
+    raise attempts.failures[0]
+  return {**told, 'report': os.path.join(growing.folder, REPORT)}
+
+
+class _Growing:
+  """The files of an evaluation, written anew with every section."""
+
+  def __init__(self, folder, told, attempts, last):
+    """last: sections that stand behind those of the judge, who may replace them."""
+    self.folder, self._told, self._attempts, self._last = folder, told, attempts, last
+    self._found = []
+
+  def take(self, sections):
+    """Writes after each of them."""
+    for one in sections:
+      self._found.append(one)
+      self.write()
+
+  def write(self, *, complete=False):
+    """Writes what there is."""
+    told, failed = self._told, self._attempts.failed
+    behind = [*self._last, *(self._attempts.shown(what) for what in failed)]
+    sections = judge_base.latest(self._found)
+    titles = {one.title for one in sections}
+    sections += [one for one in behind if one.title not in titles]
+    facts = [
+      section.Fact(key, key, told[key]) for key in ('step', 'split', 'date', 'hardware', 'commit')
+    ]
+    told |= {
+      'complete': complete, 'failed': dict(failed),
+      'numbers': section.numbers(sections),
+    }
+    hosts.agree(lambda: report.write(self.folder, REPORT, DATA, told, sections, facts))
 
 
 def _provenance_sections(told):

@@ -1,34 +1,52 @@
 """What a judge may ask, answered by a trained model: see judge/base.py."""
 
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import tqdm
 
-from adiff.judge import base
+from adiff.judge import base, subset
 from adiff.run import build, generate, loss_profile, overrides
 
 ROWS = 64  # of the evaluated split that the loss profile is measured on
 
 
+def data(parts: build.Parts) -> str:
+  """Which data in which split, in words."""
+  config = parts.config
+  return f'{config.data.name} {parts.coded.fingerprint}, {config.eval.split} split'
+
+
+@contextlib.contextmanager
+def telling(progress) -> Iterator[Callable[[str], None]]:
+  """A function that shows on the terminal what is being done."""
+  bar = tqdm.tqdm(bar_format='judge {desc} [{elapsed}]', disable=not progress, leave=False)
+  with bar:
+    yield bar.set_description_str
+
+
 def make(
-  parts: build.Parts, params, mesh, *, workdir, bound, sampler=None, progress=False
+  parts: build.Parts, params, mesh, *, workdir, bound, attempt, tell, sampler=None, progress=False
 ) -> base.Subject:
   """bound: what evaluate.Bound says of the parameters. sampler: generate.make_sampler as the config
-  says, where it is traced already."""
+  says, where it is traced already. attempt, tell: as in base.Subject."""
   config, coded, spec = parts.config, parts.coded, parts.spec
   text = spec.medium == 'text'
-  profile = _profile(parts, params, mesh, progress) if text else None
+  profile = functools.cache(lambda: _profile(parts, params, mesh, progress) if text else None)
 
   def sample(*, steps=None, solver=None, labels=None):
     other, traced = parts, sampler if steps in (None, config.plan.steps) else None
     if solver is not None:
-      arranged = overrides.arrange(config, workdir, solver=solver, steps=steps, profile=profile)
+      arranged = overrides.arrange(config, workdir, solver=solver, steps=steps, profile=profile())
       other, steps, traced = build.build(arranged, coded), None, None
     return _sample(
       other, params, mesh, steps=steps, labels=labels, sampler=traced, progress=progress
     )
 
   return base.Subject(
-    data=f'{config.data.name} {coded.fingerprint}, {config.eval.split} split',
+    data=data(parts),
     split=config.eval.split,
     seed=config.seed,
     num=config.eval.num,
@@ -49,6 +67,8 @@ def make(
     tokenizer=coded.codec if text else None,
     codec=config.codec.name,
     profile=profile,
+    attempt=attempt,
+    tell=tell,
   )
 
 
@@ -101,7 +121,7 @@ def _profile(parts, params, mesh, progress):
     return None
   config = parts.config
   wanted = config.eval.examples if config.eval.examples else ROWS  # 0: all
-  rows = min(ROWS, parts.coded.size(config.eval.split), wanted)
-  nats = loss_profile.measure(parts, params, mesh, range(rows), samples=2, progress=progress)
+  rows = subset.spread(parts.coded.size(config.eval.split), min(ROWS, wanted))
+  nats = loss_profile.measure(parts, params, mesh, rows, samples=2, progress=progress)
   error = nats.std(0, ddof=1) / len(nats) ** 0.5
   return {'nats': nats.mean(0).tolist(), 'error': error.tolist()}

@@ -45,7 +45,7 @@ def evaluated(tmp_path, monkeypatch):
 
   def run(judge, profile=lambda: None):
     own = judged.sampled(np.zeros((4, 6), int))
-    monkeypatch.setattr(evaluate, 'Bound', lambda *_: lambda *_, **__: dict(judged.BOUND))
+    programs = evaluate.Programs(lambda *_, **__: dict(judged.BOUND), None)
     monkeypatch.setattr(evaluate.subject_lib, 'make', lambda *_, attempt, tell, **__: (
       judged.subject(own, attempt=attempt, tell=tell, profile=profile)
     ))
@@ -53,7 +53,7 @@ def evaluated(tmp_path, monkeypatch):
     parts = tiny.regime('block-masked').parts
     evaluate.evaluate(
       parts, None, str(tmp_path), step=parts.config.train.steps, mesh=None, flops_per_step=1.0,
-      progress=False,
+      progress=False, programs=programs,
     )
 
   def said():

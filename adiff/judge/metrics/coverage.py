@@ -7,38 +7,43 @@ arXiv:1904.06991. Density and coverage, robust to outliers: Naeem et al. 2020, a
 
 import numpy as np
 
-_CHUNK = 512
+from adiff.judge.metrics import chunks
+
+K = 5  # neighbours
 
 
-def _radii(points, k):
-  """Distance of each point [n] to its k-th neighbour among the others."""
+def radii(points, k=K) -> np.ndarray:
+  """Distance float64 [n] of each point [n, F] to its k-th neighbour among the others.
+
+  n^2 F operations; memory of a chunk of distances a core.
+  """
   from scipy.spatial import distance  # half a second to import, for this alone
 
-  radii = [
-    np.partition(distance.cdist(points[i:i + _CHUNK], points), k, axis=1)[:, k]
-    for i in range(0, len(points), _CHUNK)
-  ]
-  return np.concatenate(radii)  # Rank 0 is the point itself.
+  def act(rows):  # rank 0 is the point itself; the copy lets go of the other distances
+    return np.partition(distance.cdist(points[rows], points), k, axis=1)[:, k].copy()
+
+  return np.concatenate(chunks.each(act, len(points), len(points)))
 
 
 def _balls(points, centres, radii):
   """(balls that hold each point [n], whether each ball holds a point [m])."""
   from scipy.spatial import distance  # half a second to import, for this alone
 
-  inside, hit = [], np.zeros(len(centres), bool)
-  for i in range(0, len(points), _CHUNK):
-    within = distance.cdist(points[i:i + _CHUNK], centres) <= radii
-    inside.append(within.sum(1))
-    hit |= within.any(0)
-  return np.concatenate(inside), hit
+  def act(rows):
+    within = distance.cdist(points[rows], centres) <= radii
+    return within.sum(1), within.any(0)
+
+  inside, hit = zip(*chunks.each(act, len(points), len(centres)), strict=True)
+  return np.concatenate(inside), np.any(hit, axis=0)
 
 
-def scores(real, fake, *, k=5) -> dict[str, float]:
+def scores(real, fake, *, k=K, real_radii=None) -> dict[str, float]:
   """{'precision', 'recall', 'density', 'coverage'} of features real [n, F] and fake [m, F].
 
   Precision: share of fakes inside a ball of a real one; recall: the reverse; density: balls that
-  hold a fake, over k (may exceed 1); coverage: share of real balls that hold a fake. Raises
-  ValueError unless both sets have more than k points.
+  hold a fake, over k (may exceed 1); coverage: share of real balls that hold a fake. real_radii:
+  `radii` of the real ones, where they are known already. Raises ValueError unless both sets have
+  more than k points.
   """
   real = np.asarray(real, np.float64).reshape(len(real), -1)
   fake = np.asarray(fake, np.float64).reshape(len(fake), -1)
@@ -47,8 +52,8 @@ def scores(real, fake, *, k=5) -> dict[str, float]:
       f'{len(real)} real and {len(fake)} fake points cannot have {k} neighbours each; '
       'pass more samples or a smaller k of at least 1'
     )
-  inside, hit = _balls(fake, real, _radii(real, k))
-  recalled, _ = _balls(real, fake, _radii(fake, k))
+  inside, hit = _balls(fake, real, radii(real, k) if real_radii is None else real_radii)
+  recalled, _ = _balls(real, fake, radii(fake, k))
   return {
     'precision': float(np.mean(inside > 0)),
     'recall': float(np.mean(recalled > 0)),
