@@ -1,5 +1,7 @@
 """The section of the held-out bound: numbers, and where in blocks and levels they are spent."""
 
+import functools
+
 from adiff.judge import base, section
 from adiff.judge.page import charts, images
 
@@ -42,18 +44,29 @@ def of(subject: base.Subject, *, tiles=True) -> section.Section:
 
 def _figures(bound):
   """The bound by block and by level."""
-  blocks = charts.per_block(
-    bound['per_block'], bound['per_block_ci95'], ylabel='bound (nats)'
-  )
   edges, values = bound['per_level']['edges'], bound['per_level']['values']
-  levels = charts.per_level(edges, values, ylabel='share of the bound (nats)')
   return (
     section.Figure(
-      'per_block', images.png_bytes(blocks), 'The bound, block by block, with 95% intervals.',
+      'per_block', _blocks(tuple(bound['per_block']), tuple(bound['per_block_ci95'])),
+      'The bound, block by block, with 95% intervals.',
       values={'values': bound['per_block'], 'ci95': bound['per_block_ci95']},
     ),
     section.Figure(
-      'per_level', images.png_bytes(levels), 'Where along the noise levels the bound is spent.',
+      'per_level', _levels(tuple(edges), tuple(values)),
+      'Where along the noise levels the bound is spent.',
       values={'edges': edges, 'values': values},
     ),
   )
+
+
+# Drawn once: the report has the bound before the judge says anything of it.
+
+
+@functools.lru_cache(maxsize=1)
+def _blocks(values, ci95):
+  return images.png_bytes(charts.per_block(values, ci95, ylabel='bound (nats)'))
+
+
+@functools.lru_cache(maxsize=1)
+def _levels(edges, values):
+  return images.png_bytes(charts.per_level(edges, values, ylabel='share of the bound (nats)'))

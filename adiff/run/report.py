@@ -18,8 +18,9 @@ def write(folder, html, data, report, sections, facts=()) -> str:
   digests = {}  # the JSON says which pictures are its own: a kill may leave others beside it
   for figure in section.figures(sections):
     place = os.path.join(folder, figure.file)
-    with files.whole(place, 'wb') as file:
-      file.write(figure.picture)
+    if not _holds(place, figure.picture):  # a report that grows is written many times
+      with files.whole(place, 'wb') as file:
+        file.write(figure.picture)
     digests[figure.file] = files.sha256(place)
   report = {**report, 'pictures': digests, 'sections': section.as_data(sections)}
   files.write_json(os.path.join(folder, data), section.plain(report))
@@ -27,3 +28,8 @@ def write(folder, html, data, report, sections, facts=()) -> str:
   with files.whole(path) as file:
     file.write(page.page(report['title'], facts, sections))
   return path
+
+
+def _holds(path, content):
+  """Does a file hold these bytes?"""
+  return os.path.isfile(path) and pathlib.Path(path).read_bytes() == content
