@@ -19,11 +19,11 @@ import re
 import signal
 import sys
 
-import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
 from adiff.machine import compilation, mistakes
+from adiff.run import config_file
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -270,7 +270,7 @@ def _parse(argv):
     sys.exit(0)
   try:
     parser = flags.FLAGS['config'].parser
-    parser.parse = functools.partial(_read_config, parser.parse)
+    parser.parse = functools.partial(config_file.read, parser.parse)
     rest = flags.FLAGS(argv)[1:]
     getattr(_CONFIG.value, 'keys', None)  # Where the file could not be read, this raises.
   except _REFUSALS as error:
@@ -279,21 +279,6 @@ def _parse(argv):
     ) from error
   if rest:
     raise ValueError(f'{rest[0]!r} is no flag; write --FLAG=VALUE, --help lists them')
-
-
-def _read_config(read, path):
-  """The config of a file; a name that the command line chooses, such as --config.solver.name=heun,
-  takes that choice's own defaults, before other flags change them."""
-  config = read(path)
-  words = iter(sys.argv)
-  for word in words:
-    chosen = re.fullmatch(r'--?config\.(\w+)\.name(?:=(.*))?', word)
-    if chosen and isinstance(config, ml_collections.ConfigDict):
-      from adiff.run import choose
-
-      if chosen[1] in choose.ROOMS and chosen[1] in config:
-        choose.take(config, chosen[1], next(words, '') if chosen[2] is None else chosen[2])
-  return config
 
 
 def _sentence(error) -> str:

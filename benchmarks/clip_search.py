@@ -56,7 +56,7 @@ def main(argv=None):
   batch = {name: leaf[::share] for name, leaf in source.batch_at(step).items()}
 
   def draw(low, high):
-    levels = draw_lib.uniform(low, high, shared=config.draw.shared)
+    levels = draw_lib.Draw.within(low, high, shared=config.draw.shared)
     return levels.with_atoms(**dict(config.atoms))
 
   rows = clip_search.search(

@@ -183,7 +183,7 @@ CASES = (
   _config('a negative delay', 'plan.delay=-1', 'delay'),
   _config('no steps in the table', 'eval.steps=(0,)', 'eval.steps'),
   _config('a negative seed in the config', 'seed=-1', 'seed'),
-  _config('a chain of nothing', 'data.size=0', 'small'),
+  _config('a chain of nothing', 'data.size=0', 'data.size'),
   _config('a batch for no mesh', 'train.batch_size=3', '3', 'devices'),
   _config('a mesh of another size', 'mesh.fsdp=3', 'mesh', '2 devices'),
   _config('two open axes', 'mesh.data=-1 mesh.fsdp=-1', 'mesh.data', '-1'),

@@ -1,11 +1,13 @@
 """Latents of an autoencoder as tokens: squares of a frame, standardised."""
 
 import dataclasses
+import math
 
 import numpy as np
 
 from adiff.codec import base
 from adiff.sequence import spec as spec_lib
+from adiff.sequence import values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,17 +19,24 @@ class Latents(base.Codec):
   """
 
   shape: tuple[int, ...]  # of an example, of the data
-  patch: int = 1  # side of a token in latents
-  mean: tuple[float, ...] = ()  # of the channels; (): what the data says, or 0
-  std: tuple[float, ...] = ()  # and their deviation; (): what the data says, or 1
+  patch: values.Count = 1  # side of a token in latents
+  mean: tuple[values.AnyNumber, ...] = ()  # of the channels; (): what the data says, or 0
+  std: tuple[values.Positive, ...] = ()  # and their deviation; (): what the data says, or 1
 
   def __post_init__(self):
+    values.check_fields(self, 'codec')
     *_, height, width, _ = self.shape if len(self.shape) in (3, 4) else (0, 0, 0)
-    if min(height, width, self.patch) < 1 or height % self.patch or width % self.patch:
+    if min(height, width) < 1 or height % self.patch or width % self.patch:
       raise ValueError(
         f'data.shape={self.shape} is not tiled by codec.patch={self.patch}; write (H, W, C) or '
         '(T, H, W, C) with sides that are multiples of the patch'
       )
+    for name, numbers in (('mean', self.mean), ('std', self.std)):
+      if numbers and len(numbers) != self.shape[-1]:
+        raise ValueError(
+          f'codec.{name} has {len(numbers)} numbers but the data {self.shape[-1]} channels; write '
+          'one a channel'
+        )
 
   @classmethod
   def reads(cls, facts):
@@ -47,6 +56,7 @@ class Latents(base.Codec):
     return (*frames, height // self.patch, width // self.patch)
 
   def spec(self, facts):
+    values.check_row(math.prod(self.grid))
     return spec_lib.Spec(
       kinds=(spec_lib.Vectors(self.patch**2 * self.shape[-1]),),
       num_tokens=int(np.prod(self.grid)),

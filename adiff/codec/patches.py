@@ -10,6 +10,7 @@ import numpy as np
 
 from adiff.codec import base
 from adiff.sequence import spec as spec_lib
+from adiff.sequence import values
 
 
 def check_examples(examples, *, shape, levels) -> np.ndarray:
@@ -67,14 +68,15 @@ class Patches(base.Codec):
   """
 
   shape: tuple[int, int, int]  # (H, W, C), of the data
-  patch: int = 1  # side of a patch in pixels
+  patch: values.Count = 1  # side of a patch in pixels
   discrete: bool = False  # tokens are symbols, not floats
   levels: int = 256  # how many values a pixel can take, of the data
 
   def __post_init__(self):
     object.__setattr__(self, 'shape', tuple(int(n) for n in self.shape))
+    values.check_fields(self, 'codec')
     height, width, channels = self.shape
-    if self.patch < 1 or height % self.patch or width % self.patch:
+    if height % self.patch or width % self.patch:
       raise ValueError(
         f'patches of {self.patch} pixels do not tile an image of {height} x {width}; '
         'choose a patch that divides both sides'
@@ -107,6 +109,7 @@ class Patches(base.Codec):
     return facts.medium == 'image' and facts.levels > 0
 
   def spec(self, facts):
+    values.check_row(self.num_tokens)
     kind = kind_of_pixels(self.discrete, self.levels, self.patch**2 * self.shape[2])
     return spec_lib.Spec(
       kinds=(kind,), num_tokens=self.num_tokens, grid=self.grid, coords=self.coords,

@@ -12,6 +12,7 @@ import numpy as np
 
 from adiff.codec import base, patches
 from adiff.sequence import spec as spec_lib
+from adiff.sequence import values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,13 +26,14 @@ class Pyramid(base.Codec):
   """
 
   shape: tuple[int, int, int]  # (H, H, C), of the data
-  sides: tuple[int, ...] = (1, 2, 4, 8)  # of the scales in pixels, coarse to fine
+  sides: tuple[values.Count, ...] = (1, 2, 4, 8)  # of the scales in pixels, coarse to fine
   discrete: bool = False  # tokens are symbols, not floats
   levels: int = 256  # how many values a pixel can take, of the data
 
   def __post_init__(self):
     object.__setattr__(self, 'shape', tuple(int(n) for n in self.shape))
-    object.__setattr__(self, 'sides', tuple(int(n) for n in self.sides))
+    object.__setattr__(self, 'sides', tuple(self.sides))
+    values.check_fields(self, 'codec')
     height, width, channels = self.shape
     if height != width:
       raise ValueError(
@@ -41,7 +43,7 @@ class Pyramid(base.Codec):
       raise ValueError(
         f'the sides {self.sides} must end with the side of the image, {height}; append {height}'
       )
-    if any(side < 1 or height % side for side in self.sides):
+    if any(height % side for side in self.sides):
       raise ValueError(
         f'the sides {self.sides} must all divide the side of the image, {height}; '
         'leave out those that do not'
@@ -81,6 +83,7 @@ class Pyramid(base.Codec):
     return facts.medium == 'image' and facts.levels > 0
 
   def spec(self, facts):
+    values.check_row(self.num_tokens)
     # Several scales form a sequence and no single grid. Values of all tokens are more than the
     # image has, and pooled ones lie closer than the levels of the finest scale.
     kind = patches.kind_of_pixels(self.discrete, self.levels, self.shape[2])

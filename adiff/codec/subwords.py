@@ -5,12 +5,14 @@ import functools
 import itertools
 import os
 import pathlib
+from typing import Annotated
 
 import numpy as np
 import tokenizers
 
 from adiff.codec import text as text_lib
 from adiff.machine import files, input_file
+from adiff.sequence import values
 
 _MOST_BYTES = 256 * 2**20
 _ADVICE = 'give a file saved by the library tokenizers'
@@ -24,8 +26,8 @@ class Subwords(text_lib.Tokenizer):
   the encoded text is up to the tokenizer: byte-level BPE does.
   """
 
-  path: str = ''  # of a tokenizer.json; '': a byte-level BPE is learnt from the training split
-  size: int = 1024  # symbols that are learnt
+  path: values.Path = ''  # of a tokenizer.json; '': a byte-level BPE is learnt from the text
+  size: Annotated[int, values.between(256, 2**20)] = 1024  # symbols that are learnt
   json: str = ''  # the text of a tokenizer.json, which needs no path and is not learnt
 
   def fit(self, source):

@@ -7,6 +7,7 @@ import numpy as np
 
 from adiff.codec import base
 from adiff.sequence import spec as spec_lib
+from adiff.sequence import values
 
 UNKNOWN = '\ufffd'
 LONGEST = 4  # bytes of a character
@@ -97,6 +98,7 @@ class Tokenizer(base.Codec):
 
   def spec(self, facts):
     (num_tokens,) = facts.shape
+    values.check_row(num_tokens)
     return spec_lib.Spec(
       kinds=(spec_lib.Symbols(self.vocab),), num_tokens=num_tokens, grid=(num_tokens,),
       coords=np.arange(num_tokens, dtype=np.int32)[:, None], conds=facts.conds, dims=num_tokens,

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from adiff.codec import base as codec_base
 from adiff.data import base
 from adiff.judge.metrics import chi_square
 from adiff.machine import files
+from adiff.sequence import values
 
 _SPLITS = ('train', 'test')
 _MAX_CELLS = 2000
@@ -29,12 +31,22 @@ class Chain(base.Source):
   coarser ones: what next-scale prediction in one pass assumes. () for a chain.
   """
 
-  def __init__(self, num_tokens=6, vocab=3, size=65536, seed=0, sides=()):
+  def __init__(
+    self, num_tokens: values.Count = 6, vocab: Annotated[values.Count, values.at_least(2)] = 3,
+    size: Annotated[values.Count, values.at_least(8)] = 65536, seed: values.Seed = 0,
+    sides: tuple[values.Count, ...] = (),
+  ):
     if num_tokens < 1 or vocab < 2 or size < 8:
       raise ValueError(
         f'a chain of {num_tokens} tokens, {vocab} symbols and {size} strings is too small; '
         'use at least 1, 2 and 8'
       )
+    values.check_row(num_tokens)
+    values.check_memory(
+      f'a chain of {num_tokens} tokens, {vocab} symbols and {size} strings',
+      8 * vocab * (4 * vocab + num_tokens) + size * (8 * num_tokens + 16 * vocab),
+      'write smaller ones',
+    )
     if sides and sum(side**2 for side in sides) != num_tokens:
       raise ValueError(
         f'the sides {tuple(sides)} make {sum(side**2 for side in sides)} tokens but the chain '

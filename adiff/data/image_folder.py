@@ -4,11 +4,13 @@ import functools
 import hashlib
 import os
 import pathlib
+from typing import Annotated
 
 import numpy as np
 
 from adiff.data import pictures, store
 from adiff.machine import contents, files
+from adiff.sequence import values
 
 
 class ImageFolder(store.Images):
@@ -21,7 +23,11 @@ class ImageFolder(store.Images):
   that is no readable image.
   """
 
-  def __init__(self, data_dir='', size=32, channels=3, test_every=10):
+  def __init__(
+    self, data_dir: values.Path = '', size: values.Count = 32,
+    channels: Annotated[values.Count, values.between(1, 3)] = 3,
+    test_every: Annotated[values.Count, values.at_least(2)] = 10,
+  ):
     if channels not in (1, 3):
       raise ValueError(f'channels={channels}; use 3 for colour or 1 for grey')
     if size < 1:

@@ -16,6 +16,7 @@ from adiff.codec import base as codec_base
 from adiff.data import base
 from adiff.machine import array_file, contents, files, json_file
 from adiff.sequence import spec as spec_lib
+from adiff.sequence import values
 
 _MADE_UP = {'train': 4096, 'test': 512}
 _SPLITS = tuple(_MADE_UP)
@@ -36,9 +37,9 @@ class Latents(base.Source):
   FileNotFoundError for a missing folder or file, ValueError for files of another shape.
   """
 
-  data_dir: str = ''
-  shape: tuple[int, ...] = (32, 32, 4)  # of an example, (H, W, C) or (T, H, W, C)
-  num_classes: int = 0  # 0 where examples have no label
+  data_dir: values.Path = ''
+  shape: tuple[values.Count, ...] = (32, 32, 4)  # of an example, (H, W, C) or (T, H, W, C)
+  num_classes: values.Whole = 0  # 0 where examples have no label
   made_up: bool = False  # no files: smooth random fields, one law a class, to try a config on
 
   def __post_init__(self):

@@ -2,6 +2,7 @@
 
 import functools
 import statistics
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from adiff.data import base
 from adiff.judge.metrics import chi_square
 from adiff.machine import files
 from adiff.sequence import spec as spec_lib
+from adiff.sequence import values
 
 _SPLITS = ('train', 'test')
 
@@ -26,12 +28,21 @@ class Mixture(base.Source):
   estimate.
   """
 
-  def __init__(self, num_tokens=6, dim=1, components=3, size=65536, seed=0):
+  def __init__(
+    self, num_tokens: values.Count = 6, dim: values.Count = 1, components: values.Count = 3,
+    size: Annotated[values.Count, values.at_least(8)] = 65536, seed: values.Seed = 0,
+  ):
     if num_tokens < 1 or dim < 1 or components < 1 or size < 8:
       raise ValueError(
         f'a mixture of {components} components, {num_tokens} tokens of {dim} values and {size} '
         'examples is too small; use at least 1, 1, 1 and 8'
       )
+    values.check_row(num_tokens)
+    values.check_memory(
+      f'a mixture of {components} components, {num_tokens} tokens of {dim} values and {size} '
+      'examples', 8 * num_tokens * dim * (3 * size + 2**17 + 200 * components**2),
+      'write smaller ones',
+    )
     self.num_tokens, self.dim, self.components, self.seed = num_tokens, dim, components, seed
     self._sizes = {'train': size, 'test': size // 8}
 

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 
 from adiff.data import store, tfds_folder
+from adiff.sequence import values
 
 _MOST = 2**26  # values of an image
 
@@ -18,8 +19,8 @@ class Tfds(store.Images):
   ValueError for a set that has no such splits, no fixed-size uint8 images, or another file format.
   """
 
-  dataset: str = 'mnist'  # folder in data_dir, as 'imagenet_resized/32x32'; the newest version
-  data_dir: str = ''  # where TFDS keeps its data sets
+  dataset: values.Path = 'mnist'  # folder in data_dir, 'imagenet_resized/32x32'; the newest version
+  data_dir: values.Path = ''  # where TFDS keeps its data sets
 
   def __post_init__(self):
     features, splits = self._builder.info.features, self._builder.info.splits

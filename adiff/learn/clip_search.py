@@ -39,7 +39,7 @@ def grid(widths=(0.5, 0.6, 0.7, 0.8, 0.9), stride=0.1) -> list[tuple[float, floa
 
 
 def search(
-  recipe, params, batch, key, *, windows, draws=8, draw=draw_lib.uniform, progress=False
+  recipe, params, batch, key, *, windows, draws=8, draw=draw_lib.Draw.within, progress=False
 ) -> list[dict]:
   """[{'low', 'high', 'noise', 'loss'}] of the windows and of the full range, the least noise first.
 

@@ -6,30 +6,32 @@ sees the gradient averaged over micro-batches, because averaging happens before 
 
 import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from adiff.sequence import values
 
 NAMES = ('adamw',)
 SCHEDULES = ('cosine', 'wsd', 'constant')
 
 
 def make(
-  name: str = 'adamw',
-  learning_rate: float = 1e-3,
+  name: Annotated[str, values.one_of(*NAMES)] = 'adamw',
+  learning_rate: values.Positive = 1e-3,
   *,
-  schedule: str = 'cosine',
-  warmup: int = 100,
-  total_steps: int,
-  final: float = 0.0,
-  decay_fraction: float = 0.2,
-  b1: float = 0.9,
-  b2: float = 0.99,
-  eps: float = 1e-8,
-  weight_decay: float = 0.01,
-  clip: float | None = 1.0,
+  schedule: Annotated[str, values.one_of(*SCHEDULES)] = 'cosine',
+  warmup: values.Whole = 100,
+  total_steps: values.Count,
+  final: values.Share = 0.0,
+  decay_fraction: Annotated[values.Share, values.ABOVE_0] = 0.2,
+  b1: values.ShareBelow1 = 0.9,
+  b2: values.ShareBelow1 = 0.99,
+  eps: values.Positive = 1e-8,
+  weight_decay: values.NotNegative = 0.01,
+  clip: values.Positive | None = 1.0,
 ) -> tuple[optax.GradientTransformation, Callable]:
   """Returns (tx, lr_fn): an optax transformation and the function step -> learning rate.
 

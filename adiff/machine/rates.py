@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import time
 
 import jax
@@ -29,6 +30,15 @@ CHIPS = {
 }
 # What a topology, such as v5e:16x16, calls it.
 KINDS = {'v4': 'TPU v4', 'v5e': 'TPU v5 lite', 'v5p': 'TPU v5', 'v6e': 'TPU v6 lite'}
+
+
+def memory() -> int:
+  """Bytes of memory of all devices here: of accelerators what they say, of a CPU the host's."""
+  devices = jax.local_devices()
+  limits = [(device.memory_stats() or {}).get('bytes_limit') for device in devices]
+  if None in limits:
+    return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  return sum(limits)
 
 
 def matmul_rate(seconds: float = 0.3, *, size: int = 1024, dtype: str = 'float32') -> float:

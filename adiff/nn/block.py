@@ -106,9 +106,7 @@ class Block(nn.Module):
     return x, jax.tree.map(heads_first, fresh)
 
   def _mlp(self, h):
-    # Two input matrices: as many parameters as a plain MLP of mlp_ratio has.
-    hidden = round(self.mlp_ratio * self.width * 2 / 3 / 8) * 8
-    both = layout.features(self._dense((2, hidden), 'mlp_in')(h))
+    both = layout.features(self._dense((2, hidden(self.width, self.mlp_ratio)), 'mlp_in')(h))
     gate, up = (part[:, :, 0] for part in jax.lax.split(both, (1, 1), axis=2))
     return self._dense(self.width, 'mlp_out')(nn.silu(gate) * up)
 
@@ -129,6 +127,12 @@ class Block(nn.Module):
       return h
     keep = jax.random.bernoulli(jax.random.fold_in(key, index), 1 - self.dropout, h.shape)
     return jnp.where(keep, h / (1 - self.dropout), 0)
+
+
+def hidden(width, mlp_ratio) -> int:
+  """Features inside the MLP, which has two input matrices: then it has as many parameters as a
+  plain one of mlp_ratio."""
+  return round(mlp_ratio * width * 2 / 3 / 8) * 8
 
 
 def heads_first(leaf) -> jax.Array:

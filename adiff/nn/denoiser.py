@@ -12,6 +12,7 @@ MLP. Layers are scanned.
 """
 
 import dataclasses
+from typing import Annotated
 
 import flax.linen as nn
 import jax
@@ -23,7 +24,7 @@ from adiff.nn import cache as cache_lib
 from adiff.nn.heads import chunked
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import copies
+from adiff.sequence import copies, values
 
 DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
@@ -46,38 +47,30 @@ class Denoiser(network.Network):
   num_outputs: int
   num_classes: int = 0
   head: ask_lib.Head = chunked.Chunked()  # noqa: RUF009
-  width: int = 128
-  depth: int = 4
-  heads: int = 4
-  mlp_ratio: float = 4.0
-  dropout: float = 0.0
-  rotary_base: float = 100.0
-  reach: int | None = None
-  sinks: int = 0
+  width: values.Count = 128
+  depth: values.Count = 4
+  heads: values.Count = 4
+  mlp_ratio: values.Positive = 4.0
+  dropout: values.ShareBelow1 = 0.0
+  rotary_base: values.Positive = 100.0
+  reach: values.Whole | None = None
+  sinks: values.Whole = 0
   self_condition: bool = False
   shifted: bool = False
-  remat: str = 'none'
-  dtype: str = 'float32'
-  attention: str = 'xla'
+  remat: Annotated[str, values.one_of(*block.REMAT)] = 'none'
+  dtype: Annotated[str, values.one_of(*DTYPES)] = 'float32'
+  attention: Annotated[str, values.one_of('xla', 'kernel')] = 'xla'
 
   def __post_init__(self):
+    values.check_fields(self, 'model')
     if self.width % (2 * self.heads):
       raise ValueError(
         f'model.width={self.width} must be a multiple of 2 * model.heads={2 * self.heads}'
       )
-    if self.depth < 1 or not 0 <= self.dropout < 1:
+    if block.hidden(self.width, self.mlp_ratio) < 1:
       raise ValueError(
-        f'model.depth={self.depth} and model.dropout={self.dropout}: use at least one layer and a '
-        'share in [0, 1)'
+        f'model.mlp_ratio={self.mlp_ratio} of model.width={self.width} leaves the MLP no features'
       )
-    if self.sinks < 0 or self.reach is not None and self.reach < 0:
-      raise ValueError(f'model.reach={self.reach} and model.sinks={self.sinks} count blocks')
-    if self.attention not in ('xla', 'kernel'):
-      raise ValueError(f'model.attention={self.attention!r} must be xla or kernel')
-    if self.remat not in block.REMAT:
-      raise ValueError(f'model.remat={self.remat!r} must be one of {", ".join(block.REMAT)}')
-    if self.dtype not in DTYPES:
-      raise ValueError(f'model.dtype={self.dtype!r} must be one of {", ".join(DTYPES)}')
 
   def needs(self, parts):
     if self.shifted:

@@ -29,12 +29,14 @@ no noise is added to the data.
 
 import dataclasses
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from adiff.process import base
+from adiff.sequence import values
 
 
 def _log_snr_cosine(log_snr):
@@ -70,6 +72,8 @@ PREDICTIONS = {
   'flow': lambda a, s: (1 / (a + s), -s / (a + s)),
 }
 
+LogSnr = Annotated[float, values.between(-50, 50)]  # beyond, alpha or sigma is 0 in 32 bits
+
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian(base.Process):
@@ -82,33 +86,25 @@ class Gaussian(base.Process):
   """
 
   dim: int
-  schedule: str = 'cosine'
-  prediction: str = 'v'
-  weight: str = 'plain'
-  gamma: float = 5.0
-  eta: float = 0.0
-  clip: float = 1.0
-  bin: float | None = None
-  log_snr: tuple[float, float] = (-10.0, 9.0)
+  schedule: Annotated[str, values.one_of(*SCHEDULES)] = 'cosine'
+  prediction: Annotated[str, values.one_of(*PREDICTIONS)] = 'v'
+  weight: Annotated[str, values.one_of('plain', 'min_snr')] = 'plain'
+  gamma: values.Positive = 5.0
+  eta: values.Share = 0.0
+  clip: values.NotNegative = 1.0
+  bin: values.Positive | None = None
+  log_snr: tuple[LogSnr, LogSnr] = (-10.0, 9.0)
 
   discrete = False
   has_ode = True
 
   def __post_init__(self):
-    for value, table, name in (
-      (self.schedule, SCHEDULES, 'schedule'),
-      (self.prediction, PREDICTIONS, 'prediction'),
-      (self.weight, ('plain', 'min_snr'), 'weight'),
-    ):
-      if value not in table:
-        raise ValueError(f'process.{name}={value!r} is unknown; choose one of {", ".join(table)}')
+    values.check_fields(self, 'process')
     if self.prediction == 'eps' and SCHEDULES[self.schedule][2]:
       raise ValueError(
         f'process.prediction=eps divides by alpha(1) = 0 of schedule {self.schedule!r}; write '
         'prediction=v, or schedule=linear'
       )
-    if not 0 <= self.eta <= 1:
-      raise ValueError(f'process.eta={self.eta} must lie in [0, 1]: 0 deterministic, 1 ancestral')
     if not self.log_snr[0] < self.log_snr[1]:
       raise ValueError(f'process.log_snr={self.log_snr} must be (low, high) with low < high')
 

@@ -14,11 +14,13 @@ symbol's own evidence is added in closed form, a mask has none. The path KL is t
 
 import dataclasses
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
 from adiff.process import base, jumps
+from adiff.sequence import values
 
 FLOOR = 1e-5  # smallest level of the bound
 # The integrand's variance grows as 1 / t, so the bound visits levels with density ~ 1 / (t + NEAR).
@@ -34,21 +36,13 @@ class Mixed(base.Process):
   """
 
   vocab: int
-  random: float = 0.1
-  objective: str = 'cross_entropy'
+  random: values.Share = 0.1
+  objective: Annotated[str, values.one_of('cross_entropy', 'bound')] = 'cross_entropy'
 
   discrete = True
 
   def __post_init__(self):
-    if not 0 <= self.random <= 1:
-      raise ValueError(
-        f'process.random is the share of random symbols in the noise, a number in [0, 1], '
-        f'not {self.random}'
-      )
-    if self.objective not in ('cross_entropy', 'bound'):
-      raise ValueError(
-        f'process.objective={self.objective!r} is unknown; choose cross_entropy or bound'
-      )
+    values.check_fields(self, 'process')
 
   @property
   def num_inputs(self) -> int:

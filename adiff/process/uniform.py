@@ -12,11 +12,13 @@ in closed form, p(x0_i | xt) ~ p_i q(xt_i | x0_i), as UDLM's parameterisation do
 
 import dataclasses
 import math
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
 from adiff.process import base, jumps
+from adiff.sequence import values
 
 FLOOR = 1e-5  # smallest level of the bound
 # The integrand's variance grows as 1 / t, so the bound visits levels with density ~ 1 / (t + NEAR).
@@ -32,15 +34,12 @@ class Uniform(base.Process):
   """
 
   vocab: int
-  objective: str = 'cross_entropy'
+  objective: Annotated[str, values.one_of('cross_entropy', 'bound')] = 'cross_entropy'
 
   discrete = True
 
   def __post_init__(self):
-    if self.objective not in ('cross_entropy', 'bound'):
-      raise ValueError(
-        f'process.objective={self.objective!r} is unknown; choose cross_entropy or bound'
-      )
+    values.check_fields(self, 'process')
 
   @property
   def num_inputs(self) -> int:

@@ -106,7 +106,7 @@ def build(config, coded=None) -> Parts:
 
   coded: the data set of an earlier build of the same config.data and config.codec.
   """
-  settings.check(config, choose.ROOMS)
+  settings.check(config)
   coded = build_coded(config) if coded is None else coded
   spec = coded.spec
   data_base.check_split(config.eval.split, coded.splits)

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
+from adiff.sequence import values
+
 
 class Room(NamedTuple):
   """Where the choices of a kind stand, and what they have in common."""
@@ -89,30 +91,50 @@ def names(kind) -> tuple[str, ...]:
 def find(kind, name) -> Callable:
   """The class or function that a name stands for; raises ValueError with the list of what there
   is, and the nearest."""
-  found = _registered[kind].get(name)
-  found = _in_folder(kind, name) if found is None else found
+  found = None
+  if isinstance(name, str):
+    found = _registered[kind].get(name)
+    found = _in_folder(kind, name) if found is None else found
   if found is None:
     near = difflib.get_close_matches(str(name), names(kind), n=1)
     hint = f'; did you mean {near[0]!r}?' if near else ''
     raise ValueError(
-      f'config.{kind}.name={name!r} is unknown; choose one of {", ".join(names(kind))}{hint}'
+      f'config.{kind}.name={values.shown(name)} is unknown; choose one of '
+      f'{", ".join(names(kind))}{hint}'
     )
   return found
 
 
-def resolve(kind, choice, **provided) -> Any:
-  """What a choice stands for, made with its arguments, and with `provided` where it is taken and
-  not set. Raises ValueError in words for an argument that it does not take, or lacks."""
-  arguments = dict(choice)
-  name = arguments.pop('name', None)
-  chosen = find(kind, name)
-  taken = inspect.signature(chosen).parameters
-  for argument in arguments:
+def check(kind, choice) -> None:
+  """Raises ValueError in words for a choice that there is not, an argument that it does not take,
+  and a value that its annotation does not admit; nothing is made."""
+  if not hasattr(choice, 'keys'):
+    raise ValueError(
+      f'config.{kind}={values.shown(choice)} must be a section with a name, one of '
+      f'{", ".join(names(kind))}'
+    )
+  name = choice.get('name')
+  taken = values.parameters(find(kind, name))
+  for argument, value in choice.items():
+    if argument == 'name':
+      continue
     if argument not in taken:
       own = [k for k in taken if k not in ROOMS[kind].provided]
       raise ValueError(
-        f'config.{kind}: {name} takes no {argument!r}; it takes {", ".join(own) or "no arguments"}'
+        f'config.{kind}: {name} takes no {values.shown(argument)}; it takes '
+        f'{", ".join(own) or "no arguments"}'
       )
+    values.check(f'config.{kind}.{argument}', value, taken[argument].annotation)
+
+
+def resolve(kind, choice, **provided) -> Any:
+  """What a choice stands for, made with its arguments, and with `provided` where it is taken and
+  not set. Raises ValueError as `check`, and for an argument that it lacks."""
+  check(kind, choice)
+  arguments = dict(choice)
+  name = arguments.pop('name')
+  chosen = find(kind, name)
+  taken = values.parameters(chosen)
   arguments = {**{k: v for k, v in provided.items() if k in taken}, **arguments}
   missing = [k for k, v in taken.items() if v.default is v.empty and k not in arguments]
   if missing:
@@ -127,9 +149,8 @@ def take(config, kind, name) -> None:
   section = ml_collections.ConfigDict(defaults(kind, name))
   for argument, value in section.items():
     if value is None:  # a config must know the type that it may be instead
-      either = inspect.signature(find(kind, name)).parameters[argument].annotation.__args__
-      (other,) = (one for one in either if one is not type(None))
-      section[argument] = ml_collections.config_dict.placeholder(other)
+      annotation = values.parameters(find(kind, name))[argument].annotation
+      section[argument] = ml_collections.config_dict.placeholder(values.bare(annotation))
   with config.unlocked():
     config[kind] = section
 
@@ -152,7 +173,7 @@ def check_registered(config, made_with, where) -> None:
 def defaults(kind, name) -> dict[str, Any]:
   """The choice `name` with its own defaults, as a section of a config."""
   section = {'name': name}
-  for argument, parameter in inspect.signature(find(kind, name)).parameters.items():
+  for argument, parameter in values.parameters(find(kind, name)).items():
     if argument not in ROOMS[kind].provided and parameter.default is not parameter.empty:
       section[argument] = parameter.default
   return section

@@ -12,6 +12,9 @@ import numpy as np
 
 from adiff.machine import collectives, cost, rates, sharding
 from adiff.run import build, generate, train
+from adiff.sequence import values
+
+MOST_DEVICES = 2**16
 
 
 def devices_of(topology) -> list | int:
@@ -23,6 +26,12 @@ def devices_of(topology) -> list | int:
   if not topology:
     return jax.devices()
   kind, _, size = topology.partition(':')
+  sides = [int(side) for side in re.findall(r'\d{1,7}', size)]
+  if not all(sides) or math.prod(sides) > MOST_DEVICES or re.search(r'\d{8}', size):
+    raise ValueError(
+      f'--topology={values.shown(topology)[1:-1]} has no device, or more than {MOST_DEVICES}; '
+      'write for example v5e:16x16 or cpu:8'
+    )
   if kind == 'cpu' and size.isdecimal():
     jax.config.update('jax_num_cpu_devices', int(size))
     return jax.devices('cpu')
@@ -32,7 +41,7 @@ def devices_of(topology) -> list | int:
     if kind not in rates.KINDS:
       known = ', '.join(rates.KINDS)
       raise ValueError(f'--topology={topology}: without libtpu write one of {known}')
-    return math.prod(int(side) for side in size.split('x'))
+    return math.prod(sides)
   from jax.experimental import topologies
 
   try:

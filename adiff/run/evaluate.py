@@ -12,6 +12,7 @@ tried, and `failed` which ones failed and why.
 import datetime
 import json
 import os
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from adiff.run import attempts as attempts_lib
 from adiff.run import build, choose, generate, loss_profile, overrides, report
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
+from adiff.sequence import values
 
 REPORT, DATA = 'report.html', 'eval.json'
 
@@ -158,9 +160,9 @@ def samplers(parts) -> tuple[tuple[str, int | None], ...]:
   chosen = []
   for written in parts.config.eval.samplers:
     name, at, steps = written.partition('@')
-    if at and not (steps.isdecimal() and int(steps)):
+    if at and not re.fullmatch('[1-9][0-9]{0,8}', steps):
       raise ValueError(
-        f'config.eval.samplers: {written!r}: write NAME(key=value)@STEPS, STEPS >= 1'
+        f'config.eval.samplers: {values.shown(written)}: write NAME(key=value)@STEPS, STEPS >= 1'
       )
     try:
       if name != overrides.BUDGET:
@@ -171,7 +173,7 @@ def samplers(parts) -> tuple[tuple[str, int | None], ...]:
       elif not loss_profile.has_profile(parts):
         raise ValueError('budget needs masked noise, equal blocks and rows that are not packed')
     except ValueError as error:
-      raise ValueError(f'config.eval.samplers: {written!r}: {error}') from error
+      raise ValueError(f'config.eval.samplers: {values.shown(written)}: {error}') from error
     chosen.append((name, int(steps) if steps else None))
   return tuple(chosen)
 

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff.learn import state
-from adiff.machine import cost, sharding
+from adiff.machine import cost, rates, sharding
 from adiff.nn import network
 from adiff.run import asked, build, exported
 from adiff.sample import capacity, guidance, session, walk
 from adiff.sequence import ask as ask_lib
+from adiff.sequence import values
 
 # libtpu 0.0.52 fails on sharded samplers otherwise: "async-collective-start overlaps with another
 # chunk", as of configs/imagenet256.py:acdit_xl on v5e:16x16.
@@ -75,6 +76,18 @@ def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollou
   return _rollout(parts, batch, plan, cached, run.trace(cost.params(parts), keys, labels).jaxpr)
 
 
+def check_batch(parts: build.Parts, batch) -> None:
+  """Raises ValueError where `batch` samples do not fit into the devices' memory together, by what
+  their tokens and caches take: before anything is made."""
+  places = capacity.places(parts.plan, parts.blocks, parts.model.reach, parts.model.sinks)
+  tokens = 4 * batch * parts.spec.num_tokens * getattr(parts.spec.kind, 'dim', 1)
+  values.check_memory(
+    f'a batch of {values.shown(batch)} samples',
+    tokens + parts.model.cache_bytes(batch * caches(parts), places),
+    'write a smaller --batch, or eval.batch_size', most=rates.memory(),
+  )
+
+
 def _rollout(parts, batch, plan, cached, program):
   plan, model = parts.plan if plan is None else plan, parts.model
   places = capacity.places(plan, parts.blocks, model.reach, model.sinks) if cached else 0
@@ -122,6 +135,7 @@ class Sampler:
   ):
     """labels: int32 [num], one an example and used in a circle; None: balanced. traced: the
     function of `make_sampler` that was traced before."""
+    check_batch(parts, batch_size)
     self._parts, self._given = parts, labels
     self.size, self._mesh = sharding.round_up(mesh, asked.count('batch', batch_size)), mesh
     self._keys = jax.jit(
@@ -176,6 +190,7 @@ class Sampler:
 
 def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
   """Exports the sampler: `exported.Sampler(folder)` makes what `Sampler` makes."""
+  check_batch(parts, batch)
   sample = make_sampler(parts)
 
   def run(params, seed, start, labels):

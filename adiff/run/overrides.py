@@ -4,9 +4,11 @@ import os
 import re
 from typing import Any
 
-from adiff.machine import input_file, json_file
+from adiff.machine import json_file
 from adiff.run import asked, choose
+from adiff.run import workdir as workdir_lib
 from adiff.sample import budget
+from adiff.sequence import values
 
 BUDGET = 'budget'  # the solver name that stands for a plan made from the workdir's own profile
 
@@ -39,17 +41,14 @@ def parse_solver(text) -> dict:
   """'threshold(threshold=0.8)' -> {'name': 'threshold', 'threshold': 0.8}."""
   match = re.fullmatch(r'\s*(\w+)\s*(?:\((.*)\))?\s*', text)
   if match is None:
-    raise ValueError(f'solver {text!r} is not NAME or NAME(key=value, ..); write for example '
-                     'threshold(threshold=0.8)')
+    raise ValueError(f'solver {values.shown(text)} is not NAME or NAME(key=value, ..); write for '
+                     'example threshold(threshold=0.8)')
   choice = {'name': match[1]}
   for part in filter(None, (match[2] or '').split(',')):
     key, equals, value = (piece.strip() for piece in part.partition('='))
-    if not equals:
-      raise ValueError(f'solver {text!r}: write {key}=VALUE')
-    try:
-      choice[key] = json_file.parse(value.replace("'", '"').replace('None', 'null'), where=key)
-    except input_file.Unreadable:
-      choice[key] = value
+    if not equals or key in choice:
+      raise ValueError(f'solver {values.shown(text)}: write {values.shown(key)[1:-1]}=VALUE once')
+    choice[key] = workdir_lib.value_of(value.replace("'", '"').replace('None', 'null'))
   return choice
 
 

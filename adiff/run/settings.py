@@ -1,31 +1,21 @@
-"""The sections of a config that are no choices: every key, with its type and what it may be.
+"""What a config may hold: every key, with its type and what it may be.
 
-The table that a config is checked against is made of the annotations. What several keys must agree
-on stands with what they are about, in `needs`.
+The table that a config is checked against is made of annotations: those of the choices stand at
+their own fields (choose.py), those of the sections that are no choices here. What several keys must
+agree on stands with what they are about, in `needs`.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
+from adiff.learn import optim
 from adiff.machine import sharding
+from adiff.run import choose
+from adiff.sequence import values
 
-
-class Rule(NamedTuple):
-  """What a value must be."""
-
-  words: str  # behind "config.key=value "
-  holds: Callable[[Any], bool]
-
-
-AT_LEAST_1 = Rule('must be at least 1', lambda value: value >= 1)
-NOT_NEGATIVE = Rule('must not be negative', lambda value: value >= 0)
-SHARE = Rule('must lie in [0, 1]', lambda value: 0 <= value <= 1)
-BELOW_1 = Rule('must lie in [0, 1)', lambda value: 0 <= value < 1)
-ALL_AT_LEAST_1 = Rule('must all be at least 1', lambda values: all(value >= 1 for value in values))
-PLACE = Rule(
-  f'must be one of {", ".join(sharding.OFFLOAD)}', lambda value: value in sharding.OFFLOAD
-)
+_RISING = values.Rule('must be (low, high) with low <= high', lambda ends: ends[0] <= ends[1])
+_AXIS = values.Rule('must be positive, or -1', lambda size: size == -1 or size >= 1)
+OPEN = ('judge',)  # choices that may have no name: the data's medium says which
 
 
 @dataclasses.dataclass
@@ -33,65 +23,65 @@ class Top:
   """The keys that stand in no section."""
 
   name: str
-  seed: Annotated[int, NOT_NEGATIVE]
-  init_from: str
-  history: float | None
+  seed: values.Seed
+  init_from: values.Path
+  history: values.ShareBelow1 | None
   history_cond: bool
-  cond_dropout: Annotated[float, BELOW_1]
+  cond_dropout: values.ShareBelow1
 
 
 @dataclasses.dataclass
 class Atoms:
   """Shares of the levels 0 and 1 on top of the draw."""
 
-  zero: float
-  one: float
+  zero: values.Share
+  one: values.Share
 
 
 @dataclasses.dataclass
 class Plan:
   """How many steps a block, and when they begin."""
 
-  steps: Annotated[int, AT_LEAST_1]
-  first: Annotated[int, NOT_NEGATIVE]
-  delay: int | None
+  steps: values.Count
+  first: values.Whole
+  delay: values.Whole | None
 
 
 @dataclasses.dataclass
 class Truncation:
   """What is cut from the law of symbols."""
 
-  temperature: float
-  top_k: int
-  top_p: float
+  temperature: values.NotNegative
+  top_k: values.Whole
+  top_p: Annotated[values.Share, values.ABOVE_0]
 
 
 @dataclasses.dataclass
 class Guidance:
   """How strongly samples are pulled to their condition."""
 
-  scale: float
-  first: float
-  interval: tuple
+  scale: values.NotNegative
+  first: values.NotNegative
+  interval: Annotated[tuple[values.Share, values.Share], _RISING]
 
 
 @dataclasses.dataclass
 class Train:
   """How long and on what a network learns."""
 
-  steps: Annotated[int, AT_LEAST_1]
-  batch_size: Annotated[int, AT_LEAST_1]
-  microbatches: Annotated[int, AT_LEAST_1]
-  offload: Annotated[str, PLACE]
-  ema: Annotated[float, BELOW_1]
-  block_sizes: tuple
-  random_length: Annotated[float, SHARE]
+  steps: values.Count
+  batch_size: values.Count
+  microbatches: values.Count
+  offload: Annotated[str, values.one_of(*sharding.OFFLOAD)]
+  ema: values.ShareBelow1
+  block_sizes: tuple[values.Count, ...]
+  random_length: values.Share
   complementary: bool
-  next_token: Annotated[float, NOT_NEGATIVE]
-  log_every: Annotated[int, AT_LEAST_1]
-  eval_every: Annotated[int, NOT_NEGATIVE]
-  checkpoint_every: Annotated[int, AT_LEAST_1]
-  keep: Annotated[int, AT_LEAST_1]
+  next_token: values.NotNegative
+  log_every: values.Count
+  eval_every: values.Whole
+  checkpoint_every: values.Count
+  keep: values.Count
 
 
 @dataclasses.dataclass
@@ -99,12 +89,12 @@ class Eval:
   """What is measured of it."""
 
   split: str
-  batch_size: Annotated[int, AT_LEAST_1]
-  examples: Annotated[int, NOT_NEGATIVE]
-  samples: Annotated[int, AT_LEAST_1]
-  num: Annotated[int, AT_LEAST_1]
-  steps: Annotated[tuple, ALL_AT_LEAST_1]
-  samplers: tuple
+  batch_size: values.Count
+  examples: values.Whole
+  samples: values.Count
+  num: values.Count
+  steps: tuple[values.Count, ...]
+  samplers: tuple[str, ...]
   features: bool
 
 
@@ -112,47 +102,61 @@ class Eval:
 class Mesh:
   """Devices an axis."""
 
-  data: int
-  fsdp: int
-  tensor: int
-  sequence: int
+  data: Annotated[int, _AXIS]
+  fsdp: Annotated[int, _AXIS]
+  tensor: Annotated[int, _AXIS]
+  sequence: Annotated[int, _AXIS]
 
 
+# What takes a section's keys, '' for those in none; and what it takes besides.
 SECTIONS = {
   '': Top, 'atoms': Atoms, 'plan': Plan, 'truncation': Truncation, 'guidance': Guidance,
-  'train': Train, 'eval': Eval, 'mesh': Mesh,
+  'optim': optim.make, 'train': Train, 'eval': Eval, 'mesh': Mesh,
 }
+PROVIDED = ('total_steps',)
 
 
-def check(config, choices) -> None:
-  """Raises ValueError, in words, for a key that is absent or a value that no run can have.
-
-  choices: the kinds of choices that must be there, with a name.
-  """
-  for kind in choices:
-    _get(config, f'{kind}.name')
-  for key, annotation in _keys():
-    value = _get(config, key)
-    for rule in getattr(annotation, '__metadata__', ()):
-      if not rule.holds(value):
-        raise ValueError(f'config.{key}={value!r} {rule.words}')
-
-
-def _keys() -> Iterator[tuple[str, Any]]:
-  """(dotted key, annotation) of every key."""
-  for section, fields in SECTIONS.items():
-    for field in dataclasses.fields(fields):
-      yield f'{section}.{field.name}'.lstrip('.'), field.type
+def check(config) -> None:
+  """Raises ValueError, in words, for a key that is absent or unknown, or a value that no run can
+  have; before anything is made, or compared with anything."""
+  for key in config:
+    if key not in (*SECTIONS, *choose.ROOMS, *keys('')):
+      raise ValueError(f'config.{values.shown(key)} is no key; configs/base.py has them all')
+  for kind in choose.ROOMS:
+    choice = _get(config, kind)
+    if kind not in OPEN or not hasattr(choice, 'keys') or choice.get('name') != '':
+      choose.check(kind, choice)
+  for section in SECTIONS:
+    _check_section(section, _get(config, section) if section else config)
 
 
-def _get(config, key):
-  """The value of a dotted key."""
-  place = config
-  for word in key.split('.'):
-    if word not in place:
+def keys(section) -> dict[str, Any]:
+  """{key: annotation} of a section that is no choice."""
+  taken = values.parameters(SECTIONS[section])
+  return {name: one.annotation for name, one in taken.items() if name not in PROVIDED}
+
+
+def _check_section(section, place):
+  """As check, of one section."""
+  known, prefix = keys(section), f'{section}.'.lstrip('.')
+  if not hasattr(place, 'keys'):
+    raise ValueError(
+      f'config.{section}={values.shown(place)} must be a section with {", ".join(known)}'
+    )
+  for key in place if section else ():
+    if key not in known:
       raise ValueError(
-        f'the config has no key {key}; make it from configs/base.py, or use the version of adiff '
-        'that wrote it'
+        f'config.{section} has no key {values.shown(key)}; it has {", ".join(known)}'
       )
-    place = place[word]
-  return place
+  for key, annotation in known.items():
+    values.check(f'config.{prefix}{key}', _get(place, key, prefix), annotation)
+
+
+def _get(place, key, prefix=''):
+  """What stands at a key."""
+  if key not in place:
+    raise ValueError(
+      f'the config has no key {prefix}{key}; make it from configs/base.py, or use the version of '
+      'adiff that wrote it'
+    )
+  return place[key]

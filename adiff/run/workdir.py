@@ -251,6 +251,14 @@ def tuples(value) -> Any:
   return tuple(tuples(item) for item in value) if isinstance(value, list) else value
 
 
+def value_of(text) -> Any:
+  """What a word of the command line stands for: JSON, or else the word itself."""
+  try:
+    return tuples(json_file.parse(text, where='the command line'))
+  except input_file.Unreadable:
+    return text
+
+
 def _set(config, key, text):
   """Sets a dotted key from JSON text, or from a bare word; the type must be that of the old
   value."""
@@ -265,11 +273,7 @@ def _set(config, key, text):
     raise ValueError(
       f'--set={key}: the config has no such key; it has {", ".join(place) or "no such section"}'
     )
-  try:
-    value = tuples(json_file.parse(text, where=f'--set={key}'))
-  except input_file.Unreadable:
-    value = text
-  old = place[name]
+  value, old = value_of(text), place[name]
   if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
     value = float(value)
   if hasattr(old, 'keys'):

@@ -15,11 +15,17 @@ NULL = -1  # "no condition" of a label
 
 
 def needs(parts: Any) -> None:
-  """Raises ValueError where the config guides towards labels and the data has none."""
+  """Raises ValueError where the config guides towards labels and the data has none, or the network
+  never learns to do without."""
   scale = parts.config.guidance.scale
   if scale != 1 and not parts.spec.num_classes:
     raise ValueError(
       f'guidance.scale={scale} needs labels, and {parts.config.data.name} has none; set it to 1'
+    )
+  if scale != 1 and not parts.config.cond_dropout:
+    raise ValueError(
+      f'guidance.scale={scale} needs a network that learnt without labels too, and cond_dropout=0 '
+      'hides none; set guidance.scale=1, or train with cond_dropout=0.1'
     )
 
 

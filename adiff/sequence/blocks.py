@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adiff.sequence import values
+
 
 class Slots(NamedTuple):
   """Who a slot is. Leaves are [S], or [B, S] where examples differ; coords has one more
@@ -186,6 +188,7 @@ class Blocks:
 
 
 def _raster(num_tokens) -> tuple[int, ...]:
+  values.check_row(num_tokens)
   return tuple(range(num_tokens))
 
 
@@ -196,17 +199,21 @@ def whole(num_tokens, *, history=0.0) -> Blocks:
 
 def tokens(num_tokens, *, history=0.0) -> Blocks:
   """Blocks of one token: autoregression."""
-  return Blocks((1,) * num_tokens, _raster(num_tokens), history)
+  order = _raster(num_tokens)
+  return Blocks((1,) * num_tokens, order, history)
 
 
-def equal(num_tokens, size=2, *, history=0.0) -> Blocks:
+def equal(num_tokens, size: values.Count = 2, *, history=0.0) -> Blocks:
   """Blocks of `size` consecutive tokens."""
   if size < 1 or num_tokens % size:
     raise ValueError(f'blocks.size={size} does not divide {num_tokens} tokens; choose a divisor')
-  return Blocks((size,) * (num_tokens // size), _raster(num_tokens), history)
+  order = _raster(num_tokens)
+  return Blocks((size,) * (num_tokens // size), order, history)
 
 
-def cells(grid, cell=(2, 2), *, history=0.0) -> Blocks:
+def cells(
+  grid: tuple[values.Count, ...], cell: tuple[values.Count, ...] = (2, 2), *, history=0.0
+) -> Blocks:
   """Boxes of `cell` tokens of a grid with as many axes, in raster order of boxes and raster order
   inside each. A grid of (2, 4) and a cell of (2, 2) make two blocks:
 
@@ -218,6 +225,7 @@ def cells(grid, cell=(2, 2), *, history=0.0) -> Blocks:
     raise ValueError(
       f'blocks.cell={cell} does not tile the grid {grid}; choose divisors, one an axis'
     )
+  values.check_row(math.prod(grid))
   box_and_inside = []  # the grid with every axis cut in two: which box, and where in it
   for num, side in zip(grid, cell, strict=True):
     box_and_inside += [num // side, side]
@@ -228,12 +236,14 @@ def cells(grid, cell=(2, 2), *, history=0.0) -> Blocks:
   return Blocks((size,) * (order.size // size), tuple(order.tolist()), history)
 
 
-def frames(grid, per_block=1, *, history=0.0) -> Blocks:
+def frames(
+  grid: tuple[values.Count, ...], per_block: values.Count = 1, *, history=0.0
+) -> Blocks:
   """Whole frames of a (frames, height, width, ...) grid, `per_block` at a time."""
   return cells(grid, (per_block, *tuple(grid)[1:]), history=history)
 
 
-def scales(sides=(1, 2, 4), *, history=0.0) -> Blocks:
+def scales(sides: tuple[values.Count, ...] = (1, 2, 4), *, history=0.0) -> Blocks:
   """A pyramid of square images, coarse to fine: one block of side * side tokens a scale."""
   sizes = tuple(side * side for side in sides)
   return Blocks(sizes, _raster(sum(sizes)), history)

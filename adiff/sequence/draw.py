@@ -7,10 +7,12 @@ arXiv:2110.02037, permutes for the same reason).
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+
+from adiff.sequence import values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +33,18 @@ class Draw:
         'draw.name=uniform'
       )
 
+  @staticmethod
+  def within(low, high, *, shared=False) -> 'Draw':
+    """Uniform in [low, high], levels that may be traced."""
+    return _stratified(lambda u: low + (high - low) * u, shared)
+
   def with_atoms(self, *, zero=0.0, one=0.0) -> 'Draw':
     """These levels, but 0 with probability `zero` and 1 with probability `one`.
 
     With history None the past is met at level 0 in sampling, so training must show level 0 to the
     network.
     """
-    if zero < 0 or one < 0 or zero + one > 1:
+    if not (zero >= 0 and one >= 0 and zero + one <= 1):
       raise ValueError(
         f'atoms need zero >= 0, one >= 0 and zero + one <= 1, not zero={zero}, one={one}'
       )
@@ -66,20 +73,29 @@ def _stratified(quantile, shared=False) -> Draw:
   return Draw(draw)
 
 
-def uniform(low=0.0, high=1.0, *, shared=False) -> Draw:
+def _check_window(name, low, high):
+  """Raises ValueError for a window of levels that is none."""
+  if not 0 <= low < high <= 1:
+    raise ValueError(f'draw {name} needs 0 <= low < high <= 1, not low={low}, high={high}')
+
+
+def uniform(low: values.Share = 0.0, high: values.Share = 1.0, *, shared: bool = False) -> Draw:
   """Uniform in [low, high]."""
-  return _stratified(lambda u: low + (high - low) * u, shared)
+  _check_window('uniform', low, high)
+  return Draw.within(low, high, shared=shared)
 
 
-def clipped(low=0.3, high=0.8, *, shared=False) -> Draw:
+def clipped(low: values.Share = 0.3, high: values.Share = 0.8, *, shared: bool = False) -> Draw:
   """Uniform in a window inside (0, 1): lower gradient variance in training (BD3-LM, section 5).
   Never for likelihoods."""
-  if not 0 <= low < high <= 1:
-    raise ValueError(f'a clipped window needs 0 <= low < high <= 1, not low={low}, high={high}')
+  _check_window('clipped', low, high)
   return uniform(low, high, shared=shared)
 
 
-def logit_normal(mean=0.0, std=1.0, *, shared=False) -> Draw:
+def logit_normal(
+  mean: Annotated[float, values.between(-10, 10)] = 0.0, std: values.Positive = 1.0, *,
+  shared: bool = False,
+) -> Draw:
   """sigmoid(normal(mean, std)) (Esser et al. 2024, arXiv:2403.03206, section 3.1)."""
   tiny = jnp.finfo(jnp.float32).eps
   return _stratified(

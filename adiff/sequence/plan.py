@@ -22,7 +22,10 @@ from typing import Any
 
 import numpy as np
 
+from adiff.sequence import values
+
 Spacing = Callable[[np.ndarray], np.ndarray]  # progress in [0, 1] -> level, from 1 to 0
+_BYTES = 12  # of a plan's level and index, a row and block
 
 
 def linear() -> Spacing:
@@ -36,12 +39,12 @@ def cosine() -> Spacing:
   return lambda u: np.cos(np.pi / 2 * u)
 
 
-def power(exponent=2.0) -> Spacing:
+def power(exponent: values.Positive = 2.0) -> Spacing:
   """(1 - u) ** exponent: more steps at low levels where exponent > 1."""
   return lambda u: (1 - u) ** exponent
 
 
-def reveals(counts=(1,)) -> Spacing:
+def reveals(counts: tuple[values.Count, ...] = (1,)) -> Spacing:
   """A table: counts[j] of sum(counts) tokens are revealed in step j + 1 of len(counts)."""
   if not counts or min(counts) < 1:
     raise ValueError(f'reveals{tuple(counts)} must name positive numbers of tokens, one a step')
@@ -87,6 +90,10 @@ class Plan:
       raise ValueError(
         f'plan.given={self.given} must leave one of {self.num_blocks} blocks to make'
       )
+    values.check_memory(
+      f'a plan of {self.num_rows} steps over {self.num_blocks} blocks',
+      _BYTES * self.num_rows * self.num_blocks, 'write fewer plan.steps, or larger blocks',
+    )
 
   @property
   def budgets(self) -> tuple[int, ...]:

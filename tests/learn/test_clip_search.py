@@ -60,7 +60,7 @@ def test_the_scale_of_the_loss_does_not_matter():
 
 
 def test_a_draw_may_be_more_than_its_window():
-  half = lambda low, high: draw_lib.uniform(low, high).with_atoms(zero=0.5)
+  half = lambda low, high: draw_lib.Draw.within(low, high).with_atoms(zero=0.5)
   for one, other in zip(quadratic(Quadratic(), draw=half), quadratic(Quadratic()), strict=True):
     np.testing.assert_allclose(one['noise'], other['noise'] / 2, rtol=0.2)
 

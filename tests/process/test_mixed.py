@@ -193,10 +193,10 @@ def test_a_fine_walk_with_the_exact_network_samples_the_law(random):
 
 @pytest.mark.parametrize('random', [-0.1, 1.1, math.nan])
 def test_a_share_outside_the_unit_interval_is_refused(random):
-  with pytest.raises(ValueError, match=r'process.random .* in \[0, 1\]'):
+  with pytest.raises(ValueError, match='process.random=.* (in|finite)'):
     mixed.Mixed(3, random)
 
 
 def test_an_unknown_objective_is_refused():
-  with pytest.raises(ValueError, match='choose cross_entropy or bound'):
+  with pytest.raises(ValueError, match='choose one of cross_entropy, bound'):
     mixed.Mixed(3, objective='nats')

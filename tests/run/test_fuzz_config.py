@@ -19,6 +19,7 @@ import test_configs
 import tiny_data
 
 from adiff import main
+from adiff.machine import mistakes
 from adiff.run import build, overrides
 from configs import base
 
@@ -223,7 +224,7 @@ class Fuzz:
       parts = build.build(ml_collections.ConfigDict(tree), coded)
       assert parts.contract
     except Exception as error:
-      if isinstance(error, ValueError | OSError) and main._is_ours(error):
+      if isinstance(error, ValueError | OSError) and mistakes.told(error):
         sentence = main._sentence(error)
         if not 20 < len(sentence) < 600:
           self.faults.append(f'{words}: no sentence: {sentence[:200]}')

@@ -1,10 +1,10 @@
 """What stands at a key: its type, its range, and the sentence for what is neither."""
 
+import dataclasses
 import functools
 import importlib.util
 import inspect
 import math
-import types
 import typing
 
 import jax
@@ -54,7 +54,7 @@ MEANINGLESS = (
   ('truncation__temperature', math.nan), ('truncation__top_p', 0.0), ('truncation__top_k', 1.0),
   ('train__ema', math.nan), ('train__next_token', math.inf), ('train__random_length', math.nan),
   ('train__steps', 2**40), ('train__batch_size', True), ('train__block_sizes', [1]),
-  ('train__offload', None), ('eval__steps', (2, 10**9)), ('eval__samplers', 'heun'),
+  ('train__offload', None), ('eval__steps', (2, 0)), ('eval__samplers', 'heun'),
   ('eval__features', 'no'), ('cond_dropout', math.nan), ('history', math.nan), ('seed', 2**32),
   ('seed', 0.0), ('name', 3), ('init_from', 'a\0b'), ('history_cond', 0), ('mesh__data', 0),
   ('mesh__fsdp', -2), ('data__size', math.inf), ('data__num_tokens', 2**31 - 1),
@@ -69,7 +69,7 @@ OTHERS = (  # (row, a choice that the row has not, its argument, a value)
   ('gaussian', 'data__components', 2**20), ('digits', 'spacing__exponent', -1.0),
   ('digits', 'spacing__exponent', math.nan), ('digits', 'codec__patch', -1),
   ('digits', 'codec__discrete', 0), ('text', 'data__num_tokens', 2**30),
-  ('text', 'data__path', '~x/y'), ('text', 'codec__size', 2**31 - 1), ('text', 'codec__json', '{}'),
+  ('text', 'data__path', '~x/y'), ('text', 'codec__size', 2**31 - 1), ('text', 'codec__json', 7),
 )
 
 
@@ -176,14 +176,16 @@ def test_a_solver_in_words_is_checked_as_one_of_the_config(written):
   with pytest.raises(ValueError) as told:
     choose.resolve('solver', overrides.parse_solver(written))
   assert len(str(told.value)) < 300
-  parts = types.SimpleNamespace(config=changed('toy', eval__samplers=(written,)))
+  parts = tiny.regime('block-masked').parts
+  parts = dataclasses.replace(parts, config=changed('toy', eval__samplers=(written,)))
   with pytest.raises(ValueError, match='config.eval.samplers'):
     evaluate.samplers(parts)
 
 
 @pytest.mark.parametrize('steps', ['0', '9' * 5000, '-1', '1.5', '²'])
 def test_a_sampler_of_the_report_has_a_number_of_steps(steps):
-  parts = types.SimpleNamespace(config=changed('toy', eval__samplers=(f'heun@{steps}',)))
+  parts = tiny.regime('block-masked').parts
+  parts = dataclasses.replace(parts, config=changed('toy', eval__samplers=(f'heun@{steps}',)))
   with pytest.raises(ValueError, match='STEPS >= 1'):
     evaluate.samplers(parts)
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from adiff.nn import layout
 from adiff.nn.heads import linear
 from adiff.sequence import ask as ask_lib
+from adiff.sequence import values
 
 CHUNKS = 16  # of the tokens of a device
 
@@ -31,7 +32,7 @@ class Chunked(ask_lib.Head):
   dtype: Any = jnp.float32
   # From here on this is the faster way, were all tokens to carry loss (a fifth at 1024 outputs, a
   # half at 2048; a loss of a tenth at 256).
-  least: int = 1024
+  least: values.Whole = 1024
 
   def init(self, key, width, num_outputs):
     return linear.Linear().init(key, width, num_outputs)

@@ -10,6 +10,7 @@ import dataclasses
 import jax.numpy as jnp
 
 from adiff.sample.solvers import unmasking
+from adiff.sequence import values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,11 +18,10 @@ class EntropyBound(unmasking.Unmasking):
   """Reveals the longest prefix whose error is at most `bound` nats a call; 0.0: one token a call
   (and those without entropy), of the exact law."""
 
-  bound: float = 0.1
+  bound: values.NotNegative = 0.1
 
   def __post_init__(self):
-    if self.bound < 0:
-      raise ValueError(f'solver.bound={self.bound} is in nats; choose a number >= 0')
+    values.check_fields(self, 'solver')
 
   def select(self, key, probs, eligible, t, s):
     nats = -jnp.sum(probs * jnp.log(jnp.where(probs > 0, probs, 1)), axis=-1)

@@ -5,12 +5,14 @@ the B and revealed from the start, so they make the first steps idle, not the la
 """
 
 import dataclasses
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
 from adiff.process import base as process_base
 from adiff.sample.solvers import unmasking
+from adiff.sequence import values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +20,10 @@ class Scheduled(unmasking.Unmasking):
   """choose: which tokens are revealed, 'random' ones or those of the highest 'confidence', max_v
   p(v)."""
 
-  choose: str = 'random'
+  choose: Annotated[str, values.one_of('random', 'confidence')] = 'random'
 
   def __post_init__(self):
-    if self.choose not in ('random', 'confidence'):
-      raise ValueError(f'solver.choose={self.choose!r} is unknown; choose random or confidence')
+    values.check_fields(self, 'solver')
 
   def select(self, key, probs, eligible, t, s):
     flying = s < t

@@ -11,6 +11,7 @@ import dataclasses
 import jax.numpy as jnp
 
 from adiff.sample.solvers import unmasking
+from adiff.sequence import values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,15 +23,11 @@ class Threshold(unmasking.Unmasking):
   law of samples is then another.
   """
 
-  threshold: float = 0.9
-  edit: float | None = None
+  threshold: values.Share = 0.9
+  edit: values.Share | None = None
 
   def __post_init__(self):
-    if not 0 <= self.threshold <= 1 or self.edit is not None and not 0 <= self.edit <= 1:
-      raise ValueError(
-        f'solver.threshold={self.threshold} and solver.edit={self.edit} are probabilities; choose '
-        'them in [0, 1], or edit=None'
-      )
+    values.check_fields(self, 'solver')
 
   def select(self, key, probs, eligible, t, s):
     confidence = jnp.max(probs, axis=-1)

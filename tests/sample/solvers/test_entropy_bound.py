@@ -33,5 +33,5 @@ def test_the_sum_of_all_entropies_but_the_largest_stays_within_the_bound():
 
 
 def test_a_negative_bound_is_refused():
-  with pytest.raises(ValueError, match='nats'):
+  with pytest.raises(ValueError, match='solver.bound=.* negative'):
     entropy_bound.EntropyBound(-0.1)

@@ -53,5 +53,5 @@ def test_the_most_confident_come_first_or_any():
 
 
 def test_an_unknown_choice_is_refused():
-  with pytest.raises(ValueError, match='random or confidence'):
+  with pytest.raises(ValueError, match='random, confidence'):
     scheduled.Scheduled('best')
