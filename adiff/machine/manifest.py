@@ -96,6 +96,9 @@ def verify(workdir, step: int, *, part: str = '') -> bool:
     written = json_file.read(digests, {'sha256': {str: str}, 'bytes?': {str: int}})
   except (input_file.Unreadable, FileNotFoundError) as error:
     raise Damaged(f'checkpoint {place} is damaged: {digests} cannot be used') from error
+  foreign = [name for name in present if part and name not in written['sha256']]
+  if foreign:
+    raise Damaged(f'checkpoint {place} is damaged: {foreign[0]} was never written')
   sizes = written.get('bytes')
   sizes = present if sizes is None else sizes  # a manifest of an earlier version has none
   for name in written['sha256']:

@@ -32,7 +32,7 @@ def save_steps(workdir, steps, **arguments):
 @pytest.fixture(scope='module')
 def two_steps(tmp_path_factory):
   workdir = tmp_path_factory.mktemp('two_steps')
-  save_steps(workdir, (1, 2), best='nats', keep=3)
+  save_steps(workdir, (1, 2), keep=3)
   return workdir
 
 
@@ -84,11 +84,17 @@ def huge(path):
 @pytest.mark.parametrize('step', [1, 2])
 def test_metrics_that_orbax_cannot_read_cost_their_step_and_no_other(saved, spoil, step):
   spoil(saved / 'checkpoints' / str(step) / 'metrics' / 'metrics')
-  with contextlib.closing(checkpoint.Checkpoints(saved, best='nats', keep=3)) as keeper:
+  with contextlib.closing(checkpoint.Checkpoints(saved, keep=3)) as keeper:
     assert keeper.restore(ABSTRACT)[0] == 3 - step
     keeper.save(9, STATE)
   assert manifest.steps(saved) == (3 - step, 9)
   assert os.listdir(saved / 'checkpoints' / 'damaged')[0].startswith(str(step))
+
+
+def test_metrics_that_were_never_written_cost_their_step(saved):
+  (saved / 'checkpoints' / '1' / 'metrics' / 'more').write_text('[')
+  checkpoint.Checkpoints(saved).close()
+  assert manifest.steps(saved) == (2,)
 
 
 def test_a_file_of_another_size_is_refused_before_it_is_read(saved):
