@@ -45,6 +45,8 @@ def is_made(workdir) -> bool:
 def check(workdir, config, contract) -> None:
   """Raises what `claim` would raise, and writes nothing."""
   ours, contract = as_json(config), {'version': VERSION, **contract}
+  if os.path.isdir(workdir):
+    files.check_inside(workdir)
   if is_made(workdir):
     theirs = _stored(workdir)
     for key, old, new in _differences(_fixed(theirs), _fixed(ours)):

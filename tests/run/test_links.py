@@ -4,6 +4,7 @@ write or delete there; nothing outside is touched."""
 import json
 import os
 
+import ml_collections
 import pytest
 
 from adiff.machine import checkpoint, manifest
@@ -37,7 +38,9 @@ def refused(workdir, words):
     with workdir_lib.lock(workdir):
       pass
 
-  for enter in (hold, lambda: workdir_lib.load(workdir), lambda: compare.read([workdir, 'other'])):
+  config = ml_collections.ConfigDict()
+  for enter in (hold, lambda: workdir_lib.check(workdir, config, {}),
+                lambda: workdir_lib.load(workdir), lambda: compare.read([workdir, 'other'])):
     with pytest.raises(ValueError, match=words):
       enter()
 
@@ -86,6 +89,6 @@ def test_a_queue_among_the_files_of_a_checkpoint_is_damage(place):
   path = place / 'run' / 'checkpoints' / '3' / 'file'
   path.unlink()
   os.mkfifo(path)
-  with pytest.raises(manifest.Damaged, match='3.json cannot be used'):
+  with pytest.raises(manifest.Damaged, match='file is no file'):
     manifest.verify(place / 'run', 3)
   assert json.loads((place / 'run' / 'checkpoints' / 'digests' / '3.json').read_text())['step'] == 3
