@@ -1,5 +1,6 @@
 """The files of a report: a page for people, JSON for programs, and the pictures of both."""
 
+import hashlib
 import os
 import pathlib
 
@@ -18,18 +19,15 @@ def write(folder, html, data, report, sections, facts=()) -> str:
   digests = {}  # the JSON says which pictures are its own: a kill may leave others beside it
   for figure in section.figures(sections):
     place = os.path.join(folder, figure.file)
-    if not _holds(place, figure.picture):  # a report that grows is written many times
+    digest = hashlib.sha256(figure.picture).hexdigest()
+    # A report that grows is written many times.
+    if not os.path.isfile(place) or files.sha256(place) != digest:
       with files.whole(place, 'wb') as file:
         file.write(figure.picture)
-    digests[figure.file] = files.sha256(place)
+    digests[figure.file] = digest
   report = {**report, 'pictures': digests, 'sections': section.as_data(sections)}
   files.write_json(os.path.join(folder, data), section.plain(report))
   path = os.path.join(folder, html)
   with files.whole(path) as file:
     file.write(page.page(report['title'], facts, sections))
   return path
-
-
-def _holds(path, content):
-  """Does a file hold these bytes?"""
-  return os.path.isfile(path) and pathlib.Path(path).read_bytes() == content
