@@ -2,6 +2,7 @@ r"""The long proof: killed runs end where whole ones do, and every regime meets 
 
   launch/soak.sh                        every entry, about an hour on two cores
   launch/soak.sh --samples=50000        and that many digits, killed and resumed
+  launch/soak.sh --data=DIR             and judges at the size of MNIST and CIFAR-10, see --help
   launch/soak.sh --only=kills           the entries whose name contains this
 
 A finished entry is kept in FOLDER/ENTRY.json and not run again, so the same command goes on where
@@ -23,7 +24,7 @@ import time
 import numpy as np
 
 from adiff.machine import files
-from launch import runs, soak_faults, soak_processes
+from launch import runs, soak_faults, soak_judges, soak_processes
 
 TOLERANCE = 0.05  # of the exact nats: how far above it a bound may end
 LEVEL = 1e-3  # smallest p-value with which samples pass for the law
@@ -146,6 +147,9 @@ def main(arguments=None) -> int:
   parser.add_argument('--process-kills', type=int, default=10, help='of one process of four')
   parser.add_argument('--follow-kills', type=int, default=5, help='of a run, and of its evaluator')
   parser.add_argument('--samples', type=int, default=0, help='digits to draw; 0: no such entry')
+  parser.add_argument(
+    '--data', default='', help='folder of the TFDS sets mnist and cifar10, to judge; none: no entry'
+  )
   parser.add_argument('--only', default='', help='run the entries whose name contains this')
   options, options.training = parser.parse_known_args(arguments)
   foreign = [word for word in options.training if not word.startswith('--config.')]
@@ -165,6 +169,8 @@ def main(arguments=None) -> int:
     entries[f'toy-{argument}'] = lambda folder, options, a=argument: regime(folder, options, a)
   if options.samples:
     entries['samples'] = samples
+  if options.data:
+    entries |= {f'judges-{name}': soak_judges.judges(name) for name in soak_judges.SETS}
   command = ' '.join(['launch/soak.sh', *(sys.argv[1:] if arguments is None else arguments)])
   results = []
   for name, entry in entries.items():
