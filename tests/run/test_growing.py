@@ -141,6 +141,13 @@ def test_without_a_failure_nothing_is_said_of_one(evaluated):
   assert 'Not measured' not in (evaluated.folder / 'report.html').read_text()
 
 
+def test_what_is_being_done_is_shown(capsys):
+  for progress in (True, False):
+    with evaluate.subject_lib.telling(progress) as tell:
+      tell('measures held-out images')
+    assert ('judge measures held-out images' in capsys.readouterr().err) == progress
+
+
 def test_a_section_that_grew_keeps_what_it_had_when_it_fails():
   tries = attempts.Attempts()
   tries.made('Quality', lambda: fact('Quality', 'one'))
