@@ -159,12 +159,15 @@ def test_a_run_stands_beside_its_copy_and_neither_is_better(whole, folder):
 def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(whole, folder):
   draw = ['--mode=sample', f'--workdir={whole}', '--seed=3']
   _run([*draw, f'--num={SAMPLES}', f'--out={folder}/a.npz'], folder / 'a')
-  parts = folder / 'b.npz.parts'
-  kills, code = runs.kill_and_resume(
-    binary.start, [*draw, f'--num={SAMPLES}', f'--out={folder}/b.npz'],
-    [runs.after(0, parts / '000000000.npz')], folder / 'b',
-  )
-  assert (kills, code) == (1, 0)
+  parts, again = folder / 'b.npz.parts', [*draw, f'--num={SAMPLES}', f'--out={folder}/b.npz']
+  process = binary.start(again, folder / 'b')
+  runs.after(0, parts / '000000000.npz')(process)
+  process.kill()
+  process.wait()
+  assert parts.exists()
+  said = _run([*again, '--set=truncation.temperature=0.5'], folder / 'b', code=2)
+  assert 'was made with config.truncation.temperature = 1.0, but here it is 0.5' in said
+  _run(again, folder / 'b')
   assert not parts.exists()
   _run([*draw, '--num=40', '--batch=16', f'--out={folder}/c.npz'], folder / 'c')
   one, other, few = (np.load(folder / f'{name}.npz') for name in 'abc')
