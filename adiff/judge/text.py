@@ -95,7 +95,7 @@ def _another(subject, reference, rows, solver, steps):
 def texts(subject, tokens) -> list[str]:
   """Whole rows as text, an empty line for each end-of-text."""
   tokenizer, out = subject.tokenizer, []
-  for row in np.asarray(tokens):
+  for row in tokens:
     pieces = np.split(row, np.flatnonzero(row == tokenizer.eos))
     out.append('\n\n'.join(tokenizer.text(piece[piece != tokenizer.eos]) for piece in pieces))
   return out
@@ -119,7 +119,9 @@ def likelihood_of_text(subject: base.Subject) -> dict:
   for start in range(0, len(chosen), ROWS):
     rows = subject.tokens(subject.split, chosen[start:start + ROWS])
     count += float(np.sum(rows['weight'])) if 'weight' in rows else rows['tokens'].size
-    num_bytes += sum(len(text.encode()) for text in texts(subject, rows['tokens']))
+    real = rows['real'] > 0 if 'real' in rows else np.ones(rows['tokens'].shape, bool)
+    written = [row[kept] for row, kept in zip(rows['tokens'], real, strict=True)]  # without fill
+    num_bytes += sum(len(text.encode()) for text in texts(subject, written))
   per_token = bound['num_examples'] / count
   per_byte = bound['num_examples'] / num_bytes / np.log(2)
   return {
