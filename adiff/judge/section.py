@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 import numpy as np
 
 Number = float | str | None  # or a word; None where it was not measured
-Interval = float | tuple[float | None, ...] | None  # 95%: half width, or (low, high)
+Interval = float | tuple[float | None, float | None] | None  # 95%: half width, or (low, high)
 
 
 class Foreign(ValueError):
@@ -238,7 +238,9 @@ def _typed(value, wanted):
       except TypeError:
         continue
   elif origin is tuple and isinstance(value, list):
-    return tuple(_typed(item, arguments[0]) for item in value)
+    kinds = arguments[:1] * len(value) if arguments[-1] is ... else arguments
+    if len(kinds) == len(value):
+      return tuple(_typed(item, kind) for item, kind in zip(value, kinds, strict=True))
   elif origin is dict and isinstance(value, dict):
     return {key: _typed(item, arguments[1]) for key, item in value.items()}
   elif dataclasses.is_dataclass(wanted) and isinstance(value, dict):

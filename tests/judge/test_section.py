@@ -77,6 +77,7 @@ def test_a_part_of_another_version_and_bytes_of_another_kind_are_refused_in_word
   (1, {'columns': [{'key': 'x', 'heading': 'X', 'digits': 10**9}]}), (1, {'groups': {}}),
   (1, {'columns': [{'key': 'x', 'heading': 'X', 'better': 'more'}]}),
   (1, {'groups': [{'heading': '', 'rows': [5]}]}),
+  (1, {'groups': [{'heading': '', 'rows': [{'name': 'a', 'x_ci95': [1.0]}]}]}),
   (1, {'groups': [{'heading': '', 'rows': [{'name': 'a', 'x': {}}]}]}),
   (2, {'file': '/etc/passwd'}), (2, {'file': 'pictures/../bars.png'}), (2, {'file': 5}),
   (2, {'name': '../bars', 'file': 'pictures/../bars.png'}), (2, {'name': ''}), (2, {'caption': 5}),
