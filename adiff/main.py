@@ -295,7 +295,8 @@ def _sentence(error) -> str:
   if unread:  # ml_collections says so of the file of --config
     why = re.sub(r".*No such file or directory: ('.*')", r'there is no file \1', why, flags=re.S)
     text = f'--config cannot be read: {why.rstrip(".")}; write --config=FILE.py or FILE.py:ROW'
-  return ' '.join(text.split())
+  # A file may hold what a terminal obeys.
+  return ''.join(c if c.isprintable() else '\ufffd' for c in ' '.join(text.split()))
 
 
 def main() -> None:

@@ -72,6 +72,10 @@ def case(number, sound, place):
   return done, [f'{done}: {reader}: {what}' for reader, what in answers if what is not None]
 
 
+def test_what_a_terminal_obeys_is_not_shown():
+  assert main._sentence(ValueError('a\x1b[2J\x00 b\nc')) == 'a\ufffd[2J\ufffd b c'
+
+
 @pytest.fixture(scope='module')
 def sound(tmp_path_factory):
   """A function: name of a subject -> its folder, made once."""

@@ -84,7 +84,6 @@ def _refused(path, error):
 def _why(error):
   """What an exception says, on one line and not too long."""
   text = ' '.join(str(error).split()).strip(' .')
-  text = ''.join(letter if letter.isprintable() else '\ufffd' for letter in text)
   if not text:
     return type(error).__name__
   return text if len(text) <= 160 else f'{text[:160]}..'
