@@ -181,7 +181,7 @@ def test_nobody_asks_which_choice_it_is(name):
 # Text that is '' where it is absent, and objects. What may be a number or a list is compared with
 # None, or, where 0 or () stands for something else, asked for itself: `b if a else c`.
 NEVER_ZERO = (
-  '_OUT.value', 'config.name', 'config.judge.name', 'corrupt', 'error.strerror',
+  '_OUT.value', 'config.name', 'config.judge.name', 'corrupt', 'str(error)',
   "getattr(leaf, 'sharding', None)", 'heldout', 'module.__doc__', "row.get('measured')",
   "os.environ.get('XDG_CACHE_HOME')", 'self.parts.config.name',
 )

@@ -116,7 +116,7 @@ CASES = (
   Case('a process among too few', f'--config={binary.ROOT}/configs/toy.py --workdir={{new}} '
        '--processes=2/2@localhost:1', ('INDEX below COUNT', 'auto')),
   Case('samples by several processes', '--mode=sample --workdir={new} --processes=auto',
-       ('one process', '--processes')),
+       ('--mode=sample', '--processes', 'train')),
   Case('an unknown flag', '--wordir={new}', ('wordir',)),
   Case('a word that is no flag', '--workdir={new} train', ("'train'", '--FLAG=VALUE')),
   Case('an unknown mode', '--workdir={new} --mode=trian', ('mode', 'train', 'eval', 'sample')),
@@ -219,7 +219,7 @@ CASES = (
           config='text.py'),
   # Evaluation and sampling.
   _used('a prompt for a chain', '--mode=sample --prompt=abc', 'is no text', 'text'),
-  _used('a prompt to evaluate', '--mode=eval --prompt=abc', '--mode=sample'),
+  _used('a prompt to evaluate', '--mode=eval --prompt=abc', '--mode=eval', 'sample'),
   _used('an unknown solver', '--mode=sample --solver=thresold', 'threshold'),
   _used('a solver that is no call', '--mode=sample --solver=threshold(0.8)', 'VALUE'),
   _used('a budget without a profile', '--mode=sample --solver=budget', 'profile', '--mode=eval'),

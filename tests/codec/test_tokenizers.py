@@ -1,5 +1,7 @@
 """Tokenizers: text that decodes to what was encoded."""
 
+import time
+
 import numpy as np
 import pytest
 import tokenizers
@@ -106,3 +108,19 @@ def test_subwords_learnt_from_texts_are_the_same_each_time_and_shorten_them():
   ids = one.symbols(texts[0])
   assert len(ids) < len(texts[0]) / 2 and one.text(ids) == texts[0]
   assert one.text(one.symbols('naïve 👩‍🚀')) == 'naïve 👩‍🚀'
+
+
+@pytest.mark.parametrize('text', ['ab' * 20_000, 'a' * 40_000, ' ' * 40_000, 'x ' + 'cd' * 20_000])
+def test_one_long_word_is_learnt_from_in_pieces_and_said_so(text, caplog):
+  began = time.perf_counter()
+  learnt = subwords.subwords_of([text], 300)
+  assert time.perf_counter() - began < 5 and 'more than 2000 characters' in caplog.text
+  assert learnt.text(learnt.symbols(text)) == text
+
+
+def test_texts_of_ordinary_words_are_learnt_from_whole(caplog):
+  text = 'the cat sat on the mat. ' * 400
+  assert list(subwords._cut(text)) == [text] and not caplog.text
+  edge = 'a' * (subwords.LONGEST - 1) + ' ' + 'b' * (subwords.LONGEST - 1)
+  assert list(subwords._cut(edge)) == [edge]
+  assert ''.join(subwords._cut('word ' + 'a' * 5000 + ' end')) == 'word ' + 'a' * 5000 + ' end'

@@ -178,3 +178,10 @@ def test_the_summary_counts_examples_once_and_samples_inside_them():
   np.testing.assert_allclose(report['ci95'], 1.96 * np.std([2, 4, 6, 8, 10], ddof=1) / 5**0.5)
   assert report['num_examples'] == 5 and report['samples_per_example'] == 3
   assert report['per_level']['values'][2] == 3 and report['per_level']['values'][0] is None
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('shape', [(1,), (1, 3)])
+def test_one_example_has_a_mean_and_no_interval(shape):
+  mean, width = likelihood.interval(np.ones(shape))
+  assert np.all(mean == 1) and np.all(np.isnan(width)) and np.shape(mean) == np.shape(width)

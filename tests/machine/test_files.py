@@ -1,9 +1,11 @@
 """Files that appear whole, and digests of what files hold."""
 
 import ast
+import errno
 import json
 import os
 import pathlib
+import re
 import socket
 
 import numpy as np
@@ -168,6 +170,24 @@ def test_nothing_behind_a_link_is_listed_or_deleted(tmp_path):
   files.delete(tmp_path / 'link')
   assert words(tmp_path / 'precious') == {'precious'} and not (tmp_path / 'link').is_symlink()
   assert files.names(tmp_path / 'none') == []
+
+
+@pytest.mark.parametrize('error, words', [
+  (OSError(errno.ENOSPC, 'No space left on device'), 'No space left on device.; free space, or'),
+  (OSError(errno.EDQUOT, 'Disk quota exceeded'), 'quota exceeded.; free space or ask for more'),
+  (OSError(errno.EACCES, 'Permission denied'), 'Permission denied.; see to its permissions, or'),
+  (OSError(errno.EMFILE, 'Too many open files'), 'Too many open files.; raise the limit'),
+  (OSError(errno.EIO, 'Input/output error'), 'Input/output error.; see to the storage'),
+  (FileNotFoundError(errno.ENOENT, 'the folder is gone'), 'the folder is gone.; bring the folder'),
+  (ValueError('write failed: No space left on device [os_error_code]'), 'No space left .*free'),
+  (ValueError('OSError: Read-only file system (x)'), r'\(Read-only file system\); mount it'),
+  (TimeoutError(), r'\(TimeoutError\); choose another --workdir'),
+])
+def test_a_refusal_is_told_as_what_it_is(error, words):
+  told = files.unwritable('it cannot be written', error)
+  assert re.search(words, str(told)), told
+  full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT) or 'No space' in str(error)
+  assert ('free space' in str(told)) == full and str(told).endswith('choose another --workdir')
 
 
 APPENDED = {'machine/logs.py', 'run/workdir.py', 'data/stream.py'}  # metrics, lock, symbols

@@ -91,6 +91,20 @@ def test_a_process_that_dies_stops_the_others_and_a_relaunch_loses_nothing(folde
   assert timeless(logs.read(workdir)) == timeless(logs.read(whole))
 
 
+@pytest.mark.parametrize('index', [0, 1])
+def test_one_that_waits_in_vain_says_so_and_ends(folder, index):
+  log = folder / f'vain_log{index}'
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    port = free.getsockname()[1]
+  words = [f'--processes={index}/2@localhost:{port}', '--gather=1', f'--workdir={folder}/vain']
+  running = binary.start([*binary.TINY, *words], log)
+  assert running.wait(timeout=40) == 1
+  said = pathlib.Path(f'{log}.err').read_text()
+  assert said.count('adiff: after --gather=1 seconds not all processes are there') == 1
+  assert 'stack trace' not in said and not (folder / 'vain').exists()
+
+
 @pytest.mark.soak
 def test_one_that_dies_before_it_has_joined_is_waited_for_no_longer_than_told(folder):
   running = launch(folder / 'few', 2, folder / 'few_log', ['--gather=3'])
