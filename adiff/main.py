@@ -23,7 +23,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from adiff.machine import compilation, mistakes
-from adiff.run import config_file
+from adiff.run import config_file, modes
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -41,22 +41,22 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
   'mode',
   'train',
-  ['train', 'eval', 'sample', 'export', 'follow', 'compare', 'dryrun'],
+  [mode for mode in modes.USES if mode != modes.PROMPTED],
   'train needs --config and --workdir; eval, sample, export and follow need --workdir alone, and '
   'read the config there. export writes a sampler that starts without tracing, see '
   'adiff/run/exported.py; follow evaluates every checkpoint of a run while it trains. compare sets '
   'the finished runs of --workdirs side by side. dryrun needs --config alone, and compiles its '
   'programs for --topology.',
 )
-_WORKDIRS = flags.DEFINE_list('workdirs', [], 'compare: the workdirs, as A,B,C.')
+_WORKDIRS = flags.DEFINE_list('workdirs', [], f'{modes.using("workdirs")}: the workdirs, as A,B,C.')
 _STEP = flags.DEFINE_integer(
-  'step', None, 'Checkpoint to evaluate or to sample from. Default: the newest.', lower_bound=0
+  'step', None, f'{modes.using("step")}: the checkpoint. Default: the newest.', lower_bound=0
 )
 _SET = flags.DEFINE_multi_string(
   'set',
   [],
-  'eval and sample: KEY=VALUE, a sampling key of the config to change, for example plan.steps=4. '
-  'Repeatable.',
+  f'{modes.using("set")}: KEY=VALUE, a sampling key of the config to change, for example '
+  'plan.steps=4. Repeatable.',
 )
 _PROMPT = flags.DEFINE_multi_string(
   'prompt',
@@ -65,19 +65,20 @@ _PROMPT = flags.DEFINE_multi_string(
   'several prompts are one batch.',
 )
 _TOKENS = flags.DEFINE_integer(
-  'tokens', None, 'With --prompt: symbols to write at most. Default: to the end of the row.',
-  lower_bound=1,
+  'tokens', None, f'{modes.using("tokens")}: symbols to write at most. Default: to the end of the '
+  'row.', lower_bound=1,
 )
 _BLOCK_SIZE = flags.DEFINE_integer(
-  'block_size', None, 'eval and sample: equal blocks of another size, for networks that learnt '
-  'several (train.block_sizes).', lower_bound=1,
+  'block_size', None, f'{modes.using("block_size")}: equal blocks of another size, for networks '
+  'that learnt several (train.block_sizes).', lower_bound=1,
 )
 _STEPS = flags.DEFINE_integer(
-  'steps', None, 'eval and sample: network steps a block, as --set=plan.steps.', lower_bound=1
+  'steps', None, f'{modes.using("steps")}: network steps a block, as --set=plan.steps.',
+  lower_bound=1,
 )
 _SOLVER = flags.DEFINE_string(
-  'solver', None, 'eval and sample: another solver, NAME or NAME(key=value, ..): first_order, '
-  'first_hitting, threshold(threshold=0.8), entropy_bound(bound=0.5), '
+  'solver', None, f'{modes.using("solver")}: another solver, NAME or NAME(key=value, ..): '
+  'first_order, first_hitting, threshold(threshold=0.8), entropy_bound(bound=0.5), '
   'scheduled(choose=confidence), or budget: the best plan for --steps calls, from the profile in '
   'eval.json.',
 )
@@ -87,11 +88,11 @@ _OUT = flags.DEFINE_string(
   'default WORKDIR/exported; compare: the folder, default compare.',
 )
 _SEED = flags.DEFINE_integer(
-  'seed', None, "sample and export: seed of the samples. Default: the config's.", lower_bound=0,
-  upper_bound=2**32 - 1,
+  'seed', None, f"{modes.using('seed')}: seed of the samples. Default: the config's.",
+  lower_bound=0, upper_bound=2**32 - 1,
 )
 _BATCH = flags.DEFINE_integer(
-  'batch', 256, 'sample and export: examples in one compiled call.', lower_bound=1
+  'batch', 256, f'{modes.using("batch")}: examples in one compiled call.', lower_bound=1
 )
 _PROFILE = flags.DEFINE_integer(
   'profile', 0, 'train: write a trace of this many steps to WORKDIR/profile.', lower_bound=0
@@ -100,8 +101,8 @@ _TOPOLOGY = flags.DEFINE_string(
   'topology', '', 'dryrun: the devices, such as v5e:16x16, v5p:4x4x8 or cpu:8. Default: those here.'
 )
 _PROCESSES = flags.DEFINE_string(
-  'processes', None, 'train and eval: run as one of several processes: auto where JAX can ask the '
-  'cluster (TPU pods, Slurm), else INDEX/COUNT@HOST:PORT of the first process.'
+  'processes', None, f'{modes.using("processes")}: run as one of several processes: auto where JAX '
+  'can ask the cluster (TPU pods, Slurm), else INDEX/COUNT@HOST:PORT of the first process.'
 )
 _GATHER = flags.DEFINE_integer(
   'gather', 1800, 'With --processes: seconds until the last process must be there. Hosts of a pod '
@@ -139,14 +140,13 @@ def run() -> int:
 
 def _check_flags():
   """Raises ValueError for flags that do not go together."""
+  modes.check(_MODE.value, modes.given(flags.FLAGS))
   if _MODE.value not in ('dryrun', 'compare') and not _WORKDIR.value:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
   if _MODE.value in ('train', 'dryrun') and _CONFIG.value is None:
     raise ValueError(
       '--config is missing; write for example --config=configs/digits.py, --help lists them all'
     )
-  if _PROCESSES.value and _MODE.value not in ('train', 'eval'):
-    raise ValueError(f'--mode={_MODE.value} runs in one process; leave --processes away')
 
 
 def _use(how) -> int:
@@ -172,12 +172,9 @@ def _use(how) -> int:
     with jax.set_mesh(mesh):
       report = evaluate.evaluate(
         parts, params, _WORKDIR.value, step=step, mesh=mesh, folder=folder,
-        flops_per_step=flops_per_step, progress=hosts.first(),
+        flops_per_step=flops_per_step, progress=hosts.first(), again=_again(how, step),
       )
-    bound = report['numbers']
-    hosts.say(
-      f'step {step}, {config.eval.split} bound {bound["nats"]:.3f} +- {bound["nats_ci95"]:.3f} nats'
-    )
+    hosts.say(f'step {step}, {evaluate.said(report)}')
     return report
 
   if _MODE.value == 'follow':
@@ -190,6 +187,15 @@ def _use(how) -> int:
     step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
     print(_make(parts, params, mesh, step))
   return 0
+
+
+def _again(how, step):
+  """The flags that repeat an evaluation, besides the workdir."""
+  chosen = {**how, 'step': step if _MODE.value == 'follow' else _STEP.value}
+  return [
+    *(f'--set={one}' for one in _SET.value),
+    *(f'--{flag}={value}' for flag, value in chosen.items() if value is not None),
+  ]
 
 
 def _out() -> str:
@@ -229,8 +235,6 @@ def _write(how) -> int:
   """Writes on from the prompts, on the terminal."""
   from adiff.run import handle
 
-  if _MODE.value != 'sample':
-    raise ValueError('--prompt is written on from by --mode=sample; write that')
   model = handle.load(_WORKDIR.value, step=_STEP.value, settings=_SET.value, **how)
   if model.parts.spec.medium != 'text':
     raise ValueError(f'{_WORKDIR.value} is no text model, which --prompt needs; leave it away')

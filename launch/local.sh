@@ -3,7 +3,7 @@
 #
 #   launch/local.sh                                   the first run: handwritten digits, a few minutes
 #   launch/local.sh --config=configs/digits.py --workdir=runs/mine --config.train.steps=2000
-#   launch/local.sh --config=configs/digits.py --workdir=runs/mine --mode=sample
+#   launch/local.sh --mode=sample --workdir=runs/mine
 #
 # Makes its own environment at the first call (see launch/environment.sh).
 set -euo pipefail

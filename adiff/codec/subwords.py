@@ -5,15 +5,19 @@ import functools
 import itertools
 import os
 import pathlib
+import re
 from typing import Annotated
 
 import numpy as np
 import tokenizers
+from absl import logging
 
 from adiff.codec import text as text_lib
 from adiff.machine import files, input_file
 from adiff.sequence import values
 
+LONGEST = 2000  # characters of a word that subwords are learnt from
+_LONG = re.compile(rf'\S{{{LONGEST}}}|\s{{{LONGEST}}}')
 _MOST_BYTES = 256 * 2**20
 _ADVICE = 'give a file saved by the library tokenizers'
 
@@ -112,10 +116,26 @@ def _tokenizer_of(text, where):
     return tokenizers.Tokenizer.from_str(text)
 
 
+def _cut(text):
+  """The text in pieces, in which no word is longer than LONGEST: learning from one takes time that
+  grows with its square. Says so where it cuts."""
+  begin = 0
+  for found in _LONG.finditer(text):
+    if not begin:
+      logging.warning(
+        'a text has a word of more than %d characters; subwords are learnt from pieces of it',
+        LONGEST,
+      )
+    yield text[begin:found.end()]
+    begin = found.end()
+  yield text[begin:]
+
+
 def subwords_of(texts, size) -> Subwords:
   """A byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909) of `size` symbols, learnt from texts.
 
-  The same texts give the same tokenizer. Raises ValueError for fewer than the 256 bytes.
+  The same texts give the same tokenizer. Words of more than LONGEST characters are cut. Raises
+  ValueError for fewer than the 256 bytes.
   """
   if size < 256:
     raise ValueError(f'subwords begin with the 256 bytes; write size=256 or more, not {size}')
@@ -127,5 +147,5 @@ def subwords_of(texts, size) -> Subwords:
     show_progress=False,
     initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
   )
-  tokenizer.train_from_iterator(texts, trainer)
+  tokenizer.train_from_iterator(itertools.chain.from_iterable(map(_cut, texts)), trainer)
   return Subwords(json=tokenizer.to_str())

@@ -132,8 +132,10 @@ def is_exact(blocks, process, reveals=None) -> bool:
 
 def interval(values) -> tuple[np.ndarray, np.ndarray]:
   """(mean, half width of its 95% interval) over the leading axis; values are independent
-  examples."""
+  examples. Of one example the width is nan."""
   values = np.asarray(values, np.float64)
+  if len(values) == 1:
+    return values[0], np.full(values.shape[1:], np.nan)
   return values.mean(0), 1.96 * values.std(0, ddof=1) / np.sqrt(len(values))
 
 

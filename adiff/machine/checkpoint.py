@@ -305,13 +305,4 @@ def _check_exists(workdir, step):
 
 
 def _cannot_write(workdir, error):
-  if isinstance(error, OSError):
-    reason = error.strerror or str(error)
-  elif 'No space left' in str(error):
-    reason = 'No space left on device'
-  else:
-    reason = str(error).splitlines()[0][-200:]
-  return OSError(
-    f'checkpoints cannot be written to {manifest.root(workdir)} ({reason}); free space or choose '
-    'another --workdir'
-  )
+  return files.unwritable(f'checkpoints cannot be written to {manifest.root(workdir)}', error)

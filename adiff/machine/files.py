@@ -6,6 +6,7 @@ file for writing. What is no plain file (a FIFO, a device) is neither read nor w
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,15 @@ import numpy as np
 
 from adiff.machine import input_file
 
+_REMEDIES = {
+  errno.ENOSPC: 'free space', errno.EDQUOT: 'free space or ask for more of it',
+  errno.EACCES: 'see to its permissions', errno.EPERM: 'see to its permissions',
+  errno.EROFS: 'mount it for writing', errno.ENOENT: 'bring the folder back',
+  errno.ENOTDIR: 'see to what is a file there', errno.EIO: 'see to the storage',
+  errno.ESTALE: 'see to the storage', errno.ETIMEDOUT: 'see to the storage',
+  errno.EMFILE: 'raise the limit of open files', errno.ENFILE: 'raise the limit of open files',
+  errno.EFBIG: 'raise the limit of the size of files', errno.ENAMETOOLONG: 'shorten its name',
+}
 _STALE_SECONDS = 86400  # of a draft that a killed process left
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2
 
@@ -151,6 +161,22 @@ def write_json(path, value) -> None:
   """Writes `value` as JSON that every reader takes; raises ValueError for NaN or infinity."""
   with whole(path) as file:
     json.dump(value, file, indent=1, allow_nan=False)
+
+
+def unwritable(what, error) -> OSError:
+  """The system's refusal of a write as '{what} (why); what helps': only a full disk wants space.
+
+  error: an OSError, or an exception of a library that quotes one.
+  """
+  number, reason = getattr(error, 'errno', None), getattr(error, 'strerror', None)
+  if number is None:
+    number = next((code for code in _REMEDIES if os.strerror(code) in str(error)), None)
+  if reason is None:
+    reason = (str(error) or type(error).__name__).splitlines()[0][-200:] if number is None else (
+      os.strerror(number)
+    )
+  remedy = f'{_REMEDIES[number]}, or ' if number in _REMEDIES else ''
+  return OSError(f'{what} ({reason}); {remedy}choose another --workdir')
 
 
 def sha256(path) -> str:

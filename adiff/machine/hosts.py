@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -25,11 +26,11 @@ def start(text: str, gather: int = 1800) -> None:
   INDEX/COUNT@HOST:PORT of the first process. gather: seconds until the last one must be there;
   hosts of a pod come one by one.
 
-  Raises ValueError for another text. To be called before any device is asked for.
+  Raises ValueError for another text. Ends the process in a sentence, exit code 1, where not all are
+  there in time. To be called before any device is asked for.
   """
-  patience = dict(initialization_timeout=gather, heartbeat_timeout_seconds=HEARTBEAT)
   if text == AUTO:
-    jax.distributed.initialize(**patience)
+    _join(gather)
     return
   parts = re.fullmatch(r'(\d+)/(\d+)@([^@]+:\d+)', text)
   if not parts or int(parts[1]) >= int(parts[2]):
@@ -38,7 +39,28 @@ def start(text: str, gather: int = 1800) -> None:
       'process, for example 0/4@10.0.0.1:8476, with INDEX below COUNT'
     )
   index, count, address = int(parts[1]), int(parts[2]), parts[3]
-  jax.distributed.initialize(address, count, index, **patience)
+  _join(gather, coordinator_address=address, num_processes=count, process_id=index)
+
+
+def _join(gather, **where):
+  """jax.distributed.initialize, which would end a process that waits in vain with a stack of C++:
+  so the clock here runs out before that one."""
+  clock = threading.Timer(gather, _absent, [gather])
+  clock.daemon = True
+  clock.start()
+  jax.distributed.initialize(
+    **where, initialization_timeout=gather + 60, heartbeat_timeout_seconds=HEARTBEAT
+  )
+  clock.cancel()
+
+
+def _absent(gather):
+  """Ends this process, on a thread: the main one waits."""
+  os.write(2, (
+    f'adiff: after --gather={gather} seconds not all processes are there; look for those that are '
+    'missing, then run all of them again\n'
+  ).encode())
+  os._exit(1)
 
 
 def first() -> bool:

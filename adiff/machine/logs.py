@@ -169,11 +169,7 @@ class Logs:
       raise self._cannot_write(error) from error
 
   def _cannot_write(self, error):
-    reason = error.strerror or error
-    return OSError(
-      f'metrics cannot be written to {self._workdir} ({reason}); free space or choose another '
-      '--workdir'
-    )
+    return files.unwritable(f'metrics cannot be written to {self._workdir}', error)
 
   def _speed(self, steps, seconds):
     seconds = max(seconds, 1e-9) / steps

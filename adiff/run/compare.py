@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shlex
 from typing import Any
 
 from adiff.judge import align, section
@@ -88,18 +89,23 @@ def read(workdirs) -> list[Run]:
   return [_read(name, workdir) for name, workdir in zip(names, workdirs, strict=True)]
 
 
+def _flag(workdir):
+  """--workdir as a shell takes it."""
+  return shlex.quote(f'--workdir={workdir}')
+
+
 def _read(name, workdir):
   """One run."""
   if os.path.isdir(workdir):
     files.check_inside(workdir)
   path = os.path.join(workdir, 'eval.json')
-  anew = f'write it anew with --mode=eval --workdir={workdir}'
+  anew = f'write it anew with --mode=eval {_flag(workdir)}'
   advice = f'it is no evaluation, {anew}'
   try:
     told = json_file.read(path, _FORM, advice=advice)
   except FileNotFoundError as error:
     raise ValueError(
-      f'{workdir} has no eval.json; train it to its end, or write --mode=eval --workdir={workdir}'
+      f'{workdir} has no eval.json; train it to its end, or write --mode=eval {_flag(workdir)}'
     ) from error
   step, steps = told['step'], told['config']['train']['steps']
   if step < steps:

@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -192,14 +193,14 @@ def judge_of(parts) -> judge_base.Judge:
 
 def evaluate(
   parts: build.Parts, params, workdir, *, step, mesh, flops_per_step, folder=None, progress=True,
-  programs: Programs | None = None,
+  programs: Programs | None = None, again=(),
 ) -> dict:
   """Measures, writes the files, returns what eval.json holds besides the sections, and the path of
   the page as `report`.
 
   flops_per_step: floating-point operations of a training step. folder: of the files, by default
-  the workdir. programs: those that are traced already. Raises the first error of a measurement once
-  the others are made and written.
+  the workdir. programs: those that are traced already. again: further flags of the command that
+  repeats it. Raises the first error of a measurement once the others are made and written.
   """
   config, programs = parts.config, Programs.of(parts, mesh) if programs is None else programs
   bound = programs.bound(params, samples=config.eval.samples, progress=progress)
@@ -208,7 +209,7 @@ def evaluate(
     bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
   told = {
     'title': title(parts),
-    'command': f'python -m adiff.main --mode=eval --workdir={workdir}',
+    'command': command(workdir, again),
     'config': workdir_lib.as_json(config),
     'commit': provenance.commit(),
     'hardware': provenance.hardware(),
@@ -267,6 +268,20 @@ class _Growing:
       'numbers': section.numbers(sections),
     }
     hosts.agree(lambda: report.write(self.folder, REPORT, DATA, told, sections, facts))
+
+
+def command(workdir, again=()) -> str:
+  """What a shell takes to repeat an evaluation; again: further flags."""
+  return shlex.join(
+    ['python', '-m', 'adiff.main', '--mode=eval', f'--workdir={workdir}', *again]
+  )
+
+
+def said(report) -> str:
+  """The bound of a report in a line; one example has no interval."""
+  nats, interval = (report['numbers'][name] for name in ('nats', 'nats_ci95'))
+  width = ' (of one)' if interval is None else f' +- {interval:.3f}'
+  return f'{report["split"]} bound {nats:.3f}{width} nats an example'
 
 
 def _provenance_sections(told):

@@ -118,11 +118,7 @@ def _train(job, start, state, flops, profile, progress):
     parts, job.average(state), job.workdir, step=config.train.steps, mesh=mesh,
     flops_per_step=flops, progress=progress, programs=job.programs,
   )
-  bound = report['numbers']
-  hosts.say(
-    f'{config.eval.split} bound {bound["nats"]:.3f} +- {bound["nats_ci95"]:.3f} nats an example; '
-    f'report: {report["report"]}'
-  )
+  hosts.say(f'{evaluate.said(report)}; report: {report["report"]}')
   return 0
 
 

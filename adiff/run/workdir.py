@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import platform
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,9 +85,7 @@ def _check_writable(workdir):
 
 
 def _cannot_write(workdir, error):
-  return OSError(
-    f'workdir {workdir} cannot be written ({error.strerror}); choose another --workdir'
-  )
+  return files.unwritable(f'workdir {workdir} cannot be written', error)
 
 
 def check_version(workdir) -> None:
@@ -95,7 +94,8 @@ def check_version(workdir) -> None:
   if version != VERSION:
     raise ValueError(
       f'{workdir} was written by another version of adiff (files of version {version}, here '
-      f'{VERSION}); convert it with `python -m launch.convert {workdir} NEW_WORKDIR`'
+      f'{VERSION}); convert it with `python -m launch.convert {shlex.quote(os.fspath(workdir))} '
+      'NEW_WORKDIR`'
     )
 
 
@@ -241,9 +241,7 @@ def _write(workdir, name, value):
   try:
     files.write_json(path, value)
   except OSError as error:
-    raise OSError(
-      f'{path} cannot be written ({error.strerror}); free space or choose another --workdir'
-    ) from error
+    raise files.unwritable(f'{path} cannot be written', error) from error
 
 
 def tuples(value) -> Any:

@@ -202,7 +202,9 @@ def test_a_checkpoint_is_saved_before_it_is_measured_and_measured_when_the_run_g
     raise KeyboardInterrupt
 
   programs = types.SimpleNamespace(bound=killed, trace=lambda *_: None)
-  report = {'numbers': {'nats': 1.0, 'nats_ci95': 0.1}, 'report': 'report.html'}
+  report = {
+    'numbers': {'nats': 1.0, 'nats_ci95': 0.1}, 'split': 'test', 'report': 'report.html'
+  }
   monkeypatch.setattr(evaluate.Programs, 'of', lambda *_: programs)
   monkeypatch.setattr(evaluate, 'evaluate', lambda *_, **__: report)
   monkeypatch.setattr(build, 'build_mesh', lambda _: alone())

@@ -1,0 +1,44 @@
+"""Which flags a mode of the binary uses. One that it does not use is refused: somebody meant
+something by it."""
+
+PROMPTED = 'sample with --prompt'  # a mode of its own: it writes on the terminal
+_WORKDIR = ('workdir', 'set', 'block_size', 'steps', 'solver')  # its config, arranged
+_SEVERAL = ('processes', 'gather')
+USES = {
+  'train': ('config', 'workdir', 'profile', *_SEVERAL),
+  'eval': (*_WORKDIR, 'step', *_SEVERAL),
+  'sample': (*_WORKDIR, 'step', 'num', 'out', 'seed', 'batch'),
+  PROMPTED: (*_WORKDIR, 'step', 'prompt', 'tokens', 'seed'),
+  'export': (*_WORKDIR, 'step', 'out', 'seed', 'batch'),
+  'follow': _WORKDIR,
+  'compare': ('workdirs', 'out'),
+  'dryrun': ('config', 'topology'),
+}
+
+
+def using(flag) -> str:
+  """The modes that use a flag, in words."""
+  found = [mode for mode, flags in USES.items() if flag in flags]
+  *most, last = [mode for mode in found if mode != PROMPTED or 'sample' not in found]
+  return f'{", ".join(most)} and {last}' if most else last
+
+
+def given(values) -> list[str]:
+  """Those flags that are on the command line, of absl's FlagValues; a key of the config stands for
+  the config."""
+  known = {flag for flags in USES.values() for flag in flags}
+  present = (name.partition('.')[0] for name in values if values[name].present)
+  return [name for name in dict.fromkeys(present) if name in known]
+
+
+def check(mode, given) -> None:
+  """Raises ValueError for a flag of `given` that the mode does not use."""
+  mode = PROMPTED if mode == 'sample' and 'prompt' in given else mode
+  for flag in given:
+    if flag not in USES[mode]:
+      raise ValueError(
+        f'--{flag} is not used by --mode={mode} but by {using(flag)}; leave it away, or write '
+        'another mode'
+      )
+  if 'gather' in given and 'processes' not in given:
+    raise ValueError('--gather says how long --processes waits; write that, too')
