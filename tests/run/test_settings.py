@@ -13,6 +13,7 @@ import ml_collections
 import pytest
 import tiny
 
+from adiff.data import batches
 from adiff.run import build, choose, dryrun, evaluate, generate, overrides, settings
 from adiff.sequence import plan, values
 from configs import base, digits, text, toy
@@ -45,7 +46,8 @@ MEANINGLESS = (
   ('optim__decay_fraction', math.inf), ('optim__final', math.nan), ('optim__warmup', 1.5),
   ('model__heads', 0), ('model__heads', -1), ('model__width', -64), ('model__depth', math.nan),
   ('model__rotary_base', 0.0), ('model__rotary_base', -100.0), ('model__rotary_base', math.nan),
-  ('model__mlp_ratio', -4.0), ('model__mlp_ratio', 1e-9), ('model__dropout', math.nan),
+  ('model__mlp_ratio', -4.0), ('model__depth', 2**31 - 1),
+  ('model__mlp_ratio', 1e30), ('model__mlp_ratio', 1e-9), ('model__dropout', math.nan),
   ('model__reach', -1), ('model__sinks', True), ('model__shifted', 1), ('model__attention', []),
   ('draw__low', -0.5), ('draw__high', math.inf), ('draw__low', math.nan), ('draw__high', 0.0),
   ('plan__steps', 1e30), ('plan__steps', 10**30), ('plan__steps', 2**31 - 1), ('plan__first', None),
@@ -209,6 +211,14 @@ def test_a_topology_without_devices_or_of_too_many_is_refused(topology, monkeypa
 def test_a_batch_that_no_memory_holds_is_refused(make, batch):
   with pytest.raises(ValueError, match=f'a batch of {batch} samples would take .* GiB'):
     make(tiny.regime('block-masked').parts, batch)
+
+
+@pytest.mark.parametrize('make', [batches.Batches, batches.once], ids=['train', 'eval'])
+def test_a_batch_of_data_that_no_memory_holds_is_refused(make):
+  coded = tiny.regime('block-masked').parts.coded
+  with pytest.raises(ValueError, match='a batch of batch_size=2147483647 examples would take'):
+    made = make(coded, 'train', 2**31 - 1, **({'seed': 0} if make is batches.Batches else {}))
+    next(made)
 
 
 def test_a_plan_that_no_memory_holds_is_refused_and_a_long_one_is_made():
