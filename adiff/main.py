@@ -317,6 +317,12 @@ def main() -> None:
       sys.stdout.flush()
       os._exit(2)
     sys.exit(2)
+  except MemoryError as error:
+    print(
+      f'adiff: this needs more memory than there is: {_sentence(error)}; write smaller sizes, such '
+      'as eval.num or batch_size', file=sys.stderr, flush=True,
+    )
+    sys.exit(2)
   except RuntimeError as error:
     from adiff.machine import hosts
 

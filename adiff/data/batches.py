@@ -16,19 +16,26 @@ import numpy as np
 
 from adiff.data import base
 from adiff.judge import subset
+from adiff.sequence import values
 
 _PREFETCH = 4
 _STALLED = 600  # seconds without a batch: the storage is gone
+_EXAMPLE = 2**11  # bytes that an example takes beside its tokens: each is gathered by itself
 
 
-def _check(source, split, batch_size, order):
+def _check(source, split, batch_size, order, rows):
   """The number of examples of the split; raises ValueError where no batch can be made of it."""
   size = source.size(split)
   if size < 1:
     raise ValueError(f"split '{split}' is empty; choose another split or add examples to it")
   if batch_size < 1:
     raise ValueError(f'batch_size={batch_size}; a batch holds at least one example')
-  num_tokens = source.spec.num_tokens
+  num_tokens, own = source.spec.num_tokens, range(batch_size)[slice(None) if rows is None else rows]
+  values.check_memory(
+    f'a batch of batch_size={batch_size} examples',
+    len(own) * (_EXAMPLE + 4 * num_tokens * getattr(source.spec.kind, 'dim', 1)),
+    'write a smaller one',
+  )
   if order is not None and sorted(np.asarray(order).tolist()) != list(range(num_tokens)):
     raise ValueError(
       f'order must list each of the {num_tokens} raster positions once; take it from Blocks'
@@ -64,7 +71,7 @@ class Batches:
   rows: slice | None = None  # the part of the global batch that this process feeds; None: all
 
   def __post_init__(self):
-    _check(self.source, self.split, self.batch_size, self.order)
+    _check(self.source, self.split, self.batch_size, self.order, self.rows)
 
   @functools.cached_property
   def _shuffled(self):
@@ -118,7 +125,7 @@ def once(
   Each batch is as that of `Batches`; copies of the last example fill up the last batch. order and
   rows as there. Raises ValueError for an unknown or empty split.
   """
-  size = _check(source, split, batch_size, order)
+  size = _check(source, split, batch_size, order, rows)
   chosen = subset.spread(size, size if num is None else num)
   for start in range(0, len(chosen), batch_size):
     places = np.arange(start, start + batch_size)[slice(None) if rows is None else rows]

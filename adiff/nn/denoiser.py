@@ -47,10 +47,10 @@ class Denoiser(network.Network):
   num_outputs: int
   num_classes: int = 0
   head: ask_lib.Head = chunked.Chunked()  # noqa: RUF009
-  width: values.Count = 128
-  depth: values.Count = 4
+  width: Annotated[values.Count, values.between(1, 2**20)] = 128
+  depth: Annotated[values.Count, values.between(1, 2**12)] = 4
   heads: values.Count = 4
-  mlp_ratio: values.Positive = 4.0
+  mlp_ratio: Annotated[values.Positive, values.between(0, 64)] = 4.0
   dropout: values.ShareBelow1 = 0.0
   rotary_base: values.Positive = 100.0
   reach: values.Whole | None = None
