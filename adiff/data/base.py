@@ -12,6 +12,7 @@ import numpy as np
 
 from adiff.codec import base as codec_base
 from adiff.sequence import spec as spec_lib
+from adiff.sequence import values
 
 
 class Source(abc.ABC):
@@ -123,5 +124,5 @@ class Encoded(Coded):
 def check_split(split, splits) -> str:
   """Returns `split`; raises ValueError naming the splits when it is none of them."""
   if split not in splits:
-    raise ValueError(f"there is no split '{split}'; choose one of {', '.join(splits)}")
+    raise ValueError(f'there is no split {values.shown(split)}; choose one of {", ".join(splits)}')
   return split
