@@ -66,3 +66,28 @@ def test_the_readme_is_short_and_lists_every_page():
 def test_a_page_opens_with_a_sentence(page):
   title, blank, sentence, *_ = page.read_text().splitlines()
   assert title.startswith('# ') and not blank and re.match(r'[A-Z][^#|`]', sentence)
+
+
+# ---- Faults --------------------------------------------------------------------------------------
+
+
+def rows_of(page):
+  """The rows of the first table of faults on a page."""
+  table = page[page.index('| fault |'):].split('\n\n')[0].split('\n')
+  return table[2:]
+
+
+def test_the_readme_keeps_the_first_ten_faults():
+  readme, faults = ((ROOT / page).read_text() for page in ('README.md', 'docs/faults.md'))
+  assert rows_of(readme) == rows_of(faults)[:10]
+
+
+def test_every_fault_names_the_test_that_shows_it():
+  rows = [line for line in (ROOT / 'docs/faults.md').read_text().split('\n')
+          if line.startswith('| ') and not line.startswith('| fault |')]
+  assert len(rows) > 60
+  for row in rows:
+    shown = re.findall(r'`(tests/[\w/]+\.py)::(\w+)`', row)
+    assert row.count('|') == 5 and shown, row
+    for path, name in shown:
+      assert f'def {name}(' in (ROOT / path).read_text(), f'{path} has no {name}'
