@@ -68,8 +68,9 @@ def case(number, sound, place):
   pattern, readers = rng.choice(list(subjects.SUBJECTS[name].readers.items()))
   path = rng.choice(sorted(one for one in folder.glob(pattern) if one.is_file()))
   done = f'{number}: {name}/{path.relative_to(folder)}: {tampering.tamper(path, rng)}'
-  answers = [(read.__name__, fault(read, folder)) for read in readers]
-  return done, [f'{done}: {reader}: {what}' for reader, what in answers if what is not None]
+  read = rng.choice(readers)
+  what = fault(read, folder)
+  return done, [] if what is None else [f'{done}: {read.__name__}: {what}']
 
 
 def test_what_a_terminal_obeys_is_not_shown():
