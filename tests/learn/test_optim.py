@@ -55,17 +55,35 @@ def test_the_rate_rises_in_equal_steps_from_above_zero(schedule):
   assert lr.max() == pytest.approx(2.0)
 
 
+def used(**arguments):
+  """The rates of the steps that a run takes."""
+  return rates(**arguments)[:arguments.get('total_steps', 100)]
+
+
+@pytest.mark.parametrize('final', [0.0, 0.1, 1.0])
+@pytest.mark.parametrize('warmup', [0, 3])
+@pytest.mark.parametrize('total_steps', [10, 37, 100])
+@pytest.mark.parametrize('schedule', ['cosine', 'wsd'])
+def test_the_last_rate_used_is_the_final_one(schedule, total_steps, warmup, final):
+  lr = used(schedule=schedule, total_steps=total_steps, warmup=warmup, final=final)
+  assert lr[-1] == pytest.approx(2.0 * final, abs=1e-6) and lr.max() == pytest.approx(2.0)
+  assert len(lr) == total_steps and np.all(np.diff(lr[warmup:]) <= 1e-6)
+
+
+def test_a_run_of_one_step_takes_it_at_the_peak():
+  assert used(schedule='cosine', total_steps=1)[0] == pytest.approx(2.0)
+
+
 def test_the_cosine_falls_to_its_final_share():
-  lr = rates(schedule='cosine', final=0.1)
+  lr = used(schedule='cosine', final=0.1, total_steps=101)
   np.testing.assert_allclose(lr[[0, 50, 100]], [2.0, 1.1, 0.2], rtol=1e-5)
   assert np.all(np.diff(lr) < 0)
 
 
 def test_the_trapezoid_stays_and_then_falls_linearly():
-  lr = rates(schedule='wsd', decay_fraction=0.2)
-  np.testing.assert_allclose(lr[:81], 2.0, rtol=1e-6)
-  np.testing.assert_allclose(np.diff(lr[80:]), -0.1, rtol=1e-3)
-  assert lr[100] == pytest.approx(0.0, abs=1e-6)
+  lr = used(schedule='wsd', decay_fraction=0.2)
+  np.testing.assert_allclose(lr[:80], 2.0, rtol=1e-6)
+  np.testing.assert_allclose(np.diff(lr[79:]), -0.1, rtol=1e-3)
 
 
 def test_constant_is_constant():
