@@ -200,7 +200,7 @@ def get_config():
   c.optim.learning_rate = 1e-3
   c.optim.schedule = 'cosine'  # cosine, wsd, constant
   c.optim.warmup = 100  # steps
-  c.optim.final = 0.0  # learning rate at the end, as a share of the peak
+  c.optim.final = 0.0  # learning rate of the last step, as a share of the peak
   c.optim.decay_fraction = 0.2  # of wsd
   c.optim.b1 = 0.9
   c.optim.b2 = 0.99

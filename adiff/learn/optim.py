@@ -35,10 +35,11 @@ def make(
 ) -> tuple[optax.GradientTransformation, Callable]:
   """Returns (tx, lr_fn): an optax transformation and the function step -> learning rate.
 
-  warmup: steps of linear rise, the first one already above 0. final: the last learning rate as a
-  fraction of the peak. decay_fraction: share of total_steps in which 'wsd' falls linearly (Hu et
-  al. 2024, arXiv:2404.06395). weight_decay: applied to leaves named 'kernel' only, never to biases,
-  norms or embeddings. clip: largest global norm of the gradient, None for no clipping.
+  warmup: steps of linear rise, the first one already above 0. final: the learning rate of the last
+  step as a fraction of the peak, of cosine and wsd, where a step follows the first one at the peak.
+  decay_fraction: share of total_steps in which 'wsd' falls linearly (Hu et al. 2024,
+  arXiv:2404.06395). weight_decay: applied to leaves named 'kernel' only, never to biases, norms or
+  embeddings. clip: largest global norm of the gradient, None for no clipping.
 
   Raises ValueError for unknown names and for numbers that contradict each other.
   """
@@ -92,10 +93,10 @@ def learning_rate_fn(peak, *, schedule, warmup, total_steps, final, decay_fracti
     if schedule == 'constant':
       fall = jnp.float32(1)
     elif schedule == 'cosine':
-      done = jnp.clip((step - warmup) / max(1, total_steps - warmup), 0, 1)
+      done = jnp.clip((step - warmup) / max(1, total_steps - 1 - warmup), 0, 1)
       fall = final + (1 - final) * 0.5 * (1 + jnp.cos(jnp.pi * done))
     else:
-      done = jnp.clip((step - (total_steps - decay)) / decay, 0, 1)
+      done = jnp.clip((step + 1 - (total_steps - decay)) / decay, 0, 1)
       fall = 1 - (1 - final) * done
     return peak * rise * fall
 
