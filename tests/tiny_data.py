@@ -1,5 +1,6 @@
 """A few examples of every data set that a config reads from disk, of the shapes it expects."""
 
+import functools
 import json
 import pathlib
 
@@ -59,15 +60,23 @@ def _pictures(folder):
 
 def _tfds(folder):
   """Two examples a split, in a folder of that name: a reader asks the folder, not the files."""
+  builder, beside = _builder(folder.name), folder.parent / 'made'
+  builder(data_dir=str(beside), file_format='array_record').download_and_prepare()
+  (beside / builder.name).rename(folder)
+
+
+@functools.cache  # TFDS takes a name once in a process
+def _builder(dataset):
+  """Makes the data set of the features that its example has."""
   import tensorflow_datasets as tfds
 
-  example = TFDS[folder.name]
+  example = TFDS[dataset]
   number = 1 if 'text' in example else 2
 
   class Few(tfds.core.GeneratorBasedBuilder):
-    """A data set of the features that the example has."""
+    """A few equal examples."""
     VERSION = tfds.core.Version('1.0.0')
-    name = f'few_{folder.name}'
+    name = f'few_{dataset}'
     pkg_dir_path = pathlib.Path(__file__).parent
 
     def _info(self):
@@ -80,9 +89,7 @@ def _tfds(folder):
     def _generate_examples(self):
       yield from ((index, example) for index in range(number))
 
-  beside = folder.parent / 'made'
-  Few(data_dir=str(beside), file_format='array_record').download_and_prepare()
-  (beside / Few.name).rename(folder)
+  return Few
 
 
 def _feature(tfds, value):

@@ -6,6 +6,7 @@ questions are asked in threads, while the state is compiled or read.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import NamedTuple
@@ -17,8 +18,9 @@ import numpy as np
 from adiff.data import batches
 from adiff.learn import base
 from adiff.learn import state as state_lib
-from adiff.machine import checkpoint, cost, hosts, sharding
+from adiff.machine import checkpoint, cost, hosts, rates, sharding
 from adiff.run import build, evaluate
+from adiff.sequence import values
 
 
 class Known(NamedTuple):
@@ -36,6 +38,7 @@ def asking(parts: build.Parts, mesh, abstract, shardings) -> Iterator[Callable[[
   after its last step.
   """
   evaluate.check(parts)  # quick
+  _check_size(abstract, shardings)
 
   def programs():
     with jax.set_mesh(mesh):  # it is set for one thread only
@@ -53,6 +56,22 @@ def asking(parts: build.Parts, mesh, abstract, shardings) -> Iterator[Callable[[
       return Known(flops.result().flops, found.result())
 
     yield answer
+
+
+def _check_size(abstract, shardings):
+  """Raises ValueError for a state that the memory here cannot hold, whatever a step needs."""
+  here = jax.local_device_count()
+
+  def size(leaf, placed):
+    if placed.memory_kind == 'pinned_host':  # waits beside an accelerator
+      return 0
+    return math.prod(placed.shard_shape(leaf.shape)) * leaf.dtype.itemsize * here
+
+  values.check_memory(
+    'the state of this model (parameters, their average, moments)',
+    sum(jax.tree.leaves(jax.tree.map(size, abstract, shardings))),
+    'choose a smaller config.model, or more devices', most=rates.memory(),
+  )
 
 
 def _look(parts):

@@ -132,7 +132,7 @@ def test_the_words_of_a_corpus_are_those_of_all_its_parts(monkeypatch):
 class Coded:
   """A sorted split of tokens, for batches."""
 
-  spec = types.SimpleNamespace(num_tokens=4)
+  spec = types.SimpleNamespace(num_tokens=4, kind=None)
 
   def size(self, split):
     return SIZE

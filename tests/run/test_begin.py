@@ -68,6 +68,13 @@ def few():
   return config
 
 
+def huge():
+  config = toys()
+  with config.unlocked():
+    config.model.width, config.model.depth = 2**20, 1000
+  return config
+
+
 def spaced(steps, *, others=()):
   """A config whose spacing is a table of two steps."""
   config = small(digits.get_config())
@@ -86,6 +93,7 @@ QUICK = {  # what is asked without any thread: a config and words of the answer
   'steps of the report that it has not': (
     lambda root: spaced(2, others=(3,)), r'eval.steps: 3.*plan.steps=2'
   ),
+  'a model that no memory holds': (lambda root: huge(), 'state of this model.*memory'),
   'too few samples for the law': (lambda root: few(), 'eval.num=16.*too few'),
 }
 
