@@ -4,7 +4,6 @@ AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) after clipping by the globa
 sees the gradient averaged over micro-batches, because averaging happens before the transformation.
 """
 
-import difflib
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -41,9 +40,9 @@ def make(
   arXiv:2404.06395). weight_decay: applied to leaves named 'kernel' only, never to biases, norms or
   embeddings. clip: largest global norm of the gradient, None for no clipping.
 
-  Raises ValueError for unknown names and for numbers that contradict each other.
+  Raises ValueError for values outside their ranges, and for those that contradict each other.
   """
-  _check_choice('optim.name', name, NAMES)
+  values.check_arguments(make, locals(), 'optim')
   lr_fn = learning_rate_fn(
     learning_rate,
     schedule=schedule,
@@ -52,10 +51,6 @@ def make(
     final=final,
     decay_fraction=decay_fraction,
   )
-  if weight_decay < 0:
-    raise ValueError(f'optim.weight_decay is {weight_decay}; use 0 or a positive number')
-  if clip is not None and clip <= 0:
-    raise ValueError(f'optim.clip is {clip}; use a positive norm, or None for no clipping')
   parts = [] if clip is None else [optax.clip_by_global_norm(clip)]
   parts.append(optax.scale_by_adam(b1=b1, b2=b2, eps=eps))
   if weight_decay > 0:
@@ -67,19 +62,12 @@ def make(
 def learning_rate_fn(peak, *, schedule, warmup, total_steps, final, decay_fraction) -> Callable:
   """Returns step -> learning rate, float32 [], for a step that may be traced.
 
-  Raises ValueError when the schedule is unknown or its lengths do not fit into total_steps.
+  Raises ValueError where its lengths do not fit into total_steps.
   """
-  _check_choice('optim.schedule', schedule, SCHEDULES)
-  if peak <= 0:
-    raise ValueError(f'optim.learning_rate is {peak}; use a positive number')
-  if not 0 <= warmup <= total_steps:
+  if warmup > total_steps:
     raise ValueError(
       f'optim.warmup is {warmup} but the run has {total_steps} steps; use 0..{total_steps}'
     )
-  if not 0 <= final <= 1:
-    raise ValueError(f'optim.final is {final}; it is a fraction of the peak, use 0..1')
-  if schedule == 'wsd' and not 0 < decay_fraction <= 1:
-    raise ValueError(f'optim.decay_fraction is {decay_fraction}; use a share in (0, 1]')
   decay = max(1, round(decay_fraction * total_steps))
   if schedule == 'wsd' and warmup + decay > total_steps:
     raise ValueError(
@@ -123,10 +111,3 @@ def _promoting(tx):
       return tx.update(updates, opt_state, params)
 
   return optax.GradientTransformation(tx.init, update)
-
-
-def _check_choice(key, value, choices):
-  if value not in choices:
-    near = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f'; did you mean {near[0]!r}?' if near else ''
-    raise ValueError(f'{key} is {value!r} but must be one of {", ".join(choices)}{hint}')

@@ -74,6 +74,12 @@ def check_fields(owner, section) -> None:
     check(f'{section}.{field.name}', getattr(owner, field.name), field.type)
 
 
+def check_arguments(function, given, section) -> None:
+  """`check` of what a function was called with; given: {name: value}, as its `locals` at first."""
+  for name, one in parameters(function).items():
+    check(f'{section}.{name}', given[name], one.annotation)
+
+
 def check_memory(what, size, instead, *, most=MEMORY) -> None:
   """Raises ValueError where `what` would take more than `most` bytes; instead: what to write."""
   if size > most:

@@ -93,15 +93,16 @@ def test_constant_is_constant():
 @pytest.mark.parametrize(
   'arguments, sentence',
   [
-    (dict(name='adamm'), "did you mean 'adamw'"),
-    (dict(schedule='cosin'), "did you mean 'cosine'"),
+    (dict(name='adamm'), "optim.name='adamm' is unknown; choose one of adamw"),
+    (dict(schedule='cosin'), 'choose one of cosine'),
     (dict(warmup=101), 'optim.warmup is 101'),
     (dict(schedule='wsd', warmup=90, decay_fraction=0.2), 'shorten optim.warmup'),
-    (dict(schedule='wsd', decay_fraction=0.0), 'optim.decay_fraction is 0.0'),
-    (dict(final=2.0), 'optim.final is 2.0'),
-    (dict(learning_rate=0.0), 'optim.learning_rate is 0.0'),
-    (dict(weight_decay=-1.0), 'optim.weight_decay is -1.0'),
-    (dict(clip=0.0), 'optim.clip is 0.0'),
+    (dict(schedule='wsd', decay_fraction=0.0), 'optim.decay_fraction=0.0 must be above 0'),
+    (dict(final=2.0), 'optim.final=2.0'),
+    (dict(learning_rate=0.0), 'optim.learning_rate=0.0'),
+    (dict(learning_rate=float('nan')), 'optim.learning_rate=nan'),
+    (dict(weight_decay=-1.0), 'optim.weight_decay=-1.0'),
+    (dict(clip=0.0), 'optim.clip=0.0'),
   ],
 )
 def test_a_contradiction_is_told_in_a_sentence(arguments, sentence):
