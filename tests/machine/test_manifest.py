@@ -9,6 +9,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 import pytest
+from steps import largest_file
 
 from adiff.learn import base
 from adiff.machine import checkpoint, manifest
@@ -40,11 +41,6 @@ def two_steps(tmp_path_factory):
 def saved(two_steps, tmp_path):
   """A workdir with checkpoints 1 and 2, its own copy for every test."""
   return pathlib.Path(shutil.copytree(two_steps, tmp_path / 'run'))
-
-
-def largest_file(workdir, step):
-  files = [f for f in pathlib.Path(manifest.folder(workdir, step)).rglob('*') if f.is_file()]
-  return max(files, key=lambda file: file.stat().st_size)
 
 
 @pytest.mark.parametrize('name', ['007', '7' * 23, str(2**31), '٧'])
