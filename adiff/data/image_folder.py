@@ -69,8 +69,8 @@ class ImageFolder(store.Images):
     return {'train': sorted(set(names) - set(test)), 'test': sorted(test)}
 
   @functools.cached_property
-  def classes(self) -> tuple[str, ...]:
-    """Class names, sorted; the label is the index. Empty for a flat folder."""
+  def classes(self):
+    """Names of the folders, sorted; () for a flat folder."""
     names = self._files['train'] + self._files['test']
     return tuple(sorted({name.split('/')[0] for name in names if '/' in name}))
 

@@ -57,13 +57,19 @@ class Images(base.Source):
   def num_classes(self) -> int:
     """0 where images have no label."""
 
+  @property
+  def classes(self) -> tuple[str, ...]:
+    """Names of the classes, in the order of their labels; () where they have none."""
+    return ()
+
   @abc.abstractmethod
   def store(self, split) -> Store:
     """The images of a split."""
 
   @property
   def facts(self):
-    conds = {'label': spec_lib.Label(self.num_classes)} if self.num_classes else {}
+    label = spec_lib.Label(self.num_classes, self.classes)
+    conds = {'label': label} if self.num_classes else {}
     return codec_base.Facts('image', self.shape, LEVELS, conds)
 
   @functools.cached_property

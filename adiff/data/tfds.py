@@ -51,6 +51,10 @@ class Tfds(store.Images):
     features = self._builder.info.features
     return int(getattr(features['label'], 'num_classes', 0)) if 'label' in features else 0
 
+  @functools.cached_property
+  def classes(self):
+    return tuple(self._builder.info.features['label'].names) if self.num_classes else ()
+
   @property
   def shape(self):
     return tuple(self._builder.info.features['image'].shape)

@@ -44,7 +44,10 @@ class Samples:
     return np.array(self.examples, dtype)
 
   def _caption(self):
-    labels = '' if np.all(self.labels < 0) else f', labels {", ".join(map(str, self.labels[:10]))}'
+    label = self.facts.conds.get('label')
+    names = label.names if label else ()
+    called = [names[n] if names and n >= 0 else str(n) for n in self.labels[:10]]
+    labels = '' if np.all(self.labels < 0) else f', labels {", ".join(called)}'
     return f'{len(self)} samples, {self.calls.mean():.3g} network calls each{labels}'
 
   def _repr_png_(self):
@@ -99,8 +102,8 @@ class Model:
   # ---- Sampling ---------------------------------------------------------------------------------
 
   def sample(self, num, *, label=None, seed=0, batch=64, progress=True) -> Samples:
-    """`num` examples. label: of all, or one each; None: balanced where there are classes. Example i
-    of a seed is the same whatever num and batch are."""
+    """`num` examples. label: a class's number or name, of all or one each; None: balanced where
+    there are classes. Example i of a seed is the same whatever num and batch are."""
     num, seed = asked.examples(num), asked.seed(seed)
     labels = self._labels(label, num)
     size, done, tokens, calls = min(asked.count('batch', batch), num), 0, [], []
@@ -163,7 +166,7 @@ class Model:
     classes = self.parts.spec.num_classes
     if label is None:
       return generate.balanced_labels(classes, 0, num)
-    labels = np.asarray(label)
+    labels = self._named(np.asarray(label))
     if labels.shape not in ((), (num,)):
       raise ValueError(
         f'label holds {labels.size} labels for {num} examples; give one of all, or one each'
@@ -177,6 +180,19 @@ class Model:
         if classes else 'this model was trained without labels; leave label=None'
       )
     return labels
+
+  def _named(self, labels):
+    """Labels as numbers, where some stand there by their classes' names."""
+    if labels.dtype.kind != 'U':
+      return labels
+    names = self.parts.spec.names
+    for name in labels.ravel().tolist():
+      if name not in names:
+        raise ValueError(
+          f'label {name!r} is none of the classes '
+          + (', '.join(names) if names else 'here, which have no names; write a number, or None')
+        )
+    return np.vectorize(names.index, otypes=[np.int32])(labels)
 
   @functools.cached_property
   def _sampler(self):

@@ -36,6 +36,7 @@ class Label:
   """A condition: one of `num` classes, an int an example."""
 
   num: int
+  names: tuple[str, ...] = ()  # of the classes, where they have any
   null: ClassVar[int] = -1  # what stands for "no class"
 
 
@@ -56,6 +57,11 @@ class Spec:
     """The kind of all tokens."""
     (kind,) = self.kinds
     return kind
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Names of the classes; () where they have none."""
+    return self.conds['label'].names if 'label' in self.conds else ()
 
   @property
   def num_classes(self) -> int:

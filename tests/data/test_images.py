@@ -80,6 +80,7 @@ def test_a_folder_of_classes_is_read_cropped_and_labelled(classes):
   source = image_folder.ImageFolder(classes, 4, test_every=7)
   assert source.classes == ('a', 'bb')
   assert source.num_classes == 2
+  assert coded(source).spec.names == ('a', 'bb')
   assert (source.size('train'), source.size('test')) == (18, 3)
   pictures, labels = images_of(source, 'train')
   assert pictures.shape == (18, 4, 4, 3) and pictures.dtype == np.uint8

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import re
 import signal
+import types
 
 import jax
 import numpy as np
@@ -183,6 +184,18 @@ def test_mistakes_are_answered_in_words(trained):
 def test_a_number_that_means_nothing_is_refused_and_not_taken_for_the_default(trained, call, words):
   with pytest.raises(ValueError, match=words):
     call(trained)
+
+
+def test_a_class_is_asked_for_by_its_name_or_by_its_number(monkeypatch):
+  spec = types.SimpleNamespace(num_classes=2, names=('cats', 'owls'))
+  named = model.Model(types.SimpleNamespace(spec=spec), {})
+  assert named._labels('owls', 3).tolist() == [1, 1, 1]
+  assert named._labels(['owls', 'cats'], 2).tolist() == named._labels([1, 0], 2).tolist() == [1, 0]
+  with pytest.raises(ValueError, match="label 'dogs' is none of the classes cats, owls"):
+    named.sample(2, label='dogs')
+  monkeypatch.setattr(spec, 'names', ())
+  with pytest.raises(ValueError, match="label 'cats' is none of the classes here, which have no"):
+    named.sample(2, label='cats')
 
 
 def test_no_draw_of_noise_is_refused_and_one_has_no_interval(trained):
