@@ -85,8 +85,8 @@ def samples(folder, options):
   if code:
     return runs.failed(code, folder / 'kill')
   whole, killed = (np.load(folder / f'{name}.npz') for name in ('whole', 'killed'))
-  equal = all(np.array_equal(whole[name], killed[name]) for name in ('examples', 'labels'))
-  facts = {'samples': len(killed['labels']), 'kills': made, 'seconds of a whole run': seconds}
+  equal = all(np.array_equal(whole[name], killed[name]) for name in ('arr_0', 'arr_1'))
+  facts = {'samples': len(killed['arr_1']), 'kills': made, 'seconds of a whole run': seconds}
   return {'passed': equal and made > 0, **facts, **runs.made_by(workdir)}
 
 

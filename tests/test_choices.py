@@ -237,5 +237,5 @@ def test_one_run_trains_evaluates_and_samples_with_seven_new_choices(copy):
   report = json.loads((copy / 'run' / 'eval.json').read_text())
   assert report['sections'][0]['title'] == 'Series' and 0 <= report['numbers']['stays'] <= 1
   run(copy, '--mode=sample', '--workdir=run', '--num=5', '--out=made.npz')
-  made = np.load(copy / 'made.npz')['examples']
+  made = np.load(copy / 'made.npz')['arr_0']
   assert made.shape == (5, 4) and set(np.unique(made)) <= {0, 1}

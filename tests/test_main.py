@@ -171,7 +171,7 @@ def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(w
   assert not parts.exists()
   _run([*draw, '--num=40', '--batch=16', f'--out={folder}/c.npz'], folder / 'c')
   one, other, few = (np.load(folder / f'{name}.npz') for name in 'abc')
-  for name in ('examples', 'labels'):
+  for name in ('arr_0', 'arr_1'):
     np.testing.assert_array_equal(other[name], one[name])
     np.testing.assert_array_equal(few[name], one[name][:40])
   place = f'{folder}/exported'
@@ -180,7 +180,7 @@ def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(w
   subprocess.run([*served, f'--out={folder}/d.npz'], check=True, capture_output=True)
   for name, values in np.load(folder / 'd.npz').items():
     np.testing.assert_array_equal(values, few[name])
-  assert one['examples'].shape == (SAMPLES, 6)
+  assert one['arr_0'].shape == (SAMPLES, 6)
 
 
 @pytest.mark.parametrize('arguments, words', [

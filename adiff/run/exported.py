@@ -153,7 +153,7 @@ def main() -> int:
   parser.add_argument('folder')
   parser.add_argument('--num', type=int, default=16, help='how many')
   parser.add_argument('--seed', type=int, help='default: that of the config')
-  parser.add_argument('--out', default='samples.npz', help='the .npz: examples and labels')
+  parser.add_argument('--out', default='samples.npz', help='the .npz: arr_0, the examples, and arr_1, their labels')
   options = parser.parse_args()
   mistakes.keep_frames()
   try:
@@ -164,7 +164,7 @@ def main() -> int:
         0, options.num, seed=options.seed, progress=bar
       )
     with files.whole(options.out, 'wb') as file:
-      np.savez(file, examples=examples, labels=labels)
+      np.savez(file, examples, labels)
   except (ValueError, OSError) as error:
     if not mistakes.told(error):
       raise

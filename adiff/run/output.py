@@ -10,7 +10,9 @@ import re
 
 from adiff.machine import array_file, files, input_file
 
-SAMPLES = ('examples', 'labels')  # arrays of a file of samples
+# Arrays of a file of samples, examples and labels, as numpy and the usual evaluators name them.
+SAMPLES = ('arr_0', 'arr_1')
+OLD_SAMPLES = ('examples', 'labels')  # of earlier versions
 EXPORT = ('about.json', 'params.npz', 'program.bin')  # files of an exported sampler
 _RUN, _EXPORTED = 'run', 'exported'
 _MARKS = (  # files that a folder is told by, and whose it is
@@ -79,5 +81,6 @@ def _check_owner(path, free='', example=''):
 
 def _holds_samples(path):
   with contextlib.suppress(OSError, input_file.Unreadable):
-    return array_file.names(path) >= set(SAMPLES)
+    there = array_file.names(path)
+    return there >= set(SAMPLES) or there >= set(OLD_SAMPLES)
   return False

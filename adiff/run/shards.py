@@ -1,6 +1,6 @@
 """Samples into one file, made in shards, so that a run that is killed goes on at the last of them.
 
-  OUT                        npz: examples, labels
+  OUT                        npz: arr_0 (the examples), arr_1 (their labels)
   OUT.parts/made_by.json     everything that the samples follow from
   OUT.parts/000004096.npz    a shard, by the number of its first example
 """
@@ -41,8 +41,7 @@ class Job(NamedTuple):
 
 
 def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096) -> str:
-  """Samples num examples into the npz `out` (examples, labels); a killed run continues at its last
-  shard.
+  """Samples num examples into the npz `out`; a killed run continues at its last shard.
 
   Example i depends on (seed, i) alone. Raises ValueError for a file or a folder that is not ours to
   write, more examples than there can be, or shards of other samples; OSError where the disk
@@ -106,8 +105,7 @@ def _sample(job, params, mesh, seed, batch_size):
         tokens, labels, _, _ = sampler.sample(start, job.size(start), progress=progress)
         with files.whole(job.path(start), 'wb') as file:
           np.savez(
-            file, examples=job.parts.coded.decode(tokens), labels=labels,
-            made_by=np.array([job.key, str(start)]),
+            file, job.parts.coded.decode(tokens), labels, made_by=np.array([job.key, str(start)]),
           )
 
 

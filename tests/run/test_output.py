@@ -25,6 +25,7 @@ def place(tmp_path, monkeypatch):
   (tmp_path / 'words.npz').write_text('precious')
   (tmp_path / 'link').symlink_to(tmp_path / 'run')
   np.savez(tmp_path / 'old.npz', examples=np.zeros(3), labels=np.zeros(3))
+  np.savez(tmp_path / 'numpys.npz', np.zeros(3), np.zeros(3))
   np.savez(tmp_path / 'other.npz', weights=np.zeros(3))
   monkeypatch.chdir(tmp_path)
   return tmp_path
@@ -41,7 +42,7 @@ def test_samples_over_what_is_not_theirs_are_refused(place, path):
     output.check_file(path)
 
 
-@pytest.mark.parametrize('path', ['run/samples.npz', 'run/mine.npz', 'new.npz', 'old.npz', 'plain'])
+@pytest.mark.parametrize('path', ['run/samples.npz', 'run/mine.npz', 'new.npz', 'old.npz', 'numpys.npz', 'plain'])
 def test_samples_may_lie_beside_a_run_in_its_folder_and_over_older_ones(place, path):
   output.check_file(path)
 

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import resource
+import zipfile
 
 import ml_collections
 import numpy as np
@@ -66,20 +67,30 @@ def interrupt(out, monkeypatch, **how):
 
 def contents(out):
   with np.load(out) as stored:
-    assert sorted(stored.files) == ['examples', 'labels']
+    assert sorted(stored.files) == ['arr_0', 'arr_1']
     return {name: stored[name] for name in stored.files}
 
 
 EXPECTED = np.arange(NUM)[:, None] + np.full(6, 100)
 
 
+def test_samples_are_read_as_the_evaluator_of_guided_diffusion_reads_them(out):
+  """evaluations/evaluator.py of openai/guided-diffusion: a member arr_0.npy, read as a stream."""
+  to_file(out)
+  with zipfile.ZipFile(out) as archive, archive.open('arr_0.npy') as member:
+    assert np.lib.format.read_magic(member) in ((1, 0), (2, 0))
+    shape, fortran, dtype = np.lib.format.read_array_header_2_0(member)
+    assert not fortran and shape == EXPECTED.shape
+    np.testing.assert_array_equal(np.frombuffer(member.read(), dtype).reshape(shape), EXPECTED)
+
+
 def test_a_killed_run_goes_on_at_its_last_shard_and_leaves_one_file(out, monkeypatch):
   interrupt(out, monkeypatch)
   assert to_file(out) == str(out)
   assert Fake.made == [0, 4, 8]
-  np.testing.assert_array_equal(contents(out)['examples'], EXPECTED)
-  assert contents(out)['examples'].dtype == np.int32
-  np.testing.assert_array_equal(contents(out)['labels'], np.full(NUM, -1))
+  np.testing.assert_array_equal(contents(out)['arr_0'], EXPECTED)
+  assert contents(out)['arr_0'].dtype == np.int32
+  np.testing.assert_array_equal(contents(out)['arr_1'], np.full(NUM, -1))
   assert os.listdir(out.parent) == [out.name]
 
 
@@ -181,11 +192,11 @@ def of_another_place(path):
 def without_some(path):
   with np.load(path) as stored:
     arrays = dict(stored)
-  np.savez(path, **{**arrays, 'labels': arrays['labels'][:-1]})
+  np.savez(path, **{**arrays, 'arr_1': arrays['arr_1'][:-1]})
 
 
 def from_elsewhere(path):
-  np.savez(path, examples=np.zeros((SHARD, 6), np.int32), labels=np.zeros(SHARD, np.int32))
+  np.savez(path, arr_0=np.zeros((SHARD, 6), np.int32), arr_1=np.zeros(SHARD, np.int32))
 
 
 @pytest.mark.parametrize('spoil', [
@@ -205,7 +216,7 @@ def test_a_torn_shard_is_set_aside_and_made_again(spoil, out, monkeypatch, capsy
   to_file(out)
   assert Fake.made == [0, 4, 8, 0]
   assert '000000000.npz cannot be used' in capsys.readouterr().out
-  np.testing.assert_array_equal(contents(out)['examples'], EXPECTED)
+  np.testing.assert_array_equal(contents(out)['arr_0'], EXPECTED)
   assert os.listdir(out.parent) == [out.name]
 
 
@@ -217,7 +228,7 @@ def test_more_shards_than_file_handles(out):
     to_file(out, num=60, shard=1)
   finally:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-  np.testing.assert_array_equal(contents(out)['examples'][:, 0], 100 + np.arange(60))
+  np.testing.assert_array_equal(contents(out)['arr_0'][:, 0], 100 + np.arange(60))
 
 
 def test_texts_of_several_lengths_are_one_array(out, monkeypatch):
@@ -227,7 +238,7 @@ def test_texts_of_several_lengths_are_one_array(out, monkeypatch):
   monkeypatch.setattr(shards, 'check', lambda *_: None)
   monkeypatch.setattr(build.Parts, 'contract', {})
   to_file(out, parts=parts)
-  assert contents(out)['examples'].tolist() == ['x' * n for n in range(1, NUM + 1)]
+  assert contents(out)['arr_0'].tolist() == ['x' * n for n in range(1, NUM + 1)]
 
 
 @pytest.mark.parametrize('num, words', [(10**15, 'too many'), (2**31 - 2**20, 'disk')])
