@@ -8,9 +8,11 @@ r"""The binary: trains, evaluates, samples.
   python -m adiff.main --mode=follow --workdir=runs/digits
   python -m adiff.main --mode=compare --workdirs=runs/digits,runs/other --out=compare
   python -m adiff.main --mode=dryrun --config=configs/lm.py:110m --topology=v5e:4x4
+  python -m adiff.main --mode=reproduce --config=configs/digits.py:short
 
 Exit codes: 0 finished; 75 stopped by a signal, or left by another process, and something is saved:
-run the same command again; 2 a mistake that one sentence names; 1 anything else.
+run the same command again; 2 a mistake that one sentence names; 1 anything else, and a reproduced
+number that is not what its config expects.
 """
 
 import functools
@@ -46,7 +48,8 @@ _MODE = flags.DEFINE_enum(
   'read the config there. export writes a sampler that starts without tracing, see '
   'adiff/run/exported.py; follow evaluates every checkpoint of a run while it trains. compare sets '
   'the finished runs of --workdirs side by side. dryrun needs --config alone, and compiles its '
-  'programs for --topology.',
+  'programs for --topology. reproduce trains and evaluates a row of --config, and compares its '
+  'numbers with those that it expects; without --config it lists all rows.',
 )
 _WORKDIRS = flags.DEFINE_list('workdirs', [], f'{modes.using("workdirs")}: the workdirs, as A,B,C.')
 _STEP = flags.DEFINE_integer(
@@ -127,9 +130,14 @@ def run() -> int:
 
     hosts.start(_PROCESSES.value, _GATHER.value)  # early: from here on a death is noticed
   # After --help, which needs none of them.
-  from adiff.run import dryrun, train
+  from adiff.run import dryrun, reproduce, train
 
   mistakes.keep_frames()
+  if _MODE.value == 'reproduce':
+    if _CONFIG.value is None:
+      return reproduce.tell()
+    path = config_flags.get_config_filename(flags.FLAGS['config'])
+    return reproduce.reproduce(_CONFIG.value, path, _WORKDIR.value)
   if _MODE.value == 'dryrun':
     return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
   if _MODE.value == 'train':
@@ -141,9 +149,10 @@ def run() -> int:
 def _check_flags():
   """Raises ValueError for flags that do not go together."""
   modes.check(_MODE.value, modes.given(flags.FLAGS))
-  if _MODE.value not in ('dryrun', 'compare') and not _WORKDIR.value:
+  if _MODE.value not in ('dryrun', 'compare', 'reproduce') and not _WORKDIR.value:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
-  if _MODE.value in ('train', 'dryrun') and _CONFIG.value is None:
+  listing = _MODE.value == 'reproduce' and not _WORKDIR.value
+  if 'config' in modes.USES[_MODE.value] and _CONFIG.value is None and not listing:
     raise ValueError(
       '--config is missing; write for example --config=configs/digits.py, --help lists them all'
     )

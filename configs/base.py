@@ -137,6 +137,18 @@ def choose(config, key, name, **arguments):
     config[key] = ml_collections.ConfigDict(dict(name=name, **arguments))
 
 
+def expect(device, *, minutes=None, commit='', flags='', **numbers):
+  """What a row of a config ends at: an entry of its table EXPECTED {argument: entry}, which
+  --mode=reproduce reads. It is no part of the config: a run stays what it is.
+
+  device: what it wants: cores (two of a CPU, within an hour), gpu (one), or TPUs as in v5e:16x16.
+  minutes: it takes there. numbers: {key of `numbers` in eval.json: (value, how far from it another
+  seed or machine may end)}, measured at `commit`; none: not measured. flags: what the command needs
+  besides --config, such as the place of the data.
+  """
+  return dict(device=device, minutes=minutes, commit=commit, flags=flags, numbers=numbers)
+
+
 def debug(config, **sizes):
   """Makes a large config small: a network, a batch and a run for two cores and a minute.
 

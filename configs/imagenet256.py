@@ -17,18 +17,22 @@ from configs import base
 ROWS = dict(
   acdit_xl=dict(
     about='four square blocks, clean past (ACDiT-XL)', shape=(32, 32, 4), patch=1, width=1152,
-    depth=28, heads=16, batch=1024, steps=1_200_000, mesh=dict(fsdp=16), measured=None,
+    depth=28, heads=16, batch=1024, steps=1_200_000, mesh=dict(fsdp=16),
   ),
   xar_b=dict(
     about='four cells, noisy past (xAR-B)', shape=(16, 16, 16), patch=1, width=768, depth=24,
-    heads=12, batch=2048, steps=500_000, mesh=dict(), measured=None,
+    heads=12, batch=2048, steps=500_000, mesh=dict(),
   ),
   dit_xl=dict(
     about='one block (DiT-XL/2)', shape=(32, 32, 4), patch=2, width=1152, depth=28, heads=16,
-    batch=256, steps=7_000_000, mesh=dict(), measured=None,
+    batch=256, steps=7_000_000, mesh=dict(),
   ),
 )
 SIZES = dict(debug=dict(about='made small, on made-up latents'))
+EXPECTED = {
+  **{name: base.expect('v5e:16x16', flags='--config.data.data_dir=DIR') for name in ROWS},
+  **{f'{name}-debug': base.expect('cores') for name in ROWS},
+}
 ARGUMENTS = (*ROWS, *(f'{name}-debug' for name in ROWS))
 
 

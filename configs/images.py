@@ -12,10 +12,11 @@ Sized for one accelerator. On a laptop:
 from configs import base
 
 ROWS = dict(
-  mnist=dict(about='28x28 grey pixels, a row of 4x4 patches a block', measured=None),
-  cifar10=dict(about='32x32 pixels, four quarters', measured=None),
-  folder=dict(about='pictures of any size, cut to 32x32 pixels, four quarters', measured=None),
+  mnist=dict(about='28x28 grey pixels, a row of 4x4 patches a block'),
+  cifar10=dict(about='32x32 pixels, four quarters'),
+  folder=dict(about='pictures of any size, cut to 32x32 pixels, four quarters'),
 )
+EXPECTED = {name: base.expect('gpu', flags='--config.data.data_dir=DIR') for name in ROWS}
 ARGUMENTS = tuple(ROWS)
 
 

@@ -11,8 +11,14 @@ documentation that ships inside Python: two cores, a minute.
 
 from configs import base, text
 
-ROWS = {'110m': dict(about='blocks of 16 tokens, 110M parameters', measured=None)}
+ROWS = {'110m': dict(about='blocks of 16 tokens, 110M parameters')}
 SIZES = dict(debug=dict(about='made small, on bytes of the documentation inside Python'))
+EXPECTED = {
+  '110m': base.expect(
+    'v5e:4x4', flags='--config.data.path=FOLDER --config.codec.path=tokenizer.json'
+  ),
+  '110m-debug': base.expect('cores'),
+}
 ARGUMENTS = ('110m', '110m-debug')
 
 

@@ -12,8 +12,12 @@ cores, a minute.
 
 from configs import base
 
-ROWS = {'1b': dict(about='blocks of four frames, a slightly noisy past', measured=None)}
+ROWS = {'1b': dict(about='blocks of four frames, a slightly noisy past')}
 SIZES = dict(debug=dict(about='made small, on made-up latents'))
+EXPECTED = {
+  '1b': base.expect('v5p:4x4x8', flags='--config.data.data_dir=DIR'),
+  '1b-debug': base.expect('cores'),
+}
 ARGUMENTS = ('1b', '1b-debug')
 
 

@@ -108,7 +108,9 @@ def check_binary(words, few, place):
     if flags.mode == 'compare':  # of runs that are there
       assert len(flags.workdirs) > 1
       return None
-    if flags.mode not in ('train', 'dryrun'):
+    if flags.mode == 'reproduce' and flags.config is None:  # it lists what there is
+      return None
+    if flags.mode not in ('train', 'dryrun', 'reproduce'):
       return check_use(flags, few, place)
     kind = flags.topology.partition(':')[0]
     assert kind in ('', 'cpu', *rates.KINDS)

@@ -13,10 +13,10 @@ import pytest
 import tiny_data
 
 import configs
-from adiff.run import build, listing
+from adiff.run import build, expected, listing
 
 FOLDER = pathlib.Path(configs.__file__).parent
-ROOT = FOLDER.parent
+ROOT = FOLDER.parent  # where the commands of a page are called
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem not in ('__init__', 'base'))
 SLOTS = 4096  # from here on the fused kernel of TPUs takes half a minute to plan its tiles
 
@@ -81,22 +81,19 @@ def test_an_unknown_argument_is_refused_with_the_list(name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_every_argument_is_a_row_that_says_what_it_is_and_what_was_measured(name):
-  for row in rows(name).values():
-    assert row['about'] and 'measured' in row
-  for argument in arguments(name):
-    assert argument.partition('-')[0] in rows(name)
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_what_a_row_claims_stands_on_a_page_of_measurements(name):
-  pages = [*ROOT.glob('docs/*.md'), *ROOT.glob('benchmarks/*.md')]
-  figures = r'\b[0-9a-f]{7}\b|\d+(?:\.\d+)?'
-  known = set(re.findall(figures, '\n'.join(page.read_text() for page in pages)))
-  for row in rows(name).values():
-    if row['measured']:
-      assert re.search(r'\(commit [0-9a-f]{7}\)', row['measured'])
-      assert set(re.findall(figures, row['measured'])) <= known
+def test_every_argument_says_what_it_ends_at_or_that_nobody_knows_and_what_it_wants(name):
+  module = importlib.import_module(f'configs.{name}')
+  known = expected.rows(module, f'configs/{name}.py')
+  for row in module.ROWS.values():
+    assert row['about']
+  for argument in module.ARGUMENTS:
+    assert argument.partition('-')[0] in module.ROWS
+    row = known[argument]
+    assert row.wants in row.words
+    if row.numbers:
+      assert row.minutes and re.fullmatch('[0-9a-f]{7}', row.commit)
+    else:
+      assert 'not measured' in row.words and not row.commit
 
 
 def test_help_lists_every_config_and_row_with_what_was_measured_and_imports_no_jax():
@@ -106,8 +103,10 @@ def test_help_lists_every_config_and_row_with_what_was_measured_and_imports_no_j
   assert listed.endswith(' False'), done.stderr
   for name in NAMES:
     assert f'configs/{name}.py' in listed
+    known = expected.rows(importlib.import_module(f'configs.{name}'), name)
     for argument, row in rows(name).items():
-      assert f'{argument} {row["about"]}; {row["measured"] or "not measured"}' in listed
+      assert f'{argument} {row["about"]}; ' in listed
+    assert all(row.brief in listed for row in known.values())
 
 
 @pytest.mark.parametrize('flag, words', [

@@ -52,7 +52,7 @@ VALUES = {  # of every flag
   'topology': 'cpu:8', 'processes': 'auto', 'gather': '3',
 }
 NEEDED = {  # by a mode, besides --mode
-  'train': ('config', 'workdir'), 'dryrun': ('config',), 'compare': (),
+  'train': ('config', 'workdir'), 'dryrun': ('config',), 'compare': (), 'reproduce': ('config',),
   modes.PROMPTED: ('workdir', 'prompt'),
 }
 
@@ -124,7 +124,8 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
   arranged = types.SimpleNamespace(mesh={}, seed=0, train=types.SimpleNamespace(steps=1))
   stubs = {
     name: mock.MagicMock() for name in
-    'build compare dryrun evaluate follow generate handle output overrides shards train workdir'
+    'build compare dryrun evaluate follow generate handle output overrides reproduce shards train '
+    'workdir'
     .split()
   }
   stubs['evaluate'].evaluate.return_value = report

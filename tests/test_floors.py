@@ -182,7 +182,7 @@ def test_nobody_asks_which_choice_it_is(name):
 # None, or, where 0 or () stands for something else, asked for itself: `b if a else c`.
 NEVER_ZERO = (
   '_OUT.value', 'config.name', 'config.judge.name', 'corrupt', 'str(error)',
-  "getattr(leaf, 'sharding', None)", 'heldout', 'module.__doc__', "row.get('measured')",
+  "getattr(leaf, 'sharding', None)", 'heldout', 'module.__doc__',
   "os.environ.get('XDG_CACHE_HOME')", 'self.parts.config.name',
 )
 

@@ -1,13 +1,15 @@
 """The configs that there are, their rows, and what was measured of each: a part of --help.
 
-A config file may have two tables. ROWS {name: dict(about, measured, ..)} are its arguments;
-`measured` is a result with its commit, or None. SIZES {name: dict(about, ..)} may follow a row, as
-in ROW-SIZE. A file without tables is listed by its first sentence.
+A config file may have three tables. ROWS {name: dict(about, ..)} are its arguments, SIZES {name:
+dict(about, ..)} may follow a row, as in ROW-SIZE, and EXPECTED {argument: entry} says what was
+measured of them (expected.py). A file without tables is listed by its first sentence.
 """
 
 import importlib.util
 import pathlib
 import textwrap
+
+from adiff.run import expected
 
 WIDTH, COLUMN = 100, 18  # characters of a line, and where its text begins
 
@@ -34,26 +36,27 @@ def places() -> list[pathlib.Path]:
 def _about(path):
   """The lines of a file; none where it is no config."""
   try:
-    module = _read(path)
+    module = expected.module(path)
+    known = expected.rows(module, path)
   except (Exception, SystemExit) as error:  # a user's file may be half written
     return f'{path}\n  cannot be read: {type(error).__name__}: {error}'
   if not hasattr(module, 'get_config'):
     return ''
   title = ' '.join((module.__doc__ or '').partition('\n\n')[0].split()).partition('. ')[0]
   rows = [
-    _line(name, f'{row.get("about")}; {row.get("measured") or "not measured"}')
+    _line(name, '; '.join([row.get('about', ''), *_measured(name, known)]))
     for name, row in _table(module, 'ROWS').items()
   ]
   sizes = [_line(f'..-{name}', size.get('about')) for name, size in _table(module, 'SIZES').items()]
   return '\n'.join([str(path), *filter(None, [title]), *rows, *sizes])
 
 
-def _read(path):
-  """The module of a path, as config_flags reads it."""
-  spec = importlib.util.spec_from_file_location(f'config_{path.stem}', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
+def _measured(name, known):
+  """What was measured of a row; of its variants ROW-VARIANT where it is not there itself."""
+  if name in known:
+    return [known[name].words]
+  variants = [key for key in known if key.startswith(f'{name}-')]
+  return [f'{key.removeprefix(name + "-")}: {known[key].brief}' for key in variants]
 
 
 def _table(module, name):

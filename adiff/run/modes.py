@@ -12,6 +12,7 @@ USES = {
   'export': (*_WORKDIR, 'step', 'out', 'seed', 'batch'),
   'follow': _WORKDIR,
   'compare': ('workdirs', 'out'),
+  'reproduce': ('config', 'workdir', *_SEVERAL),
   'dryrun': ('config', 'topology'),
 }
 
