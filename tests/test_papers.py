@@ -13,8 +13,12 @@ from adiff.sample.solvers import first_order, multistep
 
 # ---- The network ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize('documents', [(8,), (4, 6)])
-@pytest.mark.parametrize('kv_heads', [4, 2, 1])
+@pytest.mark.parametrize('documents, kv_heads', [
+  ((8,), 4), ((4, 6), 1), *(
+    pytest.param(*case, marks=pytest.mark.soak)
+    for case in (((8,), 2), ((8,), 1), ((4, 6), 4), ((4, 6), 2))
+  ),
+])
 def test_two_streams_are_qwen3_under_the_mask_of_sdar(documents, kv_heads):
   rng = np.random.default_rng(kv_heads)
   weights = papers.qwen3_weights(rng, kv_heads=kv_heads, **qwen.SIZE)
@@ -126,8 +130,8 @@ def tokens(num_inputs):
 
 def test_the_masked_loss_is_mdlms_and_sedds():
   out, p, x0, xt, t = tokens(VOCAB + 1)
-  found = np.asarray(masked.Masked(VOCAB).loss(out, x0, xt, t))[0]
-  as_mixed = np.asarray(mixed.Mixed(VOCAB, 0.0, 'bound').loss(out, x0, xt, t))[0]
+  found = np.asarray(jax.jit(masked.Masked(VOCAB).loss)(out, x0, xt, t))[0]
+  as_mixed = np.asarray(jax.jit(mixed.Mixed(VOCAB, 0.0, 'bound').loss)(out, x0, xt, t))[0]
   for i in range(len(found)):
     if xt[0, i] < VOCAB:
       assert found[i] == 0
@@ -155,7 +159,7 @@ def test_the_bound_of_masked_tokens_is_lladas():
 def test_the_bound_of_uniform_noise_is_udlms_and_sedds():
   out, p, x0, xt, t = tokens(VOCAB)
   process = uniform.Uniform(VOCAB, 'bound')
-  found = np.asarray(process.loss(out, x0, xt, t))[0]
+  found = np.asarray(jax.jit(process.loss)(out, x0, xt, t))[0]
   for i in range(len(found)):
     level, here = np.float64(t[0, i]), xt[0, i]
     expected = papers.udlm(p[i], x0[0, i], here, level)
@@ -176,7 +180,7 @@ def test_the_bound_of_uniform_noise_is_udlms_and_sedds():
 def test_the_cross_entropy_under_noise_is_d3pms(process, random):
   # Austin et al. 2021 (arXiv:2107.03006), eq. 5: -log p(x0 | xt), here by Bayes' rule.
   out, p, x0, xt, t = tokens(process.num_inputs)
-  found = np.asarray(process.loss(out, x0, xt, t))[0]
+  found = np.asarray(jax.jit(process.loss)(out, x0, xt, t))[0]
   pi = np.append(np.full(VOCAB, random / VOCAB), 1 - random)
   for i in range(len(found)):
     level = np.float64(t[0, i])

@@ -98,7 +98,7 @@ def test_at_temperature_zero_random_choices_fall_as_they_fall_without_a_cut():
   threshold.Threshold(0.9), entropy_bound.EntropyBound(0.1),
 ], ids=lambda solver: type(solver).__name__)
 def test_a_network_that_knows_nothing_reveals_one_token_a_call_at_temperature_zero(solver):
-  x, logits = np.full((3, 16), MASK), np.zeros((3, 16, VOCAB))
+  x, logits = np.full_like(X, MASK), np.zeros_like(LOGITS)
   after = step(solver, truncation.narrow(temperature=0.0), x, logits)[0]
   np.testing.assert_array_equal((np.asarray(after) != MASK).sum(1), 1)
 
