@@ -31,14 +31,16 @@ _CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
   'Config of a training run, FILE.py or FILE.py:ROW, from the list below; keys are overridden by '
-  '--config.KEY=VALUE. '
-  'configs/base.py explains every key.',
+  '--config.KEY=VALUE. configs/base.py explains every key.',
   lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir',
   None,
   'Folder of the run: checkpoints, metrics, pictures, report. The same workdir resumes.',
+)
+_DATA = flags.DEFINE_string(
+  'data', None, f'{modes.using("data")}: the folder or file where the data of the run lies now.'
 )
 _MODE = flags.DEFINE_enum(
   'mode',
@@ -130,7 +132,7 @@ def run() -> int:
 
     hosts.start(_PROCESSES.value, _GATHER.value)  # early: from here on a death is noticed
   # After --help, which needs none of them.
-  from adiff.run import dryrun, reproduce, train
+  from adiff.run import dryrun, places, reproduce, train
 
   mistakes.keep_frames()
   if _MODE.value == 'reproduce':
@@ -141,7 +143,8 @@ def run() -> int:
   if _MODE.value == 'dryrun':
     return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
   if _MODE.value == 'train':
-    return train.train(_CONFIG.value, _WORKDIR.value, profile=_PROFILE.value)
+    config = places.placed(_CONFIG.value, _DATA.value)
+    return train.train(config, _WORKDIR.value, profile=_PROFILE.value)
   how = dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
   return _write(how) if _PROMPT.value else _use(how)
 
@@ -163,14 +166,15 @@ def _use(how) -> int:
   import jax
 
   from adiff.machine import checkpoint, cost, hosts, sharding
-  from adiff.run import build, evaluate, follow, overrides
+  from adiff.run import build, evaluate, follow, kept, overrides, places
   from adiff.run import workdir as workdir_lib
 
   config = overrides.arrange(workdir_lib.load(_WORKDIR.value, _SET.value), _WORKDIR.value, **how)
-  parts = build.build(config)
-  workdir_lib.check_contract(_WORKDIR.value, parts.contract)
+  examples = _MODE.value in ('eval', 'follow')
+  config = places.placed(config, _DATA.value) if examples else config
+  parts = kept.parts(_WORKDIR.value, config, examples=examples)
   _check_out(parts)
-  mesh = sharding.make_mesh(**config.mesh)
+  mesh = sharding.mesh_here(**config.mesh, asked=any('mesh.' in word for word in _SET.value))
   abstract = cost.params(parts)
   placed = sharding.placed(abstract, build.state_shardings(parts, mesh, abstract))
   flops = functools.cache(lambda: cost.step(parts).flops)  # the same at every checkpoint
@@ -187,7 +191,8 @@ def _use(how) -> int:
     return report
 
   if _MODE.value == 'follow':
-    settings = {**workdir_lib.as_json(config), 'train': None}  # how it learns changes nothing here
+    settings = places.without(workdir_lib.as_json(config))
+    settings['train'] = None  # how it learns changes nothing here
     with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished):
       follow.follow(_WORKDIR.value, config.train.steps, measure, settings)
   elif _MODE.value == 'eval':
@@ -200,7 +205,7 @@ def _use(how) -> int:
 
 def _again(how, step):
   """The flags that repeat an evaluation, besides the workdir."""
-  chosen = {**how, 'step': step if _MODE.value == 'follow' else _STEP.value}
+  chosen = {**how, 'data': _DATA.value, 'step': step if _MODE.value == 'follow' else _STEP.value}
   return [
     *(f'--set={one}' for one in _SET.value),
     *(f'--{flag}={value}' for flag, value in chosen.items() if value is not None),

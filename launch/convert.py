@@ -67,8 +67,9 @@ def converted_config(config: dict, version: int) -> dict:
 def converted_contract(contract: dict, config: dict, version: int) -> dict:
   """contract.json of a version as it is written now, but for the version; config: converted."""
   from adiff.machine import json_file
+  from adiff.run import places
 
-  contract = {**contract, 'codec': json_file.plain(config['codec'])}
+  contract = {**contract, 'codec': json_file.plain(places.own('codec', config['codec']))}
   contract.pop('version', None)
   if version > 1:
     return contract
@@ -84,7 +85,7 @@ def convert(old, new) -> int:
   import ml_collections
 
   from adiff.machine import checkpoint, cost, files, json_file, sharding
-  from adiff.run import build
+  from adiff.run import build, kept
   from adiff.run import workdir as workdir_lib
 
   if os.path.exists(os.path.join(new, 'config.json')):
@@ -116,6 +117,7 @@ def convert(old, new) -> int:
   state = jax.tree_util.tree_map_with_path(pick, cost.state(parts))
   with files.folder(new) as draft:
     workdir_lib.claim(draft, parts.config, parts.contract)
+    kept.write(draft, parts)
     with contextlib.closing(checkpoint.Checkpoints(draft)) as keeper:
       keeper.save(step, state)
     if os.path.exists(os.path.join(old, 'metrics.jsonl')):

@@ -26,6 +26,7 @@ from adiff.run import (
   exported,
   follow,
   generate,
+  kept,
   overrides,
   report,
   shards,
@@ -60,6 +61,7 @@ def make_run(folder):
   """A workdir with everything in it."""
   with workdir_lib.lock(folder):
     workdir_lib.claim(folder, parts().config, parts().contract)
+    kept.write(folder, parts())
     with contextlib.closing(checkpoint.Checkpoints(folder, best='nats')) as keeper:
       for step in (1, 2):
         keeper.save(step, state())
@@ -103,16 +105,16 @@ def make_old(folder):
 def use(folder):
   """As --mode=eval, sample, export and follow begin."""
   config = overrides.arrange(workdir_lib.load(folder), folder)
-  parts = build.build(config)
-  workdir_lib.check_contract(folder, parts.contract)
-  checkpoint.restore_params(folder, cost.params(parts))
+  checkpoint.restore_params(folder, cost.params(kept.parts(folder, config)))
   follow.done(folder)
 
 
 def resume(folder):
   """As training begins."""
+  kept.codec(folder, parts().config)
   with workdir_lib.lock(folder):
     workdir_lib.claim(folder, parts().config, parts().contract)
+    kept.write(folder, parts())
     with contextlib.closing(checkpoint.Checkpoints(folder, best='nats')) as keeper:
       keeper.restore(cost.state(parts()))
     logs.Logs(folder, total_steps=9, tokens_per_step=9, start_step=2, progress=False).close()
@@ -280,7 +282,8 @@ def sample(folder):
 
 SUBJECTS = {
   'run': Subject(make_run, {
-    'config.json': (use, resume), 'contract.json': (use, resume), 'metrics.jsonl': (resume, tell),
+    'config.json': (use, resume), 'contract.json': (use, resume), 'data.json': (use, resume),
+    'metrics.jsonl': (resume, tell),
     'eval.json': (side_by_side, budget), 'pictures/bars.png': (side_by_side,),
     'checkpoints/digests/2.json': (use, resume), 'checkpoints/2/state/**/*': (use, resume),
     'checkpoints/measured.json': (resume,), 'lock': (resume,),

@@ -49,7 +49,7 @@ VALUES = {  # of every flag
   'config': f'{launchers.ROOT}/configs/toy.py', 'workdir': 'x', 'workdirs': 'a,b', 'step': '3',
   'set': 'plan.steps=4', 'prompt': 'a', 'tokens': '3', 'block_size': '2', 'steps': '2',
   'solver': 'heun', 'num': '3', 'out': 'x', 'seed': '3', 'batch': '3', 'profile': '3',
-  'topology': 'cpu:8', 'processes': 'auto', 'gather': '3',
+  'topology': 'cpu:8', 'processes': 'auto', 'gather': '3', 'data': 'x',
 }
 NEEDED = {  # by a mode, besides --mode
   'train': ('config', 'workdir'), 'dryrun': ('config',), 'compare': (), 'reproduce': ('config',),
@@ -124,13 +124,13 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
   arranged = types.SimpleNamespace(mesh={}, seed=0, train=types.SimpleNamespace(steps=1))
   stubs = {
     name: mock.MagicMock() for name in
-    'build compare dryrun evaluate follow generate handle output overrides reproduce shards train '
-    'workdir'
+    'build compare dryrun evaluate follow generate handle kept output overrides places reproduce '
+    'shards train workdir'
     .split()
   }
   stubs['evaluate'].evaluate.return_value = report
-  stubs['overrides'].arrange.return_value = arranged
-  stubs['build'].build.return_value = types.SimpleNamespace(config=arranged, contract={})
+  stubs['overrides'].arrange.return_value = stubs['places'].placed.return_value = arranged
+  stubs['kept'].parts.return_value = types.SimpleNamespace(config=arranged, contract={})
   stubs['follow'].follow.side_effect = lambda workdir, last, measure, *_: measure(1, 'x')
   stubs['workdir'].as_json.return_value = {}
   stubs['handle'].load.return_value = types.SimpleNamespace(

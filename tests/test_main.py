@@ -47,9 +47,9 @@ def _said(log):
   return ' '.join(log.with_name(f'{log.name}.{kind}').read_text() for kind in ('out', 'err'))
 
 
-def _run(arguments, log, code=0):
+def _run(arguments, log, code=0, devices=1):
   """Runs to the end, checks the exit code, returns all that was said."""
-  ended_with = binary.start(arguments, log).wait(timeout=120)
+  ended_with = binary.start(arguments, log, devices=devices).wait(timeout=120)
   said = _said(log)
   assert ended_with == code, said
   return said
@@ -156,6 +156,21 @@ def test_a_run_stands_beside_its_copy_and_neither_is_better(whole, folder):
   assert 'Not ranked' not in page and 'The configs are equal.' in page
 
 
+def _moved(workdir, place):
+  """A copy that can only be read, of a run on eight devices whose data nobody here knows."""
+  shutil.copytree(workdir, place)
+  config = json.loads((place / 'config.json').read_text())
+  config['data']['name'], config['mesh']['data'] = 'gone', 8
+  (place / 'config.json').write_text(json.dumps(config))
+  for path in (place, *place.rglob('*')):
+    path.chmod(0o555 if path.is_dir() else 0o444)  # which root may write all the same
+  return place
+
+
+def _contents(place):
+  return {path: path.read_bytes() for path in place.rglob('*') if path.is_file()}
+
+
 def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(whole, folder):
   draw = ['--mode=sample', f'--workdir={whole}', '--seed=3']
   _run([*draw, f'--num={SAMPLES}', f'--out={folder}/a.npz'], folder / 'a')
@@ -169,13 +184,17 @@ def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(w
   assert 'was made with config.truncation.temperature = 1.0, but here it is 0.5' in said
   _run(again, folder / 'b')
   assert not parts.exists()
-  _run([*draw, '--num=40', '--batch=16', f'--out={folder}/c.npz'], folder / 'c')
+  moved = _moved(whole, folder / 'moved')
+  before, elsewhere = _contents(moved), ['--mode=sample', f'--workdir={moved}', '--seed=3']
+  said = _run([*elsewhere, '--num=40', '--batch=16', f'--out={folder}/c.npz'], folder / 'c', 0, 2)
+  assert 'mesh.data=8, mesh.fsdp=1' in said and 'taken is mesh.data=2' in said
   one, other, few = (np.load(folder / f'{name}.npz') for name in 'abc')
   for name in ('arr_0', 'arr_1'):
     np.testing.assert_array_equal(other[name], one[name])
     np.testing.assert_array_equal(few[name], one[name][:40])
   place = f'{folder}/exported'
-  _run(['--mode=export', f'--workdir={whole}', '--batch=16', f'--out={place}'], folder / 'e')
+  _run(['--mode=export', f'--workdir={moved}', '--batch=16', f'--out={place}'], folder / 'e')
+  assert _contents(moved) == before
   served = [sys.executable, '-m', 'adiff.run.exported', place, '--num=40', '--seed=3']
   subprocess.run([*served, f'--out={folder}/d.npz'], check=True, capture_output=True)
   for name, values in np.load(folder / 'd.npz').items():
@@ -189,11 +208,11 @@ def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(w
   ('--mode=export --out={whole}/checkpoints', 'belongs to'),
 ])
 def test_what_belongs_to_a_run_is_not_written_over(whole, folder, arguments, words):
-  before = {path: path.read_bytes() for path in whole.rglob('*') if path.is_file()}
+  before = _contents(whole)
   call = [f'--workdir={whole}', *arguments.format(whole=whole).split()]
   said = _run(call, folder / 'over', code=2)
   assert words in said and 'Traceback' not in said
-  assert before == {path: path.read_bytes() for path in whole.rglob('*') if path.is_file()}
+  assert before == _contents(whole)
 
 
 @pytest.mark.soak

@@ -5,7 +5,7 @@ Tokens are in raster order here; `batches` alone permutes them to block order.
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,11 @@ class Codec(abc.ABC):
 
   A codec without parameters works on the host, with numpy, and its `params` are ().
   """
+
+  # Arguments that say where it is read from, and not what it is.
+  places: ClassVar[tuple[str, ...]] = ()
+  # {argument that is a long text: the file that a workdir keeps it in}.
+  files: ClassVar[dict[str, str]] = {}
 
   @classmethod
   @abc.abstractmethod

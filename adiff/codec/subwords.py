@@ -30,6 +30,8 @@ class Subwords(text_lib.Tokenizer):
   the encoded text is up to the tokenizer: byte-level BPE does.
   """
 
+  places, files = ('path',), {'json': 'tokenizer.json'}
+
   path: values.Path = ''  # of a tokenizer.json; '': a byte-level BPE is learnt from the text
   size: Annotated[int, values.between(256, 2**20)] = 1024  # symbols that are learnt
   json: str = ''  # the text of a tokenizer.json, which needs no path and is not learnt

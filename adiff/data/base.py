@@ -6,7 +6,7 @@ Everything here is host side and in raster order; `batches` alone permutes token
 import abc
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from adiff.sequence import values
 class Source(abc.ABC):
   """A data set with random access; the config's arguments are its fields. Examples are pure
   functions of (split, index)."""
+
+  # Arguments that say where the data lies, and not what it is: the first one is what --data sets.
+  places: ClassVar[tuple[str, ...]] = ()
 
   @property
   @abc.abstractmethod

@@ -23,6 +23,8 @@ class ImageFolder(store.Images):
   that is no readable image.
   """
 
+  places = ('data_dir',)
+
   def __init__(
     self, data_dir: values.Path = '', size: values.Count = 32,
     channels: Annotated[values.Count, values.between(1, 3)] = 3,

@@ -37,6 +37,8 @@ class Latents(base.Source):
   FileNotFoundError for a missing folder or file, ValueError for files of another shape.
   """
 
+  places = ('data_dir',)
+
   data_dir: values.Path = ''
   shape: tuple[values.Count, ...] = (32, 32, 4)  # of an example, (H, W, C) or (T, H, W, C)
   num_classes: values.Whole = 0  # 0 where examples have no label

@@ -12,6 +12,8 @@ class Text(rows.Documents):
   """A UTF-8 file, or a folder of them, in rows of symbols; see corpora.Files and corpora.PythonDocs
   for their splits."""
 
+  places = ('path',)
+
   path: values.Path = ''  # '': the documentation inside Python
   num_tokens: values.Count = 256  # of a row
   packed: bool = False  # whole documents, several a row, instead of rows cut anywhere

@@ -19,6 +19,8 @@ class Tfds(store.Images):
   ValueError for a set that has no such splits, no fixed-size uint8 images, or another file format.
   """
 
+  places = ('data_dir',)
+
   dataset: values.Path = 'mnist'  # folder in data_dir, 'imagenet_resized/32x32'; the newest version
   data_dir: values.Path = ''  # where TFDS keeps its data sets
 

@@ -11,6 +11,8 @@ from adiff.sequence import values
 class TfdsText(rows.Documents):
   """A text set of TFDS in rows of symbols; see corpora.TfdsText."""
 
+  places = ('data_dir',)
+
   dataset: values.Path = 'tiny_shakespeare'
   data_dir: values.Path = ''  # where TFDS keeps its data sets
   heldout: str = ''  # splits to evaluate on, such as 'validation+test'; '': test, or validation

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
+from adiff.machine import hosts
 from adiff.nn import layout, network
 
 # What of a state waits in the host's memory between updates, by the value of train.offload.
@@ -32,7 +33,7 @@ def make_mesh(
   devices = jax.devices() if devices is None else devices
   count = devices if isinstance(devices, int) else len(devices)
   sizes = [data, fsdp, tensor, sequence]
-  words = ', '.join(f'mesh.{axis}={size}' for axis, size in zip(layout.AXES, sizes, strict=True))
+  words = _words(dict(zip(layout.AXES, sizes, strict=True)))
   if any(size != -1 and size < 1 for size in sizes) or sizes.count(-1) > 1:
     raise ValueError(f'{words}: use positive sizes, and -1 at most once')
   if -1 in sizes:
@@ -46,6 +47,34 @@ def make_mesh(
   if isinstance(devices, int):
     return AbstractMesh(tuple(sizes), layout.AXES, axis_types=kinds)
   return jax.make_mesh(tuple(sizes), layout.AXES, axis_types=kinds, devices=devices)
+
+
+def mesh_here(data=-1, fsdp=1, tensor=1, sequence=1, *, asked=False) -> jax.sharding.Mesh:
+  """As make_mesh; sizes that do not fit the devices here, of a run that was trained on others, are
+  replaced by the nearest that do, which is said. For all but training; asked: the sizes are those
+  of this call.
+
+  Tensor, sequence and fsdp keep what they share with the number of devices, and data takes the
+  rest: so what could not be copied to every device is still split.
+  """
+  sizes = dict(zip(layout.AXES, (data, fsdp, tensor, sequence), strict=True))
+  count = left = jax.device_count()
+  given = [size for size in sizes.values() if size != -1]
+  rest, free = count % math.prod(given), len(sizes) - len(given)
+  if asked or free > 1 or (not rest if free else count == math.prod(given)):
+    return make_mesh(**sizes)
+  near = {}
+  for axis in ('tensor', 'sequence', 'fsdp'):
+    near[axis] = math.gcd(max(sizes[axis], 1), left)
+    left //= near[axis]
+  near['data'] = left
+  hosts.say(f'{_words(sizes)} do not fit {count} devices; taken is {_words(near)}')
+  return make_mesh(**near)
+
+
+def _words(sizes):
+  """{axis: size} as a command line has them."""
+  return ', '.join(f'mesh.{axis}={sizes[axis]}' for axis in layout.AXES)
 
 
 def check_fits(mesh, *, heads, batch_size, parts, num_slots) -> None:

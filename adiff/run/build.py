@@ -13,7 +13,7 @@ from adiff.learn import lessons, optim
 from adiff.machine import sharding
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
-from adiff.run import choose, settings
+from adiff.run import choose, places, settings
 from adiff.sample import guidance, self_condition, truncation
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import blocks as blocks_lib
@@ -95,19 +95,20 @@ class Parts:
       'blocks': {'order': order, 'num_tokens': self.blocks.num_tokens},
       'shifted': self.model.shifted,
       'history_cond': self.history_cond,
-      'codec': dict(self.config.codec),
+      'codec': places.own('codec', self.config.codec),
       'data': self.coded.fingerprint,
       **({'registered': made_here} if made_here else {}),
     }
 
 
-def build(config, coded=None) -> Parts:
+def build(config, coded=None, *, codec=None) -> Parts:
   """All parts of a config; raises ValueError for what cannot work, with what to write instead.
 
-  coded: the data set of an earlier build of the same config.data and config.codec.
+  coded: the data set of an earlier build of the same config.data and config.codec, or what is kept
+  of it. codec: that of config.codec with what it learnt from the same data.
   """
-  settings.check(config)
-  coded = build_coded(config) if coded is None else coded
+  settings.check(config, without=() if coded is None else ('data',))
+  coded = build_coded(config, codec) if coded is None else coded
   spec = coded.spec
   data_base.check_split(config.eval.split, coded.splits)
   process = build_process(config, spec)
@@ -139,8 +140,8 @@ def check(parts) -> None:
     part.needs(parts)
 
 
-def build_coded(config) -> data_base.Coded:
-  """The data set, seen through its codec."""
+def build_coded(config, codec=None) -> data_base.Coded:
+  """The data set, seen through its codec; codec: it, where it has learnt already."""
   source = choose.resolve('data', config.data)
   facts = source.facts
   if not choose.find('codec', config.codec.name).reads(facts):
@@ -149,8 +150,9 @@ def build_coded(config) -> data_base.Coded:
       f'config.codec.name={config.codec.name!r} does not fit '
       f'config.data.name={config.data.name!r}; it takes {" or ".join(fitting)}'
     )
-  codec = choose.resolve('codec', config.codec, shape=facts.shape, levels=facts.levels)
-  codec = codec.fit(source)
+  if codec is None:
+    codec = choose.resolve('codec', config.codec, shape=facts.shape, levels=facts.levels)
+    codec = codec.fit(source)
   # Packed documents are filled up to whole blocks, of every size.
   align = max((*blocks_of(config, codec.spec(facts)).sizes, *config.train.block_sizes))
   return source.coded(codec, align=align)

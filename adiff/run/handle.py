@@ -1,7 +1,7 @@
 """What `import adiff` gives: load a model, train one, register a class."""
 
 from adiff.machine import checkpoint, cost
-from adiff.run import build, language, overrides
+from adiff.run import kept, language, overrides, places
 from adiff.run import model as model_lib
 from adiff.run import train as train_lib
 from adiff.run import workdir as workdir_lib
@@ -9,17 +9,18 @@ from adiff.run.choose import register as register
 
 
 def load(
-  workdir, *, step=None, settings=(), block_size=None, steps=None, solver=None
+  workdir, *, step=None, settings=(), block_size=None, steps=None, solver=None, data=None
 ) -> model_lib.Model:
-  """The model of a workdir: its averaged parameters at a step (None: the newest).
+  """The model of a workdir: its averaged parameters at a step (None: the newest). It needs no data;
+  data: where they lie now, for `model.parts.source.examples`.
 
   settings: 'key=value' overrides, as --set. block_size, steps, solver: see overrides.py. A model of
   text is a language.Model, which also writes on.
   """
   config = workdir_lib.load(workdir, settings)
   config = overrides.arrange(config, workdir, block_size=block_size, steps=steps, solver=solver)
-  parts = build.build(config)
-  workdir_lib.check_contract(workdir, parts.contract)
+  config = places.placed(config, data)
+  parts = kept.parts(workdir, config)
   step, params = checkpoint.restore_params(workdir, cost.params(parts), step=step)
   chosen = language.Model if parts.spec.medium == 'text' else model_lib.Model
   return chosen(parts, params, str(workdir), step)

@@ -21,7 +21,7 @@ from adiff.judge import likelihood
 from adiff.learn import state
 from adiff.machine import checkpoint, files
 from adiff.nn import network
-from adiff.run import asked, build, generate, output, shown
+from adiff.run import asked, build, generate, kept, output, shown
 from adiff.run import workdir as workdir_lib
 
 
@@ -275,6 +275,7 @@ class Model:
     with files.folder(folder) as draft:
       checkpoint.copy(self.workdir, self.step, draft)
       workdir_lib.write(draft, self.parts.config, self.parts.contract)
+      kept.write(draft, self.parts)
     return os.fspath(folder)
 
   def __repr__(self):

@@ -5,12 +5,12 @@ PROMPTED = 'sample with --prompt'  # a mode of its own: it writes on the termina
 _WORKDIR = ('workdir', 'set', 'block_size', 'steps', 'solver')  # its config, arranged
 _SEVERAL = ('processes', 'gather')
 USES = {
-  'train': ('config', 'workdir', 'profile', *_SEVERAL),
-  'eval': (*_WORKDIR, 'step', *_SEVERAL),
+  'train': ('config', 'workdir', 'data', 'profile', *_SEVERAL),
+  'eval': (*_WORKDIR, 'step', 'data', *_SEVERAL),
   'sample': (*_WORKDIR, 'step', 'num', 'out', 'seed', 'batch'),
   PROMPTED: (*_WORKDIR, 'step', 'prompt', 'tokens', 'seed'),
   'export': (*_WORKDIR, 'step', 'out', 'seed', 'batch'),
-  'follow': _WORKDIR,
+  'follow': (*_WORKDIR, 'data'),
   'compare': ('workdirs', 'out'),
   'reproduce': ('config', 'workdir', *_SEVERAL),
   'dryrun': ('config', 'topology'),

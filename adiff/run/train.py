@@ -22,7 +22,7 @@ from adiff.judge.page import images
 from adiff.learn import optim
 from adiff.learn import state as state_lib
 from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding
-from adiff.run import begin, build, evaluate, generate
+from adiff.run import begin, build, evaluate, generate, kept
 from adiff.run import workdir as workdir_lib
 
 
@@ -35,7 +35,7 @@ def train(config, workdir, *, profile=0, progress=True, show=None) -> int:
   longer finite.
   """
   with hosts.on_signals((signal.SIGTERM,), hosts.exit_unfinished):
-    parts = build.build(config)
+    parts = build.build(config, codec=kept.codec(workdir, config))
     mesh = build.build_mesh(parts)
     hosts.outlive()
     with jax.set_mesh(mesh), contextlib.ExitStack() as held:
@@ -76,6 +76,7 @@ def _begin(held, parts, mesh, workdir, show):
   def claim():
     held.enter_context(workdir_lib.lock(workdir))
     workdir_lib.claim(workdir, parts.config, parts.contract)
+    kept.write(workdir, parts)
 
   def take():
     """The workdir, and what there is to go on from."""

@@ -12,19 +12,20 @@ from typing import Any
 import ml_collections
 
 from adiff.machine import files, input_file, json_file, manifest
-from adiff.run import choose, settings
+from adiff.run import choose, places, settings
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
 OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach')  # a number, or null
 VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as choices since 3
+DATA = 'data.json'  # what is kept of the data, see kept.py
 MADE_BY = 'made_by.json'  # beside what was made: all that it follows from
 # What every reader of the files needs of their form.
 _CONFIG = {
   **{kind: {'name': str} for kind in choose.ROOMS},
   **{section: dict for section in settings.SECTIONS if section},
 }
-_CONTRACT = {'version?': int, 'registered?': {str: str}}
+_CONTRACT = {'version?': int, 'registered?': {str: str}, 'codec?': {'name': str}}
 FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep', 'offload')
 
 
@@ -149,9 +150,19 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
         'process.eta, process.clip'
       )
     _set(config, key, value)
-  made_with = _read(workdir, 'contract.json', _CONTRACT).get('registered') or {}
+  made_with = dict(_read(workdir, 'contract.json', _CONTRACT).get('registered') or {})
+  if os.path.exists(os.path.join(workdir, DATA)):  # what it keeps of them is enough
+    made_with.pop('data', None)
   choose.check_registered(config, made_with, workdir)
   return config.lock()
+
+
+def same_choice(workdir, kind, config) -> bool:
+  """Was a workdir made by the very choice of a kind that a config has, places included?"""
+  if not is_made(workdir):
+    return False
+  files.check_inside(workdir)
+  return _read(workdir, 'config.json', dict).get(kind) == as_json(config).get(kind)
 
 
 def check_contract(workdir, contract) -> None:
@@ -159,6 +170,8 @@ def check_contract(workdir, contract) -> None:
   check_version(workdir)
   stored = _read(workdir, 'contract.json', _CONTRACT)
   stored = {**stored, 'registered': contract.get('registered', {})}
+  if 'codec' in stored:  # of a version that kept where it was read from
+    stored['codec'] = places.own('codec', stored['codec'])
   contract = json_file.plain({'version': VERSION, 'registered': {}, **contract})
   check_data(workdir, stored.get('data'), contract.get('data'))
   for key, old, new in _differences(stored, contract):
@@ -198,6 +211,7 @@ def as_json(config) -> dict:
 
 def _fixed(config):
   """The part of a config that a workdir cannot change."""
+  config = places.without(config)
   kept = {key: value for key, value in config.items() if key not in FREE}
   kept['train'] = {key: value for key, value in config['train'].items() if key not in FREE_TRAIN}
   return kept

@@ -12,9 +12,9 @@ from adiff.run import compare
 from adiff.run import workdir as workdir_lib
 
 FOLDERS = ('checkpoints', 'checkpoints/digests', 'checkpoints/trash', 'checkpoints/damaged',
-           'checkpoints/3', 'pictures', 'tensorboard', 'profile', 'eval', 'eval/3')
-FILES = ('config.json', 'contract.json', 'lock', 'metrics.jsonl', 'eval.json', 'report.html',
-         'samples.npz', 'checkpoints/digests/3.json', 'pictures/samples.png')
+           'checkpoints/3', 'codec', 'pictures', 'tensorboard', 'profile', 'eval', 'eval/3')
+FILES = ('config.json', 'contract.json', 'data.json', 'lock', 'metrics.jsonl', 'eval.json',
+         'report.html', 'samples.npz', 'checkpoints/digests/3.json', 'pictures/samples.png')
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 import adiff
 from adiff.machine import checkpoint, sharding
-from adiff.run import build, evaluate, handle, model, workdir
+from adiff.run import build, evaluate, handle, kept, model, workdir
 from configs import base, digits, toy
 from configs import text as text_config
 
@@ -56,6 +56,7 @@ def born(config, folder) -> model.Model:
   keys = jax.random.split(jax.random.key(1), len(leaves))
   noisy = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys)]
   workdir.claim(folder, parts.config, parts.contract)
+  kept.write(folder, parts)
   with contextlib.closing(checkpoint.Checkpoints(str(folder))) as keeper:
     keeper.save(3, state.replace(ema=jax.tree.unflatten(tree, noisy)))
   return adiff.load(folder)
@@ -87,14 +88,25 @@ def test_equal_seeds_give_equal_samples_whatever_the_batch(trained):
   assert not np.array_equal(np.array(one.examples), np.array(other.examples))
 
 
-def test_a_saved_model_is_the_model_from_another_folder(trained, tmp_path, monkeypatch):
-  saved = trained.save(tmp_path / 'kept')
+def test_a_saved_model_is_the_model_from_another_folder_without_its_data(
+  trained, tmp_path, monkeypatch
+):
+  saved, examples = trained.save(tmp_path / 'kept'), some(trained, 1)
+
+  def gone(*_):
+    raise FileNotFoundError('there is no folder data; set data_dir')
+
+  monkeypatch.setattr(build, 'build_coded', gone)
   monkeypatch.chdir(tmp_path)
   loaded = adiff.load('kept')
   assert loaded.step == trained.step == 3 and str(tmp_path) in saved
   np.testing.assert_array_equal(
     np.array(loaded.sample(4).examples), np.array(trained.sample(4).examples)
   )
+  one, other = (of.score(examples, samples=2).nats for of in (loaded, trained))
+  np.testing.assert_allclose(one, other, rtol=1e-6)
+  with pytest.raises(FileNotFoundError, match='is not here .there is no folder data.; write'):
+    loaded.parts.source.examples('test', [0])
   with pytest.raises(ValueError, match='not empty'):
     trained.save(saved)
 
