@@ -15,8 +15,9 @@ CHOICES = dict(
     # a Gaussian mixture, likewise (floats)
     mixture=dict(num_tokens=6, dim=1, components=3, size=65536, seed=0),
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
-    # any image set of TFDS, read from data_dir/DATASET/VERSION
-    tfds=dict(dataset='mnist', data_dir=''),
+    # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures
+    # are cropped and scaled to, 0: as they are
+    tfds=dict(dataset='mnist', data_dir='', size=0),
     # data_dir/CLASS/*.png, cropped and scaled to size; every test_every-th is held out
     image_folder=dict(data_dir='', size=32, channels=3, test_every=10),
     # latents of an autoencoder, encoded beforehand, see adiff/data/latents.py; shape (H, W, C) or

@@ -6,6 +6,7 @@ Everything here is host side and in raster order; `batches` alone permutes token
 import abc
 import dataclasses
 import functools
+import os
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 from adiff.codec import base as codec_base
 from adiff.sequence import spec as spec_lib
 from adiff.sequence import values
+
+MOST_THREADS = 32  # that decode examples
 
 
 class Source(abc.ABC):
@@ -54,6 +57,11 @@ class Source(abc.ABC):
   def exact(self) -> dict[str, float]:
     """Facts known in closed form, such as {'nats': entropy of an example}; {} if none."""
     return {}
+
+  @property
+  def decodes(self) -> bool:
+    """Do examples take long to make of what is stored, so that several threads help?"""
+    return False
 
   def law_test(self, examples) -> dict[str, float]:
     """{'statistic', 'dof', 'p_value'} of a test of examples against the law of the data, where that
@@ -122,6 +130,14 @@ class Encoded(Coded):
   def examples(self, split, indices):
     found = dict(self.source.examples(split, indices))
     return {'tokens': self.codec.encode(self.params, found.pop('example')), **found}
+
+
+def threads(wanted=0) -> int:
+  """How many decode at a time on a host: `wanted`, or for 0 one a core, at most MOST_THREADS."""
+  if wanted:
+    return wanted
+  known = hasattr(os, 'sched_getaffinity')  # of Linux: the cores that this process may use
+  return min(len(os.sched_getaffinity(0)) if known else os.cpu_count(), MOST_THREADS)
 
 
 def check_split(split, splits) -> str:

@@ -25,6 +25,8 @@ FORMATS = ('PNG', 'JPEG', 'WEBP', 'GIF', 'BMP', 'TIFF')  # by content; names are
 MOST_PIXELS = 2**26
 MOST_BYTES = 64 * 2**20  # of a file
 BACKGROUND = (255, 255, 255)  # behind what is transparent
+# How a picture of any size becomes a square of one, wherever that is done.
+RULE = 'the largest square in the centre, resampled to the size by an antialiased bicubic filter'
 _FAULT, _ADVICE = 'is no readable image', 'remove it or save it again'
 _SIXTEEN = ('I;16', 'I;16L', 'I;16B', 'I;16N')
 _EIGHT = ('1', 'L', 'P', 'RGB', 'CMYK', 'YCbCr', 'HSV', 'LAB', 'RGBX', 'LA', 'La', 'PA', 'RGBA',
@@ -66,19 +68,31 @@ def check(paths: Iterable) -> None:
 
 
 def read(path, size, channels) -> np.ndarray:
-  """uint8 [size, size, channels]: its short side is scaled to `size` and its centre cut out.
+  """uint8 [size, size, channels] of a file, as RULE says; raises as `decode`."""
+  with input_file.opened(path, limit=MOST_BYTES) as file:
+    return decode(file, path, size, channels)
 
-  channels: 3 for colour, 1 for grey. Raises Unreadable with the file's name, or OSError.
+
+def decode(file, name, size, channels) -> np.ndarray:
+  """uint8 [size, size, channels] of a binary file, as RULE says.
+
+  name: what it is called in errors; channels: 3 for colour, 1 for grey. Raises Unreadable with the
+  name, or OSError.
   """
-  with input_file.opened(path, limit=MOST_BYTES) as file, input_file.told(path, _FAULT, _ADVICE):
+  with input_file.told(name, _FAULT, _ADVICE):
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # of Pillow: what matters of a file is told as an error
-      picture = _header(file, path)
+      picture = _header(file, name)
       picture.load()
       picture = _opaque(PIL.ImageOps.exif_transpose(picture))
       picture = picture.convert('L' if channels == 1 else 'RGB')
-      picture = PIL.ImageOps.fit(picture, (size, size), PIL.Image.Resampling.BICUBIC)
-  return np.asarray(picture, np.uint8).reshape(size, size, channels)
+    return fit(picture, size)
+
+
+def fit(picture, size) -> np.ndarray:
+  """uint8 [size, size, channels] of a grey or coloured PIL.Image, as RULE says."""
+  picture = PIL.ImageOps.fit(picture, (size, size), PIL.Image.Resampling.BICUBIC)
+  return np.asarray(picture, np.uint8).reshape(size, size, -1)
 
 
 def _header(file, path):

@@ -25,13 +25,13 @@ class Store:
     self._decode = decode
     self._lock = threading.Lock()
     self._resident = None
-    self._fits = size * int(np.prod(shape)) <= ram_bytes
+    self.fits = size * int(np.prod(shape)) <= ram_bytes
     self.size = size
 
   def get(self, indices) -> tuple[np.ndarray, np.ndarray]:
     """(images uint8 [b, H, W, C], labels int32 [b]) of `indices`, an int array or a slice."""
     indices = np.arange(self.size)[indices]
-    if not self._fits:
+    if not self.fits:
       return self._decode(indices)
     with self._lock:
       if self._resident is None:
@@ -71,6 +71,10 @@ class Images(base.Source):
     label = spec_lib.Label(self.num_classes, self.classes)
     conds = {'label': label} if self.num_classes else {}
     return codec_base.Facts('image', self.shape, LEVELS, conds)
+
+  @property
+  def decodes(self):
+    return not all(one.fits for one in self._stores.values())
 
   @functools.cached_property
   def _stores(self):

@@ -2,10 +2,13 @@
 
 import dataclasses
 import functools
+import io
+from typing import Annotated
 
 import numpy as np
+import PIL.Image
 
-from adiff.data import store, tfds_folder
+from adiff.data import pictures, store, tfds_folder
 from adiff.sequence import values
 
 _MOST = 2**26  # values of an image
@@ -15,14 +18,17 @@ _MOST = 2**26  # values of an image
 class Tfds(store.Images):
   """Images of a TFDS folder in ArrayRecord format, read with random access.
 
-  Splits: train, and test or else validation. Raises FileNotFoundError for a missing folder and
-  ValueError for a set that has no such splits, no fixed-size uint8 images, or another file format.
+  With a size, pictures of any size (`imagenet2012`, `coco_captions`) become squares of it, as
+  data/pictures.py says; data/prepare.py does that once. Splits: train, and test or else validation.
+  Raises FileNotFoundError for a missing folder and ValueError for a set that has no such splits, no
+  uint8 images, without a size none of a fixed size, or another file format.
   """
 
   places = ('data_dir',)
 
   dataset: values.Path = 'mnist'  # folder in data_dir, 'imagenet_resized/32x32'; the newest version
   data_dir: values.Path = ''  # where TFDS keeps its data sets
+  size: Annotated[values.Whole, values.between(0, 2**13)] = 0  # pixels a side; 0: as they are
 
   def __post_init__(self):
     features, splits = self._builder.info.features, self._builder.info.splits
@@ -33,12 +39,23 @@ class Tfds(store.Images):
       )
     tfds_folder.check_random_access(self._builder.info, self.dataset)
     image = features['image'] if 'image' in features else None
-    three = image is not None and len(image.shape or ()) == 3 and None not in image.shape
-    if not three or np.dtype(image.np_dtype) != np.uint8 or not 1 <= np.prod(image.shape) <= _MOST:
+    sides = image is not None and len(image.shape or ()) == 3
+    if not sides or np.dtype(image.np_dtype) != np.uint8:
       raise ValueError(
-        f"{self.dataset} has no feature 'image' of a fixed size in uint8; export its pictures to a "
-        'folder and set data.name=image_folder'
+        f"{self.dataset} has no feature 'image' in uint8; export its pictures to a folder and set "
+        'data.name=image_folder'
       )
+    if self.size and image.shape[-1] not in (1, 3):
+      raise ValueError(
+        f'{self.dataset} has pictures of {image.shape[-1]} channels; data.size needs 1 or 3'
+      )
+    if not self.size and None in image.shape:
+      raise ValueError(
+        f'{self.dataset} has pictures of any size; write the pixels a side that they shall have, '
+        'data.size=256, or prepare them once: python -m adiff.data.prepare'
+      )
+    if not 1 <= np.prod(self.shape) <= _MOST:
+      raise ValueError(f'{self.dataset} has images of {self.shape}, more than can be read')
 
   @functools.cached_property
   def _folder(self):
@@ -59,7 +76,8 @@ class Tfds(store.Images):
 
   @property
   def shape(self):
-    return tuple(self._builder.info.features['image'].shape)
+    stored = tuple(self._builder.info.features['image'].shape)
+    return (self.size, self.size, stored[-1]) if self.size else stored
 
   @functools.cached_property
   def splits(self):
@@ -70,18 +88,31 @@ class Tfds(store.Images):
     return tfds_folder.fingerprint(self._folder, self.dataset)
 
   def store(self, split):
-    records = tfds_folder.Records(self._folder, self._builder, split)
+    scaled = ('image',) if self.size else ()
+    records = tfds_folder.Records(self._folder, self._builder, split, encoded=scaled)
 
     def decode(indices):
       items = records.read(indices)
       labels = [int(item['label']) if self.num_classes else -1 for item in items]
-      for index, item, label in zip(indices, items, labels, strict=True):
-        whole = item['image'].shape == self.shape and item['image'].dtype == np.uint8
+      images = [self._image(item['image'], index, split) for index, item in zip(
+        indices, items, strict=True)]
+      for index, image, label in zip(indices, images, labels, strict=True):
+        whole = image.shape == self.shape and image.dtype == np.uint8
         if not whole or not -1 <= label < max(self.num_classes, 1):
           raise ValueError(
             f'{self._folder}: example {index} of {split} is no {self.shape} image of a class below '
             f'{self.num_classes}; prepare it again with TFDS'
           )
-      return np.stack([item['image'] for item in items]), np.array(labels, np.int32)
+      return np.stack(images), np.array(labels, np.int32)
 
     return store.Store(decode, len(records), shape=self.shape, ram_bytes=store.RAM_BYTES)
+
+  def _image(self, stored, index, split):
+    """The picture of a record: an array, or the bytes of a file."""
+    if not self.size:
+      return stored
+    if isinstance(stored, bytes):
+      where = f'{self._folder}: example {index} of {split}'
+      return pictures.decode(io.BytesIO(stored), where, self.size, self.shape[-1])
+    return pictures.fit(PIL.Image.fromarray(stored[..., 0] if stored.shape[-1] == 1 else stored),
+                        self.size)

@@ -1,18 +1,20 @@
-"""The reader of data sets as TFDS lays them out on disk: random access, without TensorFlow.
+"""Data sets as TFDS lays them out on disk, read with random access and written, without TensorFlow.
 
 TFDS imports whatever class a folder's features.json names; here it must be one of TFDS's own, or
 the folder is refused before TFDS sees it.
 """
 
 import pathlib
+import tempfile
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from adiff.machine import contents, files, input_file, json_file
 
 _OWN = 'tensorflow_datasets.core.features.'
 _CLASS_KEYS = ('pythonClassName', 'python_class_name', 'type')
 _ADVICE = 'prepare it again with TFDS'
+INFO = 'dataset_info.json'  # a folder without it is no data set, or not yet
 
 
 def find(data_dir, name) -> pathlib.Path:
@@ -21,11 +23,11 @@ def find(data_dir, name) -> pathlib.Path:
   root = pathlib.Path(data_dir).expanduser() / name
   if not root.is_dir():
     raise FileNotFoundError(f'there is no folder {root}; {hint}')
-  if (root / 'dataset_info.json').is_file():
+  if (root / INFO).is_file():
     return root
   versions = [
     path.parent
-    for path in root.glob('*/dataset_info.json')
+    for path in root.glob(f'*/{INFO}')
     if all(part.isascii() and part.isdecimal() and len(part) < 10
            for part in path.parent.name.split('.'))
   ]
@@ -44,7 +46,7 @@ def builder(folder) -> Any:
 
   Raises ValueError for a folder that TFDS cannot read, or that would have it run foreign code.
   """
-  for name in ('dataset_info.json', 'features.json'):
+  for name in (INFO, 'features.json'):
     try:
       _check_own(folder / name, json_file.read(folder / name, advice=_ADVICE))
     except FileNotFoundError as error:
@@ -84,12 +86,18 @@ def _entries(value) -> Iterator[tuple[str, Any]]:
 
 
 class Records:
-  """The records of a split: as many as `len` says, each a dictionary of the features."""
+  """The records of a split: as many as `len` says, each a dictionary of the features.
 
-  def __init__(self, folder, builder, split):
+  encoded: features, such as pictures, that are given as the bytes that are stored.
+  """
+
+  def __init__(self, folder, builder, split, *, encoded=()):
+    import tensorflow_datasets as tfds
+
     self._folder = folder
     with self._told():
-      self._source = builder.as_data_source(split)
+      decoders = {name: tfds.decode.SkipDecoding() for name in encoded}
+      self._source = builder.as_data_source(split, decoders=decoders)
       self._size = len(self._source)
 
   def __len__(self):
@@ -117,3 +125,85 @@ def fingerprint(folder, name) -> str:
   """16 hex digits over the version and what the files hold."""
   content = contents.digest(folder, [path.name for path in folder.iterdir() if path.is_file()])
   return files.digest(repr((name, folder.name, content)))
+
+
+# ---- Writing -------------------------------------------------------------------------------------
+
+
+def shard(name, split, index, count) -> str:
+  """What TFDS calls a file of a split."""
+  return f'{name}-{split}.array_record-{index:05d}-of-{count:05d}'
+
+
+def parse(record: bytes, where) -> dict[str, list]:
+  """{feature: its bytes, whole numbers or floats} of a tf.train.Example; raises Unreadable."""
+  from tensorflow_datasets.proto import tf_example_pb2
+
+  with input_file.told(where, 'holds no tf.train.Example', 'name files that hold some'):
+    found = tf_example_pb2.Example.FromString(record).features.feature
+    return {
+      name: list(getattr(value, kind).value) if (kind := value.WhichOneof('kind')) else []
+      for name, value in found.items()
+    }
+
+
+def example(features: dict[str, list]) -> bytes:
+  """The tf.train.Example of features that are lists of bytes or of whole numbers."""
+  from tensorflow_datasets.proto import tf_example_pb2
+
+  written = tf_example_pb2.Example()
+  for name, found in features.items():
+    if found and isinstance(found[0], int):
+      written.features.feature[name].int64_list.value.extend(found)
+    else:
+      written.features.feature[name].bytes_list.value.extend(found)
+  return written.SerializeToString(deterministic=True)
+
+
+class Pictures(NamedTuple):
+  """What is said of a set of pictures that was written."""
+
+  shape: tuple[int, int, int]
+  encoding: str  # png or jpeg
+  classes: tuple[str, ...]  # their names; () where pictures have no label
+  captions: bool
+  about: str
+
+
+def describe(folder, name, about: Pictures, lengths: dict[str, list[int]]) -> None:
+  """Writes dataset_info.json, last, and what else TFDS keeps beside the files of a set.
+
+  lengths: {split: how many records a shard holds}. Raises OSError where it cannot be written.
+  """
+  import tensorflow_datasets as tfds
+
+  features = {'image': tfds.features.Image(shape=about.shape, encoding_format=about.encoding)}
+  if about.classes:
+    features['label'] = tfds.features.ClassLabel(names=about.classes)
+  if about.captions:
+    features['captions'] = tfds.features.Sequence(tfds.features.Text())
+  template = tfds.core.ShardedFileTemplate(
+    data_dir=folder, template=tfds.core.naming.DEFAULT_FILENAME_TEMPLATE, dataset_name=name,
+    filetype_suffix='array_record',
+  )
+  identity = tfds.core.dataset_info.DatasetIdentity(
+    name=name, version=tfds.core.Version(folder.name), data_dir=str(folder), module_name='',
+  )
+  info = tfds.core.DatasetInfo(
+    builder=identity, features=tfds.features.FeaturesDict(features), description=about.about,
+  )
+  info.set_file_format('array_record')
+  info.set_splits(tfds.core.splits.SplitDict([
+    tfds.core.SplitInfo(
+      name=split, shard_lengths=counts, filename_template=template.replace(split=split),
+      num_bytes=sum((folder / shard(name, split, index, len(counts))).stat().st_size
+                    for index in range(len(counts))),
+    )
+    for split, counts in lengths.items()
+  ]))
+  with tempfile.TemporaryDirectory(prefix='adiff-') as made:
+    info.write_to_directory(made)
+    written = sorted(pathlib.Path(made).iterdir(), key=lambda path: path.name == INFO)
+    for path in written:
+      with files.whole(folder / path.name, 'wb') as file:
+        file.write(path.read_bytes())
