@@ -10,101 +10,52 @@ the others go on. Writes FOLDER/gpu.md and gpu.json after every part.
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
 
-CHILDREN = dict(os.environ)
+from benchmarks import parts
+
 if __name__ == '__main__':
   os.environ['JAX_PLATFORMS'] = 'cpu'  # this process counts, its children have the GPU
 
 import numpy as np  # noqa: E402
 import PIL.Image  # noqa: E402
 
-from adiff.machine import cost, files, logs, provenance  # noqa: E402
+from adiff.machine import cost, logs, provenance  # noqa: E402
 from adiff.run import build  # noqa: E402
 from benchmarks import run  # noqa: E402
 from configs import base, images  # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = parts.ROOT
 SUITES = {  # name: (title, share of the seconds)
   'attention': ('Attention', 0.16), 'train': ('Training steps', 0.12), 'sample': ('Rollouts', 0.12),
 }
 TOY_SUITE = '--rounds=2', '--lengths', '64', '--tokens=64', '--width=64'
-HARDWARE = 'from adiff.machine import provenance; print(provenance.hardware())'
 # Seconds of one training that are not steps: its start, its bound, samples and page.
 AROUND = 25
 
 
-@dataclasses.dataclass
-class Page:
-  """gpu.md and gpu.json, whole after every part."""
-
-  folder: pathlib.Path
-  facts: dict
-  parts: list = dataclasses.field(default_factory=list)
-
-  def add(self, title, *, seconds, lines=(), **facts):
-    """lines: Markdown; facts: as JSON."""
-    self.parts.append({'title': title, 'seconds': round(seconds, 1), **facts, 'lines': list(lines)})
-    facts = '; '.join(f'{name} {value}' for name, value in self.facts.items())
-    text = [f'# One GPU in nine minutes\n\n{facts}']
-    for part in self.parts:
-      head = f'## {part["title"]}', '', f'{part["seconds"]} s.', ''
-      text.append('\n'.join([*head, *part['lines']]))
-    self.folder.mkdir(parents=True, exist_ok=True)
-    with files.whole(self.folder / 'gpu.md') as file:
-      file.write('\n\n'.join(text) + '\n')
-    with files.whole(self.folder / 'gpu.json') as file:
-      json.dump({**self.facts, 'parts': self.parts}, file, indent=1)
-    print(f'[adiff] {title}: {seconds:.0f} s', file=sys.stderr)
-
-
-def child(words, seconds) -> tuple[int | None, str, float]:
-  """(exit status, end of the output, seconds) of python WORDS; None: it was cut off."""
-  begun = time.monotonic()
-  with tempfile.TemporaryFile('w+', errors='replace') as log:
-    process = subprocess.Popen(
-      [sys.executable, *map(str, words)], cwd=ROOT, env=CHILDREN, stdout=log, stderr=log
-    )
-    try:
-      status = process.wait(max(seconds, 1))
-    except subprocess.TimeoutExpired:
-      process.kill()
-      process.wait()
-      status = None
-    log.seek(0)
-    return status, log.read()[-2000:].strip(), time.monotonic() - begun
-
-
-def told(status, output) -> list[str]:
-  """Lines of the page for a part that did not end well."""
-  what = 'cut off: its time was up' if status is None else f'ended with status {status}'
-  return [f'This part {what}.', '', '```', *(output or 'It said nothing.').split('\n')[-15:], '```']
-
-
 def kernel_tests(page, seconds):
   """The flash kernel's tests."""
-  status, output, took = child(
+  status, output, took = parts.child(
     ['-m', 'pytest', '-q', '-rs', 'tests/nn/kernels/test_flash.py'], seconds)
-  lines = [f'`{output.split(chr(10))[-1]}`'] if status == 0 else told(status, output)
+  lines = [f'`{output.split(chr(10))[-1]}`'] if status == 0 else parts.told(status, output)
   page.add('Flash kernel, compiled', seconds=took, status=status, lines=lines)
 
 
 def suite(page, name, seconds, *, toy, work):
   """One suite of benchmarks/run.py, in bfloat16."""
   more = TOY_SUITE if toy else ('--rounds=7',)
-  status, output, took = child(
+  status, output, took = parts.child(
     ['-m', 'benchmarks.run', f'--suite={name}', '--dtype=bfloat16', f'--folder={work}', *more],
     seconds)
   place = work / f'{name}.json'
   if not place.exists():
-    page.add(SUITES[name][0], seconds=took, status=status, lines=told(status, output))
+    page.add(SUITES[name][0], seconds=took, status=status, lines=parts.told(status, output))
     return
   facts = json.loads(place.read_text())
   rate, bandwidth = facts['matmul GFLOP/s'], facts['bandwidth GB/s']
@@ -160,11 +111,11 @@ def training(data, *, blocks, toy) -> tuple[list[str], object]:
 def train(page, name, flags, steps, seconds, work, flops):
   """One run of the binary: what it came to, on the page."""
   workdir = work / name.replace(' ', '_')
-  status, output, took = child(
+  status, output, took = parts.child(
     ['-m', 'adiff.main', *flags, f'--config.train.steps={steps}', f'--workdir={workdir}'], seconds)
   title = f'CIFAR-10 as {name}'
   if status != 0:
-    page.add(title, seconds=took, status=status, lines=told(status, output))
+    page.add(title, seconds=took, status=status, lines=parts.told(status, output))
     return None
   last = [line for line in logs.read(workdir) if 'time/ms' in line][-1]
   numbers = json.loads((workdir / 'eval.json').read_text())['numbers']
@@ -210,14 +161,14 @@ def main(argv=None) -> int:
   def left():
     return end - time.monotonic()
 
-  status, output, took = child(['-c', HARDWARE], left())
+  status, output, took = parts.child(['-c', parts.HARDWARE], left())
   hardware = output.split('\n')[-1] if status == 0 else 'no device answered'
   what = 'CIFAR-10' if options.data else 'made-up pictures, no CIFAR-10'
-  page = Page(options.folder, {
+  page = parts.Page(options.folder, 'gpu', 'One GPU in nine minutes', {
     'hardware': hardware, 'commit': provenance.commit(), 'pictures': what, 'dtype': 'bfloat16',
   })
   page.add('The device', seconds=took, status=status,
-           lines=[hardware] if status == 0 else told(status, output))
+           lines=[hardware] if status == 0 else parts.told(status, output))
   with tempfile.TemporaryDirectory() as name:
     work = pathlib.Path(name)
     kernel_tests(page, min(0.14 * options.seconds, left()))

@@ -238,6 +238,9 @@ def get_config():
   c.train.eval_every = 500  # bound on the test split, and a picture; 0: only at the end
   c.train.checkpoint_every = 500
   c.train.keep = 2  # newest checkpoints kept, besides the one with the best bound
+  # besides, those whose step this divides are kept for ever; 0: none
+  c.train.keep_every = 0
+  c.train.workers = 0  # threads that decode pictures, on a host; 0: one a core
   c.eval = ml_collections.ConfigDict()
   c.eval.split = 'test'
   c.eval.batch_size = 128

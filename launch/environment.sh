@@ -1,9 +1,11 @@
 # Sourced by the other scripts: builds or refreshes the virtual environment and sets `python`.
 #
 # The environment is made from requirements.lock (every version pinned) and made again only when the
-# lock, the metadata or the interpreter changes. Variables:
+# lock, the metadata or the interpreter changes. One that was not made here is used as it is where it
+# has jax, as on the hosts of launch/tpu_pod.sh, and is never changed. Variables:
 #   ADIFF_VENV    its folder (default: .venv in the repository)
 #   ADIFF_PYTHON  the interpreter to build it with (default: the first suitable python3.*)
+#   ADIFF_EXTRA   cuda, cuda13 or tpu: for that accelerator; an environment remembers it
 
 repository="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 venv="${ADIFF_VENV:-$repository/.venv}"
@@ -26,23 +28,64 @@ find_python() {
   return 1
 }
 
-# The lock is resolved for Python 3.11 and the CPU.
+# The first line of adiff.stamp: checksum, size, extra; `0 0` until all is installed.
 stamp="$(cat requirements.lock setup.cfg pyproject.toml | cksum)"
+made="$(cat "$venv/adiff.stamp" 2>/dev/null || true)"
+read -r _ _ remembered <<< "$made" || true
+extra="${ADIFF_EXTRA:-$remembered}"
+stamp+="${extra:+ $extra}"
 python="$venv/bin/python"
-if [ ! -x "$python" ] || [ "$(cat "$venv/adiff.stamp" 2>/dev/null)" != "$stamp" ]; then
+
+# Is there something in the folder that these scripts have not put there?
+foreign() {
+  [ -z "$made" ] && [ -e "$venv" ] || return 1
+  local found=("$venv"/* "$venv"/.[!.]*)
+  [ ! -d "$venv" ] || [ -e "${found[0]}" ] || [ -e "${found[1]}" ]
+}
+
+# The lock is resolved for Python 3.11 and the CPU; an accelerator's packages come besides.
+make_environment() {
+  local base entry
   base="$(find_python)"
   say "making $venv with $("$base" --version) from requirements.lock; this happens once"
-  "$base" -m venv --clear "$venv"
-  if "$python" -m pip install -q --disable-pip-version-check uv; then
-    "$python" -m uv pip install -q --compile-bytecode --python "$python" -r requirements.lock
-    "$python" -m uv pip install -q --python "$python" --no-deps --editable .
-  else
+  mkdir -p "$venv"
+  printf '0 0%s\n' "${extra:+ $extra}" > "$venv/adiff.stamp"
+  for entry in "$venv"/* "$venv"/.[!.]*; do
+    [ "$entry" = "$venv/adiff.stamp" ] || rm -rf -- "$entry"
+  done
+  "$base" -m venv "$venv"
+  local installer=("$python" -m uv pip install -q --python "$python" --compile-bytecode)
+  if ! "$python" -m pip install -q --disable-pip-version-check uv; then
     say 'uv cannot be installed; pip does the same, more slowly'
-    "$python" -m pip install -q --disable-pip-version-check -r requirements.lock
-    "$python" -m pip install -q --disable-pip-version-check --no-deps --editable .
+    installer=("$python" -m pip install -q --disable-pip-version-check)
+  fi
+  "${installer[@]}" -r requirements.lock
+  if [ -n "$extra" ]; then
+    "${installer[@]}" -c requirements.lock --editable ".[$extra]"
+  else
+    "${installer[@]}" --no-deps --editable .
   fi
   printf '%s\n' "$stamp" > "$venv/adiff.stamp"
   say "ready: $python"
+}
+
+case "$extra" in
+  '' | cuda | cuda13 | tpu) ;;
+  *)
+    say "ADIFF_EXTRA=$extra is no accelerator; write cuda, cuda13 or tpu"
+    exit 2
+    ;;
+esac
+if foreign; then
+  if ! "$python" -c 'import importlib.util as u, sys
+sys.exit(not all(map(u.find_spec, ("jax", "flax", "orbax"))))' 2> /dev/null; then
+    say "$venv was not made by these scripts and has no jax, so it is left alone; delete it, or" \
+      'name another folder: ADIFF_VENV=/path/to/environment'
+    exit 2
+  fi
+  say "$venv was not made by these scripts; it is used as it is"
+elif [ ! -x "$python" ] || [ "$made" != "$stamp" ]; then
+  make_environment
 fi
 
 # On the CPU XLA asks for the memory of a training step anew at every step. Kept by the process, and on

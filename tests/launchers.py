@@ -40,7 +40,7 @@ VARIABLES = {
 LAUNCHERS = (POD, SLURM, K8S, XPK, EVAL)
 NAMES = [one[0] for one in LAUNCHERS]
 # All that the scripts may call besides the stand-ins: this machine may have the real ones.
-ORDINARY = 'awk bash cat cksum dirname env git grep gzip mktemp rm seq sleep'.split()
+ORDINARY = 'awk bash cat cksum dirname env git grep gzip mkdir mktemp rm seq sleep'.split()
 STAND_IN = f'''#!{sys.executable} -SE
 import fcntl, json, os, signal, sys
 here = os.path.dirname(os.path.realpath(__file__))

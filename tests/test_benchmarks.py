@@ -7,12 +7,13 @@ import subprocess
 import sys
 
 import jax
+import launchers
 import numpy as np
 import pytest
 
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import mask
-from benchmarks import attention, gpu, run, sample, train, turns
+from benchmarks import attention, gpu, parts, run, sample, tpu, train, turns
 
 OPTIONS = argparse.Namespace(rounds=2, width=64, tokens=64, lengths=(64,), dtype='float32')
 
@@ -99,16 +100,16 @@ def test_all_candidates_for_attention_compute_the_same():
 
 
 def test_what_a_gpu_was_asked_is_on_the_page_after_every_part_also_if_it_was_cut_off(tmp_path):
-  page = gpu.Page(tmp_path, {'hardware': 'a device'})
-  status, output, seconds = gpu.child(
+  page = parts.Page(tmp_path, 'gpu', 'One GPU', {'hardware': 'a device'})
+  status, output, seconds = parts.child(
     ['-c', 'import time; print("begun", flush=True); time.sleep(60)'], 1)
   assert status is None and output == 'begun' and seconds < 10
-  page.add('Slow', seconds=seconds, status=status, lines=gpu.told(status, output))
+  page.add('Slow', seconds=seconds, status=status, lines=parts.told(status, output))
   assert 'cut off' in (tmp_path / 'gpu.md').read_text()
-  status, output, _ = gpu.child(['-c', 'raise SystemExit(3)'], 10)
-  page.add('Broken', seconds=1.0, status=status, lines=gpu.told(status, output))
-  parts = json.loads((tmp_path / 'gpu.json').read_text())['parts']
-  assert [part['status'] for part in parts] == [None, 3]
+  status, output, _ = parts.child(['-c', 'raise SystemExit(3)'], 10)
+  page.add('Broken', seconds=1.0, status=status, lines=parts.told(status, output))
+  told = json.loads((tmp_path / 'gpu.json').read_text())['parts']
+  assert [part['status'] for part in told] == [None, 3]
   assert 'ended with status 3' in (tmp_path / 'gpu.md').read_text()
 
 
@@ -128,6 +129,29 @@ def test_the_whole_script_for_a_gpu_runs_on_a_cpu_at_sizes_that_say_nothing(tmp_
   environment = dict(
     os.environ, ADIFF_PYTHON=sys.executable, ADIFF_GPU_ARGUMENTS='--toy --seconds=3000')
   subprocess.run(
-    [f'{gpu.ROOT}/benchmarks/gpu.sh', '', '', str(tmp_path)], env=environment, check=False)
-  parts = json.loads((tmp_path / 'gpu.json').read_text())['parts']
-  assert len(parts) == 8 and all(part['status'] is not None for part in parts)
+    [f'{parts.ROOT}/benchmarks/gpu.sh', '', '', str(tmp_path)], env=environment, check=False)
+  told = json.loads((tmp_path / 'gpu.json').read_text())['parts']
+  assert len(told) == 8 and all(part['status'] is not None for part in told)
+
+
+# ---- benchmarks/tpu.sh ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('name', tpu.ROWS)
+def test_what_is_measured_is_what_the_roofline_is_of(name):
+  for toy in (False, True):
+    flags, config = tpu.asked(name, toy=toy)
+    with launchers.parsed([*flags, '--workdir=x']) as found:
+      assert found.config.to_json() == config.to_json()
+
+
+@pytest.mark.soak
+def test_the_script_for_tpus_runs_on_a_cpu_at_sizes_that_say_nothing(tmp_path):
+  subprocess.run(
+    [f'{parts.ROOT}/benchmarks/tpu.sh', '--toy', f'--folder={tmp_path}'],
+    env=dict(os.environ, ADIFF_PYTHON=sys.executable), check=True,
+  )
+  device, *rows = json.loads((tmp_path / 'tpu.json').read_text())['parts']
+  assert device['status'] == 0 and [row['title'] for row in rows] == list(tpu.ROWS)
+  for row in rows:
+    assert row['row']['tokens/s'] > 0 and 0 < row['row']['of the roofline'] < 1.5

@@ -72,6 +72,7 @@ def test_a_run_leaves_a_report_metrics_and_checkpoints(whole):
   trained = [row['step'] for row in rows if 'loss' in row]
   assert trained == list(range(5, STEPS + 1, 5))
   assert [row['step'] for row in rows if 'test/nats' in row] == [100, 200, 300]
+  assert all(0 <= row['time/data_wait'] <= 1 for row in rows if 'loss' in row)
   assert checkpoint.latest_step(whole) == STEPS
   report = json.loads((whole / 'eval.json').read_text())
   assert report['step'] == STEPS and report['numbers']['nats'] > 0

@@ -43,15 +43,31 @@ def _check(source, split, batch_size, order, rows):
   return size
 
 
-def _gather(source, split, indices, order):
-  """The examples of `indices`, their tokens in block order."""
-  examples = source.examples(split, np.asarray(indices, np.int64))
-  if order is None:
-    return dict(examples)
-  order = np.asarray(order)
-  return {
-    name: values[:, order] if values.ndim > 1 else values for name, values in examples.items()
-  }
+class _Reader:
+  """Examples of a split, their tokens in block order; several threads share those that take long
+  to decode, and what they give does not depend on how many they are."""
+
+  def __init__(self, source, split, order, workers):
+    self._read = functools.partial(source.examples, split)
+    self._order = None if order is None else np.asarray(order)
+    self._parts = base.threads(workers) if source.source.decodes else 1
+    self._pool = futures.ThreadPoolExecutor(self._parts, thread_name_prefix='decode')
+
+  def examples(self, indices):
+    """The examples of `indices`."""
+    indices = np.asarray(indices, np.int64)
+    parts = min(self._parts, len(indices))
+    if parts > 1:
+      found = list(self._pool.map(self._read, np.array_split(indices, parts)))
+      examples = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+    else:
+      examples = self._read(indices)
+    if self._order is None:
+      return dict(examples)
+    return {
+      name: values[:, self._order] if values.ndim > 1 else values
+      for name, values in examples.items()
+    }
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,9 +85,14 @@ class Batches:
   seed: int
   order: np.ndarray | tuple[int, ...] | None = None  # raster index of token i; None: i
   rows: slice | None = None  # the part of the global batch that this process feeds; None: all
+  workers: int = 0  # threads that decode pictures; 0: one a core
 
   def __post_init__(self):
     _check(self.source, self.split, self.batch_size, self.order, self.rows)
+
+  @functools.cached_property
+  def _reader(self):
+    return _Reader(self.source, self.split, self.order, self.workers)
 
   @functools.cached_property
   def _shuffled(self):
@@ -88,7 +109,7 @@ class Batches:
   def batch_at(self, step) -> dict[str, np.ndarray]:
     """{'tokens': [b, N(, D)] in block order, 'label': int32 [b], what else the examples have} of
     step `step` (from 0)."""
-    return _gather(self.source, self.split, self.indices_at(step), self.order)
+    return self._reader.examples(self.indices_at(step))
 
   def iterate(self, start=0) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Yields (step, batch) from `start` on, without end; a thread prepares the next batches.
@@ -117,16 +138,17 @@ class Batches:
 
 
 def once(
-  source, split, batch_size, order=None, *, rows=None, num=None
+  source, split, batch_size, order=None, *, rows=None, num=None, workers=0
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields every example of a split once, in order, as batches of one size, for evaluation; or
   `num` of them, spread over the split.
 
-  Each batch is as that of `Batches`; copies of the last example fill up the last batch. order and
-  rows as there. Raises ValueError for an unknown or empty split.
+  Each batch is as that of `Batches`; copies of the last example fill up the last batch. order, rows
+  and workers as there. Raises ValueError for an unknown or empty split.
   """
   size = _check(source, split, batch_size, order, rows)
   chosen = subset.spread(size, size if num is None else num)
+  reader = _Reader(source, split, order, workers)
   for start in range(0, len(chosen), batch_size):
     places = np.arange(start, start + batch_size)[slice(None) if rows is None else rows]
-    yield _gather(source, split, chosen[np.minimum(places, len(chosen) - 1)], order)
+    yield reader.examples(chosen[np.minimum(places, len(chosen) - 1)])

@@ -156,8 +156,10 @@ def _classes(options, train):
     if len(set(found)) < len(found) or not found:
       raise ValueError(f'{options.classes} must hold the name of a class a line, each once')
     return found
-  if train.classes or options.num_classes is not None:
-    return train.classes or tuple(str(number) for number in range(options.num_classes))
+  if train.classes:
+    return train.classes
+  if options.num_classes is not None:
+    return tuple(str(number) for number in range(options.num_classes))
   first = next(train.units[0].read(), None)
   if first is not None and first.label is not None:
     raise ValueError(
@@ -188,7 +190,7 @@ def _claim(job, shards, options):
   }
   path = job.folder / ABOUT
   if not path.exists():
-    files.check_replaceable(job.folder)
+    files.check_replaceable(job.folder, ())
     job.folder.mkdir(parents=True, exist_ok=True)
     files.write_json(path, about)
   there = json_file.read(path, advice='delete its folder')

@@ -135,7 +135,7 @@ def _split(folder, split, keys):
     raise ValueError(
       f"{folder} is stored as {kind}; prepare it with TFDS as file_format='array_record'"
     )
-  label = info.features.get('label')
+  label = info.features['label'] if 'label' in info.features else None
   units = []
   for place, length in zip(found.filepaths, found.shard_lengths, strict=True):
     path = pathlib.Path(place)

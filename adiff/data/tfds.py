@@ -1,6 +1,5 @@
 """Any image set of TFDS, read from its folder without TensorFlow."""
 
-import dataclasses
 import functools
 import io
 from typing import Annotated
@@ -14,7 +13,6 @@ from adiff.sequence import values
 _MOST = 2**26  # values of an image
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Tfds(store.Images):
   """Images of a TFDS folder in ArrayRecord format, read with random access.
 
@@ -26,16 +24,18 @@ class Tfds(store.Images):
 
   places = ('data_dir',)
 
-  dataset: values.Path = 'mnist'  # folder in data_dir, 'imagenet_resized/32x32'; the newest version
-  data_dir: values.Path = ''  # where TFDS keeps its data sets
-  size: Annotated[values.Whole, values.between(0, 2**13)] = 0  # pixels a side; 0: as they are
-
-  def __post_init__(self):
+  def __init__(
+    self,
+    dataset: values.Path = 'mnist',  # folder in data_dir, 'imagenet_resized/32x32'; newest version
+    data_dir: values.Path = '',  # where TFDS keeps its data sets
+    size: Annotated[values.Whole, values.between(0, 2**13)] = 0,  # pixels a side; 0: as they are
+  ):
+    self.dataset, self._data_dir, self._side = dataset, data_dir, size
     features, splits = self._builder.info.features, self._builder.info.splits
     if 'train' not in splits or not {'test', 'validation'} & set(splits):
       raise ValueError(
         f"{self.dataset} has the splits {', '.join(splits)}; adiff needs 'train', and 'test' or "
-        "'validation'"
+        "'validation' (python -m adiff.data.prepare holds some pictures out)"
       )
     tfds_folder.check_random_access(self._builder.info, self.dataset)
     image = features['image'] if 'image' in features else None
@@ -45,11 +45,11 @@ class Tfds(store.Images):
         f"{self.dataset} has no feature 'image' in uint8; export its pictures to a folder and set "
         'data.name=image_folder'
       )
-    if self.size and image.shape[-1] not in (1, 3):
+    if self._side and image.shape[-1] not in (1, 3):
       raise ValueError(
         f'{self.dataset} has pictures of {image.shape[-1]} channels; data.size needs 1 or 3'
       )
-    if not self.size and None in image.shape:
+    if not self._side and None in image.shape:
       raise ValueError(
         f'{self.dataset} has pictures of any size; write the pixels a side that they shall have, '
         'data.size=256, or prepare them once: python -m adiff.data.prepare'
@@ -59,7 +59,7 @@ class Tfds(store.Images):
 
   @functools.cached_property
   def _folder(self):
-    return tfds_folder.find(self.data_dir, self.dataset)
+    return tfds_folder.find(self._data_dir, self.dataset)
 
   @functools.cached_property
   def _builder(self):
@@ -77,7 +77,7 @@ class Tfds(store.Images):
   @property
   def shape(self):
     stored = tuple(self._builder.info.features['image'].shape)
-    return (self.size, self.size, stored[-1]) if self.size else stored
+    return (self._side, self._side, stored[-1]) if self._side else stored
 
   @functools.cached_property
   def splits(self):
@@ -88,7 +88,7 @@ class Tfds(store.Images):
     return tfds_folder.fingerprint(self._folder, self.dataset)
 
   def store(self, split):
-    scaled = ('image',) if self.size else ()
+    scaled = ('image',) if self._side else ()
     records = tfds_folder.Records(self._folder, self._builder, split, encoded=scaled)
 
     def decode(indices):
@@ -109,10 +109,10 @@ class Tfds(store.Images):
 
   def _image(self, stored, index, split):
     """The picture of a record: an array, or the bytes of a file."""
-    if not self.size:
+    if not self._side:
       return stored
     if isinstance(stored, bytes):
       where = f'{self._folder}: example {index} of {split}'
-      return pictures.decode(io.BytesIO(stored), where, self.size, self.shape[-1])
+      return pictures.decode(io.BytesIO(stored), where, self._side, self.shape[-1])
     return pictures.fit(PIL.Image.fromarray(stored[..., 0] if stored.shape[-1] == 1 else stored),
-                        self.size)
+                        self._side)

@@ -117,7 +117,7 @@ def check_random_access(info, name) -> None:
   if info.file_format.value != 'array_record':
     raise ValueError(
       f'{name} is stored as {info.file_format.value}, which has no random access; prepare it '
-      "again with file_format='array_record'"
+      "again with file_format='array_record', pictures with python -m adiff.data.prepare"
     )
 
 

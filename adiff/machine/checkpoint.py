@@ -41,23 +41,29 @@ logging.getLogger('absl').addFilter(_OrbaxIsQuiet())
 class Checkpoints:
   """Writes the checkpoints of one run and finds the newest sound one.
 
-  Keeps the `keep` newest steps and, where `best` names a metric, also the step of which `rate` said
-  that this metric is best (`mode` 'min' or 'max'). Raises ValueError for contradictory arguments
-  or folders that are no steps and OSError when the folder cannot be written. Use from one thread;
-  call close() at the end.
+  Keeps the `keep` newest steps, those that `every` divides (0: none), and, where `best` names a
+  metric, the step of which `rate` said that this metric is best (`mode` 'min' or 'max'). Raises
+  ValueError for contradictory arguments or folders that are no steps and OSError when the folder
+  cannot be written. Use from one thread; call close() at the end.
   """
 
-  def __init__(self, workdir, *, keep: int = 2, best: str | None = None, mode: str = 'min'):
-    if keep < 1 or mode not in ('min', 'max'):
-      raise ValueError(f"keep is {keep} and mode is {mode!r}; use keep >= 1 and 'min' or 'max'")
+  def __init__(
+    self, workdir, *, keep: int = 2, every: int = 0, best: str | None = None, mode: str = 'min'
+  ):
+    if keep < 1 or every < 0 or mode not in ('min', 'max'):
+      raise ValueError(
+        f'keep is {keep}, every {every} and mode {mode!r}; use keep >= 1, every >= 0 and '
+        "'min' or 'max'"
+      )
     self._workdir = workdir
     self._thread, self._error = None, None
     manifest.check_names(workdir)
     self._measured = measured.Measured(workdir, best, mode)
+    kept = [checkpoint_managers.LatestN(keep), self._measured]
+    if every:
+      kept.append(checkpoint_managers.EveryNSteps(every))
     options = ocp.CheckpointManagerOptions(
-      preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-        [checkpoint_managers.LatestN(keep), self._measured]
-      ),
+      preservation_policy=checkpoint_managers.AnyPreservationPolicy(kept),
       todelete_subdir='trash',  # Rename, then delete: no kill leaves half a step behind.
       cleanup_tmp_directories=True,
     )

@@ -116,6 +116,13 @@ def told(value: int) -> int:
   return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
+def most(value: float) -> float:
+  """The largest of what the processes say, in all of them."""
+  if jax.process_count() == 1:
+    return value
+  return float(np.max(multihost_utils.process_allgather(np.float32(value))))
+
+
 def lost(error) -> bool:
   """Does an error of JAX say that the processes cannot reach each other any more? (It gives no
   kind of its own to that; too little memory is what else a running program fails with.)"""

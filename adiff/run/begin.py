@@ -38,6 +38,7 @@ def asking(parts: build.Parts, mesh, abstract, shardings) -> Iterator[Callable[[
   after its last step.
   """
   evaluate.check(parts)  # quick
+  _check_kept(parts.config.train)
   _check_size(abstract, shardings)
 
   def programs():
@@ -56,6 +57,15 @@ def asking(parts: build.Parts, mesh, abstract, shardings) -> Iterator[Callable[[
       return Known(flops.result().flops, found.result())
 
     yield answer
+
+
+def _check_kept(train):
+  """Raises ValueError where checkpoints that are to be kept are never written."""
+  if train.keep_every % train.checkpoint_every:
+    raise ValueError(
+      f'config.train.keep_every={train.keep_every} is no multiple of '
+      f'config.train.checkpoint_every={train.checkpoint_every}, the steps that are saved; write one'
+    )
 
 
 def _check_size(abstract, shardings):

@@ -82,6 +82,8 @@ class Train:
   eval_every: values.Whole
   checkpoint_every: values.Count
   keep: values.Count
+  keep_every: values.Whole
+  workers: Annotated[values.Whole, values.between(0, 1024)]
 
 
 @dataclasses.dataclass

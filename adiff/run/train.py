@@ -21,7 +21,7 @@ from adiff.data import batches
 from adiff.judge.page import images
 from adiff.learn import optim
 from adiff.learn import state as state_lib
-from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding
+from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding, waiting
 from adiff.run import begin, build, evaluate, generate, kept
 from adiff.run import workdir as workdir_lib
 
@@ -81,7 +81,10 @@ def _begin(held, parts, mesh, workdir, show):
   def take():
     """The workdir, and what there is to go on from."""
     hosts.agree(claim)
-    keeper = checkpoint.Checkpoints(workdir, keep=parts.config.train.keep, best='nats')
+    train = parts.config.train
+    keeper = checkpoint.Checkpoints(
+      workdir, keep=train.keep, every=train.keep_every, best='nats'
+    )
     return keeper, keeper.restore(placed)
 
   keeper = restored = None
@@ -128,7 +131,7 @@ def _loop(job, start, state, log, trace, stop):
   parts, config, keeper = job.parts, job.parts.config, job.keeper
   source = batches.Batches(
     parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
-    rows=sharding.local_rows(job.mesh, config.train.batch_size),
+    rows=sharding.local_rows(job.mesh, config.train.batch_size), workers=config.train.workers,
   )
   update, measure = make_update(parts, job.mesh, job.shardings), _measuring(job, log)
   learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])
@@ -136,8 +139,9 @@ def _loop(job, start, state, log, trace, stop):
     measure(start, state)
 
   # (step, finite) since the loss was last looked at; checked before anything is saved
-  unchecked = []
-  for step, batch in source.iterate(start):
+  unchecked, clock = [], waiting.Waiting()
+  busy = lambda: bool(unchecked) and not unchecked[-1][1].is_ready()
+  for step, batch in clock.watched(source.iterate(start), busy):
     if step >= config.train.steps:  # a checkpoint may lie beyond the end
       break
     trace(step - start)
@@ -151,8 +155,8 @@ def _loop(job, start, state, log, trace, stop):
     if logging or saving or stopping:
       _check_finite(unchecked, keeper)
     if logging:
-      rate = learning_rate(np.int32(step))
-      hosts.agree(functools.partial(log.write, done, {**scalars, 'learning_rate': rate}))
+      told = {'learning_rate': learning_rate(np.int32(step)), 'time/data_wait': clock.share()}
+      hosts.agree(functools.partial(log.write, done, {**scalars, **told}))
     if last or saving or stopping:
       keeper.save(done, state)
     if stopping and not last:
@@ -161,8 +165,10 @@ def _loop(job, start, state, log, trace, stop):
       return state, False
     if job.measured_after(done):
       measure(done, state)
+      clock.restart()
     elif saving:
       log.pause()
+      clock.restart()
   return state, True
 
 

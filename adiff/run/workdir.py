@@ -26,7 +26,9 @@ _CONFIG = {
   **{section: dict for section in settings.SECTIONS if section},
 }
 _CONTRACT = {'version?': int, 'registered?': {str: str}, 'codec?': {'name': str}}
-FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep', 'offload')
+FREE_TRAIN = (
+  'log_every', 'eval_every', 'checkpoint_every', 'keep', 'keep_every', 'offload', 'workers'
+)
 
 
 def claim(workdir, config, contract) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from adiff.codec import none
-from adiff.data import batches
+from adiff.data import base, batches
 from adiff.data import chain as chain_lib
 
 
@@ -122,3 +122,37 @@ def test_storage_that_stalls_is_told_with_the_step_it_stalls_at(source, monkeypa
   with pytest.raises(OSError, match='batch of step 2'):
     next(steps)
   held.set()
+
+
+class Slow(chain_lib.Chain):
+  """Examples that are said to take long; so many threads must read them at a time."""
+
+  decodes, together = True, threading.Barrier(1)
+
+  def examples(self, split, indices):
+    self.together.wait(10)
+    return super().examples(split, indices)
+
+
+@pytest.mark.parametrize('order', [None, (2, 0, 3, 1)])
+@pytest.mark.parametrize('workers', [1, 3, 100])
+def test_several_threads_decode_a_batch_which_does_not_depend_on_their_number(
+  source, monkeypatch, order, workers
+):
+  monkeypatch.setattr(Slow, 'together', threading.Barrier(min(workers, 8)))
+  slow = coded(Slow(num_tokens=4, vocab=3, size=24))
+  several, one = (
+    batches.Batches(data, 'train', 8, seed=3, order=order, workers=workers).batch_at(5)
+    for data in (slow, source)
+  )
+  assert_same(several, one)
+  everything = zip(batches.once(slow, 'train', 8, order, workers=workers),
+                   batches.once(source, 'train', 8, order), strict=True)
+  for several, one in everything:
+    assert_same(several, one)
+
+
+def test_what_fits_into_memory_is_read_by_one_thread(source):
+  made = batches.Batches(coded(chain_lib.Chain(num_tokens=4, vocab=3, size=24)), 'train', 8, seed=3)
+  assert made._reader._parts == 1 and base.threads(7) == 7
+  assert 1 <= base.threads() <= base.MOST_THREADS

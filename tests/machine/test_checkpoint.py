@@ -204,6 +204,14 @@ def test_the_latest_and_the_best_checkpoints_are_kept_over_a_restart(tmp_path):
   assert sorted(os.listdir(tmp_path / 'checkpoints' / 'digests')) == ['2.json', '5.json', '6.json']
 
 
+def test_what_is_kept_for_ever_stays_besides_the_newest_and_over_a_restart(tmp_path):
+  for steps in ([2, 4, 6], [8, 9, 10, 11]):
+    save_steps(tmp_path, steps, keep=1, every=4)
+  assert manifest.steps(tmp_path) == (4, 8, 11)
+  with pytest.raises(ValueError, match='every -1'):
+    checkpoint.Checkpoints(tmp_path, every=-1)
+
+
 def test_mode_max_keeps_the_largest_metric(tmp_path):
   save_steps(
     tmp_path, [1, 2, 3], metrics=lambda step: {'score': -step}, keep=1, best='score', mode='max'

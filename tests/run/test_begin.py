@@ -68,6 +68,13 @@ def few():
   return config
 
 
+def kept():
+  config = toys()
+  with config.unlocked():
+    config.train.checkpoint_every, config.train.keep_every = 2, 3
+  return config
+
+
 def huge():
   config = toys()
   with config.unlocked():
@@ -94,6 +101,9 @@ QUICK = {  # what is asked without any thread: a config and words of the answer
     lambda root: spaced(2, others=(3,)), r'eval.steps: 3.*plan.steps=2'
   ),
   'a model that no memory holds': (lambda root: huge(), 'state of this model.*memory'),
+  'checkpoints to keep that are never saved': (
+    lambda root: kept(), 'keep_every=3 is no multiple of config.train.checkpoint_every=2'
+  ),
   'too few samples for the law': (lambda root: few(), 'eval.num=16.*too few'),
 }
 

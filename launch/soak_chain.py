@@ -1,0 +1,145 @@
+"""An entry of the soak: from records of pictures of any size to a number, on two processes."""
+
+import io
+import json
+import math
+import random
+import shutil
+
+import numpy as np
+import PIL.Image
+
+from launch import runs, soak_processes
+
+SPLITS = {'train': (400, 400, 400, 400, 400), 'validation': (200, 200)}  # pictures a file
+CLASSES = ('red', 'green', 'blue')
+SIDES = 24, 90  # of the pictures, from and to
+SIZE, COUNT = 16, 2
+_FEATURE = 'tensorflow_datasets.core.features.'
+_INFO = {
+  'name': 'waves', 'version': '1.0.0', 'moduleName': '',
+  'description': 'Waves in three colours, made up.',
+}
+_FEATURES = {
+  'pythonClassName': f'{_FEATURE}features_dict.FeaturesDict',
+  'featuresDict': {'features': {
+    'image': {'pythonClassName': f'{_FEATURE}image_feature.Image', 'image': {
+      'shape': {'dimensions': ['-1', '-1', '3']}, 'dtype': 'uint8', 'encodingFormat': 'jpeg'}},
+    'label': {'pythonClassName': f'{_FEATURE}class_label_feature.ClassLabel',
+              'classLabel': {'numClasses': str(len(CLASSES))}},
+  }},
+}
+
+
+def made_up(folder, splits, *, kind='tfrecord', seed=0) -> None:
+  """Writes a TFDS folder of pictures of any size, as `imagenet2012` is one.
+
+  splits: {split: how many a file}; kind: of the files, tfrecord or array_record.
+  """
+  from adiff.data import record_file, tfds_folder
+
+  write = {
+    'tfrecord': record_file.write_tfrecords, 'array_record': record_file.write_array_records,
+  }[kind]
+  folder.mkdir(parents=True)
+  rng = np.random.default_rng(seed)
+  for split, counts in splits.items():
+    for index, count in enumerate(counts):
+      write(
+        folder / f'waves-{split}.{kind}-{index:05d}-of-{len(counts):05d}',
+        [tfds_folder.example(_wave(rng)) for _ in range(count)],
+      )
+  (folder / 'features.json').write_text(json.dumps(_FEATURES))
+  (folder / 'label.labels.txt').write_text('\n'.join(CLASSES) + '\n')
+  (folder / tfds_folder.INFO).write_text(json.dumps({**_INFO, 'fileFormat': kind, 'splits': [
+    {'name': split, 'numBytes': '1', 'shardLengths': [str(count) for count in counts],
+     'filepathTemplate': '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'}
+    for split, counts in splits.items()
+  ]}))
+
+
+def _wave(rng):
+  """The features of one: a wave in the colour of its class, a JPEG."""
+  label = int(rng.integers(len(CLASSES)))
+  height, width = rng.integers(*SIDES, 2)
+  across, down = np.indices((height, width)) / SIDES[1]
+  turn = 2 * np.pi * (rng.uniform(0.5, 2) * across + rng.uniform(0.5, 2) * down + rng.uniform())
+  picture = np.full((height, width, 3), 90.0)
+  picture[..., label] += 80 * np.sin(turn)
+  file = io.BytesIO()
+  PIL.Image.fromarray(picture.astype(np.uint8)).save(file, 'JPEG', quality=95)
+  return {'image': [file.getvalue()], 'label': [label]}
+
+
+def chain(folder, options):
+  """Records of pictures are prepared by two hosts, killed on the way; two processes train on them;
+  another one evaluates."""
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir(parents=True)
+  raw = folder / 'raw' / '1.0.0'
+  made_up(raw, SPLITS)
+  prepare = [f'--train={raw}:train', f'--test={raw}:validation', f'--size={SIZE}', '--workers=1']
+  starter = lambda arguments, log: runs.start(arguments, log, module='adiff.data.prepare')
+  alone, both = folder / 'alone' / 'waves', folder / 'both' / 'waves'
+  code = starter([*prepare, f'--out={alone}'], folder / 'alone.log').wait()
+  if code:
+    return runs.failed(code, folder / 'alone.log')
+  rng, kills = random.Random(6), 0
+  for host in range(COUNT):
+    log, one = folder / f'host_{host}.log', [*prepare, f'--out={both}', f'--shard={host}/{COUNT}']
+    first = both / '1.0.0' / f'waves-train.array_record-{host:05d}-of-{len(SPLITS["train"]):05d}'
+    moments = [runs.after(rng.uniform(0, 0.2), first), runs.after(rng.uniform(1, 3))]
+    made, code = runs.kill_and_resume(starter, one, moments, log)
+    kills += made
+    if code:
+      return runs.failed(code, log)
+  differing = _differences(alone / '1.0.0', both / '1.0.0')
+  command = [
+    '--config=configs/images.py:cifar10', '--config.data.dataset=waves',
+    f'--config.data.data_dir={both.parent}', '--config.blocks.cell=(2,2)',
+    '--config.model.width=64', '--config.model.depth=2', '--config.model.heads=2',
+    '--config.train.steps=400', '--config.train.batch_size=64', '--config.train.log_every=50',
+    '--config.train.eval_every=200',
+    '--config.train.checkpoint_every=100', '--config.train.keep=1',
+    '--config.train.keep_every=200', '--config.train.ema=0.99', '--config.plan.steps=4',
+    '--config.eval.steps=(4,)', '--config.eval.examples=256', '--config.eval.num=64',
+    *options.training,
+  ]
+  workdir = folder / 'run'
+  try:
+    soak_processes.through(*soak_processes.launched(command, workdir, COUNT))
+  except soak_processes.Ended as ended:
+    return ended.args[0]
+  numbers = _numbers(workdir)
+  code = runs.start(['--mode=eval', f'--workdir={workdir}'], folder / 'eval').wait()
+  if code:
+    return runs.failed(code, folder / 'eval')
+  again, (first, *_, last) = _numbers(workdir), _bounds(workdir)
+  apart = abs(numbers['bits_per_dim'] - again['bits_per_dim'])
+  kept = sorted(int(path.name) for path in (workdir / 'checkpoints').glob('[0-9]*'))
+  return {
+    'passed': not differing and math.isfinite(last) and last < first and apart < 1e-4
+    and kept == [200, 400],
+    'pictures': sum(map(sum, SPLITS.values())), 'kills of preparing': kills,
+    'files that differ': differing, 'nats after 200 steps': first, 'nats at the end': last,
+    'bits a dimension': numbers['bits_per_dim'], 'evaluated again, apart': apart,
+    'checkpoints kept': str(kept), **runs.made_by(workdir),
+  }
+
+
+def _differences(one, other):
+  """Names of the files that two folders do not share byte by byte."""
+  names = {path.name for path in (*one.iterdir(), *other.iterdir())}
+  read = lambda path: path.read_bytes() if path.exists() else None
+  return sorted(name for name in names if read(one / name) != read(other / name))
+
+
+def _numbers(workdir):
+  return json.loads((workdir / 'eval.json').read_text())['numbers']
+
+
+def _bounds(workdir):
+  """The held-out bounds on the way, in order."""
+  from adiff.machine import logs
+
+  return [row['test/nats'] for row in logs.read(workdir) if 'test/nats' in row]
