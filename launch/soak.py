@@ -24,7 +24,7 @@ import time
 import numpy as np
 
 from adiff.machine import files
-from launch import runs, soak_faults, soak_judges, soak_processes
+from launch import runs, soak_chain, soak_faults, soak_judges, soak_processes
 
 TOLERANCE = 0.05  # of the exact nats: how far above it a bound may end
 LEVEL = 1e-3  # smallest p-value with which samples pass for the law
@@ -164,6 +164,7 @@ def main(arguments=None) -> int:
     'exactness': exactness, 'kills': soak_faults.kills,
     'checkpoint-kills': soak_faults.checkpoint_kills, 'mutilations': soak_faults.mutilations,
     'processes': soak_processes.processes, 'follow': soak_processes.follow,
+    'chain': soak_chain.chain,
   }
   for argument in toy.ARGUMENTS:
     entries[f'toy-{argument}'] = lambda folder, options, a=argument: regime(folder, options, a)

@@ -107,7 +107,7 @@ def chain(folder, options):
   ]
   workdir = folder / 'run'
   try:
-    soak_processes.through(*soak_processes.launched(command, workdir, COUNT))
+    soak_processes.through(*soak_processes.launched(command, workdir, COUNT, devices=COUNT))
   except soak_processes.Ended as ended:
     return ended.args[0]
   numbers = _numbers(workdir)
@@ -118,7 +118,7 @@ def chain(folder, options):
   apart = abs(numbers['bits_per_dim'] - again['bits_per_dim'])
   kept = sorted(int(path.name) for path in (workdir / 'checkpoints').glob('[0-9]*'))
   return {
-    'passed': not differing and math.isfinite(last) and last < first and apart < 1e-4
+    'passed': kills > 0 and not differing and math.isfinite(last) and last < first and apart < 1e-4
     and kept == [200, 400],
     'pictures': sum(map(sum, SPLITS.values())), 'kills of preparing': kills,
     'files that differ': differing, 'nats after 200 steps': first, 'nats at the end': last,

@@ -36,9 +36,9 @@ def processes(folder, options):
     '--config.train.log_every=1', *options.training,
   ]
   try:
-    lost = _through(*_run(command, folder / 'alone', 1, devices=1))
+    lost = through(*launched(command, folder / 'alone', 1, devices=1))
     begun = time.monotonic()
-    lost += _through(*_run(command, folder / 'whole', COUNT))
+    lost += through(*launched(command, folder / 'whole', COUNT))
     seconds = time.monotonic() - begun
     runs.say(f'four processes need {seconds:.0f} s')
     facts = _gradients(folder)
@@ -46,9 +46,9 @@ def processes(folder, options):
     told = _told_to_stop(command, folder)
     for count in (1, 2):
       shutil.copytree(folder / 'told', folder / f'resumed_{count}')
-      lost += _through(*_run(command, folder / f'resumed_{count}', count))
+      lost += through(*launched(command, folder / f'resumed_{count}', count))
     killed = _kill_one_of_four(command, folder, seconds, options.process_kills)
-  except _Ended as ended:
+  except Ended as ended:
     return ended.args[0]
   losses = {
     'one process': _apart(folder / 'alone', folder / 'whole'),
@@ -67,7 +67,7 @@ def processes(folder, options):
   }
 
 
-class _Ended(Exception):
+class Ended(Exception):
   """A run ended otherwise than it should; the row."""
 
 
@@ -86,12 +86,12 @@ def _launch(arguments, count, log, *, module='adiff.main', devices=None):
   ]
 
 
-def _run(command, workdir, count, **how):
+def launched(command, workdir, count, **how):
   """(start, log) of a training run, which is in `workdir`."""
   return lambda: _launch([*command, f'--workdir={workdir}'], count, workdir, **how), workdir
 
 
-def _through(start, log, running=None):
+def through(start, log, running=None):
   """Runs to the end; how often all had to be started again though nobody was killed.
 
   running: what start() has returned already. On a machine with too much to do, processes lose each
@@ -103,7 +103,7 @@ def _through(start, log, running=None):
       return again
     running = None
   index, code = next((index, code) for index, code in enumerate(codes) if code)
-  raise _Ended(runs.failed(code, f'{log}.{index}'))
+  raise Ended(runs.failed(code, f'{log}.{index}'))
 
 
 def _gradients(folder):
@@ -113,7 +113,7 @@ def _gradients(folder):
   for count, devices in ((0, 1), (1, DEVICES), (2, DEVICES), (COUNT, DEVICES)):
     log, how = folder / f'gradients_{count}', dict(module='launch.soak_gradients', devices=devices)
     start = lambda n=max(count, 1), log=log, how=how: _launch(command, n, log, **how)
-    _through(start, log)
+    through(start, log)
     if not count:  # one device has kept its own
       continue
     said = [pathlib.Path(f'{log}.{index}.out').read_text() for index in range(count)]
@@ -131,7 +131,7 @@ def _told_to_stop(command, folder):
   from adiff.machine import checkpoint
 
   workdir = folder / 'told'
-  start, log = _run(command, workdir, COUNT)
+  start, log = launched(command, workdir, COUNT)
   for _ in range(TRIES):
     running = start()
     runs.after(0.1, workdir / 'checkpoints' / 'digests' / '30.json')(running[0])
@@ -140,7 +140,7 @@ def _told_to_stop(command, folder):
     if codes == [75] * COUNT:
       return {'saved after SIGTERM at step': checkpoint.latest_step(workdir)}
     shutil.rmtree(workdir, ignore_errors=True)
-  raise _Ended(runs.failed(codes[0], f'{log}.0'))
+  raise Ended(runs.failed(codes[0], f'{log}.0'))
 
 
 def _kill_one_of_four(command, folder, seconds, count):
@@ -149,7 +149,7 @@ def _kill_one_of_four(command, folder, seconds, count):
   codes = collections.Counter()
   while made < count:
     workdir, running = folder / f'killed_{ended}', None
-    start, log = _run(command, workdir, COUNT)
+    start, log = launched(command, workdir, COUNT)
     for _ in range(count - made):
       running, victim, moment = start(), rng.randrange(COUNT), rng.uniform(0, seconds)
       runs.after(moment)(running[victim])
@@ -163,7 +163,7 @@ def _kill_one_of_four(command, folder, seconds, count):
       codes.update(code for index, code in enumerate(ended_with) if index != victim)
       slowest, made = max(slowest, took), made + 1
       runs.say(f'{made} of {count} kills: process {victim} after {moment:.0f} s, rest {took:.0f} s')
-    lost += _through(start, log, running)
+    lost += through(start, log, running)
     wrong += runs.differences(workdir, folder / 'whole')
     ended += 1
     runs.say(f'{made} of {count} kills, run {ended} ended; {len(wrong)} differences')

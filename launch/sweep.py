@@ -223,7 +223,9 @@ def main(arguments=None) -> int:
   for name in (signal.SIGINT, signal.SIGTERM):
     signal.signal(name, sweep.stop)
   if options.launcher == LOCAL:  # made once, before several runs would make it at a time
-    subprocess.run(['bash', '-c', 'source launch/environment.sh'], cwd=ROOT, check=True)
+    made = subprocess.run(['bash', '-c', 'source launch/environment.sh'], cwd=ROOT, check=False)
+    if made.returncode:  # it has said why
+      return made.returncode
   with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
     list(pool.map(sweep.run, runs))
   sweep.write()

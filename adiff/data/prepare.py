@@ -126,6 +126,11 @@ def _plan(options):
 
 def _check(options):
   """Raises ValueError for arguments that mean nothing."""
+  for place in (options.train, options.test, options.out):
+    if '://' in place:
+      raise ValueError(
+        f'{place} is no folder of this machine; mount the bucket, and name the folder there'
+      )
   if not 1 <= options.size <= _MOST_SIDE:
     raise ValueError(f'--size={options.size} must lie in [1, {_MOST_SIDE}] pixels a side')
   if options.channels not in (1, 3):
@@ -246,7 +251,7 @@ def _record(job, picture):
   if job.quality:
     image.save(buffer, 'JPEG', quality=job.quality, subsampling=0)
   else:
-    image.save(buffer, 'PNG')
+    image.save(buffer, 'PNG', compress_level=2)  # a third of the time, a tenth more bytes than 6
   features = {'image': [buffer.getvalue()]}
   if job.classes:
     features['label'] = [_label(job, picture)]

@@ -167,6 +167,15 @@ def test_a_tfds_folder_is_read_by_index_without_tensorflow(tfds_folder, monkeypa
   assert source.fingerprint == streamed.fingerprint
 
 
+def test_pictures_of_one_size_are_scaled_to_another(tfds_folder):
+  source, scaled = (tfds.Tfds('squares', tfds_folder, size=size) for size in (0, 2))
+  assert scaled.shape == (2, 2, 1)
+  for split in source.splits:
+    stored, shown = images_of(source, split), images_of(scaled, split)
+    np.testing.assert_array_equal(shown[0], stored[0][:, :2, :2])
+    np.testing.assert_array_equal(shown[1], stored[1])
+
+
 def features(folder, **changes):
   """Writes features.json anew with other entries of `image`."""
   path = folder / 'features.json'

@@ -13,8 +13,10 @@ from absl import logging
 from grain import experimental
 from tensorboardX import crc32c
 
-from adiff.data import pictures, prepare, raw, record_file, tfds, tfds_folder
+from adiff.data import batches, pictures, prepare, raw, record_file, tfds, tfds_folder
 from adiff.machine import input_file
+from adiff.run import build
+from configs import images
 from launch import soak_chain
 
 SPLITS = {'train': (5, 4, 3), 'validation': (2,)}
@@ -96,6 +98,10 @@ def test_what_was_prepared_is_what_the_source_gives_when_it_is_scaled_on_the_way
   waves, prepared, tmp_path
 ):
   soak_chain.made_up(tmp_path / 'waves' / '1.0.0', SPLITS, kind='array_record')
+  with pytest.raises(ValueError, match='any size; write the pixels a side .*data.size=256'):
+    tfds.Tfds('waves', str(tmp_path))
+  with pytest.raises(ValueError, match='tfrecord, which has no .*python -m adiff.data.prepare'):
+    tfds.Tfds('waves', str(waves.parents[1]), size=SIZE)
   scaled = tfds.Tfds('waves', str(tmp_path), size=SIZE)
   ready = tfds.Tfds('waves8', str(prepared.parent))
   assert ready.shape == scaled.shape == (SIZE, SIZE, 3)
@@ -191,6 +197,21 @@ def test_what_is_no_picture_is_refused_by_name_or_left_out_and_counted(
   assert '1 left out' in info['description'] and pictures.RULE.capitalize() in info['description']
 
 
+def test_a_config_reads_what_was_prepared(prepared):
+  config = images.get_config('cifar10')
+  with config.unlocked():
+    config.data.dataset, config.data.data_dir = prepared.name, str(prepared.parent)
+    config.codec.patch, config.blocks.cell = 2, (2, 2)
+  parts = build.build(config)
+  assert parts.blocks.num_blocks == 4 and parts.spec.num_classes == 3
+  fed = batches.Batches(parts.coded, 'train', 4, seed=0, order=parts.blocks.order)
+  batch = fed.batch_at(0)
+  pictures, labels = everything(parts.source, 'train')
+  made = parts.coded.decode(parts.blocks.to_raster(batch['tokens']))
+  np.testing.assert_array_equal(made, pictures[fed.indices_at(0)])
+  np.testing.assert_array_equal(batch['label'], labels[fed.indices_at(0)])
+
+
 # ---- Mistakes ------------------------------------------------------------------------------------
 
 
@@ -243,6 +264,7 @@ MISTAKES = {  # arguments, of a folder and the set; words
   'a tar without pictures': (lambda at, waves: [f'--train={tar_of(at / "a.tar", "1.txt")}'],
                              '1 has no picture, but txt'),
   'a torn tar': (lambda at, waves: [f'--train={torn(tar_of(at / "a.tar", "1.jpg"))}'], 'is torn'),
+  'a bucket': (lambda at, waves: [f'--train={waves}:train', '--out=gs://mine/set'], 'mount the'),
   'no size': (lambda at, waves: [f'--train={waves}:train', '--size=0'], '--size=0 must lie in'),
   'no quality': (lambda at, waves: [f'--train={waves}:train', '--quality=101'], 'JPEG, or 0 for'),
   'channels': (lambda at, waves: [f'--train={waves}:train', '--channels=2'], 'or 1 for grey'),
