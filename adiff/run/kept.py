@@ -79,6 +79,10 @@ class Kept(data_base.Source):
   def examples(self, split, indices):
     return self.there.source.examples(split, indices)
 
+  @property
+  def decodes(self):
+    return self.there.source.decodes
+
   def check(self):
     self.there.source.check()
 
