@@ -108,16 +108,17 @@ def _plan(options):
   foreign = sorted(set(test.classes) - set(classes)) if test else ()
   if foreign:
     raise ValueError(f'{options.test} has the class {foreign[0]!r}, which {options.train} has not')
-  out = pathlib.Path(options.out).expanduser()
-  every = options.test_every
-  held_out = (True,) + (False,) * (every - 1)
-  splits = {'train': (train.units, (True,)), 'test': (test.units, (True,))} if test else {
-    'train': (train.units, tuple(not one for one in held_out)), 'test': (train.units, held_out),
-  }
+  if test:
+    splits = {'train': (train.units, (True,)), 'test': (test.units, (True,))}
+  else:
+    held_out = tuple(place == 0 for place in range(options.test_every))
+    rest = tuple(not one for one in held_out)
+    splits = {'train': (train.units, rest), 'test': (train.units, held_out)}
   shards = [
     Shard(split, index, len(units), unit, keep)
     for split, (units, keep) in splits.items() for index, unit in enumerate(units)
   ]
+  out = pathlib.Path(options.out).expanduser()
   return Job(
     out / VERSION, out.name, options.size, options.channels, options.quality, classes,
     options.first, options.captions, options.skip_bad,
@@ -137,6 +138,8 @@ def _check(options):
     raise ValueError(f'--channels={options.channels}: write 3 for colour or 1 for grey')
   if not 0 <= options.quality <= 100:
     raise ValueError(f'--quality={options.quality} must lie in [0, 100]: JPEG, or 0 for PNG')
+  if options.num_classes is not None and not 0 <= options.num_classes < 2**24:
+    raise ValueError(f'--num_classes={options.num_classes} is no number of classes')
   if options.test_every < 2:
     raise ValueError(
       f'--test_every={options.test_every} leaves nothing to train on; write 2 or more'

@@ -136,19 +136,21 @@ def _split(folder, split, keys):
       f"{folder} is stored as {kind}; prepare it with TFDS as file_format='array_record'"
     )
   label = info.features['label'] if 'label' in info.features else None
+  classes = tuple(getattr(label, 'names', None) or ())
   units = []
   for place, length in zip(found.filepaths, found.shard_lengths, strict=True):
     path = pathlib.Path(place)
-    units.append(_file(path, _counted, path, keys, kind, length))
-  names = getattr(label, 'names', None)
-  return Raw(tuple(units), tuple(names) if names else ())
+    units.append(_file(path, _counted, path, keys, kind, length, classes))
+  return Raw(tuple(units), classes)
 
 
-def _counted(path, keys, kind, length):
-  """The pictures of a file of a TFDS folder, which says how many there are."""
+def _counted(path, keys, kind, length, classes):
+  """The pictures of a file of a TFDS folder, which says how many there are and names their
+  classes."""
   count = 0
   for picture in _records(path, keys, kind):
-    yield picture
+    named = isinstance(picture.label, int) and 0 <= picture.label < len(classes)
+    yield picture._replace(label=classes[picture.label]) if named else picture
     count += 1
   if count != length:
     raise input_file.Unreadable(

@@ -3,6 +3,7 @@
 import io
 import json
 import pathlib
+import shutil
 import tarfile
 
 import grain
@@ -153,10 +154,11 @@ def test_folders_tars_and_records_of_the_same_pictures_become_the_same_set(waves
   folder = tmp_path / 'folder'
   with tarfile.open(tmp_path / '0.tar', 'w') as tar:
     for index, picture in enumerate(found):
-      name = f'{picture.label}/{index}'
-      (folder / str(picture.label)).mkdir(parents=True, exist_ok=True)
+      label = soak_chain.CLASSES.index(picture.label)
+      name = f'{label}/{index}'
+      (folder / str(label)).mkdir(parents=True, exist_ok=True)
       (folder / f'{name}.jpg').write_bytes(picture.content)
-      for kind, content in (('jpg', picture.content), ('cls', b'%d' % picture.label),
+      for kind, content in (('jpg', picture.content), ('cls', b'%d' % label),
                             ('txt', b'wave %d' % index), ('npy', b'not read')):
         member = tarfile.TarInfo(f'{name}.{kind}')
         member.size = len(content)
@@ -177,6 +179,17 @@ def test_folders_tars_and_records_of_the_same_pictures_become_the_same_set(waves
   shard = tmp_path / 'b/1.0.0' / tfds_folder.shard('b', 'test', 0, 1)
   record = next(record_file.array_records(shard))
   assert tfds_folder.parse(record, 'it')['captions'] == [b'wave 0']
+
+
+def test_classes_are_told_by_name_where_two_sources_number_them_otherwise(waves, tmp_path):
+  other = shutil.copytree(waves, tmp_path / 'other' / '1.0.0')
+  names = ('blue', 'red', 'green')
+  (other / 'label.labels.txt').write_text('\n'.join(names))
+  for test in (waves, other):
+    out = tmp_path / f'set{test == other:d}'
+    assert run(f'--train={waves}:train', f'--test={test}:validation', f'--out={out}') == 0
+  one, two = (everything(tfds.Tfds(f'set{n}', str(tmp_path)), 'test')[1] for n in (0, 1))
+  np.testing.assert_array_equal(two, [soak_chain.CLASSES.index(names[label]) for label in one])
 
 
 def test_what_is_no_picture_is_refused_by_name_or_left_out_and_counted(
@@ -253,6 +266,7 @@ MISTAKES = {  # arguments, of a folder and the set; words
   'who counts': (lambda at, waves: [f'--train={waves}/waves-train*'], 'nobody says how many'),
   'few classes': (lambda at, waves: [f'--train={waves}/waves-train*', '--num_classes=2'],
                   'is of the class 2, which is none of the 2'),
+  'fewer than none': (lambda at, waves: [f'--train={waves}:train', '--num_classes=-1'], 'no nu'),
   'classes twice': (lambda at, waves: [f'--train={waves}:train', '--num_classes=3'],
                     'says itself that it has 3 classes'),
   'names twice': (lambda at, waves: [f'--train={waves}/waves-train*', f'--classes={named(at)}'],
