@@ -246,6 +246,12 @@ def get_config():
   c.eval.batch_size = 128
   c.eval.examples = 0  # of the split, for the bound; 0: all
   c.eval.samples = 4  # of noise for each example of the final bound
+  # paths an example of the importance-weighted bound, a power of two: orders of masked tokens, or
+  # trajectories of gaussian noise; 0 or 1: none
+  c.eval.orders = 0
+  c.eval.chain = 1000  # steps of such a trajectory, each a network call
+  # gaussian noise: steps of the probability-flow ODE whose likelihood is measured; 0: none
+  c.eval.ode = 0
   c.eval.num = 256  # samples made for the report
   c.eval.steps = (2, 4, 8)  # steps a block for "quality against steps"
   # text: further samplers to compare, 'NAME(key=value)@STEPS', see adiff/run/overrides.py

@@ -30,6 +30,8 @@ def of(subject: base.Subject, *, tiles=True) -> section.Section:
       key, name, bound[key], bound[ci95], better='low', kind=kind(subject),
       tile=f'{name}, held out' if tiles else '',
     ))
+  facts += [fact for name, of in (('weighted', _weighted), ('ode', _ode)) if bound.get(name)
+            for fact in of(subject, bound[name])]
   if bound.get('exact') is not None:
     facts.append(section.Fact('exact', 'exact entropy in nats', bound['exact'], digits=5))
   for key, name in (
@@ -38,8 +40,64 @@ def of(subject: base.Subject, *, tiles=True) -> section.Section:
   ):
     facts.append(section.Fact(key, name, bound[key]))
   return section.Section('Held-out bound', (
-    section.Text(words), section.Facts(tuple(facts)), *_figures(bound),
+    section.Text(words), section.Facts(tuple(facts)), *_figures(bound), *_paths(bound),
   ))
+
+
+def _weighted(subject, found):
+  """Facts of the importance-weighted bound."""
+  what = f'{found["paths"]} {found["of"]}'
+  meaning = (
+    f'An upper bound, too: minus the logarithm of the mean probability over {what}, for each block '
+    "(Burda et al. 2016). It falls with their number to the model's own likelihood."
+  )
+  return _pair(subject, found, 'weighted', f'importance-weighted, {what}', meaning)
+
+
+def _ode(subject, found):
+  """Facts of the likelihood by the ODE."""
+  kind = 'an upper bound on it' if found['is_bound'] else 'itself, no bound'
+  meaning = (
+    f'The likelihood of the sampler without noise, {kind}: {found["steps"]} steps along the '
+    'probability-flow ODE, with a random estimate of the divergence (Song et al. 2021).'
+  )
+  return _pair(subject, found, 'ode', f'by the ODE, {found["steps"]} steps', meaning)
+
+
+def _pair(subject, found, ending, name, meaning):
+  """Facts of nats and bits, beside the exact entropy where that is known."""
+  bound = subject.bound
+  own = f'{name}, of {bound["num_examples"]} examples; {bound["dequantisation"]}; {subject.data}'
+  exact = {'exact': bound['exact']} if bound.get('exact') is not None else {}
+  return (
+    section.Fact(
+      f'nats_{ending}', f'nats per example, {name}', found['nats'], found['ci95'], meaning, 'low',
+      own, exact, digits=5,
+    ),
+    section.Fact(
+      f'bits_per_dim_{ending}', f'bits per dimension, {name}', found['bits_per_dim'],
+      found['bits_ci95'], better='low', kind=own,
+    ),
+  )
+
+
+def _paths(bound):
+  """How the importance-weighted bound falls with the number of paths."""
+  if not bound.get('weighted'):
+    return ()
+  rows = tuple(
+    {'name': str(row['paths']), **{key: row[key] for key in row if key != 'paths'}}
+    for row in bound['weighted']['rows']
+  )
+  columns = (
+    section.Column('nats', 'Nats an example', 'low', digits=5, ranked=False),
+    section.Column(
+      'gain', 'Less than above', digits=4, ranked=False,
+      meaning='Over the same paths: groups of so many are two groups of the row above.',
+    ),
+  )
+  title = f'{bound["weighted"]["of"].split()[0].capitalize()} a bound'
+  return (section.Table(title, columns, (section.Group('Importance-weighted bound', rows),)),)
 
 
 def _figures(bound):

@@ -16,8 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.process import base as process_base
-from adiff.process import masked
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import draw as draw_lib
 
@@ -59,52 +57,6 @@ def bound(
   return blocks.sum_per_block(nats) * weight, t[:, blocks.first_token[:-1]]
 
 
-def by_order(
-  denoise: ask_lib.Denoise, key, x0, *, blocks, process, coords, known=None, documents=None
-) -> jax.Array:
-  """-log p(block | history, order) [B, K] under absorbing noise, for one random order of every
-  block's tokens, by one call a token of the largest block; arguments as in `bound`.
-
-  exp(-nats) is an unbiased estimate of the block's probability (ARDM, arXiv:2110.02037, eq. 2).
-  """
-  blocks = dataclasses.replace(blocks, history=0.0)
-  free = jnp.ones(x0.shape, bool) if known is None else ~known
-  rank = masked.ranks(key, free, blocks)
-  sizes = jnp.asarray(blocks.sizes, jnp.float32)
-  slots = blocks.slots(coords, **(documents or {}))
-
-  def reveal(total, place):
-    hidden = (free & (rank >= place)) | (x0 == process.mask_id)
-    xt = jnp.where(hidden, process.mask_id, x0)
-    level = blocks.per_token(blocks.sum_per_block(hidden.astype(jnp.float32)) / sizes[None])
-    x, t = blocks.pack(xt, x0, level)
-    out, _ = denoise(ask_lib.Ask(x, t, slots))
-    nats = process_base.cross_entropy(blocks.unpack(out), x0)
-    return total + blocks.sum_per_block(jnp.where(free & (rank == place), nats, 0)), None
-
-  zeros = jnp.zeros((len(x0), blocks.num_blocks), jnp.float32)
-  return jax.lax.scan(reveal, zeros, jnp.arange(max(blocks.sizes)))[0]
-
-
-def importance(nats) -> dict:
-  """{number of orders: bound [n]} from `by_order` nats [n, orders, K], orders a power of two.
-
-  -log mean exp(-nats) over an order's group is an upper bound on -log p, and the mean over groups
-  of 2 k never lies above that over groups of k (Burda et al. 2016, arXiv:1509.00519, theorem 1).
-  """
-  nats = np.asarray(nats, np.float64)
-  num = nats.shape[1]
-  if num & (num - 1):
-    raise ValueError(f'{num} orders do not form nested groups; draw 1, 2, 4, 8, ...')
-  bounds, log_p, size = {}, -nats, 1
-  while True:
-    bounds[size] = -log_p.mean(1).sum(-1)
-    if log_p.shape[1] == 1:
-      return bounds
-    log_p = np.logaddexp(log_p[:, 0::2], log_p[:, 1::2]) - np.log(2)
-    size *= 2
-
-
 def _at_calls(u, reveals, sizes):
   """u [B, K] at which as many tokens are masked as before a random call, and the weight that makes
   the bound there that of all calls."""
@@ -139,6 +91,16 @@ def interval(values) -> tuple[np.ndarray, np.ndarray]:
   return values.mean(0), 1.96 * values.std(0, ddof=1) / np.sqrt(len(values))
 
 
+def total(nats, *, dims) -> dict[str, float]:
+  """Nats an example and bits per dimension, each with its 95% interval, of the nats [n] of examples
+  with `dims` values each."""
+  (mean, half), to_bits = interval(nats), 1 / (dims * np.log(2))
+  return {
+    'nats': float(mean), 'ci95': float(half),
+    'bits_per_dim': float(mean * to_bits), 'bits_ci95': float(half * to_bits),
+  }
+
+
 def summary(nats, level, *, dims, num_levels=10) -> dict:
   """A report of nats [n, K] (already averaged over samples of an example) and the samples behind
   it.
@@ -147,19 +109,14 @@ def summary(nats, level, *, dims, num_levels=10) -> dict:
   per dimension, the same per block, and the mean integrand (nats a block) per bin of the level.
   """
   per_example = np.asarray(nats, np.float64).mean(axis=1)
-  total, total_ci = interval(per_example.sum(axis=1))
   block, block_ci = interval(per_example)
   edges = np.linspace(0, 1, num_levels + 1)
   bins = np.clip((np.asarray(level) * num_levels).astype(int), 0, num_levels - 1)
   curve = [
     float(np.mean(nats[bins == i])) if np.any(bins == i) else None for i in range(num_levels)
   ]
-  to_bits = 1 / (dims * np.log(2))
   return {
-    'nats': float(total),
-    'ci95': float(total_ci),
-    'bits_per_dim': float(total * to_bits),
-    'bits_ci95': float(total_ci * to_bits),
+    **total(per_example.sum(axis=1), dims=dims),
     'per_block': block.tolist(),
     'per_block_ci95': block_ci.tolist(),
     'per_level': {'edges': edges.tolist(), 'values': curve},

@@ -21,6 +21,7 @@ class Process(abc.ABC):
   num_outputs: int  # and what it emits
   mask_id: int | None = None  # the symbol that stands for "unknown", where there is one
   absorbing: bool = False  # is a noised token always the mask? Then it is known which are noise
+  bin: float | None = None  # step of the lattice that floats lie on, if they do
   has_ode: bool = False  # is there a deterministic step, `move`?
 
   @abc.abstractmethod
@@ -66,6 +67,15 @@ class Process(abc.ABC):
   def estimate(self, out, xt, t) -> jax.Array:
     """x0_hat as deterministic steps use it; where has_ode."""
     raise ValueError(f'{type(self).__name__} noise has no deterministic step')
+
+  def levels(self, count) -> jax.Array:
+    """[count] levels from data to noise, between which likelihoods are measured; where has_ode."""
+    raise ValueError(f'{type(self).__name__} noise has no signal and noise scale')
+
+  def reading(self, x0, xt, t) -> jax.Array:
+    """-log p(x0 | xt) [B, N] in nats at the first of `levels`, where x0 is read off; where
+    has_ode."""
+    raise ValueError(f'{type(self).__name__} noise has no signal and noise scale')
 
   @abc.abstractmethod
   def bound_noise(self, key, x0, u, blocks: blocks_lib.Blocks, free) -> tuple[jax.Array, jax.Array]:

@@ -177,6 +177,21 @@ class Gaussian(base.Process):
     )
     return jnp.where((s == t)[..., None], xt, xs)
 
+  def levels(self, count):
+    """[count] levels, even in log-SNR from one end of the bound to the other."""
+    low, high = self.log_snr
+    return SCHEDULES[self.schedule][1](jnp.linspace(high, low, count))
+
+  def reading(self, x0, xt, t):
+    alpha, sigma = self.scales(t)
+    width = sigma / alpha
+    miss = (xt / alpha - x0) / width
+    if self.bin is None:
+      return jnp.sum(miss**2 / 2 + jnp.log(width) + 0.5 * math.log(2 * math.pi), axis=-1)
+    lattice = jnp.asarray(self._lattice(math.exp(-self.log_snr[1] / 2)), x0.dtype)
+    others = miss[..., None] - lattice.reshape(1, 1, 1, -1) / width[..., None]
+    return jnp.sum(miss**2 / 2 + jax.nn.logsumexp(-(others**2) / 2, axis=-1), axis=-1)
+
   def bound_noise(self, key, x0, u, blocks, free):
     low, high = self.log_snr
     t = SCHEDULES[self.schedule][1](high - (high - low) * blocks.per_token(u))
@@ -213,8 +228,12 @@ class Gaussian(base.Process):
     # E_z log sum_j exp(-((j r + z)^2 - z^2) / 2), r = bin / width: an interior lattice point, the
     # dearest case.
     z, weight = np.polynomial.hermite_e.hermegauss(64)
-    reach = max(1, math.ceil(12 * width / self.bin))
-    j = np.arange(-reach, reach + 1)[:, None] * self.bin / width
+    j = self._lattice(width)[:, None] / width
     return float(
       np.sum(weight * np.log(np.sum(np.exp(-(j**2) / 2 - j * z), axis=0))) / math.sqrt(2 * math.pi)
     )
+
+  def _lattice(self, width) -> np.ndarray:
+    """Distances to the neighbours of a lattice point, those within 12 widths."""
+    reach = max(1, math.ceil(12 * width / self.bin))
+    return np.arange(-reach, reach + 1) * self.bin

@@ -9,7 +9,9 @@ of the process, loses that section alone. `complete` in eval.json says whether a
 tried, and `failed` which ones failed and why.
 """
 
+import dataclasses
 import datetime
+import functools
 import json
 import os
 import re
@@ -17,19 +19,14 @@ import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import numpy as np
-import tqdm
 
-from adiff.data import batches
 from adiff.judge import base as judge_base
 from adiff.judge import bound as bound_section
 from adiff.judge import likelihood, section, training
-from adiff.learn import lessons, state
-from adiff.machine import hosts, logs, provenance, sharding
-from adiff.nn import network
+from adiff.machine import hosts, logs, provenance
 from adiff.run import attempts as attempts_lib
-from adiff.run import build, choose, generate, loss_profile, overrides, report
+from adiff.run import build, choose, estimates, generate, loss_profile, overrides, report
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import values
@@ -41,63 +38,15 @@ class Bound:
   """The bound on a split, compiled once."""
 
   def __init__(self, parts: build.Parts, mesh):
-    self._parts, self._mesh = parts, mesh
-    self._size = sharding.round_up(mesh, parts.config.eval.batch_size)
-
-    def sample(params, key, batch):
-      denoise = network.condition(
-        parts.recipe.network(params), {'label': batch['label']}, history_cond=parts.history_cond
-      )
-      return likelihood.bound(
-        denoise, key, batch['tokens'], blocks=parts.blocks, process=parts.process,
-        coords=parts.spec.coords, reveals=parts.reveals,
-        known=batch['weight'] == 0 if 'weight' in batch else None,
-        documents=lessons.documents(batch),
-      )
-
-    self._sample = jax.jit(sample, out_shardings=sharding.replicated(mesh))
+    self._parts, self._estimate = parts, estimates.bound(parts, mesh)
 
   def trace(self, params) -> None:
-    """Reads the first batch, and traces the program that measures it; what cannot work raises.
-    params: ShapeDtypeStructs."""
-    def whole(leaf):
-      return jax.ShapeDtypeStruct((self._size, *leaf.shape[1:]), leaf.dtype)
-
-    first = jax.tree.map(whole, next(self._batches()))
-    key = jax.eval_shape(lambda: state.stream(0, 'bound', 0))
-    self._sample.trace(params, key, sharding.placed(first, sharding.batch_sharding(self._mesh)))
-
-  @property
-  def _num(self):
-    """How many examples are measured."""
-    config = self._parts.config
-    size = self._parts.coded.size(config.eval.split)
-    return min(config.eval.examples, size) if config.eval.examples else size
-
-  def _batches(self):
-    """The rows of the split, or of eval.examples of it, that are this process's."""
-    parts = self._parts
-    return batches.once(
-      parts.coded, parts.config.eval.split, self._size, parts.blocks.order,
-      rows=sharding.local_rows(self._mesh, self._size), num=self._num,
-    )
+    """As Estimate.trace."""
+    self._estimate.trace(params)
 
   def samples(self, params, *, samples, progress=False) -> tuple[np.ndarray, np.ndarray]:
     """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
-    config, limit = self._parts.config, self._num
-    nats, level = [], []
-    total = -(-limit // self._size)
-    rows = zip(range(total), self._batches())
-    for index, batch in tqdm.tqdm(
-      rows, total=total, desc='bound', disable=not progress, leave=False
-    ):
-      batch = sharding.put_batch(self._mesh, batch, self._size)
-      key = state.stream(config.seed, 'bound', index)
-      drawn = [self._sample(params, jax.random.fold_in(key, n), batch) for n in range(samples)]
-      nats.append(np.stack([np.asarray(n) for n, _ in drawn], 1))
-      level.append(np.stack([np.asarray(t) for _, t in drawn], 1))
-    # What fills up the last batch comes last.
-    return tuple(np.concatenate(leaf)[:limit] for leaf in (nats, level))
+    return self._estimate.samples(params, samples=samples, progress=progress)
 
   def __call__(self, params, *, samples, progress=False) -> dict:
     """likelihood.summary of `samples`, and what kind of number it is."""
@@ -125,14 +74,18 @@ class Programs(NamedTuple):
 
   bound: Bound
   sampler: Callable  # generate.make_sampler as the config says
+  further: tuple = ()  # estimates.further
 
   @classmethod
   def of(cls, parts: build.Parts, mesh) -> 'Programs':
-    return cls(Bound(parts, mesh), generate.make_sampler(parts, mesh=mesh))
+    further = estimates.further(parts, mesh)
+    return cls(Bound(parts, mesh), generate.make_sampler(parts, mesh=mesh), further)
 
   def trace(self, parts: build.Parts, mesh, params) -> None:
     """Raises what cannot be computed. params: ShapeDtypeStructs."""
     self.bound.trace(params)
+    for one in self.further:
+      one.trace(params)
     self.sampler.trace(params, *generate.abstract(parts, mesh, subject_lib.batch_size(parts)))
 
 
@@ -146,6 +99,7 @@ def check(parts) -> None:
   """Raises ValueError for a config whose report cannot be made: training asks before it begins."""
   judge = judge_of(parts)
   judge.needs(parts)
+  estimates.check(parts)
   for steps in judge.steps:
     try:
       build.build_plan(parts.config, parts.blocks, steps=steps).needs(parts)
@@ -231,6 +185,11 @@ def evaluate(
       *_provenance_sections(told),
     ])
     growing.write()
+    for one in programs.further:
+      found = attempts.value(one.title, functools.partial(one, params, progress=progress))
+      if found is not None:
+        subject = dataclasses.replace(subject, bound={**subject.bound, one.name: found})
+        growing.replace(bound_section.of(subject))
     told['profile'] = attempts.value('Loss profile', subject.profile)
     attempts.value('Report', lambda: growing.take(judge_of(parts).sections(subject)))
   growing.write(complete=True)
@@ -246,6 +205,11 @@ class _Growing:
     """last: sections that stand behind those of the judge, who may replace them."""
     self.folder, self._told, self._attempts, self._last = folder, told, attempts, last
     self._found = []
+
+  def replace(self, section):
+    """Writes with another section behind those of the judge, in the place of that of its title."""
+    self._last = [section if one.title == section.title else one for one in self._last]
+    self.write()
 
   def take(self, sections):
     """Writes after each of them."""

@@ -204,10 +204,10 @@ class Model(model_lib.Model):
     return {'log_p': -float(nats[0]), 'ci95': float(ci95[0]), 'tokens': len(ids[1]),
             'exact': self._exact}
 
-  def score(self, examples, *, label=None, samples=4, seed=0) -> model_lib.Score:
+  def score(self, examples, *, label=None, samples=4, orders=1, seed=0) -> model_lib.Score:
     """-log p of each text as a document that ends, in nats, or a bound on it; conventions as in
-    `perplexity`."""
-    nats, ci95, count, owner = self._score_documents(examples, samples, seed)
+    `perplexity`, orders as of every model."""
+    nats, ci95, count, owner = self._score_documents(examples, samples, seed, orders)
     total, squares, tokens = (
       np.bincount(owner, values, len(examples)) for values in (nats, ci95**2, count)
     )
@@ -235,7 +235,7 @@ class Model(model_lib.Model):
       'exact': self._exact,
     }
 
-  def _score_documents(self, documents, samples, seed):
+  def _score_documents(self, documents, samples, seed, orders=1):
     """(nats, half width of its interval, tokens, index of the document) of each row, [n]."""
     eos = np.array([self.tokenizer.eos], np.int32)
     rows, owner = [], []
@@ -247,7 +247,9 @@ class Model(model_lib.Model):
     if not rows:
       raise ValueError('there is no document to score; pass at least one')
     tokens, free = self._score_rows(rows)
-    nats, ci95 = self._score(tokens, self._labels(None, len(tokens)), ~free, samples, seed)
+    nats, ci95 = self._score(
+      tokens, self._labels(None, len(tokens)), ~free, samples, seed, orders=orders
+    )
     return nats, ci95, free.sum(1), owner
 
   def _score_rows(self, rows):

@@ -17,7 +17,7 @@ import numpy as np
 import tqdm
 
 from adiff.codec import base as codec_base
-from adiff.judge import likelihood
+from adiff.judge import likelihood, paths
 from adiff.learn import state
 from adiff.machine import checkpoint, files
 from adiff.nn import network
@@ -215,31 +215,36 @@ class Model:
 
   # ---- Likelihood -------------------------------------------------------------------------------
 
-  def score(self, examples, *, label=None, samples=16, seed=0) -> Score:
+  def score(self, examples, *, label=None, samples=16, orders=1, seed=0) -> Score:
     """How likely examples [n, ..] are: -log p in nats, or, from `samples` draws of noise, a bound
-    on it, whose interval needs two or more. label: of all, or one each; None: not told."""
+    on it, whose interval needs two or more. label: of all, or one each; None: not told. orders: a
+    power of two; each draw is the importance-weighted bound of so many paths (judge/paths.py)."""
     coded, num = self.parts.coded, len(examples)
     if not num:
       raise ValueError('there is nothing to score; pass at least one example')
     tokens = coded.codec.encode(coded.params, np.asarray(examples))
     labels = np.full(num, -1, np.int32) if label is None else self._labels(label, num)
-    nats, ci95 = self._score(self.parts.blocks.from_raster(tokens), labels, None, samples, seed)
+    nats, ci95 = self._score(
+      self.parts.blocks.from_raster(tokens), labels, None, samples, seed, orders=orders
+    )
     return Score(nats, ci95, self._exact, np.full(num, self.parts.spec.dims))
 
   @property
   def _exact(self):
     return likelihood.is_exact(self.parts.blocks, self.parts.process, self.parts.reveals)
 
-  def _score(self, tokens, labels, known, samples, seed, batch=32):
+  def _score(self, tokens, labels, known, samples, seed, *, orders=1, batch=32):
     """(nats [n], half width of its 95% interval [n], nan where one draw says nothing of it) of
     tokens in block order; known: see likelihood.bound."""
     samples, seed, parts = asked.count('samples', samples), asked.seed(seed), []
+    paths.needs(self.parts, asked.count('orders', orders))
+    draw = self._bound if orders == 1 else functools.partial(self._weighted, orders)
     samples = 1 if self._exact else samples
     for first in range(0, len(tokens), batch):
       index = np.arange(first, first + batch) % len(tokens)
       here = tokens[index], labels[index], None if known is None else known[index]
       parts.append(np.stack([
-        self._bound(self.params, state.stream(seed, 'score', first + n), *here)
+        draw(self.params, state.stream(seed, 'score', first + n), *here)
         for n in range(samples)
       ], 1))
     nats = np.concatenate(parts)[:len(tokens)]
@@ -248,14 +253,18 @@ class Model:
     spread = nats.std(1, ddof=1)
     return nats.mean(1), 1.96 * spread / samples**0.5
 
+  def _told(self, params, labels):
+    """The network under labels [n]."""
+    return network.condition(
+      self.parts.recipe.network(params), {'label': labels}, history_cond=self.parts.history_cond
+    )
+
   @functools.cached_property
   def _bound(self):
     parts = self.parts
 
     def bound(params, key, tokens, labels, known):
-      denoise = network.condition(
-        parts.recipe.network(params), {'label': labels}, history_cond=parts.history_cond
-      )
+      denoise = self._told(params, labels)
       nats, _ = likelihood.bound(
         denoise, key, tokens, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
         reveals=parts.reveals if known is None else None, known=known,
@@ -263,6 +272,24 @@ class Model:
       return jnp.sum(nats, axis=1)
 
     return jax.jit(bound)
+
+  def _weighted(self, orders, params, key, *here):
+    """The importance-weighted bound [n] of so many paths."""
+    drawn = [self._path(params, jax.random.fold_in(key, index), *here) for index in range(orders)]
+    return paths.importance(np.stack(drawn, 1))[orders]
+
+  @functools.cached_property
+  def _path(self):
+    parts = self.parts
+
+    def path(params, key, tokens, labels, known):
+      denoise = self._told(params, labels)
+      return paths.nats(
+        denoise, key, tokens, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
+        steps=parts.config.eval.chain, known=known,
+      )
+
+    return jax.jit(path)
 
   # ---- Keeping ----------------------------------------------------------------------------------
 

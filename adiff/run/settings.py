@@ -15,6 +15,9 @@ from adiff.sequence import values
 
 _RISING = values.Rule('must be (low, high) with low <= high', lambda ends: ends[0] <= ends[1])
 _AXIS = values.Rule('must be positive, or -1', lambda size: size == -1 or size >= 1)
+_PATHS = (values.between(0, 2**16), values.Rule(
+  'must be a power of two, or 0', lambda num: num & (num - 1) == 0
+))
 OPEN = ('judge',)  # choices that may have no name: the data's medium says which
 
 
@@ -94,6 +97,9 @@ class Eval:
   batch_size: values.Count
   examples: values.Whole
   samples: values.Count
+  orders: Annotated[int, *_PATHS]
+  chain: Annotated[int, values.between(1, 2**16)]
+  ode: Annotated[int, values.between(0, 2**16)]
   num: values.Count
   steps: tuple[values.Count, ...]
   samplers: tuple[str, ...]

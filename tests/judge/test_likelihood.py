@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from adiff.data import chain as chain_lib
-from adiff.judge import likelihood
+from adiff.judge import likelihood, paths
 from adiff.process import gaussian, masked, uniform
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
@@ -83,7 +83,7 @@ def test_the_exact_denoiser_gives_every_order_the_same_probability(size):
   x0 = chain.sample(64, seed=3)
   denoise = tiny.exact_masked(chain, blocks, masked.Masked(3))
   for seed in range(3):
-    nats = likelihood.by_order(
+    nats = paths.by_order(
       denoise, jax.random.key(seed), jnp.asarray(x0), blocks=blocks, process=masked.Masked(3),
       coords=COORDS[:4])
     np.testing.assert_allclose(nats.sum(1), -chain.log_prob(x0), rtol=1e-4)
@@ -104,35 +104,13 @@ def test_known_tokens_are_conditioned_on():
   exact = conditional_nats(chain, x0, known)
   how = dict(blocks=blocks, process=process, coords=COORDS[:4], known=jnp.asarray(known))
   denoise = chain_posterior(chain)
-  nats = likelihood.by_order(denoise, jax.random.key(0), jnp.asarray(x0), **how)
+  nats = paths.by_order(denoise, jax.random.key(0), jnp.asarray(x0), **how)
   np.testing.assert_allclose(nats[:, 0], exact, atol=1e-4)
   once = jax.jit(lambda key: likelihood.bound(denoise, key, jnp.asarray(x0), **how)[0][:, 0])
   bounds = np.array([once(jax.random.key(i)) for i in range(400)])
   error = np.abs(bounds.mean(0) - exact)
   assert np.all(error < 4 * bounds.std(0) / 20 + 1e-4)
   assert np.all(bounds[:, known.all(1)] == 0)
-
-
-def test_more_orders_tighten_the_importance_weighted_bound():
-  def careless(ask):  # right about one token and wrong about the others
-    expected = (ask.x.sum(1, keepdims=True) + jnp.arange(6)[None]) % 3
-    return 2.0 * jax.nn.one_hot(expected, 3)
-
-  denoise = ask_lib.from_outputs(careless)
-  nats = jnp.stack([
-    likelihood.by_order(
-      denoise, jax.random.key(i), X0, blocks=blocks_lib.equal(6, 3), process=masked.Masked(3),
-      coords=COORDS)
-    for i in range(8)], 1)
-  of_orders = likelihood.importance(nats)
-  assert list(of_orders) == [1, 2, 4, 8]
-  np.testing.assert_allclose(of_orders[1], nats.mean(1).sum(1), rtol=1e-5)
-  bounds = np.stack(list(of_orders.values()))
-  assert np.all(np.diff(bounds, axis=0) <= 1e-9) and bounds[0].mean() > bounds[-1].mean() + 0.1
-  np.testing.assert_allclose(
-    of_orders[8], -np.log(np.exp(-np.float64(nats)).mean(1)).sum(1), rtol=1e-6)
-  with pytest.raises(ValueError, match='nested'):
-    likelihood.importance(nats[:, :3])
 
 
 def test_reveals_that_do_not_sum_to_the_block_are_refused():

@@ -1,14 +1,16 @@
 """A report is written as it is measured: a failure, or a process that ends, loses itself alone."""
 
+import dataclasses
 import json
 import types
+from collections.abc import Callable
 
 import judged
 import numpy as np
 import pytest
 import tiny
 
-from adiff.judge import base, bound, image, law, section, text
+from adiff.judge import base, bound, image, law, paths, section, text
 from adiff.run import attempts, compare, evaluate
 
 FAILURE = 'half of the test examples are copies'
@@ -43,9 +45,9 @@ class Judge(base.Judge):
 def evaluated(tmp_path, monkeypatch):
   """Evaluates with a judge; what is measured of the model is given. Returns what eval.json says."""
 
-  def run(judge, profile=lambda: None):
+  def run(judge, profile=lambda: None, further=()):
     own = judged.sampled(np.zeros((4, 6), int))
-    programs = evaluate.Programs(lambda *_, **__: dict(judged.BOUND), None)
+    programs = evaluate.Programs(lambda *_, **__: dict(judged.BOUND), None, further)
     monkeypatch.setattr(evaluate.subject_lib, 'make', lambda *_, attempt, tell, **__: (
       judged.subject(own, attempt=attempt, tell=tell, profile=profile)
     ))
@@ -115,6 +117,41 @@ def test_the_bound_is_on_the_disk_before_the_judge_begins(evaluated):
 
   with pytest.raises(KeyboardInterrupt):
     evaluated.run(Judge([('First', begins)]))
+
+
+@dataclasses.dataclass
+class Measure:
+  """One of estimates.further."""
+
+  name: str
+  title: str
+  found: Callable
+
+  def __call__(self, params, *, progress):
+    return self.found()
+
+
+def test_further_bounds_are_on_the_page_and_one_that_fails_loses_itself_alone(evaluated):
+  nats = np.random.default_rng(1).normal(3, 1, (8, 4, 2))
+  weighted = {'of': 'trajectories of 9 steps', **paths.summary(nats, dims=6)}
+  further = (
+    Measure('weighted', 'Importance-weighted bound', lambda: weighted),
+    Measure('ode', 'ODE likelihood', fails),
+  )
+  with pytest.raises(ValueError, match=FAILURE):
+    evaluated.run(Judge([('First', lambda: fact('First', 'one'))]), further=further)
+  told = evaluated.said()
+  assert titles(told) == ['First', 'Held-out bound', *BEHIND, 'ODE likelihood']
+  assert told['failed'] == {'ODE likelihood': FAILURE}
+  numbers = told['numbers']
+  assert numbers['nats_weighted'] == weighted['nats'] and numbers['nats'] == judged.BOUND['nats']
+  assert numbers['bits_per_dim_weighted_ci95'] == weighted['bits_ci95']
+  table, = [part for part in told['sections'][1]['parts'] if part['part'] == 'table']
+  rows = table['groups'][0]['rows']
+  assert table['title'] == 'Trajectories a bound' and [row['name'] for row in rows] == list('124')
+  assert rows[1]['gain'] > 0 and rows[1]['gain_ci95'] > 0
+  page = (evaluated.folder / 'report.html').read_text()
+  assert 'importance-weighted, 4 trajectories of 9 steps' in page and '(exact 4' in page
 
 
 def test_a_judge_that_fails_outside_of_its_sections_loses_what_would_follow(evaluated):

@@ -1,6 +1,7 @@
 """The handle: what a workdir gives in a notebook, of every medium."""
 
 import contextlib
+import dataclasses
 import pathlib
 import re
 import signal
@@ -163,6 +164,28 @@ def test_a_score_is_that_of_the_evaluation(trained):
   bound = evaluate.Bound(trained.parts, mesh)(params, samples=64)
   assert abs(score.mean - bound['nats']) < 0.05 * abs(bound['nats']) + 0.5
   assert score.exact == bound['is_likelihood']
+
+
+@pytest.mark.soak
+def test_a_score_of_more_paths_is_closer(trained):
+  if trained.parts.spec.medium == 'text':
+    few, many = (trained.score(['the cat', 'the mat'], orders=num, samples=3) for num in (1, 16))
+  else:
+    chain = dataclasses.replace(trained, parts=dataclasses.replace(
+      trained.parts, config=trained.parts.config.copy_and_resolve_references()))
+    with chain.parts.config.unlocked():
+      chain.parts.config.eval.chain = 30
+    few, many = (chain.score(some(trained), orders=num, samples=3) for num in (2, 16))
+  assert np.all(np.isfinite(many.nats)) and np.all(many.ci95 > 0)
+  assert many.mean < few.mean + np.hypot(few.ci95, many.ci95).mean()
+
+
+def test_paths_that_a_model_has_not_are_refused(trained):
+  examples = ['the cat'] if trained.parts.spec.medium == 'text' else some(trained)
+  with pytest.raises(ValueError, match='orders=6 must be a power of two'):
+    trained.score(examples, orders=6)
+  with pytest.raises(ValueError, match='orders'):
+    trained.score(examples, orders=0)
 
 
 def test_results_show_themselves(trained):
