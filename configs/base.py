@@ -18,8 +18,9 @@ CHOICES = dict(
     # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures
     # are cropped and scaled to, 0: as they are
     tfds=dict(dataset='mnist', data_dir='', size=0),
-    # data_dir/CLASS/*.png, cropped and scaled to size; every test_every-th is held out
-    image_folder=dict(data_dir='', size=32, channels=3, test_every=10),
+    # a folder or .zip of CLASS/*.png, or an .npz of an array, cropped and scaled to size; every
+    # test_every-th is held out
+    image_folder=dict(data_dir='', size=32, channels=3, test_every=10, skip_unreadable=False),
     # latents of an autoencoder, encoded beforehand, see adiff/data/latents.py; shape (H, W, C) or
     # (T, H, W, C). made_up: random fields instead
     latents=dict(data_dir='', shape=(32, 32, 4), num_classes=0, made_up=False),

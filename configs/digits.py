@@ -4,8 +4,10 @@ r"""Class-conditional block diffusion of handwritten digits (8x8 pixels, 17 leve
   python -m adiff.main --config=configs/digits.py:long --workdir=runs/digits_long
   python -m adiff.main --config=configs/digits.py:scales --workdir=runs/digits_scales
   python -m adiff.main --config=configs/digits.py:masked --workdir=runs/digits_masked
+  python -m adiff.main --config=configs/digits.py:whole --workdir=runs/digits_whole
 
-short and long: four blocks, each a 4x4 patch of pixels as one token of 16 floats. scales: average-
+short and long: four blocks, each a 4x4 patch of pixels as one token of 16 floats. whole: the same
+tokens as one block, with the same network; it is ordinary diffusion. scales: average-
 pooled images of side 1, 2, 4, 8, one after another. masked: 64 symbols, one row of 8 a block.
 --help shows what was measured, docs/results.md how.
 """
@@ -15,6 +17,7 @@ from configs import base
 ROWS = dict(
   short=dict(about='four blocks of 4x4 pixels; the default'),
   long=dict(about='the same, wider and longer'),
+  whole=dict(about='the network of the first row, one block: ordinary diffusion'),
   scales=dict(about='images of side 1, 2, 4, 8, one after another'),
   masked=dict(about='masked symbols, a row of 8 pixels a block'),
 )
@@ -26,6 +29,7 @@ EXPECTED = dict(
   long=base.expect(
     'cores', minutes=7, commit='494858a', frechet=(0.373, 0.15), nats=(140.8, 2.0),
   ),
+  whole=base.expect('cores'),
   scales=base.expect('cores'),
   masked=base.expect('cores'),
 )
@@ -60,6 +64,8 @@ def get_config(argument='short'):
     c.model.width, c.model.dropout = 128, 0.4
     c.train.steps = 6000
     c.train.eval_every = c.train.checkpoint_every = 2000
+  elif argument == 'whole':
+    base.choose(c, 'blocks', 'whole')
   elif argument == 'scales':
     base.choose(c, 'codec', 'pyramid', sides=(1, 2, 4, 8))
     base.choose(c, 'blocks', 'scales', sides=(1, 2, 4, 8))

@@ -1,22 +1,25 @@
-r"""Image sets read from disk: TFDS layouts (no TensorFlow needed) and folders of pictures.
+r"""Image sets read from disk: TFDS layouts (no TensorFlow needed) and pictures of your own.
 
   python -m adiff.main --config=configs/images.py:mnist --config.data.data_dir=DIR --workdir=runs/m
+  python -m adiff.main --config=configs/images.py:mnist-laptop --data=DIR --workdir=runs/laptop
 
 mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out. folder: DIR/CLASS/*.png or .jpg.
-Sized for one accelerator. On a laptop:
-
-  python -m adiff.main --config=configs/images.py:mnist --config.data.data_dir=DIR \
-      --config.model.width=64 --config.model.heads=4 --config.train.steps=200 --workdir=runs/m
+Sized for one accelerator; the rows -laptop for one core and ten minutes.
 """
 
 from configs import base
 
-ROWS = dict(
-  mnist=dict(about='28x28 grey pixels, a row of 4x4 patches a block'),
-  cifar10=dict(about='32x32 pixels, four quarters'),
-  folder=dict(about='pictures of any size, cut to 32x32 pixels, four quarters'),
-)
-EXPECTED = {name: base.expect('gpu', flags='--config.data.data_dir=DIR') for name in ROWS}
+ROWS = {
+  'mnist': dict(about='28x28 grey pixels, a row of 4x4 patches a block'),
+  'cifar10': dict(about='32x32 pixels, four quarters'),
+  'folder': dict(about='pictures of any size, cut to 32x32 pixels, four quarters'),
+  'mnist-laptop': dict(about='four rows of 7x7 patches, ten minutes of one core'),
+  'cifar10-laptop': dict(about='quarters of 8x8 patches, ten minutes of one core'),
+}
+EXPECTED = {
+  name: base.expect('cores' if 'laptop' in name else 'gpu', flags='--config.data.data_dir=DIR')
+  for name in ROWS
+}
 ARGUMENTS = tuple(ROWS)
 
 
@@ -24,14 +27,15 @@ def get_config(argument='mnist'):
   """A config of one of ARGUMENTS."""
   if argument not in ARGUMENTS:
     raise ValueError(f'configs/images.py has no {argument!r}; write one of {", ".join(ARGUMENTS)}')
+  name, _, laptop = argument.partition('-')
   c = base.get_config()
   c.name = f'images {argument}'
-  if argument == 'folder':
+  if name == 'folder':
     base.choose(c, 'data', 'image_folder', size=32)
   else:
-    base.choose(c, 'data', 'tfds', dataset=argument)
+    base.choose(c, 'data', 'tfds', dataset=name)
   base.choose(c, 'codec', 'patches', patch=4)
-  if argument == 'mnist':
+  if name == 'mnist':
     base.choose(c, 'blocks', 'equal', size=7)  # rows of 7 patches
   else:
     base.choose(c, 'blocks', 'cells', cell=(4, 4))  # four quarters
@@ -47,4 +51,19 @@ def get_config(argument='mnist'):
   c.optim.learning_rate = 1e-3
   c.eval.steps = (8, 16)
   c.eval.examples, c.eval.samples = 2000, 2
+  if laptop:
+    _laptop(c)
   return c.lock()
+
+
+def _laptop(c):
+  """Makes a config small enough for one core and ten minutes."""
+  if c.data.dataset == 'mnist':
+    c.codec.patch, c.blocks.size = 7, 4
+  else:
+    c.codec.patch, c.blocks.cell = 8, (2, 2)
+  c.model.width, c.model.depth, c.model.heads, c.model.dropout = 96, 4, 4, 0.0
+  c.train.steps, c.train.batch_size, c.train.ema = 1500, 64, 0.99
+  c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 50, 750, 750
+  c.optim.learning_rate, c.optim.warmup = 2e-3, 50
+  c.eval.examples, c.eval.num, c.eval.steps, c.eval.features = 500, 1000, (), True

@@ -1,25 +1,26 @@
-"""Pictures in a folder."""
+"""Pictures of one's own: in a folder, a zip of one, or a file of an array."""
 
 import functools
 import hashlib
 import os
-import pathlib
 from typing import Annotated
 
 import numpy as np
 
-from adiff.data import pictures, store
-from adiff.machine import contents, files
+from adiff.data import albums, store
+from adiff.machine import files, input_file
 from adiff.sequence import values
 
 
 class ImageFolder(store.Images):
-  """Pictures in `data_dir`, either data_dir/CLASS/*.png|jpg or a flat folder without labels.
+  """Pictures in `data_dir`: a folder or .zip of CLASS/*.png|jpg|webp|.. or of pictures without
+  labels, or a .npy or .npz of them, see albums.py.
 
   Each is read by pictures.py: resized so that its short side is `size`, in pixels, and cropped in
-  the centre; channels are 3 for colour, 1 for grey. The split depends on file names only: sorted by
-  the hash of the relative name, every `test_every`-th goes to test.
-  Raises FileNotFoundError for a missing folder, ValueError for too few or mixed files and for one
+  the centre; channels are 3 for colour, 1 for grey. The split depends on names only: sorted by the
+  hash of the relative name, every `test_every`-th goes to test. What cannot be read is refused, or
+  with skip_unreadable left out; that reads all of them once before.
+  Raises FileNotFoundError for a missing place, ValueError for too few or mixed files and for one
   that is no readable image.
   """
 
@@ -28,7 +29,7 @@ class ImageFolder(store.Images):
   def __init__(
     self, data_dir: values.Path = '', size: values.Count = 32,
     channels: Annotated[values.Count, values.between(1, 3)] = 3,
-    test_every: Annotated[values.Count, values.at_least(2)] = 10,
+    test_every: Annotated[values.Count, values.at_least(2)] = 10, skip_unreadable: bool = False,
   ):
     if channels not in (1, 3):
       raise ValueError(f'channels={channels}; use 3 for colour or 1 for grey')
@@ -37,20 +38,15 @@ class ImageFolder(store.Images):
     if test_every < 2:
       raise ValueError(f'test_every={test_every} leaves nothing to train on; use 2 or more')
     self._shape, self.test_every = (size, size, channels), test_every
-    self._root = pathlib.Path(data_dir).expanduser()
-    if not self._root.is_dir():
-      raise FileNotFoundError(
-        f'there is no folder {self._root}; set --config.data.data_dir=FOLDER, which must hold '
-        'CLASS/*.png or *.jpg, or the pictures themselves'
-      )
-    names = self._names
+    self._skip, self.album = skip_unreadable, albums.open_album(data_dir)
+    names = self.album.names
     if len(names) < 2:
       raise ValueError(
-        f'{self._root} holds {len(names)} png or jpg files; training and test need at least two'
+        f'{data_dir} holds {len(names)} pictures; training and test need at least two'
       )
     if len({name.count('/') for name in names}) > 1 or names[0].count('/') > 1:
       raise ValueError(
-        f'{self._root} mixes folder depths; keep either all pictures at the top or all in one '
+        f'{data_dir} mixes folder depths; keep either all pictures at the top or all in one '
         'level of class folders'
       )
 
@@ -60,8 +56,17 @@ class ImageFolder(store.Images):
 
   @functools.cached_property
   def _names(self):
-    """The names of the pictures relative to the folder, sorted."""
-    return pictures.find(self._root)
+    """Of the pictures that are used, sorted."""
+    names, unreadable = self.album.names, {}
+    if self._skip:
+      for name in names:
+        try:
+          self.album.read(name, *self.shape[1:])
+        except input_file.Unreadable as error:
+          unreadable[name] = error
+      if len(names) - len(unreadable) < 2:
+        raise _several(unreadable.values(), len(names), 'nothing is left to train on')
+    return [name for name in names if name not in unreadable]
 
   @functools.cached_property
   def _files(self):
@@ -70,15 +75,14 @@ class ImageFolder(store.Images):
     test = names[::self.test_every]
     return {'train': sorted(set(names) - set(test)), 'test': sorted(test)}
 
-  @functools.cached_property
+  @property
   def classes(self):
-    """Names of the folders, sorted; () for a flat folder."""
-    names = self._files['train'] + self._files['test']
-    return tuple(sorted({name.split('/')[0] for name in names if '/' in name}))
+    """Names of the folders, sorted, or those that a file of arrays says."""
+    return self.album.classes
 
   @property
   def num_classes(self):
-    return len(self.classes)
+    return self.album.num_classes
 
   @property
   def splits(self):
@@ -86,23 +90,49 @@ class ImageFolder(store.Images):
 
   @functools.cached_property
   def fingerprint(self):
-    content = contents.digest(self._root, self._names)
-    return files.digest(repr((content, self.shape, self.test_every)))
+    told = self.album.digest, self.shape, self.test_every
+    return files.digest(repr((*told, self._names) if self._skip else told))
 
   def store(self, split):
     names = self._files[split]
-    index = {name: label for label, name in enumerate(self.classes)}
 
     def decode(indices):
-      images = np.stack([pictures.read(self._root / names[i], *self.shape[1:]) for i in indices])
-      labels = [index.get(names[i].split('/')[0], -1) for i in indices]
-      return images, np.array(labels, np.int32)
+      images, unreadable = [], []
+      for i in indices:
+        try:
+          images.append(self.album.read(names[i], *self.shape[1:]))
+        except input_file.Unreadable as error:
+          unreadable.append(error)
+      if unreadable:
+        raise _several(unreadable, len(indices))
+      labels = [self.album.label(names[i]) for i in indices]
+      return np.stack(images), np.array(labels, np.int32)
 
     return store.Store(decode, len(names), shape=self.shape, ram_bytes=store.RAM_BYTES)
 
   def check(self):
     """A quick pass over the headers of all pictures, see pictures.check."""
-    pictures.check(self._root / name for name in self._names)
+    self.sides()
+
+  def sides(self) -> np.ndarray:
+    """int [n, 2]: (width, height) of all pictures, by their headers. Raises Unreadable for those
+    that cannot be pictures."""
+    found, unreadable = [], []
+    for name in self._names:
+      try:
+        found.append(self.album.check(name))
+      except input_file.Unreadable as error:
+        unreadable.append(error)
+    if unreadable:
+      raise _several(unreadable, len(self._names))
+    return np.array(found)
+
+
+def _several(errors, num, remedy='data.skip_unreadable=True leaves them out'):
+  """The first of the errors, with how many there are of `num` pictures."""
+  first, *others = errors
+  also = f'; {len(others) + 1} of {num} pictures cannot be read, {remedy}' if others else ''
+  return input_file.Unreadable(f'{first}{also}')
 
 
 def _hash(name):

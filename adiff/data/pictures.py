@@ -1,12 +1,14 @@
-"""The reader of pictures: PNG and JPEG files by name, uint8 [H, W, C] by content.
+"""The reader of pictures: files by their SUFFIXES, uint8 [H, W, C] by content.
 
 Read as a person sees them: turned as their orientation tag says, the first of several frames, what
 is transparent over white. 16 bits a pixel are scaled to 8. Refused by name: what is no picture or
 torn, 32 bits and floats, whose range is unknown, and more than MOST_PIXELS or MOST_BYTES, which
-would fill the memory.
+would fill the memory. HEIC is read where the package pillow-heif is installed.
 """
 
 import collections
+import contextlib
+import functools
 import itertools
 import os
 import warnings
@@ -16,18 +18,20 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 from absl import logging
-from PIL import TiffImagePlugin, WebPImagePlugin  # noqa: F401 (to import is to register)
 
 from adiff.machine import input_file
 
-SUFFIXES = ('.png', '.jpg', '.jpeg')
-FORMATS = ('PNG', 'JPEG', 'WEBP', 'GIF', 'BMP', 'TIFF')  # by content; names are often wrong
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.jfif', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.avif',
+            '.jp2', '.ppm', '.pgm', '.pbm', '.qoi', '.heic', '.heif')
+# By content; names are often wrong.
+FORMATS = ('PNG', 'JPEG', 'WEBP', 'GIF', 'BMP', 'TIFF', 'AVIF', 'JPEG2000', 'PPM', 'QOI', 'HEIF')
 MOST_PIXELS = 2**26
 MOST_BYTES = 64 * 2**20  # of a file
 BACKGROUND = (255, 255, 255)  # behind what is transparent
 # How a picture of any size becomes a square of one, wherever that is done.
 RULE = 'the largest square in the centre, resampled to the size by an antialiased bicubic filter'
 _FAULT, _ADVICE = 'is no readable image', 'remove it or save it again'
+_HEIC = tuple(b'ftyp' + brand for brand in (b'heic', b'heix', b'hevc', b'heim', b'mif1', b'msf1'))
 _SIXTEEN = ('I;16', 'I;16L', 'I;16B', 'I;16N')
 _EIGHT = ('1', 'L', 'P', 'RGB', 'CMYK', 'YCbCr', 'HSV', 'LAB', 'RGBX', 'LA', 'La', 'PA', 'RGBA',
           'RGBa')
@@ -39,32 +43,41 @@ def find(root) -> list[str]:
   What is hidden, or lies in a folder that is (a name that begins with a dot, __MACOSX), is passed
   over. Other files are counted in a warning, with the folders that hold nothing else.
   """
-  found, others = [], []
-  for folder, folders, names in os.walk(root):
+  names = []
+  for folder, folders, inside in os.walk(root):
     folders[:] = itertools.filterfalse(input_file.hidden, folders)
-    for name in itertools.filterfalse(input_file.hidden, names):
-      path = os.path.join(folder, name)
-      if os.path.isfile(path):
-        chosen = found if os.path.splitext(name)[1].lower() in SUFFIXES else others
-        chosen.append(os.path.relpath(path, root))
+    paths = (os.path.join(folder, name) for name in inside if not input_file.hidden(name))
+    names += [os.path.relpath(path, root) for path in paths if os.path.isfile(path)]
+  return chosen(names, root)
+
+
+def chosen(names: Iterable[str], where) -> list[str]:
+  """Those of relative names that are called as pictures are, sorted; the others are counted in a
+  warning, with the folders that hold nothing else."""
+  names = list(names)
+  found = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
+  others = sorted(set(names) - set(found))
   if others:
-    kinds = collections.Counter(os.path.splitext(name)[1].lower() or 'bare' for name in others)
-    counted = ', '.join(f'{count} {kind}' for kind, count in kinds.most_common(5))
     empty = sorted({*map(os.path.dirname, others)} - {*map(os.path.dirname, found)} - {''})
     also = f'; no picture, and so no class: {", ".join(empty[:5])}' if empty else ''
     logging.warning(
-      '%s: %d files are no %s and are left out (%s)%s', root, len(others), ' or '.join(SUFFIXES),
-      counted, also,
+      '%s: %d files are not called as pictures are (%s and so on) and are left out (%s)%s', where,
+      len(others), ', '.join(SUFFIXES[:3]), kinds(others), also,
     )
   return sorted(found)
 
 
-def check(paths: Iterable) -> None:
-  """A quick pass over headers: raises Unreadable for the first file that cannot be a picture of a
-  size and depth that is read, OSError where the system refuses. No pixel is decoded."""
-  for path in paths:
-    with input_file.opened(path, limit=MOST_BYTES) as file, input_file.told(path, _FAULT, _ADVICE):
-      _header(file, path)
+def kinds(names) -> str:
+  """How many files of which suffix, the most frequent first."""
+  counted = collections.Counter(os.path.splitext(name)[1].lower() or 'bare' for name in names)
+  return ', '.join(f'{count} {kind}' for kind, count in counted.most_common(5))
+
+
+def check(file, name) -> tuple[int, int]:
+  """(width, height) by the header of a binary file; no pixel is decoded. Raises Unreadable for what
+  cannot be a picture of a size and depth that is read, OSError where the system refuses."""
+  with input_file.told(name, _FAULT, _ADVICE):
+    return _header(file, name).size
 
 
 def read(path, size, channels) -> np.ndarray:
@@ -95,11 +108,31 @@ def fit(picture, size) -> np.ndarray:
   return np.asarray(picture, np.uint8).reshape(size, size, -1)
 
 
+@functools.cache
+def _formats():
+  """Those of FORMATS that are read here."""
+  PIL.Image.init()
+  with contextlib.suppress(ImportError):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+  return tuple(one for one in FORMATS if one in PIL.Image.OPEN)
+
+
 def _header(file, path):
   """A picture that is opened and not decoded yet."""
   with warnings.catch_warnings():
     warnings.simplefilter('ignore', PIL.Image.DecompressionBombWarning)
-    picture = PIL.Image.open(file, formats=FORMATS)
+    try:
+      picture = PIL.Image.open(file, formats=_formats())
+    except PIL.UnidentifiedImageError as error:
+      file.seek(0)
+      if file.read(12)[4:] in _HEIC:
+        raise input_file.Unreadable(
+          f'{path} is HEIC, which needs the package pillow-heif; pip install pillow-heif, or save '
+          'it as .jpg'
+        ) from error
+      raise
   width, height = picture.size
   if width * height > MOST_PIXELS:
     raise input_file.Unreadable(

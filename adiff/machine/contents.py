@@ -35,7 +35,7 @@ def digest(root, names: Sequence[str]) -> str:
     if re.fullmatch(b'[0-9a-f]{16}', text := input_file.read(kept, limit=16)):
       return text.decode()
   begun = time.time()
-  found = files.digest(repr(_digests(root, names)))
+  found = digest_of(_digests(root, names))
   if time.time() - begun > _LONG and begun - changed > _SETTLED:
     with contextlib.suppress(OSError):  # it is as right without
       if _listing(root, names)[0] == listing:
@@ -43,6 +43,12 @@ def digest(root, names: Sequence[str]) -> str:
         with files.whole(kept) as file:
           file.write(found)
   return found
+
+
+def digest_of(digests) -> str:
+  """16 hex digits of (name, 64 hex digits of the bytes) in the order of the names, wherever the
+  bytes lie."""
+  return files.digest(repr(list(digests)))
 
 
 def _digests(root, names):

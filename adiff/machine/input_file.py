@@ -1,7 +1,7 @@
 """Files as others left them: opened where they are files, read up to a limit, told of in words.
 
 Whatever is read from a disk comes through here: through this module, or one of those that stand on
-it, a kind each: json_file, array_file, data/pictures and data/tfds_folder.
+it, a kind each: json_file, array_file, zip_file, data/pictures and data/tfds_folder.
 """
 
 import contextlib
