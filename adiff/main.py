@@ -42,6 +42,10 @@ _WORKDIR = flags.DEFINE_string(
 _DATA = flags.DEFINE_string(
   'data', None, f'{modes.using("data")}: the folder or file where the data of the run lies now.'
 )
+_MINUTES = flags.DEFINE_float(
+  'minutes', None, 'train, with --data and without --config: pictures of your own are learnt from '
+  'for so long (adiff/run/own.py). Default: 5.',
+)
 _MODE = flags.DEFINE_enum(
   'mode',
   'train',
@@ -122,7 +126,7 @@ _HELP = {'--help', '-help', '-h', '--helpfull', '--helpshort'}
 
 def run() -> int:
   """One call of the binary, flags parsed; returns its exit code."""
-  _check_flags()
+  modes.check(_MODE.value, modes.given(flags.FLAGS))
   if _MODE.value == 'compare':
     from adiff.run import compare
 
@@ -132,7 +136,7 @@ def run() -> int:
 
     hosts.start(_PROCESSES.value, _GATHER.value)  # early: from here on a death is noticed
   # After --help, which needs none of them.
-  from adiff.run import dryrun, places, reproduce, train
+  from adiff.run import dryrun, own, places, reproduce, train
 
   mistakes.keep_frames()
   if _MODE.value == 'reproduce':
@@ -143,22 +147,12 @@ def run() -> int:
   if _MODE.value == 'dryrun':
     return dryrun.dryrun(_CONFIG.value, _TOPOLOGY.value)
   if _MODE.value == 'train':
-    config = places.placed(_CONFIG.value, _DATA.value)
-    return train.train(config, _WORKDIR.value, profile=_PROFILE.value)
+    workdir, data, minutes = _WORKDIR.value, _DATA.value, _MINUTES.value
+    if _CONFIG.value is None:
+      return own.run(workdir, data, minutes, profile=_PROFILE.value)
+    return train.train(places.placed(_CONFIG.value, data), workdir, profile=_PROFILE.value)
   how = dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
   return _write(how) if _PROMPT.value else _use(how)
-
-
-def _check_flags():
-  """Raises ValueError for flags that do not go together."""
-  modes.check(_MODE.value, modes.given(flags.FLAGS))
-  if _MODE.value not in ('dryrun', 'compare', 'reproduce') and not _WORKDIR.value:
-    raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
-  listing = _MODE.value == 'reproduce' and not _WORKDIR.value
-  if 'config' in modes.USES[_MODE.value] and _CONFIG.value is None and not listing:
-    raise ValueError(
-      '--config is missing; write for example --config=configs/digits.py, --help lists them all'
-    )
 
 
 def _use(how) -> int:

@@ -230,6 +230,8 @@ def get_config():
   # further sizes of equal blocks that the same network learns; the batch is dealt out among all
   c.train.block_sizes = ()
   c.train.random_length = 0.0  # share of examples that end at a random token
+  c.train.flip = False  # mirror half of the pictures, left to right; no symbols, then
+  c.train.crop = 0  # pixels by which every picture is shifted at most, its edges repeated
   c.train.complementary = False  # every example twice, the second time with the other tokens masked
   # weight of a next-token loss on the history copy, which then reads its block token by token
   c.train.next_token = 0.0

@@ -1,10 +1,14 @@
 r"""Image sets read from disk: TFDS layouts (no TensorFlow needed) and pictures of your own.
 
   python -m adiff.main --config=configs/images.py:mnist --config.data.data_dir=DIR --workdir=runs/m
-  python -m adiff.main --config=configs/images.py:mnist-laptop --data=DIR --workdir=runs/laptop
+  python -m adiff.main --config=configs/images.py:mnist-laptop --config.data.data_dir=DIR \
+      --workdir=runs/laptop
+  python -m adiff.main --data=DIR --minutes=10
 
-mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out. folder: DIR/CLASS/*.png or .jpg.
-Sized for one accelerator; the rows -laptop for one core and ten minutes.
+mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out. folder, own: DIR/CLASS/*.png, .jpg and
+so on, a .zip of it, or pictures without classes. Sized for one accelerator; the rows -laptop for one
+core and ten minutes. The last command fills the row own in, by the pictures, the devices and the
+time (adiff/run/own.py), as adiff.train('images', ..) does.
 """
 
 from configs import base
@@ -13,11 +17,15 @@ ROWS = {
   'mnist': dict(about='28x28 grey pixels, a row of 4x4 patches a block'),
   'cifar10': dict(about='32x32 pixels, four quarters'),
   'folder': dict(about='pictures of any size, cut to 32x32 pixels, four quarters'),
+  'own': dict(about='pictures of your own, which --data fills in; as it stands for two cores'),
   'mnist-laptop': dict(about='four rows of 7x7 patches, ten minutes of one core'),
   'cifar10-laptop': dict(about='quarters of 8x8 patches, ten minutes of one core'),
 }
 EXPECTED = {
-  name: base.expect('cores' if 'laptop' in name else 'gpu', flags='--config.data.data_dir=DIR')
+  name: base.expect(
+    'gpu' if name in ('mnist', 'cifar10', 'folder') else 'cores',
+    flags='--config.data.data_dir=DIR',
+  )
   for name in ROWS
 }
 ARGUMENTS = tuple(ROWS)
@@ -30,7 +38,7 @@ def get_config(argument='mnist'):
   name, _, laptop = argument.partition('-')
   c = base.get_config()
   c.name = f'images {argument}'
-  if name == 'folder':
+  if name in ('folder', 'own'):
     base.choose(c, 'data', 'image_folder', size=32)
   else:
     base.choose(c, 'data', 'tfds', dataset=name)
@@ -53,6 +61,8 @@ def get_config(argument='mnist'):
   c.eval.examples, c.eval.samples = 2000, 2
   if laptop:
     _laptop(c)
+  elif name == 'own':
+    _own(c)
   return c.lock()
 
 
@@ -67,3 +77,15 @@ def _laptop(c):
   c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 50, 750, 750
   c.optim.learning_rate, c.optim.warmup = 2e-3, 50
   c.eval.examples, c.eval.num, c.eval.steps, c.eval.features = 500, 1000, (), True
+
+
+def _own(c):
+  """Makes a config small enough for two cores and minutes. Nothing in the update depends on the
+  number of steps, which is chosen once the update is timed."""
+  c.codec.patch, c.blocks.cell = 8, (2, 2)
+  c.model.width, c.model.depth, c.model.heads, c.model.dropout = 96, 4, 4, 0.0
+  c.train.steps, c.train.batch_size, c.train.ema = 1000, 32, 0.995
+  c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 20, 250, 250
+  c.optim.schedule, c.optim.learning_rate, c.optim.warmup = 'constant', 2e-3, 20
+  c.plan.steps = 8
+  c.eval.batch_size, c.eval.examples, c.eval.num, c.eval.steps = 64, 256, 128, ()

@@ -49,7 +49,7 @@ VALUES = {  # of every flag
   'config': f'{launchers.ROOT}/configs/toy.py', 'workdir': 'x', 'workdirs': 'a,b', 'step': '3',
   'set': 'plan.steps=4', 'prompt': 'a', 'tokens': '3', 'block_size': '2', 'steps': '2',
   'solver': 'heun', 'num': '3', 'out': 'x', 'seed': '3', 'batch': '3', 'profile': '3',
-  'topology': 'cpu:8', 'processes': 'auto', 'gather': '3', 'data': 'x',
+  'topology': 'cpu:8', 'processes': 'auto', 'gather': '3', 'data': 'x', 'minutes': '3',
 }
 NEEDED = {  # by a mode, besides --mode
   'train': ('config', 'workdir'), 'dryrun': ('config',), 'compare': (), 'reproduce': ('config',),
@@ -61,6 +61,11 @@ def words(mode, *more):
   """A command line of the mode, with further flags."""
   named = dict.fromkeys((*NEEDED.get(mode, ('workdir',)), *more))
   return [f'--mode={mode.split()[0]}', *(f'--{flag}={VALUES[flag]}' for flag in named)]
+
+
+def check_flags():
+  """As the binary begins."""
+  modes.check(main.flags.FLAGS.mode, modes.given(main.flags.FLAGS))
 
 
 def test_every_flag_is_used_by_a_mode():
@@ -75,12 +80,15 @@ def test_a_flag_that_a_mode_does_not_use_is_refused_and_named(mode):
     more = (flag, 'processes') if flag == 'gather' else (flag,)
     if mode == 'sample' and flag == 'prompt':
       continue  # it makes another mode of it
-    with launchers.parsed(words(mode, *more)):
+    needed = words(mode, *more)
+    if flag == 'minutes':  # a config has its steps
+      needed = [word for word in needed if not word.startswith('--config')] + ['--data=x']
+    with launchers.parsed(needed):
       if flag in modes.USES[mode]:
-        main._check_flags()
+        check_flags()
         continue
       with pytest.raises(ValueError, match=r'^--(\w+) is not used by --mode=') as refused:
-        main._check_flags()
+        check_flags()
       assert str(refused.value).split()[0][2:] in more
 
 
@@ -96,11 +104,14 @@ def test_a_flag_that_a_mode_does_not_use_is_refused_and_named(mode):
   ('--mode=dryrun --config={config} --workdir=x', 'workdir'),
   ('--mode=compare --workdirs=a,b --workdir=x', 'workdir'),
   ('--config={config} --workdir=x --gather=3', 'gather'),
+  ('--config={config} --workdir=x --data=x --minutes=3', 'minutes'),
+  ('--workdir=x --minutes=3', 'minutes'), ('--data=x --mode=eval', 'workdir'),
+  ('--workdir= --config={config}', 'workdir'), ('--workdir=x', 'config'),
 ])
 def test_what_somebody_meant_something_by_is_not_ignored(line, flag):
   line = line.format(config=VALUES['config']).split()
   with launchers.parsed(line), pytest.raises(ValueError, match=f'^--{flag} '):
-    main._check_flags()
+    check_flags()
 
 
 @pytest.mark.parametrize('mode', modes.USES)
@@ -124,7 +135,7 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
   arranged = types.SimpleNamespace(mesh={}, seed=0, train=types.SimpleNamespace(steps=1))
   stubs = {
     name: mock.MagicMock() for name in
-    'build compare dryrun evaluate follow generate handle kept output overrides places reproduce '
+    'build compare dryrun evaluate follow generate handle kept output overrides own places reproduce '
     'shards train workdir'
     .split()
   }

@@ -49,6 +49,11 @@ class Codec(abc.ABC):
   def spec(self, facts: Facts) -> spec_lib.Spec:
     """The facts about the tokens."""
 
+  def layout(self) -> np.ndarray | None:
+    """int [H, W, C]: which value of an example's tokens [N * D], in raster order, each value of the
+    image is; None where tokens are something else."""
+    return None
+
   def init(self, key) -> Any:
     """Its parameters; () where there are none."""
     del key

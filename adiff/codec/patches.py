@@ -116,6 +116,11 @@ class Patches(base.Codec):
       conds=facts.conds, dims=int(np.prod(self.shape)), medium=facts.medium,
     )
 
+  def layout(self):
+    (h, w), p, channels = self.grid, self.patch, self.shape[2]
+    values = np.arange(int(np.prod(self.shape))).reshape(h, w, p, p, channels)
+    return values.swapaxes(1, 2).reshape(self.shape)
+
   def encode(self, params, examples, key=None):
     examples = check_examples(examples, shape=self.shape, levels=self.levels)
     if self.discrete:

@@ -48,8 +48,8 @@ class Album(abc.ABC):
     """Of a picture; -1 for none."""
 
   @abc.abstractmethod
-  def check(self, name) -> tuple[int, int]:
-    """(width, height); raises what reading it would, as far as a quick look tells."""
+  def check(self, name) -> pictures.Looks:
+    """What it looks like; raises what reading it would, as far as a quick look tells."""
 
   @abc.abstractmethod
   def read(self, name, size, channels) -> np.ndarray:
@@ -192,8 +192,7 @@ class Arrays(Album):
 
   @functools.cached_property
   def digest(self):
-    labels = () if self._labels is None else (self._labels,)
-    return files.digest(self._array, *labels, repr(self._names))
+    return digest_of(self._array, self._labels, self._names)
 
   @property
   def classes(self):
@@ -210,13 +209,19 @@ class Arrays(Album):
 
   def check(self, name):
     del name  # the array is whole
-    height, width = self._array.shape[1:3]
-    return width, height
+    _, height, width, channels = self._array.shape
+    return pictures.Looks(width, height, channels)
 
   def read(self, name, size, channels):
     values = self._array[int(name)]
     picture = PIL.Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
     return pictures.fit(picture.convert('L' if channels == 1 else 'RGB'), size)
+
+
+def digest_of(examples, labels=None, names=()) -> str:
+  """The digest of an album of arrays."""
+  labels = () if labels is None else (labels,)
+  return files.digest(examples, *labels, repr(tuple(map(str, names))))
 
 
 def checked(array, where) -> np.ndarray:

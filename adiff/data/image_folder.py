@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
-from adiff.data import albums, store
+from adiff.data import albums, pictures, store
 from adiff.machine import files, input_file
 from adiff.sequence import values
 
@@ -110,13 +110,16 @@ class ImageFolder(store.Images):
 
     return store.Store(decode, len(names), shape=self.shape, ram_bytes=store.RAM_BYTES)
 
+  def labels(self, split) -> list[int]:
+    """Of all pictures of a split, -1 for none."""
+    return [self.album.label(name) for name in self._files[split]]
+
   def check(self):
     """A quick pass over the headers of all pictures, see pictures.check."""
-    self.sides()
+    self.looks()
 
-  def sides(self) -> np.ndarray:
-    """int [n, 2]: (width, height) of all pictures, by their headers. Raises Unreadable for those
-    that cannot be pictures."""
+  def looks(self) -> list[pictures.Looks]:
+    """Of all pictures, by their headers. Raises Unreadable where some cannot be pictures."""
     found, unreadable = [], []
     for name in self._names:
       try:
@@ -125,7 +128,7 @@ class ImageFolder(store.Images):
         unreadable.append(error)
     if unreadable:
       raise _several(unreadable, len(self._names))
-    return np.array(found)
+    return found
 
 
 def _several(errors, num, remedy='data.skip_unreadable=True leaves them out'):

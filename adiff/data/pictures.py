@@ -13,6 +13,7 @@ import itertools
 import os
 import warnings
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -33,6 +34,7 @@ RULE = 'the largest square in the centre, resampled to the size by an antialiase
 _FAULT, _ADVICE = 'is no readable image', 'remove it or save it again'
 _HEIC = tuple(b'ftyp' + brand for brand in (b'heic', b'heix', b'hevc', b'heim', b'mif1', b'msf1'))
 _SIXTEEN = ('I;16', 'I;16L', 'I;16B', 'I;16N')
+_GREY = (*_SIXTEEN, '1', 'L', 'LA', 'La')
 _EIGHT = ('1', 'L', 'P', 'RGB', 'CMYK', 'YCbCr', 'HSV', 'LAB', 'RGBX', 'LA', 'La', 'PA', 'RGBA',
           'RGBa')
 
@@ -73,11 +75,20 @@ def kinds(names) -> str:
   return ', '.join(f'{count} {kind}' for kind, count in counted.most_common(5))
 
 
-def check(file, name) -> tuple[int, int]:
-  """(width, height) by the header of a binary file; no pixel is decoded. Raises Unreadable for what
+class Looks(NamedTuple):
+  """What a header says of a picture."""
+
+  width: int
+  height: int
+  channels: int  # 1 for grey, 3 for colour
+
+
+def check(file, name) -> Looks:
+  """A quick look at the header of a binary file; no pixel is decoded. Raises Unreadable for what
   cannot be a picture of a size and depth that is read, OSError where the system refuses."""
   with input_file.told(name, _FAULT, _ADVICE):
-    return _header(file, name).size
+    picture = _header(file, name)
+    return Looks(*picture.size, 1 if picture.mode in _GREY else 3)
 
 
 def read(path, size, channels) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Lesson = Callable[[jax.Array, dict[str, jax.Array]], dict[str, jax.Array]]
 
@@ -30,6 +31,39 @@ class RandomLength:
       'segment': jnp.where(kept, batch.get('segment', zeros), -1),
       'weight': jnp.where(kept, batch.get('weight', ones), 0),
     }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Moved:
+  """Pictures are moved as their law allows: half of them mirrored left to right, each shifted by up
+  to `crop` pixels, its edges repeated.
+
+  layout: int [H, W, C], which value of an example's tokens [N * D] each value of the picture is.
+  """
+
+  layout: np.ndarray
+  flip: bool
+  crop: int
+
+  def __call__(self, key, batch):
+    tokens, places = batch['tokens'], self.layout.reshape(-1)
+    key_flip, key_crop = jax.random.split(key)
+    flat = tokens.reshape(len(tokens), -1)
+    pictures = flat[:, places].reshape(-1, *self.layout.shape)
+    if self.flip:
+      mirrored = jax.random.bernoulli(key_flip, 0.5, (len(pictures), 1, 1, 1))
+      pictures = jnp.where(mirrored, pictures[:, :, ::-1], pictures)
+    if self.crop:
+      offset = jax.random.randint(key_crop, (len(pictures), 2), 0, 2 * self.crop + 1)
+      pictures = jax.vmap(self._shifted)(offset, pictures)
+    flat = pictures.reshape(flat.shape)[:, np.argsort(places)]
+    return {**batch, 'tokens': flat.reshape(tokens.shape)}
+
+  def _shifted(self, offset, picture):
+    """A picture [H, W, C] from an offset [2] in its wider self on."""
+    around = (self.crop, self.crop)
+    wide = jnp.pad(picture, (around, around, (0, 0)), 'edge')
+    return jax.lax.dynamic_slice(wide, (*offset, 0), picture.shape)
 
 
 def documents(batch) -> dict[str, jax.Array] | None:

@@ -122,7 +122,10 @@ def build(config, coded=None, *, codec=None) -> Parts:
   solver = choose.resolve('solver', config.solver)
   if model.num_hints:
     solver = self_condition.SelfCondition(solver, model.num_hints)
-  common = {'process': process, 'coords': spec.coords, 'geometries': geometries}
+  common = {
+    'process': process, 'coords': spec.coords, 'geometries': geometries,
+    'taught': build_lessons(config, coded, geometries[0][0]),
+  }
   microbatches = config.train.microbatches
   recipe = counted = build_recipe(config, model, microbatches, **common)
   if model.remat != 'none' or microbatches != 1:
@@ -227,19 +230,46 @@ def build_plan(config, blocks, *, steps=None) -> plan_lib.Plan:
   )
 
 
+def build_lessons(config, coded, blocks) -> tuple[lessons.Lesson, ...]:
+  """What is made of a batch before its loss, one after another."""
+  train, taught = config.train, []
+  if train.flip or train.crop:
+    taught.append(lessons.Moved(_layout(train.crop, coded, blocks), train.flip, train.crop))
+  if train.random_length:
+    taught.append(lessons.RandomLength(train.random_length))
+  return tuple(taught)
+
+
+def _layout(crop, coded, blocks):
+  """Codec.layout in block order; raises ValueError where pictures cannot be moved."""
+  layout = coded.codec.layout()
+  if layout is None:
+    raise ValueError(
+      'config.train.flip and crop move the pixels of pictures, which these tokens are not; write '
+      'codec.name=patches, or flip=False and crop=0'
+    )
+  if crop >= min(layout.shape[:2]):
+    raise ValueError(
+      f'config.train.crop={crop} moves pictures of {layout.shape[0]} x {layout.shape[1]} pixels out '
+      'of sight; write a smaller one'
+    )
+  dim = layout.size // blocks.num_tokens
+  token, value = np.divmod(layout, dim)
+  return np.argsort(blocks.order)[token] * dim + value
+
+
 def build_recipe(
-  config, model, microbatches, *, process, coords, geometries
+  config, model, microbatches, *, process, coords, geometries, taught
 ) -> learn_base.Recipe:
   """How the parameters of the model move."""
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
-  share = config.train.random_length
   return choose.resolve(
     'recipe', config.recipe,
     model=model, tx=tx, process=process, coords=coords,
     blocks=tuple(blocks for blocks, _ in geometries), draw=tuple(draw for _, draw in geometries),
     ema=config.train.ema, cond_dropout=config.cond_dropout, microbatches=microbatches,
     history_cond=history_cond(config, geometries[0][0], model),
-    lessons=(lessons.RandomLength(share),) if share else (),
+    lessons=taught,
     complementary=config.train.complementary, next_token=config.train.next_token,
   )
 

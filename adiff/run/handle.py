@@ -3,6 +3,7 @@
 from adiff.machine import checkpoint, cost
 from adiff.run import kept, language, overrides, places
 from adiff.run import model as model_lib
+from adiff.run import own as own_lib
 from adiff.run import train as train_lib
 from adiff.run import workdir as workdir_lib
 from adiff.run.choose import register as register
@@ -26,14 +27,25 @@ def load(
   return chosen(parts, params, str(workdir), step)
 
 
-def train(config, workdir, *, progress=True) -> model_lib.Model:
+def train(config, workdir, *, progress=True, **own) -> model_lib.Model:
   """Trains in this process as the binary does, and returns the model; pictures of samples appear on
   the way. Interrupt it (the kernel's stop button) and it saves; the same call goes on.
 
+  config: a config, or 'images' for pictures of your own, see own.images for what it takes:
+
+    model = adiff.train('images', 'runs/pets', data='pets.zip', minutes=2)
+
   Raises what `run.train` does.
   """
-  finished = train_lib.train(config, workdir, progress=progress, show=_show) == 0
-  trained = load(workdir)
+  if isinstance(config, str) and config != 'images':
+    raise ValueError(f"there is no {config!r} to train; write 'images', or pass a config")
+  if not isinstance(config, str) and own:
+    raise ValueError(f"{next(iter(own))} goes with adiff.train('images', ..), not with a config")
+  chosen = own_lib.images(workdir, **own) if config == 'images' else own_lib.Chosen(config, None)
+  finished = train_lib.train(
+    chosen.config, workdir, progress=progress, show=_show, coded=chosen.coded
+  ) == 0
+  config, trained = chosen.config, load(workdir)
   if not finished:
     print(f'stopped at step {trained.step} of {config.train.steps}; the same call goes on')
   return trained

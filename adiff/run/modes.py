@@ -5,7 +5,7 @@ PROMPTED = 'sample with --prompt'  # a mode of its own: it writes on the termina
 _WORKDIR = ('workdir', 'set', 'block_size', 'steps', 'solver')  # its config, arranged
 _SEVERAL = ('processes', 'gather')
 USES = {
-  'train': ('config', 'workdir', 'data', 'profile', *_SEVERAL),
+  'train': ('config', 'workdir', 'data', 'minutes', 'profile', *_SEVERAL),
   'eval': (*_WORKDIR, 'step', 'data', *_SEVERAL),
   'sample': (*_WORKDIR, 'step', 'num', 'out', 'seed', 'batch'),
   PROMPTED: (*_WORKDIR, 'step', 'prompt', 'tokens', 'seed'),
@@ -28,12 +28,15 @@ def given(values) -> list[str]:
   """Those flags that are on the command line, of absl's FlagValues; a key of the config stands for
   the config."""
   known = {flag for flags in USES.values() for flag in flags}
-  present = (name.partition('.')[0] for name in values if values[name].present)
+  present = (
+    name.partition('.')[0] for name in values
+    if values[name].present and not (name == 'workdir' and values[name].value == '')
+  )
   return [name for name in dict.fromkeys(present) if name in known]
 
 
 def check(mode, given) -> None:
-  """Raises ValueError for a flag of `given` that the mode does not use."""
+  """Raises ValueError for a flag of `given` that the mode does not use, and for one that it lacks."""
   mode = PROMPTED if mode == 'sample' and 'prompt' in given else mode
   for flag in given:
     if flag not in USES[mode]:
@@ -43,3 +46,15 @@ def check(mode, given) -> None:
       )
   if 'gather' in given and 'processes' not in given:
     raise ValueError('--gather says how long --processes waits; write that, too')
+  own = mode == 'train' and 'config' not in given and 'data' in given  # pictures of one's own
+  if 'minutes' in given and not own:
+    raise ValueError('--minutes goes with --data and without --config, which has its train.steps')
+  listing = mode == 'reproduce' and 'workdir' not in given
+  if 'workdir' in USES[mode] and 'workdir' not in given and not own and not listing:
+    raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
+  if 'config' in USES[mode] and 'config' not in given and not own and not listing:
+    raise ValueError(
+      '--config is missing; write for example --config=configs/digits.py, --help lists them all, or '
+      '--data=FOLDER for pictures of your own'
+    )
+

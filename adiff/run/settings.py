@@ -79,6 +79,8 @@ class Train:
   ema: values.ShareBelow1
   block_sizes: tuple[values.Count, ...]
   random_length: values.Share
+  flip: bool
+  crop: values.Whole
   complementary: bool
   next_token: values.NotNegative
   log_every: values.Count

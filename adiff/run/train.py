@@ -26,16 +26,16 @@ from adiff.run import begin, build, evaluate, generate, kept
 from adiff.run import workdir as workdir_lib
 
 
-def train(config, workdir, *, profile=0, progress=True, show=None) -> int:
+def train(config, workdir, *, profile=0, progress=True, show=None, coded=None) -> int:
   """Trains to config.train.steps, evaluates, writes the report; returns the exit code.
 
   profile: write a trace of this many steps to workdir/profile. show(step, name, picture): called
-  with pictures of samples on the way, uint8 [H, W, 3]. Raises ValueError for a config that
+  with pictures of samples on the way, uint8 [H, W, 3]. coded: see build.build. Raises ValueError for a config that
   cannot work, OSError when the workdir cannot be written, FloatingPointError when the loss is no
   longer finite.
   """
   with hosts.on_signals((signal.SIGTERM,), hosts.exit_unfinished):
-    parts = build.build(config, codec=kept.codec(workdir, config))
+    parts = build.build(config, coded, codec=kept.codec(workdir, config))
     mesh = build.build_mesh(parts)
     hosts.outlive()
     with jax.set_mesh(mesh), contextlib.ExitStack() as held:
