@@ -5,10 +5,10 @@ r"""Image sets read from disk: TFDS layouts (no TensorFlow needed) and pictures 
       --workdir=runs/laptop
   python -m adiff.main --data=DIR --minutes=10
 
-mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out. folder, own: DIR/CLASS/*.png, .jpg and
-so on, a .zip of it, or pictures without classes. Sized for one accelerator; the rows -laptop for one
-core and ten minutes. The last command fills the row own in, by the pictures, the devices and the
-time (adiff/run/own.py), as adiff.train('images', ..) does.
+mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out. folder, own: DIR/CLASS/*.png or other
+pictures, a .zip of it, or pictures without classes. Sized for one accelerator; the rows -laptop for
+one core and ten minutes. The last command fills the row own in, by the pictures, the devices and
+the time (adiff/run/own.py), as adiff.train('images', ..) does.
 """
 
 from configs import base

@@ -15,7 +15,7 @@ import tiny_data
 
 from adiff import main
 from adiff.machine import rates
-from adiff.run import build, overrides, workdir
+from adiff.run import build, modes, overrides, workdir
 
 ROOT = launchers.ROOT
 PAGES = sorted([ROOT / 'README.md', *ROOT.glob('docs/*.md'), *ROOT.glob('benchmarks/*.md')])
@@ -104,9 +104,11 @@ def check_binary(words, few, place):
   if words == ['--help'] or not words:
     return
   with launchers.parsed(words) as flags:
-    main._check_flags()
+    modes.check(main.flags.FLAGS.mode, modes.given(main.flags.FLAGS))
     if flags.mode == 'compare':  # of runs that are there
       assert len(flags.workdirs) > 1
+      return None
+    if flags.mode == 'train' and flags.config is None:  # pictures of one's own
       return None
     if flags.mode == 'reproduce' and flags.config is None:  # it lists what there is
       return None

@@ -135,8 +135,8 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
   arranged = types.SimpleNamespace(mesh={}, seed=0, train=types.SimpleNamespace(steps=1))
   stubs = {
     name: mock.MagicMock() for name in
-    'build compare dryrun evaluate follow generate handle kept output overrides own places reproduce '
-    'shards train workdir'
+    'build compare dryrun evaluate follow generate handle kept output overrides own places '
+    'reproduce shards train workdir'
     .split()
   }
   stubs['evaluate'].evaluate.return_value = report

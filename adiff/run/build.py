@@ -250,8 +250,8 @@ def _layout(crop, coded, blocks):
     )
   if crop >= min(layout.shape[:2]):
     raise ValueError(
-      f'config.train.crop={crop} moves pictures of {layout.shape[0]} x {layout.shape[1]} pixels out '
-      'of sight; write a smaller one'
+      f'config.train.crop={crop} moves pictures of {layout.shape[:2]} pixels out of sight; '
+      'write a smaller one'
     )
   dim = layout.size // blocks.num_tokens
   token, value = np.divmod(layout, dim)

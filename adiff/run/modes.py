@@ -36,7 +36,7 @@ def given(values) -> list[str]:
 
 
 def check(mode, given) -> None:
-  """Raises ValueError for a flag of `given` that the mode does not use, and for one that it lacks."""
+  """Raises ValueError for a flag of `given` that the mode does not use, or one that it lacks."""
   mode = PROMPTED if mode == 'sample' and 'prompt' in given else mode
   for flag in given:
     if flag not in USES[mode]:
@@ -54,7 +54,7 @@ def check(mode, given) -> None:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
   if 'config' in USES[mode] and 'config' not in given and not own and not listing:
     raise ValueError(
-      '--config is missing; write for example --config=configs/digits.py, --help lists them all, or '
-      '--data=FOLDER for pictures of your own'
+      '--config is missing; write for example --config=configs/digits.py, --help lists them all; '
+      'or only --data=FOLDER for pictures of your own'
     )
 

@@ -1,8 +1,8 @@
 """Pictures of one's own: a config that suits them, the devices that are here, and the time.
 
 What is chosen stands in the config.json of the workdir, which alone counts once it is there: the
-same call goes on with it, wherever and however fast. configs/images.py:own is the row that is filled
-in; its learning rate is constant and samples come from the average of the parameters, so that one
+same call goes on with it, wherever and however fast. The row configs/images.py:own is filled in;
+its learning rate is constant and samples come from the average of the parameters, so that one
 program serves however many steps there is time for: it is timed before they are counted.
 """
 
@@ -149,12 +149,13 @@ def _placed(workdir, data, labels):
       kept['names'], labels = np.unique(labels, return_inverse=True)
     kept['labels'] = albums.checked_labels(labels, len(data), 'data')
   path = os.path.join(workdir, _KEPT)
-  if not os.path.exists(path):  # else it must be the same: its digest is compared
-    os.makedirs(workdir, exist_ok=True)
-    with files.whole(path, 'wb') as file:
-      np.savez(file, **kept)
-  elif albums.open_album(path).digest != albums.digest_of(**kept):
-    raise ValueError(f'{workdir} was begun with other pictures or labels; choose a new workdir')
+  if workdir_lib.is_made(workdir):
+    if albums.open_album(path).digest != albums.digest_of(**kept):
+      raise ValueError(f'{workdir} was begun with other pictures or labels; choose a new workdir')
+    return path
+  os.makedirs(workdir, exist_ok=True)
+  with files.whole(path, 'wb') as file:
+    np.savez(file, **kept)
   return path
 
 
@@ -290,9 +291,11 @@ def _said(config, source, minutes):
   moved = [word for word, on in (
     ('mirrored', train.flip), (f'shifted by up to {train.crop} pixels', train.crop),
   ) if on]
-  return (
-    f'{len(source.album.names)} pictures{classes}, {data.size} x {data.size} pixels of '
-    f'{data.channels} channels, {" and ".join(moved) or "as they are"}; {REGIMES[_regime(config)]}; width '
-    f'{model.width}, depth {model.depth}, batches of {train.batch_size}; {train.steps} steps in '
-    f'about {minutes:g} minutes'
-  )
+  words = [
+    f'{len(source.album.names)} pictures{classes}',
+    f'{data.size} x {data.size} pixels of {data.channels} channels',
+    ' and '.join(moved) or 'as they are', REGIMES[_regime(config)],
+    f'width {model.width}, depth {model.depth}, batches of {train.batch_size}',
+    f'{train.steps} steps in about {minutes:g} minutes',
+  ]
+  return ', '.join(words)

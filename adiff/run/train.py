@@ -30,9 +30,9 @@ def train(config, workdir, *, profile=0, progress=True, show=None, coded=None) -
   """Trains to config.train.steps, evaluates, writes the report; returns the exit code.
 
   profile: write a trace of this many steps to workdir/profile. show(step, name, picture): called
-  with pictures of samples on the way, uint8 [H, W, 3]. coded: see build.build. Raises ValueError for a config that
-  cannot work, OSError when the workdir cannot be written, FloatingPointError when the loss is no
-  longer finite.
+  with pictures of samples on the way, uint8 [H, W, 3]. coded: see build.build. Raises ValueError
+  for a config that cannot work, OSError when the workdir cannot be written, FloatingPointError when
+  the loss is no longer finite.
   """
   with hosts.on_signals((signal.SIGTERM,), hosts.exit_unfinished):
     parts = build.build(config, coded, codec=kept.codec(workdir, config))

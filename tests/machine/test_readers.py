@@ -37,7 +37,8 @@ def calls():
 def test_every_kind_of_file_has_one_reader(call):
   for name, called, _ in calls():
     if called == call:
-      assert name in (OWNERS[call] or ()), f'{name} calls {call}; {OWNERS[call] or "the readers"} reads'
+      owner = OWNERS[call] or ()
+      assert name in owner, f'{name} calls {call}; {owner or "the readers"} reads'
 
 
 def test_nothing_is_opened_for_reading_but_by_the_reader_of_files():
