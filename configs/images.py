@@ -73,10 +73,10 @@ def _laptop(c):
   else:
     c.codec.patch, c.blocks.cell = 8, (2, 2)
   c.model.width, c.model.depth, c.model.heads, c.model.dropout = 96, 4, 4, 0.0
-  c.train.steps, c.train.batch_size, c.train.ema = 1500, 64, 0.99
-  c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 50, 750, 750
+  c.train.steps, c.train.batch_size, c.train.ema = 600, 64, 0.99
+  c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 20, 300, 300
   c.optim.learning_rate, c.optim.warmup = 2e-3, 50
-  c.eval.examples, c.eval.num, c.eval.steps, c.eval.features = 500, 1000, (), True
+  c.eval.examples, c.eval.num, c.eval.steps, c.eval.features = 500, 500, (), True
 
 
 def _own(c):
