@@ -72,6 +72,7 @@ def _laptop(c):
     c.codec.patch, c.blocks.size = 7, 4
   else:
     c.codec.patch, c.blocks.cell = 8, (2, 2)
+  c.process.prediction = 'x0'  # a narrow network does not carry the noise of a whole patch
   c.model.width, c.model.depth, c.model.heads, c.model.dropout = 96, 4, 4, 0.0
   c.train.steps, c.train.batch_size, c.train.ema = 600, 64, 0.99
   c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 20, 300, 300
@@ -83,6 +84,7 @@ def _own(c):
   """Makes a config small enough for two cores and minutes. Nothing in the update depends on the
   number of steps, which is chosen once the update is timed."""
   c.codec.patch, c.blocks.cell = 8, (2, 2)
+  c.process.prediction = 'x0'  # a narrow network does not carry the noise of a whole patch
   c.model.width, c.model.depth, c.model.heads, c.model.dropout = 96, 4, 4, 0.0
   c.train.steps, c.train.batch_size, c.train.ema = 1000, 32, 0.995
   c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 20, 250, 250

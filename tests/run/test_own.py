@@ -60,7 +60,7 @@ def test_a_config_suits_pictures_device_and_time(quick, pets, tmp_path, capsys, 
   monkeypatch.setattr(rates, 'matmul_rate', lambda **_: 1e15)
   large = own.images(tmp_path / 'c', pets, 5).config
   assert large.model.width > config.model.width
-  assert large.data.size == 40, 'none is made larger than it is'
+  assert large.data.size <= 40, 'none is made larger than it is'
   assert own.images(tmp_path / 'd', pets, 5, size=64).config.data.size == 64
 
 
@@ -76,6 +76,7 @@ def test_a_workdir_that_is_there_is_the_truth_whatever_the_minutes(
   quick, pets, tmp_path, capsys, monkeypatch
 ):
   first = own.images(tmp_path / 'run', pets, 1)
+  (tmp_path / 'run').mkdir()
   workdir.claim(tmp_path / 'run', first.config, {})
   monkeypatch.setattr(own, '_seconds_a_step', None)  # nothing is timed again
   moved = pathlib.Path(tmp_path, 'moved.zip')
