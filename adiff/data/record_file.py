@@ -92,7 +92,7 @@ def write_array_records(path, records: Iterable[bytes]) -> int:
         count += 1
     finally:
       writer.close()
-    with open(local, 'rb') as written, files.whole(path, 'wb') as file:
+    with input_file.opened(local) as written, files.whole(path, 'wb') as file:
       shutil.copyfileobj(written, file, 2**20)
   return count
 
