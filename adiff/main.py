@@ -2,6 +2,7 @@ r"""The binary: trains, evaluates, samples.
 
   python -m adiff.main --config=configs/digits.py --workdir=runs/digits
   python -m adiff.main --mode=eval --workdir=runs/digits
+  python -m adiff.main --mode=judge --samples=samples.npz --reference=runs/digits --out=judged
   python -m adiff.main --mode=sample --workdir=runs/digits --num=50000 --out=samples.npz
   python -m adiff.main --mode=sample --workdir=runs/text --prompt='The function' --steps=8
   python -m adiff.main --mode=export --workdir=runs/digits --batch=16 --out=served
@@ -58,8 +59,24 @@ _MODE = flags.DEFINE_enum(
   'numbers with those that it expects; without --config it lists all rows.',
 )
 _WORKDIRS = flags.DEFINE_list('workdirs', [], f'{modes.using("workdirs")}: the workdirs, as A,B,C.')
-_STEP = flags.DEFINE_integer(
-  'step', None, f'{modes.using("step")}: the checkpoint. Default: the newest.', lower_bound=0
+_STEP = flags.DEFINE_string(
+  'step', None, f'{modes.using("step")}: the checkpoint, N or best. Default: the newest. eval also '
+  'takes several, N,M,.. or all, and draws curves.'
+)
+_AVERAGE = flags.DEFINE_enum(
+  'average', 'ema', ['ema', 'raw'], f'{modes.using("average")}: the average of the parameters, or '
+  'the last ones.',
+)
+_SPLIT = flags.DEFINE_string(
+  'split', None, f"{modes.using('split')}: the held-out split. Default: the config's eval.split."
+)
+_SAMPLES = flags.DEFINE_string(
+  'samples', None, f'{modes.using("samples")}: FILE.npz with arr_0 or examples, or a folder of '
+  'pictures.'
+)
+_REFERENCE = flags.DEFINE_string(
+  'reference', None, f'{modes.using("reference")}: a workdir, a folder of pictures, an .npz of '
+  'examples, or of statistics.'
 )
 _SET = flags.DEFINE_multi_string(
   'set',
@@ -94,7 +111,8 @@ _SOLVER = flags.DEFINE_string(
 _NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
 _OUT = flags.DEFINE_string(
   'out', None, 'sample: the .npz to write, default WORKDIR/samples.npz; export: the folder, '
-  'default WORKDIR/exported; compare: the folder, default compare.',
+  'default WORKDIR/exported; compare and judge: the folder, default compare or judged; eval: the '
+  'folder, default WORKDIR with its own settings, else WORKDIR/evals/NAME.',
 )
 _SEED = flags.DEFINE_integer(
   'seed', None, f"{modes.using('seed')}: seed of the samples. Default: the config's.",
@@ -117,6 +135,10 @@ _GATHER = flags.DEFINE_integer(
   'gather', 1800, 'With --processes: seconds until the last process must be there. Hosts of a pod '
   'come one by one; a process that died before it came is not noticed sooner.', lower_bound=1,
 )
+flags.register_validator(
+  'step', lambda step: step is None or re.fullmatch(r'best|all|\d{1,10}(,\d{1,10})*', step),
+  'write N, several as N,M, best or all',
+)
 _REFUSALS = (  # what absl and ml_collections raise for a mistake in a flag or a config
   *(flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, ImportError),
   SyntaxError,
@@ -131,6 +153,13 @@ def run() -> int:
     from adiff.run import compare
 
     return compare.compare(_WORKDIRS.value, _OUT.value or 'compare')
+  if _MODE.value == 'judge':
+    from adiff.run import judging
+
+    return judging.judge(
+      _SAMPLES.value, _REFERENCE.value, _OUT.value or 'judged', split=_SPLIT.value,
+      data=_DATA.value,
+    )
   if _PROCESSES.value:
     from adiff.machine import hosts
 
@@ -157,53 +186,45 @@ def run() -> int:
 
 def _use(how) -> int:
   """Evaluates, samples or exports what a workdir holds; returns the exit code."""
-  import jax
-
   from adiff.machine import checkpoint, cost, hosts, sharding
-  from adiff.run import build, evaluate, follow, kept, overrides, places
+  from adiff.run import build, evaluations, kept, overrides, places
   from adiff.run import workdir as workdir_lib
 
-  config = overrides.arrange(workdir_lib.load(_WORKDIR.value, _SET.value), _WORKDIR.value, **how)
-  examples = _MODE.value in ('eval', 'follow')
-  config = places.placed(config, _DATA.value) if examples else config
-  parts = kept.parts(_WORKDIR.value, config, examples=examples)
+  settings, evaluating = list(_SET.value), _MODE.value in ('eval', 'follow')
+  if _MODE.value == 'eval' and _SPLIT.value:
+    settings.append(f'eval.split={_SPLIT.value}')
+  config = overrides.arrange(workdir_lib.load(_WORKDIR.value, settings), _WORKDIR.value, **how)
+  config = places.placed(config, _DATA.value) if evaluating else config
+  parts = kept.parts(
+    _WORKDIR.value, config, examples=evaluating, others=_MODE.value == 'eval' and bool(_DATA.value)
+  )
   _check_out(parts)
   mesh = sharding.mesh_here(**config.mesh, asked=any('mesh.' in word for word in _SET.value))
   abstract = cost.params(parts)
   placed = sharding.placed(abstract, build.state_shardings(parts, mesh, abstract))
-  flops = functools.cache(lambda: cost.step(parts).flops)  # the same at every checkpoint
-
-  def measure(step, folder=None):
-    step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
-    flops_per_step = flops()
-    with jax.set_mesh(mesh):
-      report = evaluate.evaluate(
-        parts, params, _WORKDIR.value, step=step, mesh=mesh, folder=folder,
-        flops_per_step=flops_per_step, progress=hosts.first(), again=_again(how, step),
-      )
-    hosts.say(f'step {step}, {evaluate.said(report)}')
-    return report
-
   if _MODE.value == 'follow':
-    settings = places.without(workdir_lib.as_json(config))
-    settings['train'] = None  # how it learns changes nothing here
+    run = evaluations.Run(_WORKDIR.value, parts, mesh, placed, changes=_changes())
     with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished):
-      follow.follow(_WORKDIR.value, config.train.steps, measure, settings)
+      run.follow()
   elif _MODE.value == 'eval':
-    hosts.say(measure(_STEP.value)['report'])
+    run = evaluations.Run(_WORKDIR.value, parts, mesh, placed, _AVERAGE.value, changes=_changes())
+    hosts.say(run.evaluate(_STEP.value, _OUT.value))
   else:
-    step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=_STEP.value)
+    step = evaluations.one(_WORKDIR.value, _STEP.value)
+    step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
     print(_make(parts, params, mesh, step))
   return 0
 
 
-def _again(how, step):
-  """The flags that repeat an evaluation, besides the workdir."""
-  chosen = {**how, 'data': _DATA.value, 'step': step if _MODE.value == 'follow' else _STEP.value}
-  return [
-    *(f'--set={one}' for one in _SET.value),
-    *(f'--{flag}={value}' for flag, value in chosen.items() if value is not None),
-  ]
+def _changes():
+  """The flags of the command that make an evaluation another than the run's own."""
+  chosen = [_SET, _BLOCK_SIZE, _STEPS, _SOLVER, _DATA]
+  chosen += [_STEP, _AVERAGE, _SPLIT] if _MODE.value == 'eval' else []
+  return tuple(
+    f'--{flag.name}={value}' for flag in chosen
+    for value in (flag.value if isinstance(flag.value, list) else [flag.value])
+    if value not in (None, flag.default)
+  )
 
 
 def _out() -> str:
@@ -241,34 +262,12 @@ def _seed(config) -> int:
 
 def _write(how) -> int:
   """Writes on from the prompts, on the terminal."""
-  from adiff.run import handle
+  from adiff.run import evaluations, handle, prompted
 
-  model = handle.load(_WORKDIR.value, step=_STEP.value, settings=_SET.value, **how)
-  if model.parts.spec.medium != 'text':
-    raise ValueError(f'{_WORKDIR.value} is no text model, which --prompt needs; leave it away')
-  shown = ''
-
-  def show(texts):
-    nonlocal shown
-    print(texts[0][len(shown):], end='', flush=True)
-    shown = texts[0]
-
-  alone = len(_PROMPT.value) == 1
-  if alone:
-    print(_PROMPT.value[0], end='', flush=True)
-  written = model.write(
-    _PROMPT.value, seed=_seed(model.parts.config), num_tokens=_TOKENS.value,
-    show=show if alone else None,
-  )
-  if alone:
-    print(written.texts[0][len(shown):])
-  else:
-    for prompt, text in zip(_PROMPT.value, written.texts, strict=True):
-      print(f'{prompt}{text}\n')
-  count = written.tokens.sum()
-  print(
-    f'{count} tokens, {written.calls.sum() / max(count, 1):.2f} network calls a token, '
-    f'{count / max(written.seconds, 1e-9):.0f} tokens/s, compilation excluded', file=sys.stderr
+  step = evaluations.one(_WORKDIR.value, _STEP.value)
+  model = handle.load(_WORKDIR.value, step=step, settings=_SET.value, **how)
+  prompted.write(
+    model, _PROMPT.value, seed=_seed(model.parts.config), num_tokens=_TOKENS.value
   )
   return 0
 

@@ -9,6 +9,7 @@ import types
 
 import jax
 import jax.numpy as jnp
+import judged
 import numpy as np
 import PIL.Image
 import tiny
@@ -17,6 +18,7 @@ import tiny_data
 from adiff.codec import bytes as bytes_lib
 from adiff.codec import patches, subwords
 from adiff.data import corpora, image_folder, latents, rows, stream, tfds, tfds_text
+from adiff.judge import reference as reference_lib
 from adiff.judge import section, training
 from adiff.judge.page import images
 from adiff.machine import checkpoint, cost, logs
@@ -25,9 +27,11 @@ from adiff.run import (
   compare,
   exported,
   follow,
+  foreign,
   generate,
   kept,
   overrides,
+  references,
   report,
   shards,
 )
@@ -106,7 +110,7 @@ def use(folder):
   """As --mode=eval, sample, export and follow begin."""
   config = overrides.arrange(workdir_lib.load(folder), folder)
   checkpoint.restore_params(folder, cost.params(kept.parts(folder, config)))
-  follow.done(folder)
+  follow.done(follow.place(folder))
 
 
 def resume(folder):
@@ -253,6 +257,27 @@ def read_tfds_text(folder):
   rows.Rows(source, bytes_lib.Bytes(), cache_dir=folder / 'cache').size('test')
 
 
+def make_reference(folder):
+  """Statistics of real images, and samples beside them."""
+  images = np.random.default_rng(0).integers(0, 17, (40, 4, 4, 1), np.uint8)
+  splits = {'train': images[:30], 'test': images[30:]}
+  own = judged.subject(
+    judged.sampled(images), levels=17, size=lambda split: len(splits[split]),
+    examples=lambda split, rows: {
+      'example': splits[split][rows], 'label': np.full(len(rows), -1, np.int32)},
+  )
+  references.write(folder / references.FILE, reference_lib.Reference.make(own))
+  np.savez(folder / 'samples.npz', images[:8], np.arange(8))
+
+
+def read_reference(folder):
+  references.read(folder / references.FILE).scores(np.zeros((8, 4, 4, 1), np.uint8))
+
+
+def read_samples(folder):
+  foreign.read(folder / 'samples.npz').as_data(17, (4, 4, 1))
+
+
 def read_exported(folder):
   exported.Sampler(folder).sample(0, 4)
 
@@ -291,6 +316,8 @@ SUBJECTS = {
   'old': Subject(make_old, {'config.json': (converted,), 'contract.json': (converted,)}),
   'exported': Subject(make_exported, {'*': (read_exported,)}),
   'shards': Subject(make_shards, {'samples.npz.parts/*': (sample,)}),
+  'reference': Subject(make_reference, {
+    'reference.npz': (read_reference,), 'samples.npz': (read_samples,)}),
   'pictures': Subject(make_pictures, {'*/*': (read_pictures,)}),
   'latents': Subject(make_latents, {'**/*.*': (read_latents,)}),
   'texts': Subject(make_texts, {
@@ -301,5 +328,5 @@ SUBJECTS = {
   'words': Subject(functools.partial(make_tfds, 'tiny_shakespeare'), {
     'tiny_shakespeare/1.0.0/*': (read_tfds_text,)}),
 }
-WEIGHTS = {'run': 8, 'old': 1, 'exported': 2, 'shards': 1, 'pictures': 3, 'latents': 2, 'texts': 2,
-           'mnist': 2, 'words': 1}  # how often each is drawn
+WEIGHTS = {'run': 8, 'old': 1, 'exported': 2, 'shards': 1, 'reference': 2, 'pictures': 3,
+           'latents': 2, 'texts': 2, 'mnist': 2, 'words': 1}  # how often each is drawn

@@ -112,6 +112,9 @@ def check_binary(words, few, place):
       return None
     if flags.mode == 'reproduce' and flags.config is None:  # it lists what there is
       return None
+    if flags.mode == 'judge':  # of samples that are there
+      assert flags.samples and flags.reference
+      return None
     if flags.mode not in ('train', 'dryrun', 'reproduce'):
       return check_use(flags, few, place)
     kind = flags.topology.partition(':')[0]

@@ -50,10 +50,11 @@ VALUES = {  # of every flag
   'set': 'plan.steps=4', 'prompt': 'a', 'tokens': '3', 'block_size': '2', 'steps': '2',
   'solver': 'heun', 'num': '3', 'out': 'x', 'seed': '3', 'batch': '3', 'profile': '3',
   'topology': 'cpu:8', 'processes': 'auto', 'gather': '3', 'data': 'x', 'minutes': '3',
+  'average': 'raw', 'split': 'test', 'samples': 'x', 'reference': 'x',
 }
 NEEDED = {  # by a mode, besides --mode
   'train': ('config', 'workdir'), 'dryrun': ('config',), 'compare': (), 'reproduce': ('config',),
-  modes.PROMPTED: ('workdir', 'prompt'),
+  modes.PROMPTED: ('workdir', 'prompt'), 'judge': ('samples', 'reference'),
 }
 
 
@@ -122,7 +123,7 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
     """A flag that notes who asked for it."""
 
     def __init__(self, name):
-      self.name = name
+      self.name, self.default = name, main.flags.FLAGS[name].default
 
     @property
     def value(self):
@@ -131,19 +132,15 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
 
   for flag in VALUES:
     monkeypatch.setattr(main, f'_{flag.upper()}', Holder(flag))
-  report = {'numbers': {'nats': 1.0, 'nats_ci95': 0.1}, 'split': 'test', 'report': 'x'}
   arranged = types.SimpleNamespace(mesh={}, seed=0, train=types.SimpleNamespace(steps=1))
   stubs = {
     name: mock.MagicMock() for name in
-    'build compare dryrun evaluate follow generate handle kept output overrides own places '
+    'build compare dryrun evaluations generate handle judging kept output overrides own places '
     'reproduce shards train workdir'
     .split()
   }
-  stubs['evaluate'].evaluate.return_value = report
   stubs['overrides'].arrange.return_value = stubs['places'].placed.return_value = arranged
   stubs['kept'].parts.return_value = types.SimpleNamespace(config=arranged, contract={})
-  stubs['follow'].follow.side_effect = lambda workdir, last, measure, *_: measure(1, 'x')
-  stubs['workdir'].as_json.return_value = {}
   stubs['handle'].load.return_value = types.SimpleNamespace(
     parts=types.SimpleNamespace(config=arranged, spec=types.SimpleNamespace(medium='text')),
     write=lambda prompts, **_: language.Written([''], np.ones(1), np.ones(1), 1.0),
@@ -180,12 +177,11 @@ def test_a_command_that_is_told_can_be_pasted(workdir, tmp_path):
 def test_the_command_of_a_report_repeats_what_was_changed_for_it():
   line = ['--mode=eval', '--workdir=x', '--set=plan.steps=4', '--set=eval.num=8', '--step=3']
   with launchers.parsed([*line, '--solver=heun']):
-    how = dict(block_size=None, steps=None, solver='heun')
-    assert main._again(how, 5) == [
+    assert main._changes() == (
       '--set=plan.steps=4', '--set=eval.num=8', '--solver=heun', '--step=3'
-    ]
-  with launchers.parsed(['--mode=follow', '--workdir=x']):
-    assert main._again(dict(steps=None), 5) == ['--step=5']
+    )
+  with launchers.parsed(['--mode=eval', '--workdir=x', '--average=ema']):
+    assert main._changes() == ()  # that is the run's own
 
 
 def test_a_bound_of_one_example_is_told_without_an_interval():

@@ -144,6 +144,38 @@ def test_evaluation_alone_repeats_the_numbers_of_training(whole, folder):
       assert other == one
 
 
+@pytest.mark.soak
+def test_several_checkpoints_are_evaluated_beside_a_run_that_is_left_alone(whole, folder):
+  """In a workdir that may only be read, where an administrator can make one."""
+  workdir, out = folder / 'mounted', folder / 'some'
+  workdir.mkdir()
+  mount = ['mount', '--bind', '-o', 'ro', str(whole), str(workdir)]
+  mounted = not subprocess.run(mount, check=False).returncode
+  before = {path: path.read_bytes() for path in whole.rglob('*') if path.is_file()}
+  call = ['--mode=eval', f'--workdir={workdir if mounted else whole}', '--set=eval.num=64']
+  try:
+    if mounted:
+      said = _run(call, folder / 'refused', code=2)
+      assert 'cannot be written' in said and '--out' in said
+    _run([*call, '--step=275,300', '--average=raw', f'--out={out}'], folder / 'some_1')
+    _run([*call, '--step=275,300', '--average=raw', f'--out={out}'], folder / 'some_2')
+    said = _run([*call, '--step=275', f'--out={out}'], folder / 'some_3')
+    assert f'{out}/report.html' in said
+    said = _run([*call, '--step=7', f'--out={out}'], folder / 'some_4', code=2)
+    assert 'no checkpoint of step 7' in said and '275, 300' in said
+    best = _run([*call, '--step=best', f'--out={folder}/best'], folder / 'some_5')
+    assert 'step 300,' in best
+  finally:
+    if mounted:
+      subprocess.run(['umount', str(workdir)], check=True)
+  assert before == {path: path.read_bytes() for path in whole.rglob('*') if path.is_file()}
+  raw, average = (json.loads((out / name / 'eval.json').read_text()) for name in ('275', '.'))
+  assert raw['average'] == 'raw' and average['average'] == 'ema'
+  assert raw['numbers']['nats'] != average['numbers']['nats']
+  curves = json.loads((out / 'curves.json').read_text())
+  assert curves['steps'] == [275, 300]
+
+
 def test_a_run_stands_beside_its_copy_and_neither_is_better(whole, folder):
   copy = folder / 'copy'
   shutil.copytree(whole, copy)
@@ -238,6 +270,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_keeps_the_checkpoint(folde
   assert f'not finite at step {last + 1}; the checkpoint of step {last} is kept' in said
   assert 'Traceback' not in said
   checkpoint.restore_params(workdir, step=last)
+  assert f'step {last + 1}' in (workdir / 'stopped').read_text()  # who follows it waits no longer
 
 
 def test_a_workdir_of_another_config_is_refused_and_left_alone(whole, folder):

@@ -103,14 +103,27 @@ def decode(file, name, size, channels) -> np.ndarray:
   name: what it is called in errors; channels: 3 for colour, 1 for grey. Raises Unreadable with the
   name, or OSError.
   """
+  with _decoded(file, name) as picture:
+    return fit(picture.convert('L' if channels == 1 else 'RGB'), size)
+
+
+def whole(path) -> np.ndarray:
+  """uint8 [H, W, C], as large as it is: C is 1 where the file is grey, else 3. Raises as `decode`.
+  """
+  with input_file.opened(path, limit=MOST_BYTES) as file, _decoded(file, path) as picture:
+    picture = picture.convert('L' if picture.mode in _GREY else 'RGB')
+    return np.atleast_3d(np.asarray(picture, np.uint8))
+
+
+@contextlib.contextmanager
+def _decoded(file, name):
+  """A picture in 8 bits, as a person sees it; what is raised of it has its name."""
   with input_file.told(name, _FAULT, _ADVICE):
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')  # of Pillow: what matters of a file is told as an error
       picture = _header(file, name)
       picture.load()
-      picture = _opaque(PIL.ImageOps.exif_transpose(picture))
-      picture = picture.convert('L' if channels == 1 else 'RGB')
-    return fit(picture, size)
+      yield _opaque(PIL.ImageOps.exif_transpose(picture))
 
 
 def fit(picture, size) -> np.ndarray:

@@ -15,18 +15,20 @@ class Sampled:
   """Samples that were made together, and what they cost."""
 
   tokens: np.ndarray  # [n, N(, D)] in raster order
-  labels: np.ndarray  # int32 [n] that were asked for, -1 for none
-  seed: int
-  steps: int  # a block
-  nfe: float  # network calls one after another, mean over samples
-  seconds: float  # of all samples, compilation excluded
-  gflop: float  # a sample
-  cache_kib: float  # a sample
+  labels: np.ndarray | None  # int32 [n] that were asked for, -1 for none
+  # What is not known of samples that others made is None.
+  seed: int | None
+  steps: int | None  # a block
+  nfe: float | None  # network calls one after another, mean over samples
+  seconds: float | None  # of all samples, compilation excluded
+  gflop: float | None  # a sample
+  cache_kib: float | None  # a sample
+  name: str = 'this model'
 
   def row(self) -> dict:
     """A row of a table with the columns of `COST`."""
     return {
-      'name': 'this model', 'num': len(self.tokens), 'seed': self.seed, 'steps': self.steps,
+      'name': self.name, 'num': len(self.tokens), 'seed': self.seed, 'steps': self.steps,
       'nfe': self.nfe, 'seconds': self.seconds, 'gflop': self.gflop, 'cache_kib': self.cache_kib,
     }
 
@@ -48,6 +50,11 @@ def _made(title, make):
 
 def _untold(words):
   del words
+
+
+def new(make: Callable[[], Any]) -> Any:
+  """make(), for nothing was kept."""
+  return make()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +87,8 @@ class Subject:
   # (title, make) -> make(), or a section that says why there is none; then the others are made
   attempt: Callable[[str, Callable[[], section.Section]], section.Section] = _made
   tell: Callable[[str], None] = _untold  # what is being done, as words that follow "judge"
+  # make -> what real images are measured to be: make(), or what was kept of an earlier one
+  reference: Callable[[Callable[[], Any]], Any] = new
 
 
 class Judge(abc.ABC):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from adiff.judge import base, bound, quality, section, subset
+from adiff.judge import base, bound, quality, reference, section, subset
 from adiff.judge.metrics import memorisation
 from adiff.judge.page import images
 
@@ -39,9 +39,8 @@ class Image(base.Judge):
       yield from self._latents(subject)
       return
     own = subject.sample(steps=subject.steps)
-    sampled, shown = [own], subject.decode(own.tokens)
-    scale = max(1, 48 // shown.shape[1])
-    yield subject.attempt('Samples', lambda: _samples(subject, shown, scale))
+    sampled, examples = [own], subject.decode(own.tokens)
+    yield subject.attempt('Samples', lambda: _samples(subject, examples))
     if self.features:
       yield base.waiting(quality.TITLE)
     yield base.cost(sampled, own, self)
@@ -49,7 +48,9 @@ class Image(base.Judge):
     for steps in sorted({*self.steps} - {subject.steps}):
       yield subject.attempt('Cost', functools.partial(self._more, subject, sampled, steps))
     if self.features:
-      yield subject.attempt('Nearest neighbours', lambda: _neighbours(subject, shown, scale))
+      yield subject.attempt('Nearest neighbours', lambda: neighbours(
+        subject, examples, reference.read(subject, 'train')['example']
+      ))
       yield from quality.Quality(subject, sampled).sections()
 
   def _more(self, subject, sampled, steps):
@@ -67,18 +68,30 @@ class Image(base.Judge):
     yield bound.of(subject)
 
 
-def _samples(subject, shown, scale):
-  """Samples as a grid, and as a film."""
-  names = [str(i) for i in range(COLUMNS)] if subject.num_classes == COLUMNS else None
+def shown(subject, examples, *, labelled=False) -> section.Section:
+  """The first samples as a grid. labelled: do the classes follow each other, a column each?"""
+  names = [str(i) for i in range(COLUMNS)] if labelled else None
   picture = images.grid(
-    shown[:COLUMNS * 10], subject.levels, columns=COLUMNS, scale=scale, labels=names
+    examples[:COLUMNS * 10], subject.levels, columns=COLUMNS, scale=_scale(examples), labels=names
   )
-  film = images.strip(_frames(subject), subject.levels, columns=COLUMNS, scale=scale)
-  return section.Section('Samples', (
-    section.Figure(
-      'samples', images.png_bytes(picture), 'Samples, not chosen: the first ones of the seed.',
-      'pixels',
-    ),
+  return section.Section('Samples', (section.Figure(
+    'samples', images.png_bytes(picture), 'Samples, not chosen: the first ones.', 'pixels',
+  ),))
+
+
+def _scale(examples):
+  """How many times as large a picture is shown."""
+  return max(1, 48 // examples.shape[1])
+
+
+def _samples(subject, examples):
+  """Samples as a grid, and as a film."""
+  grid = shown(subject, examples, labelled=subject.num_classes == COLUMNS)
+  film = images.strip(
+    _frames(subject), subject.levels, columns=COLUMNS, scale=_scale(examples)
+  )
+  return dataclasses.replace(grid, parts=(
+    *grid.parts,
     section.Figure(
       'strip', film, 'Sampling as a film, from noise to data along the plan (blue: still masked).',
       'pixels',
@@ -98,12 +111,12 @@ def _frames(subject, num=10):
   return shown.reshape(*rows, *shown.shape[1:])
 
 
-def _neighbours(subject, shown, scale):
+def neighbours(subject, examples, train) -> section.Section:
   """Samples beside their nearest training images."""
   subject.tell('looks for the nearest training images')
-  few, train = shown[:COLUMNS * 2], quality.read(subject, 'train')['example']
+  few = examples[:COLUMNS * 2]
   index, _ = memorisation.nearest(few, train)
-  picture = images.neighbours(few, train[index], subject.levels, scale=scale)
+  picture = images.neighbours(few, train[index], subject.levels, scale=_scale(examples))
   return section.Section('Nearest neighbours', (section.Figure(
     'neighbours', images.png_bytes(picture), 'Each pair: a sample, and at its right the nearest '
     'training image. A model that memorises shows the same picture twice.', 'pixels',

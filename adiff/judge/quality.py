@@ -1,30 +1,20 @@
-"""How far images are from real ones, in the features of a classifier: numbers, and what they cost.
+"""How far images are from real ones, in features of them: numbers, and what they cost.
 
-Everything is measured on seeded subsets where a set is large, and in chunks, so that memory and
-time are bounded whatever the data; the section says of how many images each number is.
+Memory and time are bounded whatever the data (judge/reference.py); the section says of how many
+images each number is.
 """
 
-import dataclasses
 import functools
 from collections.abc import Iterator
 
 import numpy as np
 
-from adiff.judge import base, section, subset
-from adiff.judge.metrics import (
-  baselines,
-  classifier,
-  coverage,
-  frechet,
-  memorisation,
-  two_sample,
-)
+from adiff.judge import base, section
+from adiff.judge import reference as reference_lib
+from adiff.judge.metrics import baselines, two_sample
 from adiff.judge.page import charts, images
 
 TITLE = 'Quality'
-IMAGES, VALUES = 60_000, 2**28  # of a split: what is read of it at most, 256 MiB
-BALLS = 10_000  # images of a set whose neighbours are looked for, for precision, recall and so on
-NEAREST = 2_000  # images of a set whose nearest training image is looked for
 # Numbers of images: key, heading, what is better, what it means.
 MEASURES = (
   ('frechet', 'Fréchet', 'low', 'Distance between the feature statistics of the samples and of '
@@ -45,69 +35,12 @@ MEASURES = (
 )
 
 
-def read(subject: base.Subject, split) -> dict[str, np.ndarray]:
-  """{'example', 'label'} of a split, or of as many of it as are read."""
-  values = subject.examples(split, np.zeros(1, int))['example'].size
-  most = min(IMAGES, max(1, VALUES // values))
-  return subject.examples(split, subset.spread(subject.size(split), most))
-
-
-def _few(images, most):
-  """As many images, spread over them."""
-  return images[subset.spread(len(images), most)]
-
-
-@dataclasses.dataclass(frozen=True)
-class Real:
-  """Real images of both splits, a classifier, and what it takes to compare others with them."""
-
-  train: np.ndarray
-  train_labels: np.ndarray
-  test: np.ndarray
-  test_labels: np.ndarray
-  judge: classifier.Classifier
-  reference: np.ndarray  # features of `train`
-  near: np.ndarray  # some of them
-  radii: np.ndarray  # of the balls around those
-  gap: float  # between a test image and the training image nearest to it
-
-  @classmethod
-  def of(cls, subject: base.Subject) -> 'Real':
-    subject.tell('reads real images')
-    train, test = (read(subject, split) for split in ('train', subject.split))
-    arrays = train['example'], train['label'], test['example'], test['label']
-    subject.tell('trains a classifier of real images')
-    judge = classifier.fit(*arrays, seed=0, levels=subject.levels)
-    subject.tell('measures real images')
-    reference = judge.features(train['example'])
-    near = _few(reference, BALLS)
-    gap = memorisation.typical_gap(_few(test['example'], NEAREST), train['example'])
-    return cls(*arrays, judge, reference, near, coverage.radii(near), gap)
-
-  def scores(self, images, labels=None) -> dict:
-    """Numbers of images, with the labels that they were asked for."""
-    features, probabilities = self.judge.features(images), self.judge.probabilities(images)
-    right = None if labels is None else float(np.mean(probabilities.argmax(1) == labels))
-    balls = coverage.scores(self.near, _few(features, BALLS), real_radii=self.radii)
-    return {
-      'frechet': float(frechet.frechet(features, self.reference)),
-      'inception_score': float(frechet.inception_score(probabilities)),
-      **{name: float(v) for name, v in balls.items()},
-      'nn_ratio': memorisation.nn_ratio(_few(images, NEAREST), self.train, self.gap),
-      'accuracy': right,
-    }
-
-  def told_apart(self, images) -> dict:
-    """How well a forest tells images from real ones; samples come in no order."""
-    return {'two_sample': float(two_sample.forest_accuracy(self.test, images[:len(self.test)]))}
-
-
 class Quality:
-  """The table of distances as it grows: real images and simple generators beside the model."""
+  """The table of distances as it grows: real images and simple generators beside the samples."""
 
-  def __init__(self, subject: base.Subject, sampled):
-    """sampled: base.Sampled, a row each."""
-    self._subject, self._sampled = subject, sampled
+  def __init__(self, subject: base.Subject, sampled, *, heading='This model'):
+    """sampled: base.Sampled, a row each; heading: above them."""
+    self._subject, self._sampled, self._heading = subject, sampled, heading
     self._real, self._rows, self._others = None, [], []
 
   def sections(self) -> Iterator[section.Section]:
@@ -122,47 +55,50 @@ class Quality:
     return self._section()
 
   def _model(self):
-    subject, real = self._subject, Real.of(self._subject)
+    subject = self._subject
+    real = subject.reference(lambda: reference_lib.Reference.make(subject))
     rows = []
     for one in self._sampled:
-      subject.tell(f'measures samples of {one.steps} steps a block')
-      images = subject.decode(one.tokens)
-      rows.append({**one.row(), **real.scores(images, one.labels), **real.told_apart(images)})
+      subject.tell('measures samples' + (f' of {one.steps} steps a block' if one.steps else ''))
+      rows.append({**one.row(), **_scores(real, subject.decode(one.tokens), one.labels)})
     self._real, self._rows = real, rows
 
   def _held_out(self):
-    subject, real = self._subject, self._real
-    subject.tell('measures held-out images')
+    real = self._real
     self._others.append({
-      'name': f'real {subject.split} split', 'num': len(real.test),
-      **real.scores(real.test, real.test_labels), 'two_sample': None,
+      'name': f'real {real.split} split', 'num': real.num_test, **real.held_out,
+      'two_sample': None,
     })
 
   def _mixture(self):
-    subject, real = self._subject, self._real
+    subject, pictures = self._subject, self._real.pictures
+    if pictures is None:
+      return
     subject.tell('measures a mixture')
     made = baselines.gaussian_mixture(
-      real.train, subject.num, components=40, seed=subject.seed, levels=subject.levels
+      pictures.train, subject.num, components=40, seed=subject.seed, levels=subject.levels
     )
     self._compare('40-component mixture', made)
 
   def _gaussians(self):
-    subject, real, num = self._subject, self._real, self._subject.num
+    subject, pictures, num = self._subject, self._real.pictures, self._subject.num
+    if pictures is None or not subject.num_classes:
+      return
     subject.tell('measures Gaussians')
     made, labels = baselines.class_gaussians(
-      real.train, real.train_labels, -(-num // subject.num_classes), seed=subject.seed,
+      pictures.train, pictures.train_labels, -(-num // subject.num_classes), seed=subject.seed,
       levels=subject.levels,
     )
     order = np.random.default_rng(subject.seed).permutation(len(made))[:num]
     self._compare('class-conditional Gaussians', made[order], labels[order])
 
   def _compare(self, name, images, labels=None):
-    scores = {**self._real.scores(images, labels), **self._real.told_apart(images)}
+    scores = _scores(self._real, images, labels)
     self._others.append({'name': name, 'num': self._subject.num, **scores})
 
   def _section(self):
     real, rows, others = self._real, self._rows, self._others
-    kind = f'features of {real.judge.name}; {self._subject.num} samples; {self._subject.data}'
+    kind = f'features of {real.eyes.name}; {self._subject.num} samples; {real.data}'
     columns = [*base.RUN, section.Column('num', 'Samples')]
     columns += [section.Column(*measure, kind=kind) for measure in MEASURES]
     best = min(rows, key=lambda row: row['frechet'])
@@ -170,17 +106,21 @@ class Quality:
       section.Fact(
         'frechet', 'best Fréchet distance', best['frechet'], better='low', kind=kind,
         beside={row['name']: row['frechet'] for row in others[:1]},
-        tile=f'best Fréchet distance, at {best["steps"]} steps a block',
+        tile=(
+          f'best Fréchet distance, at {best["steps"]} steps a block' if best['steps'] else
+          'Fréchet distance'
+        ),
       ),
       section.Fact(
         'accuracy', 'class accuracy of the same samples', best['accuracy'], better='high',
         kind=kind, tile='class accuracy of the same samples',
       ),
-      section.Fact('classifier_accuracy', 'accuracy of the classifier', real.judge.accuracy),
+      section.Fact('classifier_accuracy', 'accuracy of the classifier', real.eyes.accuracy),
+      section.Fact('features', 'features', f'{real.eyes.name}, {real.eyes.digest}'),
     )
     return section.Section(TITLE, (
       section.Table('Generator', tuple(columns), (
-        section.Group('This model', tuple(rows)),
+        section.Group(self._heading, tuple(rows)),
         section.Group('For comparison', tuple(others), ranked=False),
       )),
       section.Text(' '.join(self._words())), section.Facts(facts, shown=False),
@@ -189,29 +129,42 @@ class Quality:
 
   def _words(self):
     """What was measured with, and on how many images where that was not on all."""
-    subject, real = self._subject, self._real
-    yield (
-      f'Features and classes are those of {real.judge.name}, which is right on '
-      f'{real.judge.accuracy:.3g} of the real {subject.split} images. Generators for comparison '
-      f'are fitted to {baselines.words(len(real.train), real.train[0].size)} and sampled with the '
-      'same seed.'
-    )
+    real = self._real
+    yield f'Features are those of {real.eyes.name} (digest {real.eyes.digest}).'
+    if real.eyes.accuracy is not None:
+      yield (
+        f'Classes are its own, too: it is right on {real.eyes.accuracy:.3g} of the real '
+        f'{real.split} images.'
+      )
+    if real.pictures is None:
+      yield (
+        'The real images are not among the statistics that were read: nearest images, a forest and '
+        'generators that are fitted to them are left out.'
+      )
+    else:
+      fitted = baselines.words(real.num_train, int(np.prod(real.shape)))
+      yield f'Generators for comparison are fitted to {fitted} and sampled with the same seed.'
     if subsets := list(self._subsets()):
       yield f'Subsets are seeded and spread over their set: {"; ".join(subsets)}.'
 
   def _subsets(self):
     """What did not look at all there is, in words."""
-    subject, real = self._subject, self._real
-    read = len(real.train) + len(real.test)
-    total = subject.size('train') + subject.size(subject.split)
-    if read < total:
-      yield f'{read:,} of the {total:,} real images were read'
-    if max(len(real.train), len(real.test), subject.num) > BALLS:
-      yield f'precision, recall, density and coverage look at {BALLS:,} images of a set at most'
-    if max(len(real.test), subject.num) > NEAREST:
-      yield f'the NN ratio looks at {NEAREST:,} samples or test images at most'
-    if min(len(real.test), subject.num) > two_sample.MOST:
-      yield f'the forest looks at {two_sample.MOST:,} images of a set'
+    num, real = self._subject.num, self._real
+    read = real.num_train + real.num_test
+    if read < real.total:
+      yield f'{read:,} of the {real.total:,} real images were read'
+    if max(real.num_train, real.num_test, num) > (most := reference_lib.BALLS):
+      yield f'precision, recall, density and coverage look at {most:,} images of a set at most'
+    if max(real.num_test, num) > (most := reference_lib.NEAREST):
+      yield f'the NN ratio looks at {most:,} samples or test images at most'
+    if min(real.num_test, num) > (most := two_sample.MOST):
+      yield f'the forest looks at {most:,} images of a set'
+
+
+def _scores(real, images, labels):
+  """Numbers of images, those of the forest among them where there are real ones to look at."""
+  apart = None if real.pictures is None else real.pictures.told_apart(images)
+  return {**real.scores(images, labels), 'two_sample': apart}
 
 
 def _chart(rows, others):

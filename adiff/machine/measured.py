@@ -15,6 +15,21 @@ def path(workdir) -> str:
   return os.path.join(manifest.root(workdir), 'measured.json')
 
 
+def best(workdir, metric='nats') -> int:
+  """The step of the checkpoint whose metric is the smallest, of those that are there. Raises
+  ValueError where none was measured."""
+  there, known = manifest.steps(workdir), _read(path(workdir))
+  values = {step: told.get(metric) for step, told in known.items() if step in there}
+  ranked = [step for step, value in values.items() if value is not None]
+  if not ranked:
+    raise ValueError(
+      f'no checkpoint in {manifest.root(workdir)} was measured while it was trained '
+      f'(train.eval_every), so none is the best; write --step=N, one of '
+      f'{", ".join(map(str, there)) or "none"}'
+    )
+  return min(ranked, key=values.get)
+
+
 class Measured:
   """What was measured of each step, and which one is the best; a policy of orbax that keeps that.
 

@@ -1,18 +1,10 @@
 """Evaluation: the bound on held-out data, what a judge says of samples, and the page of both.
 
-  WORKDIR/report.html    for people
-  WORKDIR/eval.json      for programs: `numbers` by name, and the page's `sections` as data
-  WORKDIR/pictures/      the page's figures
-
-All are written anew with every section that is made, the bound first: a later failure, or the end
-of the process, loses that section alone. `complete` in eval.json says whether all of them were
-tried, and `failed` which ones failed and why.
+The page is written anew with every section that is made, the bound first: see run/growing.py.
 """
 
 import dataclasses
-import datetime
 import functools
-import json
 import os
 import re
 import shlex
@@ -23,15 +15,14 @@ import numpy as np
 
 from adiff.judge import base as judge_base
 from adiff.judge import bound as bound_section
-from adiff.judge import likelihood, section, training
-from adiff.machine import hosts, logs, provenance
+from adiff.judge import likelihood, training
+from adiff.machine import logs
 from adiff.run import attempts as attempts_lib
-from adiff.run import build, choose, estimates, generate, loss_profile, overrides, report
+from adiff.run import build, choose, estimates, generate, loss_profile, overrides, references
+from adiff.run import growing as growing_lib
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import values
-
-REPORT, DATA = 'report.html', 'eval.json'
 
 
 class Bound:
@@ -146,43 +137,43 @@ def judge_of(parts) -> judge_base.Judge:
 
 
 def evaluate(
-  parts: build.Parts, params, workdir, *, step, mesh, flops_per_step, folder=None, progress=True,
-  programs: Programs | None = None, again=(),
+  parts: build.Parts, params, workdir, *, step, mesh, flops_per_step, folder=None, kept=None,
+  average='ema', other_data=False, progress=True, programs: Programs | None = None, again=(),
 ) -> dict:
   """Measures, writes the files, returns what eval.json holds besides the sections, and the path of
   the page as `report`.
 
   flops_per_step: floating-point operations of a training step. folder: of the files, by default
-  the workdir. programs: those that are traced already. again: further flags of the command that
-  repeats it. Raises the first error of a measurement once the others are made and written.
+  the workdir. kept: the file of the statistics of real images, where the workdir has none of these
+  data; by default the workdir's. average: whose parameters these are, the average's (ema) or the
+  last ones (raw). other_data: are they others than those of the training? programs: those that are
+  traced already. again: further flags of the command that repeats it. Raises the first error of a
+  measurement once the others are made and written.
   """
   config, programs = parts.config, Programs.of(parts, mesh) if programs is None else programs
   bound = programs.bound(params, samples=config.eval.samples, progress=progress)
   exact = parts.source.exact
   if exact:  # A network that is told the label is measured against the law given the label.
     bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
-  told = {
-    'title': title(parts),
-    'command': command(workdir, again),
-    'config': workdir_lib.as_json(config),
-    'commit': provenance.commit(),
-    'hardware': provenance.hardware(),
-    'date': datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC'),
-    'step': step,
-    'split': config.eval.split,
-    'data': subject_lib.data(parts),
-    'profile': None,
-  }
+  told = growing_lib.told(
+    title=title(parts), command=command(workdir, again), config=workdir_lib.as_json(config),
+    step=step, average=average, split=config.eval.split, data=subject_lib.data(parts),
+    other_data=other_data, profile=None,
+  )
   attempts = attempts_lib.Attempts()
+  own = os.path.join(workdir, references.FILE)
   with subject_lib.telling(progress) as tell:
     subject = subject_lib.make(
       parts, params, mesh, workdir=workdir, bound=bound, sampler=programs.sampler,
       progress=progress, tell=tell, attempt=attempts.made,
+      reference=functools.partial(
+        references.remembered, (own,) if kept is None else (own, kept), references.source_of(parts)
+      ),
     )
     rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
-    growing = _Growing(workdir if folder is None else folder, told, attempts, [
+    growing = growing_lib.Growing(workdir if folder is None else folder, told, attempts, [
       bound_section.of(subject), training.of(rows, step=step, flops_per_step=flops_per_step),
-      *_provenance_sections(told),
+      *growing_lib.provenance_sections(told),
     ])
     growing.write()
     for one in programs.further:
@@ -195,43 +186,7 @@ def evaluate(
   growing.write(complete=True)
   if attempts.failures:
     raise attempts.failures[0]
-  return {**told, 'report': os.path.join(growing.folder, REPORT)}
-
-
-class _Growing:
-  """The files of an evaluation, written anew with every section."""
-
-  def __init__(self, folder, told, attempts, last):
-    """last: sections that stand behind those of the judge, who may replace them."""
-    self.folder, self._told, self._attempts, self._last = folder, told, attempts, last
-    self._found = []
-
-  def replace(self, section):
-    """Writes with another section behind those of the judge, in the place of that of its title."""
-    self._last = [section if one.title == section.title else one for one in self._last]
-    self.write()
-
-  def take(self, sections):
-    """Writes after each of them."""
-    for one in sections:
-      self._found.append(one)
-      self.write()
-
-  def write(self, *, complete=False):
-    """Writes what there is."""
-    told, failed = self._told, self._attempts.failed
-    behind = [*self._last, *(self._attempts.shown(what) for what in failed)]
-    sections = judge_base.latest(self._found)
-    titles = {one.title for one in sections}
-    sections += [one for one in behind if one.title not in titles]
-    facts = [
-      section.Fact(key, key, told[key]) for key in ('step', 'split', 'date', 'hardware', 'commit')
-    ]
-    told |= {
-      'complete': complete, 'failed': dict(failed),
-      'numbers': section.numbers(sections),
-    }
-    hosts.agree(lambda: report.write(self.folder, REPORT, DATA, told, sections, facts))
+  return {**told, 'report': os.path.join(growing.folder, growing_lib.REPORT)}
 
 
 def command(workdir, again=()) -> str:
@@ -246,17 +201,3 @@ def said(report) -> str:
   nats, interval = (report['numbers'][name] for name in ('nats', 'nats_ci95'))
   width = ' (of one)' if interval is None else f' +- {interval:.3f}'
   return f'{report["split"]} bound {nats:.3f}{width} nats an example'
-
-
-def _provenance_sections(told):
-  """How to repeat the evaluation, and the config."""
-  commit = f' at commit {told["commit"]}' if told['commit'] else ''
-  config = json.dumps(told['config'], indent=2, default=str, ensure_ascii=False)
-  return [
-    section.Section('Reproduce', (
-      section.Text(f'From the repository root{commit}.'), section.Text(told['command'], 'code'),
-    )),
-    section.Section('Config', (
-      section.Text(config, 'folded', 'The whole truth about this run, as JSON'),
-    )),
-  ]

@@ -153,7 +153,9 @@ def main() -> int:
   parser.add_argument('folder')
   parser.add_argument('--num', type=int, default=16, help='how many')
   parser.add_argument('--seed', type=int, help='default: that of the config')
-  parser.add_argument('--out', default='samples.npz', help='the .npz: arr_0, the examples, and arr_1, their labels')
+  parser.add_argument(
+    '--out', default='samples.npz', help='the .npz: arr_0, the examples, and arr_1, their labels'
+  )
   options = parser.parse_args()
   mistakes.keep_frames()
   try:

@@ -6,11 +6,12 @@ _WORKDIR = ('workdir', 'set', 'block_size', 'steps', 'solver')  # its config, ar
 _SEVERAL = ('processes', 'gather')
 USES = {
   'train': ('config', 'workdir', 'data', 'minutes', 'profile', *_SEVERAL),
-  'eval': (*_WORKDIR, 'step', 'data', *_SEVERAL),
+  'eval': (*_WORKDIR, 'step', 'average', 'data', 'split', 'out', *_SEVERAL),
   'sample': (*_WORKDIR, 'step', 'num', 'out', 'seed', 'batch'),
   PROMPTED: (*_WORKDIR, 'step', 'prompt', 'tokens', 'seed'),
   'export': (*_WORKDIR, 'step', 'out', 'seed', 'batch'),
   'follow': (*_WORKDIR, 'data'),
+  'judge': ('samples', 'reference', 'data', 'split', 'out'),
   'compare': ('workdirs', 'out'),
   'reproduce': ('config', 'workdir', *_SEVERAL),
   'dryrun': ('config', 'topology'),

@@ -1,23 +1,25 @@
 """What a path given by --out may be, asked before anything is computed.
 
-A path that belongs to a run is refused: below a workdir only NAME.npz and exported.. are free, for
-no run writes files of such names; and what is there already is replaced by its own kind alone.
+A path that belongs to a run is refused: below a workdir only NAME.npz, exported.. and evals/NAME
+are free, for no run writes files of such names; and what is there already is replaced by its own
+kind alone.
 """
 
 import contextlib
 import os
 import re
 
-from adiff.machine import array_file, files, input_file
+from adiff.machine import array_file, files, input_file, manifest
 
 # Arrays of a file of samples, examples and labels, as numpy and the usual evaluators name them.
 SAMPLES = ('arr_0', 'arr_1')
 OLD_SAMPLES = ('examples', 'labels')  # of earlier versions
 EXPORT = ('about.json', 'params.npz', 'program.bin')  # files of an exported sampler
-_RUN, _EXPORTED = 'run', 'exported'
+EVALUATIONS = 'evals'  # in a workdir: evaluations that are not the run's own
+_RUN, _EXPORTED, _SHARDS = 'run', 'exported', 'shards'
 _MARKS = (  # files that a folder is told by, and whose it is
   (('contract.json',), _RUN), (('config.json', 'checkpoints'), _RUN),
-  (('made_by.json',), 'shards'), (EXPORT, _EXPORTED),
+  (('made_by.json',), _SHARDS), (EXPORT, _EXPORTED),
 )
 
 
@@ -26,7 +28,7 @@ def check_file(path, *, size=0) -> None:
   folder = os.path.dirname(os.path.abspath(path))
   if not os.path.isdir(folder) or (os.path.lexists(path) and not os.path.isfile(path)):
     raise ValueError(f'{path} cannot be written: name a file in a folder that exists with --out')
-  _check_owner(path, r'[^.].*\.npz', 'NAME.npz')
+  _check_owner(path, r'[^./][^/]*\.npz', 'NAME.npz')
   if os.path.exists(path) and not _holds_samples(path):
     raise ValueError(
       f'{path} is there already and holds no samples; name another file with --out, or delete it'
@@ -41,7 +43,7 @@ def check_file(path, *, size=0) -> None:
 
 def check_export(path) -> None:
   """Raises ValueError where `path` cannot become the folder of an exported sampler."""
-  _check_owner(path, r'exported.*', 'exported')
+  _check_owner(path, r'exported[^/]*', 'exported')
   files.check_replaceable(path, EXPORT)
 
 
@@ -49,6 +51,27 @@ def check_page(path, names) -> None:
   """Raises ValueError where `path` cannot become a folder of files `names` of its own."""
   _check_owner(path)
   files.check_replaceable(path, names)
+
+
+def check_evaluation(path, names) -> None:
+  """Raises ValueError where `path` cannot become, or go on as, a folder of files `names` and of
+  evaluations by step: of a workdir, only what lies in its folder evals is free."""
+  _check_owner(
+    path, rf'{EVALUATIONS}/[^./].*', os.path.join(EVALUATIONS, 'NAME'), own=_SHARDS
+  )
+  files.check_replaceable(path, [
+    *names, *(name for name in files.names(path) if manifest.step_of(name) is not None)
+  ])
+  check_writable(path)
+
+
+def check_writable(folder) -> None:
+  """Raises OSError where a folder, or what it would be made in, cannot be written."""
+  place = os.path.abspath(folder)
+  while not os.path.lexists(place):
+    place = os.path.dirname(place)
+  if not os.path.isdir(place) or not os.access(place, os.W_OK | os.X_OK):
+    raise OSError(f'{folder} cannot be written; name another folder with --out')
 
 
 def _owner(path):
@@ -62,17 +85,18 @@ def _owner(path):
   return None, ''
 
 
-def _check_owner(path, free='', example=''):
-  """free: pattern of the names directly below a workdir that are not the run's; example: one."""
+def _check_owner(path, free='', example='', own=''):
+  """free: pattern of the names below a workdir that are not the run's; example: one. own: of this
+  kind `path` itself may be."""
   top, kind = _owner(os.path.dirname(os.path.abspath(path)))
   if top is None:
     top, kind = _owner(path)
-    if top is None or (kind == _EXPORTED and example == _EXPORTED):  # replaced as a whole
-      return
+    if top is None or kind == own or (kind == _EXPORTED and example == _EXPORTED):
+      return  # replaced as a whole
   inside = os.path.relpath(os.path.realpath(path), os.path.realpath(top))
   if inside == os.curdir:
     raise ValueError(f'{path} is not empty, it is a run of its own; name a path that is free')
-  if kind != _RUN or not free or os.sep in inside or not re.fullmatch(free, inside):
+  if kind != _RUN or not free or not re.fullmatch(free, inside):
     hint = f', or {os.path.join(top, example)}' if example and kind == _RUN else ''
     raise ValueError(
       f'{path} belongs to {top}, whose files are its own; name a path outside of it{hint}'

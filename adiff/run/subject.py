@@ -28,10 +28,11 @@ def telling(progress) -> Iterator[Callable[[str], None]]:
 
 
 def make(
-  parts: build.Parts, params, mesh, *, workdir, bound, attempt, tell, sampler=None, progress=False
+  parts: build.Parts, params, mesh, *, workdir, bound, attempt, tell, reference=base.new,
+  sampler=None, progress=False
 ) -> base.Subject:
   """bound: what evaluate.Bound says of the parameters. sampler: generate.make_sampler as the config
-  says, where it is traced already. attempt, tell: as in base.Subject."""
+  says, where it is traced already. attempt, tell, reference: as in base.Subject."""
   config, coded, spec = parts.config, parts.coded, parts.spec
   text = spec.medium == 'text'
   profile = functools.cache(lambda: _profile(parts, params, mesh, progress) if text else None)
@@ -69,6 +70,7 @@ def make(
     profile=profile,
     attempt=attempt,
     tell=tell,
+    reference=reference,
   )
 
 

@@ -22,7 +22,7 @@ from adiff.judge.page import images
 from adiff.learn import optim
 from adiff.learn import state as state_lib
 from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding, waiting
-from adiff.run import begin, build, evaluate, generate, kept
+from adiff.run import begin, build, evaluate, generate, kept, stopped
 from adiff.run import workdir as workdir_lib
 
 
@@ -77,6 +77,7 @@ def _begin(held, parts, mesh, workdir, show):
     held.enter_context(workdir_lib.lock(workdir))
     workdir_lib.claim(workdir, parts.config, parts.contract)
     kept.write(workdir, parts)
+    stopped.take_away(workdir)
 
   def take():
     """The workdir, and what there is to go on from."""
@@ -115,7 +116,11 @@ def _train(job, start, state, flops, profile, progress):
     _signals() as stop, contextlib.closing(log), contextlib.closing(job.keeper),
     _tracing(job.workdir, profile) as trace,
   ):
-    state, finished = _loop(job, start, state, log, trace, stop)
+    try:
+      state, finished = _loop(job, start, state, log, trace, stop)
+    except FloatingPointError as error:  # the same command would end so again
+      hosts.agree(functools.partial(stopped.leave, job.workdir, str(error)))
+      raise
   if not finished:
     return hosts.UNFINISHED
   report = evaluate.evaluate(

@@ -12,7 +12,7 @@ import tiny
 
 import adiff
 from adiff.data import batches, digits
-from adiff.judge import base, image, quality, subset, text
+from adiff.judge import base, image, reference, subset, text
 from adiff.judge.metrics import two_sample
 from adiff.run import choose, loss_profile
 from adiff.run import subject as subject_lib
@@ -83,7 +83,7 @@ def looked_at(name, source, monkeypatch):
   if name == 'law':
     more['law_test'] = lambda _: {'statistic': 1.0, 'dof': 1, 'p_value': 0.5}
   if name == 'image':
-    monkeypatch.setattr(quality, 'IMAGES', 80)
+    monkeypatch.setattr(reference, 'IMAGES', 80)
     monkeypatch.setattr(two_sample, 'forest_accuracy', lambda *_: 0.5)  # seconds; see below
     trace = base.Trace(np.stack([made[:10]] * 3), None, np.zeros(64, int), np.zeros(1), 2)
     more |= dict(levels=17, trace=lambda num: trace)
@@ -158,8 +158,8 @@ def test_a_perfect_generator_is_not_told_from_sorted_data():
   order = np.random.default_rng(0).permutation(len(found['label']))
   real, made = found['example'][order[:1000]], found['example'][order[1000:1200]]
   real = real[np.argsort(found['label'][order[:1000]])]  # the first 200: zeros and ones
-  told = quality.Real(*[None] * 2, real, *[None] * 6).told_apart(made)
-  assert abs(told['two_sample'] - 0.5) < 0.08
+  told = reference.Pictures(None, None, real, None).told_apart(made)
+  assert abs(told - 0.5) < 0.08
 
 
 def looking():

@@ -9,7 +9,7 @@ import binary
 import pytest
 
 from adiff.machine import checkpoint, manifest
-from adiff.run import follow
+from adiff.run import follow, stopped
 from adiff.run import workdir as workdir_lib
 
 STEPS = (60, 120, 180, 240, 300)
@@ -17,7 +17,7 @@ MORE = ('--config.train.keep=9', '--config.train.checkpoint_every=60')
 
 
 def evaluated(workdir):
-  return sorted(follow.done(workdir))
+  return sorted(follow.done(follow.place(workdir)))
 
 
 @pytest.mark.soak
@@ -108,3 +108,19 @@ def test_two_followers_or_two_runs_on_one_workdir_are_refused_with_the_owners_na
       pass
   with workdir_lib.lock(tmp_path):
     pass
+
+
+def test_it_ends_when_the_run_was_stopped_for_good_and_all_it_left_is_evaluated(run, monkeypatch):
+  monkeypatch.setattr(follow, 'PAUSE', 0.01)
+  seen, after = [], []
+  threading.Timer(0.2, lambda: (run / stopped.FILE).touch()).start()  # by hand
+  follow.follow(run, 9, lambda step, folder: seen.append(step), {}, lambda: after.append(len(seen)))
+  assert seen == after == [1, 2, 3]
+
+
+def test_a_loss_that_is_not_finite_stops_a_run_for_good_until_it_goes_on(tmp_path):
+  stopped.leave(tmp_path, 'loss is not finite at step 3')
+  assert stopped.is_there(tmp_path) and 'step 3' in (tmp_path / stopped.FILE).read_text()
+  stopped.take_away(tmp_path)
+  stopped.take_away(tmp_path)
+  assert not stopped.is_there(tmp_path)

@@ -42,7 +42,9 @@ def test_samples_over_what_is_not_theirs_are_refused(place, path):
     output.check_file(path)
 
 
-@pytest.mark.parametrize('path', ['run/samples.npz', 'run/mine.npz', 'new.npz', 'old.npz', 'numpys.npz', 'plain'])
+@pytest.mark.parametrize('path', [
+  'run/samples.npz', 'run/mine.npz', 'new.npz', 'old.npz', 'numpys.npz', 'plain',
+])
 def test_samples_may_lie_beside_a_run_in_its_folder_and_over_older_ones(place, path):
   output.check_file(path)
 

@@ -23,6 +23,11 @@ def gaussian_frechet(mean_a, cov_a, mean_b, cov_b) -> float:
   return float(max(squared, 0.0))  # Rounding may leave -1e-15.
 
 
+def moments(features) -> tuple[np.ndarray, np.ndarray]:
+  """(mean [F], covariance [F, F]) of features [n, F], n >= 2."""
+  return features.mean(0), np.atleast_2d(np.cov(features.T))
+
+
 def frechet(a, b) -> float:
   """Fréchet distance of features a [n, F] and b [m, F] (Heusel et al. 2017, arXiv:1706.08500).
 
@@ -35,9 +40,7 @@ def frechet(a, b) -> float:
       f'the Frechet distance compares features [n, F] and [m, F] with n, m >= 2, not '
       f'{list(a.shape)} and {list(b.shape)}; take both from one classifier'
     )
-  return gaussian_frechet(
-    a.mean(0), np.atleast_2d(np.cov(a.T)), b.mean(0), np.atleast_2d(np.cov(b.T))
-  )
+  return gaussian_frechet(*moments(a), *moments(b))
 
 
 def inception_score(probabilities) -> float:

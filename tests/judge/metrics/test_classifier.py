@@ -28,7 +28,7 @@ def test_features_are_the_last_hidden_layer(evaluator):
   images, _ = images_of('test')
   features = evaluator.features(images)
   assert features.shape == (360, 64) and features.min() == 0
-  logits = features @ evaluator.network.coefs_[-1] + evaluator.network.intercepts_[-1]
+  logits = features @ evaluator.weights[-1] + evaluator.biases[-1]
   shares = np.exp(logits - logits.max(1, keepdims=True))
   np.testing.assert_allclose(
       shares / shares.sum(1, keepdims=True), evaluator.probabilities(images), atol=1e-9)

@@ -1,0 +1,254 @@
+"""Judges samples that anybody made against real ones: --mode=judge.
+
+  OUT/report.html, eval.json, pictures/   what there is to say
+  OUT/reference.npz                       statistics of the real ones, a --reference by themselves
+
+The reference is a workdir (the statistics that it keeps, or else the data of its config), a folder
+of pictures, an .npz of examples, statistics that an earlier call wrote, or mu and sigma of features
+that others made: then the samples are features, too, and the Fréchet distance is all.
+"""
+
+import os
+import shlex
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from adiff.data import base as data_base
+from adiff.data import image_folder, store
+from adiff.judge import base, image, quality, section
+from adiff.judge import reference as reference_lib
+from adiff.judge.metrics import frechet
+from adiff.machine import array_file, files, hosts
+from adiff.run import attempts as attempts_lib
+from adiff.run import build, foreign, growing, output, references
+from adiff.run import subject as subject_lib
+from adiff.run import workdir as workdir_lib
+
+TEST_EVERY = 10  # of an .npz of examples: which are held out
+_HELD_OUT = 'test'
+
+
+class Real(NamedTuple):
+  """Real examples of two splits."""
+
+  data: str  # in words
+  of: dict  # what their statistics follow from, as JSON
+  split: str  # that is held out
+  levels: int
+  shape: tuple[int, ...]
+  size: Callable[[str], int]
+  examples: Callable[[str, np.ndarray], dict]
+
+
+def judge(samples, reference, out, *, split=None) -> int:
+  """Writes the page and prints where it is; returns the exit code.
+
+  Raises ValueError in a sentence for samples or a reference that cannot be read or do not fit each
+  other, OSError where `out` cannot be written.
+  """
+  for flag, value in (('samples', samples), ('reference', reference)):
+    if not value:
+      raise ValueError(f'--{flag} is missing; write for example --{flag}=FILE.npz')
+  output.check_page(out, growing.NAMES)
+  output.check_writable(out)
+  made = foreign.read(samples)
+  attempts = attempts_lib.Attempts()
+  told = growing.told(
+    title=f'{os.path.basename(os.path.normpath(samples))}, judged', step=None, split=None,
+    command=_command(samples, reference, out, split),
+  )
+  with subject_lib.telling(hosts.first()) as tell:
+    if isinstance(made, foreign.Made):
+      found = _reference(reference, made, out, split, tell)
+      told |= {'data': found.data, 'split': found.split}
+      sections = _of_pictures(made, found, tell, attempts)
+    else:
+      _check_unsplit(split, reference)
+      told |= {'data': os.fspath(reference)}
+      sections = [_of_features(samples, made, reference)]
+    os.makedirs(out, exist_ok=True)
+    page = growing.Growing(out, told, attempts, growing.provenance_sections(told))
+    page.take(sections)
+  page.write(complete=True)
+  if attempts.failures:
+    raise attempts.failures[0]
+  print(os.path.join(out, growing.REPORT))
+  return 0
+
+
+def _command(samples, reference, out, split):
+  """What a shell takes to repeat it."""
+  more = [] if split is None else [f'--split={split}']
+  return shlex.join([
+    'python', '-m', 'adiff.main', '--mode=judge', f'--samples={samples}',
+    f'--reference={reference}', *more, f'--out={out}',
+  ])
+
+
+# ---- Pictures ------------------------------------------------------------------------------------
+
+
+def _of_pictures(made, real, tell, attempts):
+  """The sections of pictures; real: a reference_lib.Reference."""
+  images = made.as_data(real.levels, real.shape)
+  classes = 0 if real.eyes.classes is None else len(real.eyes.classes)
+  if made.labels is not None and classes and made.labels.max() > real.eyes.classes.max():
+    raise ValueError(
+      f'{made.where} has the label {made.labels.max()}, and the reference the classes up to '
+      f'{real.eyes.classes.max()}; write labels of its classes, or leave them away'
+    )
+  own = base.Sampled(
+    images, made.labels if classes else None, None, None, None, None, None, None, name='samples'
+  )
+  subject = base.Subject(
+    data=real.data, split=real.split, seed=0, num=len(images), steps=None, solver='',
+    num_classes=classes, num_tokens=0, bound={}, sample=lambda: own, trace=None, size=None,
+    tokens=None, examples=None, decode=np.asarray, levels=real.levels, attempt=attempts.made,
+    tell=tell, reference=lambda make: real,
+  )
+  yield image.shown(subject, images)
+  if real.pictures is not None:
+    yield attempts.made('Nearest neighbours', lambda: image.neighbours(
+      subject, images, real.pictures.train
+    ))
+  yield from quality.Quality(subject, [own], heading='Judged').sections()
+
+
+def _reference(path, made, out, split, tell):
+  """The statistics that --reference stands for, read or measured."""
+  keep = os.path.join(out, references.FILE)
+  if os.path.isdir(path) and workdir_lib.is_made(path):
+    kept = os.path.join(path, references.FILE)
+    if os.path.isfile(kept) and (found := references.read(kept)).split == (split or found.split):
+      return found
+    real = _of_workdir(path, split)
+  elif os.path.isdir(path):
+    real = _of_folder(path, made, split)
+  else:
+    names = _names(path)
+    if names >= set(reference_lib.ARRAYS):
+      _check_unsplit(split, path)
+      return references.read(path)
+    if names >= set(foreign.MOMENTS):
+      raise ValueError(
+        f'{path} holds the mean and covariance of features of a network that is not here, and '
+        f'{made.where} pictures; give their features [n, F] as samples, or real pictures as '
+        'reference'
+      )
+    real = _of_arrays(foreign.read(path), made, split)
+  subject = base.Subject(
+    data=real.data, split=real.split, seed=0, num=0, steps=None, solver='', num_classes=0,
+    num_tokens=0, bound={}, sample=None, trace=None, size=real.size, tokens=None,
+    examples=real.examples, decode=np.asarray, levels=real.levels, tell=tell,
+  )
+  made.as_data(real.levels, real.shape)  # before anything is measured
+  return references.remembered(
+    (keep,), real.of, lambda: reference_lib.Reference.make(subject)
+  )
+
+
+def _of_workdir(path, split):
+  """The data of its config."""
+  settings = [] if split is None else [f'eval.split={split}']
+  parts = build.build(workdir_lib.load(path, settings))
+  workdir_lib.check_contract(path, parts.contract)
+  facts = parts.source.facts
+  if facts.medium != 'image' or not facts.levels:
+    raise ValueError(f'{path} is a run on {facts.medium} without pixels; pictures are judged here')
+  return Real(
+    subject_lib.data(parts), references.source_of(parts), parts.config.eval.split, facts.levels,
+    facts.shape, parts.source.size, parts.source.examples,
+  )
+
+
+def _of_folder(path, made, split):
+  """Pictures, cut to the size of the samples."""
+  height, width, channels = made.images.shape[1:]
+  if height != width:
+    raise ValueError(
+      f'{made.where} holds pictures of {height} x {width}, and those of a folder are cut to '
+      'squares; give the real ones as an .npz'
+    )
+  source = image_folder.ImageFolder(path, height, channels)
+  split = data_base.check_split(split or _HELD_OUT, source.splits)
+  return Real(
+    f'{path} {source.fingerprint}, {split} split', {'data': source.fingerprint, 'split': split},
+    split, store.LEVELS, source.shape, source.size, source.examples,
+  )
+
+
+def _of_arrays(real, made, split):
+  """Examples, of which every tenth is held out."""
+  if not isinstance(real, foreign.Made):
+    raise ValueError(
+      f'{made.where} holds pictures and the reference features; give both, or features of both'
+    )
+  split = data_base.check_split(split or _HELD_OUT, ('train', _HELD_OUT))
+  images, num = real.as_data(store.LEVELS, made.images.shape[1:]), len(real.images)
+  labels = np.full(num, -1, np.int32) if real.labels is None else real.labels
+  held = np.arange(num) % TEST_EVERY == 0
+  rows = {'train': np.flatnonzero(~held), _HELD_OUT: np.flatnonzero(held)}
+  digest = real.digest()
+
+  def examples(split, indices):
+    chosen = rows[split][indices]
+    return {'example': images[chosen], 'label': labels[chosen]}
+
+  return Real(
+    f'{real.where} {digest}, {split} split', {'data': digest, 'split': split}, split, store.LEVELS,
+    images.shape[1:], lambda split: len(rows[split]), examples,
+  )
+
+
+def _names(path):
+  """Of the arrays of an .npz."""
+  try:
+    return array_file.names(path)
+  except FileNotFoundError as error:
+    raise ValueError(
+      f'there is no reference {path}; name a workdir, a folder of pictures, or an .npz'
+    ) from error
+
+
+# ---- Features that others made -------------------------------------------------------------------
+
+
+def _of_features(path, made, reference):
+  """The Fréchet distance, which is all that can be said."""
+  names = _names(reference) if not os.path.isdir(reference) else set()
+  if names >= set(foreign.MOMENTS):
+    real = foreign.moments(reference, array_file.npz(reference))
+  else:
+    real = foreign.read(reference) if names else None
+  if real is None or isinstance(real, foreign.Made):
+    raise ValueError(
+      f'{path} holds features or statistics of them, and {reference} none; give features [n, F], '
+      'or mu and sigma, of the same network as reference'
+    )
+  ours, theirs = (
+    one if isinstance(one, foreign.Moments) else foreign.Moments(*frechet.moments(one))
+    for one in (made, real)
+  )
+  if ours.mean.shape != theirs.mean.shape:
+    raise ValueError(
+      f'{path} is of {len(ours.mean)} features and {reference} of {len(theirs.mean)}; take both '
+      'from one network'
+    )
+  distance = frechet.gaussian_frechet(*ours, *theirs)
+  return section.Section(quality.TITLE, (
+    section.Text(
+      'The files hold features, or their mean and covariance: the Fréchet distance is all that '
+      'they tell. Whether both are of one network only those know who made them.'
+    ),
+    section.Facts((section.Fact(
+      'frechet', 'Fréchet distance', distance, better='low',
+      kind=f'{len(ours.mean)} features; {files.digest(*theirs)}', tile='Fréchet distance',
+    ),)),
+  ))
+
+
+def _check_unsplit(split, path):
+  if split is not None:
+    raise ValueError(f'--split={split}: {path} holds statistics, of one split; leave it away')
