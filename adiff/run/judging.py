@@ -121,8 +121,10 @@ def _reference(path, made, out, split, tell):
   keep = os.path.join(out, references.FILE)
   if os.path.isdir(path) and workdir_lib.is_made(path):
     kept = os.path.join(path, references.FILE)
-    if os.path.isfile(kept) and (found := references.read(kept)).split == (split or found.split):
-      return found
+    if os.path.isfile(kept):
+      found = references.read(kept)
+      if split is None or found.split == split:
+        return found
     real = _of_workdir(path, split)
   elif os.path.isdir(path):
     real = _of_folder(path, made, split)
@@ -172,7 +174,7 @@ def _of_folder(path, made, split):
       'squares; give the real ones as an .npz'
     )
   source = image_folder.ImageFolder(path, height, channels)
-  split = data_base.check_split(split or _HELD_OUT, source.splits)
+  split = data_base.check_split(_HELD_OUT if split is None else split, source.splits)
   return Real(
     f'{path} {source.fingerprint}, {split} split', {'data': source.fingerprint, 'split': split},
     split, store.LEVELS, source.shape, source.size, source.examples,
@@ -185,7 +187,7 @@ def _of_arrays(real, made, split):
     raise ValueError(
       f'{made.where} holds pictures and the reference features; give both, or features of both'
     )
-  split = data_base.check_split(split or _HELD_OUT, ('train', _HELD_OUT))
+  split = data_base.check_split(_HELD_OUT if split is None else split, ('train', _HELD_OUT))
   images, num = real.as_data(store.LEVELS, made.images.shape[1:]), len(real.images)
   labels = np.full(num, -1, np.int32) if real.labels is None else real.labels
   held = np.arange(num) % TEST_EVERY == 0

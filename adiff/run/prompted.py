@@ -3,11 +3,11 @@
 import sys
 
 
-def write(model, prompts, *, seed, num_tokens) -> None:
+def write(writer, prompts, *, seed, num_tokens) -> None:
   """Writes what a language.Model makes of the prompts, and its cost to standard error. Raises
   ValueError for another model."""
-  if model.parts.spec.medium != 'text':
-    raise ValueError(f'{model.workdir} is no text model, which --prompt needs; leave it away')
+  if writer.parts.spec.medium != 'text':
+    raise ValueError(f'{writer.workdir} is no text model, which --prompt needs; leave it away')
   shown = ''
 
   def show(texts):
@@ -18,7 +18,7 @@ def write(model, prompts, *, seed, num_tokens) -> None:
   alone = len(prompts) == 1
   if alone:
     print(prompts[0], end='', flush=True)
-  written = model.write(
+  written = writer.write(
     prompts, seed=seed, num_tokens=num_tokens, show=show if alone else None
   )
   if alone:

@@ -247,7 +247,8 @@ def foreign_weights(path):
 
 
 GOOD = np.ones((8, 8, 8, 1), np.uint8)
-MISTAKES = {  # name: (samples: arrays, or what fills a folder; what becomes of the reference; words)
+# name: (samples: arrays, or what fills a folder; what becomes of the reference; words)
+MISTAKES = {
   'another shape': (
     {'arr_0': np.ones((8, 9, 9, 1), np.uint8)}, None, r'\[9, 9, 1\].*\[8, 8, 1\]'),
   'channels first': ({'arr_0': np.ones((8, 3, 8, 8), np.uint8)}, None, r'\[n, H, W, C\]'),
