@@ -8,7 +8,8 @@
 # It runs in the environment of launch/local.sh, on an accelerator in that one's: one that another
 # launcher has made is used as it is, and ADIFF_VENV names any other (see launch/environment.sh).
 # Stop it at any time and run it again: what is evaluated stays so. It ends with 0 after the last
-# checkpoint, and runs its own process again where that was pre-empted (exit code 75).
+# checkpoint, or where the run was stopped for good (WORKDIR/stopped lies there), and runs its own
+# process again where that was pre-empted (exit code 75).
 # DRY_RUN=1 prints the command and does not run it.
 set -euo pipefail
 
