@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 
 from adiff.machine import checkpoint, files, hosts, json_file, provenance
-from adiff.run import evaluate, expected, listing, train
+from adiff.run import expected, growing, listing, train
 
 FILE = 'reproduced.json'
 NOT_MET = 1  # exit code
@@ -68,7 +68,7 @@ def reproduce(config, path, workdir=None) -> int:
   code = train.train(config, workdir)
   if code:
     return code
-  told = json_file.read(os.path.join(workdir, evaluate.DATA), _EVALUATION)
+  told = json_file.read(os.path.join(workdir, growing.DATA), _EVALUATION)
   found = compared(told['numbers'], row)
   for one in found:
     hosts.say(str(one))

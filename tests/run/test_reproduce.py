@@ -9,7 +9,7 @@ import launchers
 import pytest
 
 from adiff import main
-from adiff.run import evaluate, expected, reproduce, train, workdir
+from adiff.run import expected, growing, reproduce, train, workdir
 from configs import base, digits, toy
 from launch import runs
 
@@ -45,7 +45,7 @@ def ending(monkeypatch, numbers, code=0):
   """Trainings end at once with these numbers."""
   def ended(config, workdir, **_):
     os.makedirs(workdir, exist_ok=True)
-    with open(os.path.join(workdir, evaluate.DATA), 'w') as file:
+    with open(os.path.join(workdir, growing.DATA), 'w') as file:
       json.dump({'numbers': numbers, 'complete': True, 'data': 'digits'}, file)
     return code
 
