@@ -177,16 +177,21 @@ def test_several_checkpoints_are_evaluated_once_each_and_drawn_over_their_steps(
     evaluated.run(average='raw').evaluate('all', str(out))
 
 
-def test_a_follower_draws_the_curves_and_all_goes_on_where_it_ended(evaluated, workdir):
+def test_a_follower_draws_the_curves_and_all_goes_on_where_it_ended(
+  evaluated, workdir, monkeypatch
+):
+  drawn = []
+  monkeypatch.setattr(curves, 'write', lambda top, steps: drawn.append((top, steps)))
   evaluated.run().follow()
-  assert json.loads((workdir / 'eval' / 'curves.json').read_text())['steps'] == [25, 50, 75]
-  before = len(evaluated.seen)
+  top = str(workdir / 'eval')
+  assert drawn == [(top, [25]), (top, [25, 50]), (top, [25, 50, 75])]
   evaluated.run('--step=all').evaluate('all', None)
-  assert len(evaluated.seen) == before == 3
+  assert len(evaluated.seen) == 3 and drawn[3:] == drawn[2:3]
 
 
-def test_an_evaluation_that_is_none_is_named(evaluated, workdir, tmp_path):
-  evaluated.run().evaluate('all', None)
-  (workdir / 'eval' / '50' / 'eval.json').write_text('{}')
+def test_an_evaluation_that_is_none_is_named(workdir):
+  place = workdir / 'eval' / '50'
+  place.mkdir(parents=True)
+  (place / 'eval.json').write_text('{}')
   with pytest.raises(ValueError, match='50/eval.json has no title; delete its folder'):
     curves.write(workdir / 'eval', sorted(follow.done(workdir / 'eval')))
