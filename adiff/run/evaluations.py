@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from adiff.machine import checkpoint, cost, files, hosts, manifest, measured
-from adiff.run import build, curves, evaluate, follow, growing, output, references
+from adiff.run import build, curves, evaluate, follow, growing, output, places, references
 from adiff.run import workdir as workdir_lib
 
 BEST, ALL = 'best', 'all'
@@ -88,14 +88,21 @@ class Run:
   mesh: jax.sharding.Mesh
   placed: Any  # its parameters, as ShapeDtypeStructs with shardings
   average: str = 'ema'  # or raw: the last parameters
-  other_data: bool = False
   changes: tuple[str, ...] = ()  # flags of the command that differ from the run's own settings
+
+  @functools.cached_property
+  def _other_data(self):
+    """Are the data others than those of the training?"""
+    return self.parts.coded.fingerprint != workdir_lib.trained_on(self.workdir)
 
   def evaluate(self, text, out) -> str:
     """Evaluates the checkpoints that --step names; returns the path of the page."""
     chosen = steps(self.workdir, text)
     several = text == ALL or len(chosen) > 1
-    top = place(self.workdir, out, self.changes, several)
+    changes = [
+      flag for flag in self.changes if self._other_data or not flag.startswith('--data=')
+    ]
+    top = place(self.workdir, out, changes, several)
     if not several:
       folder = None if top == self.workdir else top
       hosts.agree(lambda: os.makedirs(top, exist_ok=True))
@@ -117,8 +124,9 @@ class Run:
   def _settings(self):
     """What evaluations of several checkpoints follow from; how the run learns changes nothing."""
     more = {} if self.average == 'ema' else {'average': self.average}
-    more |= {'data': self.parts.coded.fingerprint} if self.other_data else {}
-    return {**workdir_lib.as_json(self.parts.config), 'train': None, **more}
+    more |= {'other_data': self.parts.coded.fingerprint} if self._other_data else {}
+    config = places.without(workdir_lib.as_json(self.parts.config))
+    return {**config, 'train': None, **more}
 
   @functools.cached_property
   def _flops(self):
@@ -142,7 +150,7 @@ class Run:
       report = evaluate.evaluate(
         self.parts, params, self.workdir, step=step, mesh=self.mesh, folder=folder,
         kept=os.path.join(top, references.FILE), flops_per_step=flops, progress=hosts.first(),
-        average=self.average, other_data=self.other_data, programs=self._programs,
+        average=self.average, other_data=self._other_data, programs=self._programs,
         again=[*flags, f'--step={step}'] if several or named else flags,
       )
     hosts.say(f'step {step}, {evaluate.said(report)}')

@@ -22,7 +22,8 @@ from adiff.judge import reference as reference_lib
 from adiff.judge.metrics import frechet
 from adiff.machine import array_file, files, hosts
 from adiff.run import attempts as attempts_lib
-from adiff.run import build, foreign, growing, output, references
+from adiff.run import foreign, growing, output, places, references
+from adiff.run import kept as kept_lib
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
 
@@ -42,11 +43,12 @@ class Real(NamedTuple):
   examples: Callable[[str, np.ndarray], dict]
 
 
-def judge(samples, reference, out, *, split=None) -> int:
+def judge(samples, reference, out, *, split=None, data=None) -> int:
   """Writes the page and prints where it is; returns the exit code.
 
-  Raises ValueError in a sentence for samples or a reference that cannot be read or do not fit each
-  other, OSError where `out` cannot be written.
+  data: where the data of a workdir lies now, if its statistics are not kept. Raises ValueError in a
+  sentence for samples or a reference that cannot be read or do not fit each other, OSError where
+  `out` cannot be written.
   """
   for flag, value in (('samples', samples), ('reference', reference)):
     if not value:
@@ -57,11 +59,11 @@ def judge(samples, reference, out, *, split=None) -> int:
   attempts = attempts_lib.Attempts()
   told = growing.told(
     title=f'{os.path.basename(os.path.normpath(samples))}, judged', step=None, split=None,
-    command=_command(samples, reference, out, split),
+    command=_command(samples=samples, reference=reference, data=data, split=split, out=out),
   )
   with subject_lib.telling(hosts.first()) as tell:
     if isinstance(made, foreign.Made):
-      found = _reference(reference, made, out, split, tell)
+      found = _reference(reference, made, out, split, data, tell)
       told |= {'data': found.data, 'split': found.split}
       sections = _of_pictures(made, found, tell, attempts)
     else:
@@ -78,13 +80,10 @@ def judge(samples, reference, out, *, split=None) -> int:
   return 0
 
 
-def _command(samples, reference, out, split):
+def _command(**flags):
   """What a shell takes to repeat it."""
-  more = [] if split is None else [f'--split={split}']
-  return shlex.join([
-    'python', '-m', 'adiff.main', '--mode=judge', f'--samples={samples}',
-    f'--reference={reference}', *more, f'--out={out}',
-  ])
+  words = [f'--{name}={value}' for name, value in flags.items() if value is not None]
+  return shlex.join(['python', '-m', 'adiff.main', '--mode=judge', *words])
 
 
 # ---- Pictures ------------------------------------------------------------------------------------
@@ -116,7 +115,7 @@ def _of_pictures(made, real, tell, attempts):
   yield from quality.Quality(subject, [own], heading='Judged').sections()
 
 
-def _reference(path, made, out, split, tell):
+def _reference(path, made, out, split, data, tell):
   """The statistics that --reference stands for, read or measured."""
   keep = os.path.join(out, references.FILE)
   if os.path.isdir(path) and workdir_lib.is_made(path):
@@ -125,7 +124,7 @@ def _reference(path, made, out, split, tell):
       found = references.read(kept)
       if split is None or found.split == split:
         return found
-    real = _of_workdir(path, split)
+    real = _of_workdir(path, split, data)
   elif os.path.isdir(path):
     real = _of_folder(path, made, split)
   else:
@@ -151,11 +150,11 @@ def _reference(path, made, out, split, tell):
   )
 
 
-def _of_workdir(path, split):
+def _of_workdir(path, split, data):
   """The data of its config."""
   settings = [] if split is None else [f'eval.split={split}']
-  parts = build.build(workdir_lib.load(path, settings))
-  workdir_lib.check_contract(path, parts.contract)
+  config = places.placed(workdir_lib.load(path, settings), data)
+  parts = kept_lib.parts(path, config, examples=True)
   facts = parts.source.facts
   if facts.medium != 'image' or not facts.levels:
     raise ValueError(f'{path} is a run on {facts.medium} without pixels; pictures are judged here')

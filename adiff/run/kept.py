@@ -114,21 +114,37 @@ class KeptCoded(data_base.Coded):
     return self.source.there.examples(split, indices)
 
 
-def parts(workdir, config, *, examples=False) -> build.Parts:
+def parts(workdir, config, *, examples=False, others=False) -> build.Parts:
   """The parts of a workdir's config, checked against its contract.
 
   The data is not touched before examples are asked for; examples: they will be, so that it is
-  opened now. Raises ValueError for damaged or foreign files and other data, FileNotFoundError where
-  data that is needed is not there.
+  opened now. others: data of the same form will do, too. Raises ValueError for damaged or foreign
+  files and other data, FileNotFoundError where data that is needed is not there.
   """
   told = read(workdir)
   if told is None:
     built = _with_data(workdir, config)
+  elif others:
+    built = build.build(config, build.build_coded(config, _codec(workdir, told)))
+    _check_form(workdir, told, built)
   else:
     coded = _coded(workdir, config, told)
     built = build.build(config, coded.source.there if examples else coded)
-  workdir_lib.check_contract(workdir, built.contract)
+  stood_for = {'data': workdir_lib.trained_on(workdir)} if others else {}
+  workdir_lib.check_contract(workdir, {**built.contract, **stood_for})
   return built
+
+
+def _check_form(workdir, told, built):
+  """Raises ValueError where the examples of parts are of another form than what is kept, or their
+  classes are others."""
+  there, _ = _told(built)
+  for key, words in (('facts', 'examples that are'), ('classes', 'the classes')):
+    if json_file.plain(there[key]) != told[key]:
+      raise ValueError(
+        f'the data of --data has {words} {str(there[key])[:200]}, and {workdir} was trained on '
+        f'{str(told[key])[:200]}; evaluate it on data of that form'
+      )
 
 
 def codec(workdir, config) -> codec_base.Codec | None:

@@ -25,7 +25,7 @@ _CONFIG = {
   **{kind: {'name': str} for kind in choose.ROOMS},
   **{section: dict for section in settings.SECTIONS if section},
 }
-_CONTRACT = {'version?': int, 'registered?': {str: str}, 'codec?': {'name': str}}
+_CONTRACT = {'version?': int, 'registered?': {str: str}, 'codec?': {'name': str}, 'data?': str}
 FREE_TRAIN = (
   'log_every', 'eval_every', 'checkpoint_every', 'keep', 'keep_every', 'offload', 'workers'
 )
@@ -181,6 +181,11 @@ def check_contract(workdir, contract) -> None:
       f'the checkpoint in {workdir} was trained with {key} = {_short(old)}, but here it is '
       f'{_short(new)}; use the same data and version'
     )
+
+
+def trained_on(workdir) -> str | None:
+  """The fingerprint of the data that a workdir was trained on; None where it tells of none."""
+  return _read(workdir, 'contract.json', _CONTRACT).get('data')
 
 
 def check_data(workdir, old, new) -> None:

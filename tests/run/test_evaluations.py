@@ -22,8 +22,9 @@ def workdir(tmp_path):
   for step in (25, 50, 75):
     os.makedirs(manifest.folder(top, step))
     manifest.write(top, step)
-  for name in ('config.json', 'contract.json', 'eval.json', 'report.html'):
+  for name in ('config.json', 'eval.json', 'report.html'):
     (top / name).write_text('{}')
+  (top / 'contract.json').write_text('{"data": "f"}')
   files.write_json(top / 'checkpoints' / 'measured.json', {
     '25': {'nats': 3.0}, '50': {'nats': 1.0}, '75': {'nats': None}, '99': {'nats': 0.0},
   })
@@ -111,8 +112,9 @@ def evaluated(workdir, monkeypatch):
   arguments of each."""
   seen = []
 
-  def measure(parts, params, workdir, *, step, folder, again, average, **more):
+  def measure(parts, params, workdir, *, step, folder, again, average, other_data, **more):
     seen.append((step, params, again))
+    assert other_data == (parts.coded.fingerprint != 'f')
     nats = 10.0 / step
     sections = [section.Section('All', (section.Facts((
       section.Fact('nats', 'nats per example', nats, 0.1, better='low', kind='of a kind'),
@@ -131,11 +133,12 @@ def evaluated(workdir, monkeypatch):
   for name in ('_flops', '_programs'):
     monkeypatch.setattr(evaluations.Run, name, None)
   config = types.SimpleNamespace(
-    to_json=lambda: '{"eval": {"num": 4}}', train=types.SimpleNamespace(steps=75)
+    to_json=lambda: json.dumps({'eval': {'num': 4}, 'data': {'name': 'x'}, 'codec': {'name': 'x'}}),
+    train=types.SimpleNamespace(steps=75),
   )
-  parts = types.SimpleNamespace(config=config, coded=types.SimpleNamespace(fingerprint='f'))
 
-  def run(*changes, average='ema'):
+  def run(*changes, average='ema', data='f'):
+    parts = types.SimpleNamespace(config=config, coded=types.SimpleNamespace(fingerprint=data))
     return evaluations.Run(str(workdir), parts, None, None, average, changes=changes)
 
   return types.SimpleNamespace(run=run, seen=seen)
@@ -152,6 +155,13 @@ def test_the_runs_own_page_is_left_alone_by_other_settings(evaluated, workdir):
   assert evaluated.seen == [
     (75, 'last', ['--average=raw']), (75, 'average', []), (50, 'average', ['--step=50']),
   ]
+
+
+def test_the_same_data_elsewhere_are_the_runs_own_and_others_are_not(evaluated, workdir):
+  same = evaluated.run('--data=there').evaluate(None, None)
+  assert same == str(workdir / 'report.html') and evaluated.seen[-1][2] == ['--data=there']
+  other = evaluated.run('--data=there', data='g').evaluate(None, None)
+  assert other == str(workdir / 'evals' / 'data=there' / 'report.html')
 
 
 def test_several_checkpoints_are_evaluated_once_each_and_drawn_over_their_steps(

@@ -11,7 +11,7 @@ import pytest
 from adiff.judge import base
 from adiff.judge import reference as reference_lib
 from adiff.judge.metrics import baselines, classifier, frechet, two_sample
-from adiff.run import build, evaluate, foreign, judging, references
+from adiff.run import build, evaluate, foreign, judging, kept, references
 from adiff.run import workdir as workdir_lib
 from configs import digits
 
@@ -105,7 +105,7 @@ def test_samples_of_others_get_the_numbers_of_the_runs_own_page(
     place.mkdir()
     workdir_lib.claim(place, run.parts.config, run.parts.contract)
   else:  # what is kept is all that is needed
-    monkeypatch.setattr(build, 'build', None)
+    monkeypatch.setattr(kept, 'parts', None)
   assert judging.judge(samples, place, tmp_path / 'out') == 0
   ours, own = (
     {name: row(folder)[name] for name in SHARED} for folder in (tmp_path / 'out', run.workdir)

@@ -119,9 +119,24 @@ def test_a_run_goes_on_where_its_data_lies_now_and_not_with_other_data(kind, run
     path.write_bytes(path.read_bytes()[:-1] + b'\x01')
   with pytest.raises(ValueError, match='was trained with data = .*use the same data'):
     kept.parts(workdir, stored, examples=True)
+  judged = kept.parts(workdir, stored, examples=True, others=True)  # may be evaluated all the same
+  assert judged.coded.fingerprint != parts.coded.fingerprint == workdir_lib.trained_on(workdir)
   other = build.build(config)
   with pytest.raises(ValueError, match='was trained with data = .*use the same data'):
     workdir_lib.check(workdir, other.config, other.contract)
+
+
+def test_a_run_is_evaluated_on_other_data_of_its_form_alone(runs, tmp_path):
+  workdir, parts = runs('image_folder')
+  there = shutil.copytree(parts.config.data.data_dir, tmp_path / 'there')
+  first = next(one for one in sorted(there.iterdir()) if one.is_dir())
+  first.rename(there / 'zebras')
+  stored = places.placed(workdir_lib.load(workdir), str(there))
+  with pytest.raises(ValueError, match='the data of --data has the classes .*zebras.* that form'):
+    kept.parts(workdir, stored, examples=True, others=True)
+  shutil.rmtree(there / 'zebras')
+  with pytest.raises(ValueError, match='the data of --data has examples that are .* that form'):
+    kept.parts(workdir, stored, examples=True, others=True)
 
 
 def test_a_run_goes_on_with_the_tokenizer_that_it_kept(runs, tmp_path):
