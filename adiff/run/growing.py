@@ -41,9 +41,9 @@ class Growing:
     self.folder, self._told, self._attempts, self._last = folder, told, attempts, last
     self._found = []
 
-  def replace(self, section):
+  def replace(self, found):
     """Writes with another section behind those of the judge, in the place of that of its title."""
-    self._last = [section if one.title == section.title else one for one in self._last]
+    self._last = [found if one.title == found.title else one for one in self._last]
     self.write()
 
   def take(self, sections):
