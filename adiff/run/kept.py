@@ -139,11 +139,12 @@ def _check_form(workdir, told, built):
   """Raises ValueError where the examples of parts are of another form than what is kept, or their
   classes are others."""
   there, _ = _told(built)
-  for key, words in (('facts', 'examples that are'), ('classes', 'the classes')):
-    if json_file.plain(there[key]) != told[key]:
+  found, wanted = json_file.plain(there['facts']), told['facts']
+  for key in found:
+    if found[key] != wanted.get(key):
       raise ValueError(
-        f'the data of --data has {words} {str(there[key])[:200]}, and {workdir} was trained on '
-        f'{str(told[key])[:200]}; evaluate it on data of that form'
+        f'the data of --data has {key} {str(found[key])[:200]}, and {workdir} was trained on '
+        f'{str(wanted.get(key))[:200]}; evaluate it on data of that form'
       )
 
 

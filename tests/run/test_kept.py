@@ -132,10 +132,10 @@ def test_a_run_is_evaluated_on_other_data_of_its_form_alone(runs, tmp_path):
   first = next(one for one in sorted(there.iterdir()) if one.is_dir())
   first.rename(there / 'zebras')
   stored = places.placed(workdir_lib.load(workdir), str(there))
-  with pytest.raises(ValueError, match='the data of --data has the classes .*zebras.* that form'):
+  with pytest.raises(ValueError, match='the data of --data has conds .*zebras.*cats.* that form'):
     kept.parts(workdir, stored, examples=True, others=True)
   shutil.rmtree(there / 'zebras')
-  with pytest.raises(ValueError, match='the data of --data has examples that are .* that form'):
+  with pytest.raises(ValueError, match='the data of --data has conds .* that form'):
     kept.parts(workdir, stored, examples=True, others=True)
 
 
