@@ -125,8 +125,8 @@ def _reference(path, made, out, split, data, tell):
       if split is None or found.split == split:
         return found
     real = _of_workdir(path, split, data)
-  elif os.path.isdir(path):
-    real = _of_folder(path, made, split)
+  elif os.path.isdir(path) or os.fspath(path).endswith('.zip'):
+    real = _of_folder(os.fspath(path), made, split)
   else:
     names = _names(path)
     if names >= set(reference_lib.ARRAYS):
