@@ -139,7 +139,8 @@ def _folder(path):
   """The pictures of a folder, sorted by name."""
   names = pictures.find(path)
   if not names:
-    raise ValueError(f'{path} holds no picture ({", ".join(pictures.SUFFIXES[:3])} ..); name their folder')
+    kinds = ', '.join(pictures.SUFFIXES[:3])
+    raise ValueError(f'{path} holds no picture ({kinds} ..); name their folder')
   _check_number(path, len(names))
   first = pictures.whole(os.path.join(path, names[0]))
   values.check_memory(
