@@ -286,7 +286,7 @@ def _seconds_a_step(config, parts):
 
 def _said(config, source, minutes):
   """What was chosen, in a line."""
-  data, model, train = config.data, config.model, config.train
+  data, network, train = config.data, config.model, config.train
   classes = f' of {source.num_classes} classes' if source.num_classes else ''
   moved = [word for word, on in (
     ('mirrored', train.flip), (f'shifted by up to {train.crop} pixels', train.crop),
@@ -295,7 +295,7 @@ def _said(config, source, minutes):
     f'{len(source.album.names)} pictures{classes}',
     f'{data.size} x {data.size} pixels of {data.channels} channels',
     ' and '.join(moved) or 'as they are', REGIMES[_regime(config)],
-    f'width {model.width}, depth {model.depth}, batches of {train.batch_size}',
+    f'width {network.width}, depth {network.depth}, batches of {train.batch_size}',
     f'{train.steps} steps in about {minutes:g} minutes',
   ]
   return ', '.join(words)
