@@ -162,7 +162,7 @@ def _placed(workdir, data, labels):
 def _begun(workdir, place, asked, minutes):
   """The config of a workdir that is there, with its data where they are now."""
   config = places.placed(workdir_lib.load(workdir), place)
-  if config.data.name != 'image_folder':
+  if not {'data_dir', 'size', 'channels'} <= set(config.data):
     raise ValueError(
       f'{workdir} was made with the data {config.data.name}, not with pictures of your own; choose '
       'a new workdir'
@@ -182,7 +182,7 @@ def _begun(workdir, place, asked, minutes):
 
 
 def _regime(config):
-  return 'whole' if config.blocks.name == 'whole' else 'blocks'
+  return 'blocks' if 'cell' in config.blocks else 'whole'
 
 
 def _side(looks):
@@ -223,8 +223,9 @@ def _filled(place, source, looks, rung, asked):
   """The row, with what suits these pictures."""
   config = importlib.import_module('configs.images').get_config('own').unlock()
   config.name = f'pictures of {pathlib.Path(place).stem}'
-  # None is made larger than it is.
-  size = asked['size'] or rung.grid * min(rung.patch, _side(looks) // rung.grid)
+  size = asked['size']
+  if size is None:  # No picture is made larger than it is.
+    size = rung.grid * min(rung.patch, _side(looks) // rung.grid)
   config.data.data_dir, config.data.size = place, size
   config.data.channels = max(one.channels for one in looks)
   config.codec.patch, config.blocks.cell = size // rung.grid, (rung.grid // 2, rung.grid // 2)
