@@ -132,22 +132,23 @@ def _check(minutes, asked):
       values.check(key, asked[key], kind)
 
 
-def _placed(workdir, data, labels):
+def _placed(workdir, pictures, labels):
   """Where the pictures lie, or None where nobody says; an array is kept in the workdir."""
-  if labels is not None and not isinstance(data, np.ndarray):
+  if labels is not None and not isinstance(pictures, np.ndarray):
     raise ValueError('labels belong to an array; the classes of other pictures are their folders')
-  if data is None or isinstance(data, str | os.PathLike):
-    return None if data is None else os.fspath(data)
-  if not isinstance(data, np.ndarray):
+  if pictures is None or isinstance(pictures, str | os.PathLike):
+    return None if pictures is None else os.fspath(pictures)
+  if not isinstance(pictures, np.ndarray):
     raise ValueError(
-      f'data is a {type(data).__name__}; name a folder or .zip, or pass an array uint8 [n, H, W, C]'
+      f'data is a {type(pictures).__name__}; name a folder or .zip, or pass an array uint8 '
+      '[n, H, W, C]'
     )
-  kept = {'examples': albums.checked(data, 'data')}
+  kept = {'examples': albums.checked(pictures, 'data')}
   if labels is not None:
     labels = np.asarray(labels)
     if labels.dtype.kind == 'U':
       kept['names'], labels = np.unique(labels, return_inverse=True)
-    kept['labels'] = albums.checked_labels(labels, len(data), 'data')
+    kept['labels'] = albums.checked_labels(labels, len(pictures), 'data')
   path = os.path.join(workdir, _KEPT)
   if workdir_lib.is_made(workdir):
     if albums.open_album(path).digest != albums.digest_of(**kept):
