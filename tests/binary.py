@@ -10,6 +10,8 @@ import os
 import pathlib
 import sys
 
+import buckets
+
 from launch import runs
 
 # Tests compile far more than they compute: without the compiler's optimisations they take a third.
@@ -61,17 +63,21 @@ class Forked:
     self.process.kill()
 
 
-def start(arguments, log, *, devices=1, cwd=ROOT) -> Forked:
-  """Starts `python -m adiff.main arguments`; standard output goes to log.out, errors to log.err."""
+def start(arguments, log, *, devices=1, cwd=ROOT, bucket='') -> Forked:
+  """Starts `python -m adiff.main arguments`; standard output goes to log.out, errors to log.err.
+
+  bucket: address of the emulator that gs:// is for it.
+  """
   context = multiprocessing.get_context('forkserver')
   context.set_forkserver_preload(_IMPORTED)
   words = [str(word) for word in arguments]
-  process = context.Process(target=_main, args=(words, str(log), devices, str(cwd)), daemon=True)
+  facts = (words, str(log), devices, str(cwd), bucket)
+  process = context.Process(target=_main, args=facts, daemon=True)
   process.start()
   return Forked(process, process.pid)
 
 
-def _main(arguments, log, devices, cwd):
+def _main(arguments, log, devices, cwd, bucket):
   """In the child: the entry point itself, with its streams in files."""
   for stream, name in ((1, 'out'), (2, 'err')):
     file = os.open(f'{log}.{name}', os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -79,6 +85,8 @@ def _main(arguments, log, devices, cwd):
   sys.stdout, sys.stderr = os.fdopen(1, 'w', closefd=False), os.fdopen(2, 'w', closefd=False)
   os.environ['XLA_FLAGS'] = ' '.join([f'--xla_force_host_platform_device_count={devices}', *FLAGS])
   os.chdir(cwd)
+  if bucket:
+    buckets.connect(bucket)
   sys.argv = ['adiff/main.py', *arguments]
   from adiff import main
 

@@ -11,6 +11,8 @@ os.environ['XLA_FLAGS'] = ' '.join([
   os.environ.get('XLA_FLAGS', ''), '--xla_force_host_platform_device_count=8', *binary.FLAGS,
 ])
 
+import buckets  # noqa: E402
+import emulator  # noqa: E402
 import jax  # noqa: E402
 import launchers  # noqa: E402
 import pytest  # noqa: E402
@@ -40,6 +42,20 @@ def regime(request) -> tiny.Regime:
 def few(tmp_path_factory):
   """A folder for the few examples of tiny_data."""
   return tmp_path_factory.mktemp('few')
+
+
+@pytest.fixture(scope='session')
+def cloud():
+  """An emulator of Google Cloud Storage with the bucket gs://runs, which this process reaches."""
+  with emulator.serving('runs') as server:
+    buckets.connect(server.url)
+    yield server
+
+
+@pytest.fixture
+def bucket(cloud, request) -> str:
+  """A folder of its own in a bucket."""
+  return f'gs://runs/{request.node.name}'.replace('[', '/').replace(']', '')
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import itertools
 import os
-import pathlib
 import re
 from typing import Annotated
 
@@ -13,7 +12,7 @@ import tokenizers
 from absl import logging
 
 from adiff.codec import text as text_lib
-from adiff.machine import files, input_file
+from adiff.machine import files, input_file, storage
 from adiff.sequence import values
 
 LONGEST = 2000  # characters of a word that subwords are learnt from
@@ -102,7 +101,7 @@ def subwords_from(path) -> Subwords:
 
   Raises FileNotFoundError for a missing file and ValueError for one that is no tokenizer.
   """
-  file = pathlib.Path(path).expanduser()
+  file = storage.path(path)
   if not file.exists():
     raise FileNotFoundError(
       f"there is no file '{path}'; give the tokenizer.json of the library tokenizers"

@@ -9,13 +9,12 @@ import functools
 import hashlib
 import io
 import itertools
-import pathlib
 
 import numpy as np
 import PIL.Image
 
 from adiff.data import pictures
-from adiff.machine import array_file, contents, files, input_file, zip_file
+from adiff.machine import array_file, contents, copies, files, input_file, storage, zip_file
 
 ARRAYS = ('examples', 'pictures', 'images', 'arr_0')  # what the array of an .npz may be called
 
@@ -62,7 +61,7 @@ def open_album(place) -> Album:
   Raises FileNotFoundError where there is none, ValueError for a file that is nothing of these or
   holds what is no pictures.
   """
-  path = pathlib.Path(place).expanduser()
+  path = storage.path(place)
   if path.is_dir():
     return Folder(path)
   if not path.is_file():
@@ -71,9 +70,9 @@ def open_album(place) -> Album:
       'CLASS/*.png, *.jpg and so on, or the pictures themselves, or a .npy or .npz of them'
     )
   if path.suffix.lower() in ('.npy', '.npz'):
-    return Arrays(path)
+    return Arrays(copies.here(path))
   if path.suffix.lower() == '.zip':
-    return Zip(path)
+    return Zip(copies.here(path))
   raise ValueError(
     f'{path} is neither a folder nor a .zip, .npy or .npz, so no pictures are looked for in it; '
     'name one of these'

@@ -4,6 +4,7 @@ import abc
 import collections.abc
 import functools
 import hashlib
+import itertools
 import os
 import pathlib
 import platform
@@ -13,7 +14,7 @@ import numpy as np
 from absl import logging
 
 from adiff.data import base, tfds_folder
-from adiff.machine import files, input_file
+from adiff.machine import files, input_file, storage
 
 _SUFFIXES = '.txt .md .rst .tex .html .py .c .h .cc .cpp .go .rs .java .js .ts .sh .json'.split()
 _CHUNK = 1024
@@ -116,7 +117,7 @@ class Files(Corpus):
   """
 
   def __init__(self, path):
-    self._path = pathlib.Path(path).expanduser()
+    self._path = storage.path(path)
     if not str(path) or not self._path.exists():
       raise FileNotFoundError(
         f"there is no file or folder '{path}'; give a text file or a folder of text files"
@@ -138,21 +139,26 @@ class Files(Corpus):
   def _digests(self):
     """{relative name: digest} of what a folder holds."""
     digests, others = {}, 0
-    for path in sorted(self._path.rglob('*')):
-      name = path.relative_to(self._path)
-      if (
-        path.suffix.lower() in _SUFFIXES
-        and path.is_file()
-        and not any(map(input_file.hidden, name.parts))
-      ):
-        try:
-          if text := _decoded(path):
-            digests[name.as_posix()] = files.digest(text)
-        except UnicodeDecodeError:
-          others += 1
+    for name in self._names():
+      try:
+        if text := _decoded(self._path / name):
+          digests[name.as_posix()] = files.digest(text)
+      except UnicodeDecodeError:
+        others += 1
     if others:
       logging.warning('%s: %d files are not UTF-8 and are left out', self._path, others)
     return digests
+
+  def _names(self):
+    """The relative names of what is called as text is, sorted."""
+    found = []
+    for folder, folders, names in storage.walk(self._path):
+      folders[:] = itertools.filterfalse(input_file.hidden, folders)
+      for name in itertools.filterfalse(input_file.hidden, names):
+        path = os.path.join(folder, name)
+        if os.path.splitext(name)[1].lower() in _SUFFIXES and storage.is_listed_file(path):
+          found.append(pathlib.PurePosixPath(os.path.relpath(path, self._path)))
+    return sorted(found)
 
   @property
   def name(self):

@@ -1,20 +1,20 @@
 """Latents of an autoencoder, encoded beforehand: images and videos.
 
-DATA_DIR/SPLIT/NAME.npy        float [n, H, W, C] or [n, T, H, W, C]; read through memory maps
+DATA_DIR/SPLIT/NAME.npy        float [n, H, W, C] or [n, T, H, W, C]; read through memory maps, and
+                               so copied to this machine from a bucket (machine/copies.py)
 DATA_DIR/SPLIT/NAME.label.npy  int [n], the classes of the same examples; absent for sets without
 DATA_DIR/latents.json          {"mean": [C], "std": [C]} of the channels, for codec/latents.py
 """
 
 import dataclasses
 import functools
-import pathlib
 from typing import NamedTuple
 
 import numpy as np
 
 from adiff.codec import base as codec_base
 from adiff.data import base
-from adiff.machine import array_file, contents, files, json_file
+from adiff.machine import array_file, contents, copies, files, json_file
 from adiff.sequence import spec as spec_lib
 from adiff.sequence import values
 
@@ -68,10 +68,10 @@ class Latents(base.Source):
   def fingerprint(self):
     facts = [str(self.shape), str(self.num_classes), str(self.made_up)]
     if self.data_dir:
-      root = pathlib.Path(self.data_dir).expanduser()
       paths = [path for split in _SPLITS for path in self._files(split)]
       paths += [beside for path in paths if (beside := _beside(path)).exists()]
-      facts.append(contents.digest(root, [path.relative_to(root).as_posix() for path in paths]))
+      names = [path.relative_to(self._root).as_posix() for path in paths]
+      facts.append(contents.digest(self._root, names))
       facts += [str(leaf.tolist()) for leaf in self.statistics]
     return files.digest(*facts)
 
@@ -98,7 +98,7 @@ class Latents(base.Source):
     channels = self.shape[-1]
     if not self.data_dir:
       return np.zeros(channels, np.float32), np.ones(channels, np.float32)
-    path = pathlib.Path(self.data_dir).expanduser() / 'latents.json'
+    path = self._root / 'latents.json'
     try:
       facts = json_file.read(
         path, {'mean': [float], 'std': [float]},
@@ -113,8 +113,12 @@ class Latents(base.Source):
       raise ValueError(f'{path} must hold {channels} means and positive stds, one a channel')
     return mean, std
 
+  @functools.cached_property
+  def _root(self):
+    return copies.here(self.data_dir)
+
   def _files(self, split):
-    folder = pathlib.Path(self.data_dir).expanduser() / split
+    folder = self._root / split
     paths = sorted(p for p in folder.glob('*.npy') if not p.name.endswith('.label.npy'))
     if not paths:
       raise FileNotFoundError(

@@ -20,7 +20,7 @@ import PIL.Image
 import PIL.ImageOps
 from absl import logging
 
-from adiff.machine import input_file
+from adiff.machine import input_file, storage
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.jfif', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.avif',
             '.jp2', '.ppm', '.pgm', '.pbm', '.qoi', '.heic', '.heif')
@@ -46,10 +46,10 @@ def find(root) -> list[str]:
   over. Other files are counted in a warning, with the folders that hold nothing else.
   """
   names = []
-  for folder, folders, inside in os.walk(root):
+  for folder, folders, inside in storage.walk(root):
     folders[:] = itertools.filterfalse(input_file.hidden, folders)
     paths = (os.path.join(folder, name) for name in inside if not input_file.hidden(name))
-    names += [os.path.relpath(path, root) for path in paths if os.path.isfile(path)]
+    names += [os.path.relpath(path, root) for path in paths if storage.is_listed_file(path)]
   return chosen(names, root)
 
 

@@ -2,7 +2,6 @@
 
 import array
 import contextlib
-import os
 import pathlib
 from typing import NamedTuple
 
@@ -57,7 +56,7 @@ def _load(folder, dtype):
   try:
     bounds = array_file.npy(folder / 'bounds.npy')
     with input_file.opened(folder / 'tokens') as file:
-      count = os.fstat(file.fileno()).st_size / np.dtype(dtype).itemsize
+      count = input_file.size(file) / np.dtype(dtype).itemsize
   except (input_file.Unreadable, FileNotFoundError) as error:
     raise ValueError(f'{folder} {advice}') from error
   rising = (

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from adiff.machine import contents, files, input_file, json_file
+from adiff.machine import contents, copies, files, input_file, json_file, storage
 
 _OWN = 'tensorflow_datasets.core.features.'
 _CLASS_KEYS = ('pythonClassName', 'python_class_name', 'type')
@@ -18,13 +18,14 @@ INFO = 'dataset_info.json'  # a folder without it is no data set, or not yet
 
 
 def find(data_dir, name) -> pathlib.Path:
-  """The newest version folder of data set `name` under `data_dir`; FileNotFoundError if none."""
+  """The newest version folder of data set `name` under `data_dir`; FileNotFoundError if none. Of a
+  bucket it is a copy (machine/copies.py), for records are read from files."""
   hint = f'set --config.data.data_dir=FOLDER, which must hold {name}/VERSION as TFDS lays it out'
-  root = pathlib.Path(data_dir).expanduser() / name
+  root = storage.path(data_dir) / name
   if not root.is_dir():
     raise FileNotFoundError(f'there is no folder {root}; {hint}')
   if (root / INFO).is_file():
-    return root
+    return copies.here(root)
   versions = [
     path.parent
     for path in root.glob(f'*/{INFO}')
@@ -33,7 +34,7 @@ def find(data_dir, name) -> pathlib.Path:
   ]
   if not versions:
     raise FileNotFoundError(f'{root} holds no version folder with a dataset_info.json; {hint}')
-  return max(versions, key=_version)
+  return copies.here(max(versions, key=_version))
 
 
 def _version(folder):

@@ -6,7 +6,6 @@ archives must hold their arrays as they are (numpy.savez), for packed ones may u
 """
 
 import math
-import os
 import zipfile
 from collections.abc import Iterable
 from typing import Any
@@ -22,13 +21,13 @@ _KINDS = 'biufcUS'  # bool, numbers and texts
 def npy(path, *, advice=ADVICE) -> np.ndarray:
   """The array of a .npy; raises FileNotFoundError, Unreadable, or OSError."""
   with input_file.opened(path) as file, input_file.told(path, 'is no .npy file', advice):
-    return _array(file, path, os.fstat(file.fileno()).st_size, advice)
+    return _array(file, path, input_file.size(file), advice)
 
 
 def mapped(path, *, advice=ADVICE) -> np.ndarray:
-  """The array of a .npy, read from the disk where it is looked at; raises as `npy`."""
+  """The array of a .npy on a disk, read where it is looked at; raises as `npy`."""
   with input_file.opened(path) as file, input_file.told(path, 'is no .npy file', advice):
-    shape, fortran, dtype = _header(file, path, os.fstat(file.fileno()).st_size, advice)
+    shape, fortran, dtype = _header(file, path, input_file.size(file), advice)
     if not math.prod(shape):
       return np.empty(shape, dtype)
     order = 'F' if fortran else 'C'
@@ -38,7 +37,7 @@ def mapped(path, *, advice=ADVICE) -> np.ndarray:
 def npz(path, names=(), *, advice=ADVICE) -> dict[str, np.ndarray]:
   """{name: array} of all in an .npz, `names` among them; raises as `npy`."""
   with input_file.opened(path) as file, input_file.told(path, 'is no .npz file', advice):
-    total = os.fstat(file.fileno()).st_size
+    total = input_file.size(file)
     with zipfile.ZipFile(file) as archive:
       found = {}
       for info in archive.infolist():

@@ -13,7 +13,7 @@ file is digested right after the commit, in the background, and compared before 
 import errno
 import logging
 import os
-import shutil
+import pathlib
 import threading
 from typing import Any
 
@@ -23,7 +23,7 @@ from absl import logging as absl_logging
 from orbax.checkpoint import checkpoint_managers
 
 from adiff.learn import base
-from adiff.machine import checkpoint_reader, files, hosts, manifest, measured
+from adiff.machine import bucket, checkpoint_reader, files, hosts, manifest, measured, storage
 
 NONE, ALL_DAMAGED = -1, -2
 
@@ -64,7 +64,8 @@ class Checkpoints:
       kept.append(checkpoint_managers.EveryNSteps(every))
     options = ocp.CheckpointManagerOptions(
       preservation_policy=checkpoint_managers.AnyPreservationPolicy(kept),
-      todelete_subdir='trash',  # Rename, then delete: no kill leaves half a step behind.
+      # Rename, then delete: no kill leaves half a step behind. In a bucket nothing is renamed.
+      todelete_subdir=None if storage.remote(workdir) else 'trash',
       cleanup_tmp_directories=True,
     )
     try:
@@ -91,7 +92,8 @@ class Checkpoints:
         f'{steps[-1]} is there already; continue from the newest step or use a new workdir'
       )
     try:
-      if not os.path.isdir(manifest.root(self._workdir)):  # orbax would make half a workdir of it
+      bucket.check_held(manifest.root(self._workdir))
+      if not _is_there(self._workdir):  # orbax would make half a workdir of it
         raise FileNotFoundError(errno.ENOENT, 'the folder is gone')
       if hosts.first():
         manifest.forget(self._workdir, step)  # Left by a run that was killed or cleaned by hand.
@@ -205,7 +207,7 @@ class Checkpoints:
           break
       else:
         damaged = os.path.join(manifest.root(self._workdir), 'damaged')
-        chosen = ALL_DAMAGED if os.path.isdir(damaged) else NONE
+        chosen = ALL_DAMAGED if storage.is_folder(damaged) else NONE
     chosen = hosts.told(chosen)
     self._manager.reload()  # Orbax remembers the steps that were moved away.
     return chosen
@@ -221,16 +223,16 @@ class Checkpoints:
 
   def _move_aside(self, step, error):
     folder = os.path.join(manifest.root(self._workdir), 'damaged')
-    os.makedirs(folder, exist_ok=True)
+    storage.make_folder(folder)
     target, copies = os.path.join(folder, str(step)), 1
-    while os.path.exists(target):
+    while storage.exists(target):
       copies += 1
       target = os.path.join(folder, f'{step}-{copies}')
     absl_logging.warning('%s; it is moved to %s, the step before is tried', error, target)
-    os.replace(manifest.folder(self._workdir, step), target)
+    storage.move(manifest.folder(self._workdir, step), target)
     digests = manifest.path(self._workdir, step)
-    if os.path.exists(digests):
-      os.replace(digests, f'{target}.json')
+    if storage.exists(digests):
+      storage.move(digests, f'{target}.json')
 
   def _explained(self, error):
     """Turns a disk's refusal, which tensorstore reports as ValueError, into an OSError."""
@@ -240,6 +242,11 @@ class Checkpoints:
     return error
 
 
+def _is_there(workdir):
+  """Is the folder of the checkpoints there? In a bucket it is, as soon as something is written."""
+  return True if storage.remote(workdir) else os.path.isdir(manifest.root(workdir))
+
+
 def latest_step(workdir) -> int | None:
   """Returns the newest committed step of a workdir, or None; files are not verified."""
   steps = manifest.steps(workdir)
@@ -247,12 +254,15 @@ def latest_step(workdir) -> int | None:
 
 
 def copy(workdir, step, folder) -> None:
-  """Copies one sound checkpoint into another workdir; raises ValueError for a damaged one, OSError
-  where it cannot be written."""
+  """Copies one sound checkpoint into another workdir, which lies on a disk; raises ValueError for a
+  damaged one, OSError where it cannot be written."""
   manifest.verify(workdir, step)
   target = manifest.folder(folder, step)
-  shutil.copytree(manifest.folder(workdir, step), f'{target}.orbax-checkpoint-tmp')
-  os.rename(f'{target}.orbax-checkpoint-tmp', target)
+  draft = f'{target}.orbax-checkpoint-tmp'
+  storage.fetch(manifest.folder(workdir, step), draft)
+  for place in (draft, os.path.join(draft, checkpoint_reader.ITEM)):
+    pathlib.Path(place, manifest.COMMIT).touch()  # should it go on to a bucket
+  os.rename(draft, target)
   manifest.write(folder, step)
 
 

@@ -2,7 +2,8 @@
 
 Every byte is read, so that neither an equal size nor a kept date hides a change. What took long is
 remembered in adiff/contents of $XDG_CACHE_HOME or ~/.cache, by the files' names, sizes, places on
-the disk and the times of their last change, which no program can set.
+the disk and the times of their last change, which no program can set; or by the generations of
+objects in a bucket.
 """
 
 import contextlib
@@ -15,11 +16,12 @@ from concurrent import futures
 
 import tqdm
 
-from adiff.machine import files, input_file
+from adiff.machine import files, input_file, storage
 
 _LONG = 1.0  # seconds of reading that are worth remembering
 _SETTLED = 2.0  # seconds without a change: an earlier one might bear the same time as the next
 _CHUNK = 1024
+_ASKED = 32  # objects of a bucket at a time
 
 
 def digest(root, names: Sequence[str]) -> str:
@@ -28,7 +30,7 @@ def digest(root, names: Sequence[str]) -> str:
   All cores read; a bar shows what takes longer than three seconds. Raises OSError where a file
   cannot be read, ValueError where one is a FIFO or a device.
   """
-  names, root = sorted(names), pathlib.Path(root)
+  names, root = sorted(names), storage.path(root)
   listing, changed = _listing(root, names)
   kept = _folder() / listing
   with contextlib.suppress(OSError, input_file.Unreadable):
@@ -55,7 +57,7 @@ def _digests(root, names):
   """[(name, sha256)]."""
   found = []
   with (
-    futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+    futures.ThreadPoolExecutor(_ASKED if storage.remote(root) else os.cpu_count()) as pool,
     tqdm.tqdm(total=len(names), desc=f'read {root.name}', unit='file', delay=3, leave=False) as bar,
   ):
     for start in range(0, len(names), _CHUNK):
@@ -70,6 +72,9 @@ def _digests(root, names):
 
 def _listing(root, names):
   """(what the system says of the files, in 16 hex digits; seconds of the last change)."""
+  if storage.remote(root):
+    found = storage.below(root)
+    return files.digest(str(root), repr([(name, found.get(name)) for name in names])), 0.0
   states = [os.stat(root / name) for name in names]
   said = [
     (name, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)

@@ -1,7 +1,9 @@
 """Files and folders that appear whole or not at all, and what they hold in a few hex digits.
 
 Everything that the package writes at once goes through `whole` and `folder`; nothing else opens a
-file for writing. What is no plain file (a FIFO, a device) is neither read nor written.
+file for writing. In a bucket (storage.py) a file is whole by being an object; a folder is, once the
+object MARK lies in it, which is written last. What is no plain file (a FIFO, a device) is neither
+read nor written.
 """
 
 import contextlib
@@ -15,13 +17,14 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from adiff.machine import input_file
+from adiff.machine import bucket, input_file, storage
 
 _REMEDIES = {
   errno.ENOSPC: 'free space', errno.EDQUOT: 'free space or ask for more of it',
@@ -33,6 +36,7 @@ _REMEDIES = {
   errno.EFBIG: 'raise the limit of the size of files', errno.ENAMETOOLONG: 'shorten its name',
 }
 _STALE_SECONDS = 86400  # of a draft that a killed process left
+MARK = '.whole'  # in a bucket: the folder was written to its end
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2
 
 
@@ -44,6 +48,10 @@ def whole(path, mode='w') -> Iterator[Any]:
   ends without an exception, and is deleted otherwise. mode: w for UTF-8 text, wb for bytes. Raises
   OSError where the folder cannot be written, ValueError where `path` is a FIFO or a device.
   """
+  if storage.remote(path):
+    with storage.writing(path, mode) as file:
+      yield file
+    return
   if os.path.lexists(path) and not os.path.islink(path) and not os.path.isfile(path):
     raise ValueError(f'{path} is no plain file; delete it, or name another one')
   place = draft(path)
@@ -67,6 +75,11 @@ def folder(path, names=(), *, first=False) -> Iterator[str]:
   with ValueError before the block begins. first: what another process put there meanwhile stays.
   """
   check_replaceable(path, names)
+  if storage.remote(path):
+    with tempfile.TemporaryDirectory() as place:
+      yield place
+      _publish(place, path, first)
+    return
   os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
   place = draft(path)
   os.mkdir(place)
@@ -89,11 +102,11 @@ def folder(path, names=(), *, first=False) -> Iterator[str]:
 
 def check_replaceable(path, names) -> None:
   """Raises ValueError unless `path` is free, or a folder that holds nothing but `names`."""
-  if not os.path.lexists(path):
+  if not lies(path):
     return
-  if os.path.islink(path) or not os.path.isdir(path):
+  if is_link(path) or not storage.is_folder(path):
     raise ValueError(f'{path} is no folder; name one that does not exist yet')
-  foreign = sorted(set(os.listdir(path)) - set(names))
+  foreign = sorted(set(storage.names(path)) - {*names, MARK})
   if foreign:
     raise ValueError(
       f'{path} holds {foreign[0]!r}, which would be lost; name a folder that does not exist yet'
@@ -114,7 +127,9 @@ def draft(path) -> str:
 
 def delete(path) -> None:
   """Deletes a file, a link or a folder with all that is in it; follows no link. Raises OSError."""
-  if os.path.isdir(path) and not os.path.islink(path):
+  if storage.remote(path):
+    storage.delete(path)
+  elif os.path.isdir(path) and not os.path.islink(path):
     shutil.rmtree(path)
   else:
     os.remove(path)
@@ -123,14 +138,34 @@ def delete(path) -> None:
 def names(folder) -> list[str]:
   """What a folder holds, [] where there is none; raises ValueError where a link stands for it, so
   that nothing behind the link is deleted or moved."""
-  if os.path.islink(folder):
+  if is_link(folder):
     raise ValueError(f'{folder} is a link; put the folder itself there')
-  return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+  return storage.names(folder)
+
+
+def whole_folders(top) -> list[str]:
+  """The names of the folders in `top` that were written to their end."""
+  if not storage.remote(top):
+    return [name for name in storage.names(top) if os.path.isdir(os.path.join(top, name))]
+  ends = (name.partition(f'/{MARK}') for name in storage.below(top))
+  return [name for name, mark, rest in ends if mark and not rest and '/' not in name]
+
+
+def lies(path) -> bool:
+  """Is there anything of this name, be it a link that leads nowhere?"""
+  return storage.exists(path) if storage.remote(path) else os.path.lexists(path)
+
+
+def is_link(path) -> bool:
+  """Is it a link? There are none in a bucket."""
+  return not storage.remote(path) and os.path.islink(path)
 
 
 def check_inside(top) -> None:
   """Raises ValueError, naming it, for a link below `top` that leads out of it, or anything that is
   neither a file nor a folder. Hidden folders are not looked into: nothing of ours lies there."""
+  if storage.remote(top):
+    return
   real, folders = os.path.realpath(top), [os.fspath(top)]
   while folders:
     place = folders.pop()
@@ -196,6 +231,24 @@ def digest(*parts) -> str:
       sha.update(f'{part.dtype} {part.shape} '.encode())
       sha.update(part.data)
   return sha.hexdigest()[:16]
+
+
+def _publish(place, path, first):
+  """Copies a folder of this machine to a bucket, the mark last; what else the old one had goes."""
+  if first and storage.exists(f'{path}/{MARK}'):
+    return
+  old = storage.below(path)
+  if MARK in old:
+    storage.delete(f'{path}/{MARK}')
+  new = {
+    os.path.relpath(os.path.join(parent, name), place)
+    for parent, _, inside in os.walk(place) for name in inside
+  }
+  for name in sorted(new):
+    storage.put(os.path.join(place, name), f'{path}/{name}')
+  for name in old.keys() - new - {MARK}:
+    storage.delete(f'{path}/{name}')
+  bucket.put(f'{path}/{MARK}', b'')
 
 
 def _changed(path):

@@ -14,6 +14,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from adiff.machine import manifest
+
 UNFINISHED = 75  # exit code: "run me again"; 0 means finished
 HEARTBEAT = 20  # seconds without a sign of life until a process counts as dead
 AUTO = 'auto'
@@ -143,7 +145,9 @@ def leave(reason: str) -> NoReturn:
   The exit code is UNFINISHED only where this attempt has saved something, so that being run again
   and again for a fault that comes back ends by itself.
   """
-  saved = any(map(os.path.isdir, reversed(_checkpoints)))
+  saved = False
+  with contextlib.suppress(OSError):  # of a bucket
+    saved = any(map(manifest.committed, reversed(_checkpoints)))
   again = 'run all of them again' if saved else (
     'this attempt has saved no checkpoint, so look for the cause before you run all of them again'
   )

@@ -1,7 +1,7 @@
 """Files as others left them: opened where they are files, read up to a limit, told of in words.
 
-Whatever is read from a disk comes through here: through this module, or one of those that stand on
-it, a kind each: json_file, array_file, zip_file, data/pictures and data/tfds_folder.
+Whatever is read from a disk or a bucket comes through here: through this module, or one of those
+that stand on it, a kind each: json_file, array_file, zip_file, data/pictures and data/tfds_folder.
 """
 
 import contextlib
@@ -9,6 +9,8 @@ import os
 import stat
 from collections.abc import Iterator
 from typing import BinaryIO
+
+from adiff.machine import bucket, storage
 
 
 class Unreadable(ValueError):
@@ -22,9 +24,10 @@ def opened(path, *, limit=None) -> Iterator[BinaryIO]:
   Raises FileNotFoundError where there is none, Unreadable for a folder, a pipe, a device or more
   bytes, OSError where the system refuses. Never waits for a pipe's other end.
   """
+  reader = storage.open_object if storage.remote(path) else _plain
   try:
-    file = open(path, 'rb', opener=lambda name, how: os.open(name, how | os.O_NONBLOCK))
-  except FileNotFoundError:
+    file = reader(path)
+  except (FileNotFoundError, bucket.NoLibrary):
     raise
   except IsADirectoryError as error:
     raise Unreadable(f'{path} is a folder where a file must be') from error
@@ -33,12 +36,23 @@ def opened(path, *, limit=None) -> Iterator[BinaryIO]:
   except ValueError as error:  # a zero in the name
     raise Unreadable(f'{os.fspath(path)!r} is no name of a file') from error
   with file:
-    facts = os.fstat(file.fileno())
-    if not stat.S_ISREG(facts.st_mode):
+    if reader is _plain and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
       raise Unreadable(f'{path} is a pipe, a socket or a device where a file must be')
-    if limit is not None and facts.st_size > limit:
-      raise Unreadable(f'{path} holds {facts.st_size} bytes where at most {limit} are read')
+    if limit is not None and size(file) > limit:
+      raise Unreadable(f'{path} holds {size(file)} bytes where at most {limit} are read')
     yield file
+
+
+def _plain(path):
+  return open(path, 'rb', opener=lambda name, how: os.open(name, how | os.O_NONBLOCK))
+
+
+def size(file) -> int:
+  """The bytes of an open file, wherever it lies; it stays where it was read to."""
+  place = file.tell()
+  end = file.seek(0, os.SEEK_END)
+  file.seek(place)
+  return end
 
 
 def read(path, *, limit) -> bytes:

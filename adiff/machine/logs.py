@@ -2,13 +2,16 @@
 
 metrics.jsonl has one JSON object a line, {"step": 100, "loss": 3.2, "time/ms": 41.0, ...}. Only
 keys that begin with "time/" may differ between two runs of one config on one machine.
+
+A bucket takes no lines: both files are then written on this machine's disk, and copied whole before
+every checkpoint (Logs.keep) and once a minute.
 """
 
 import errno
 import json
 import math
 import os
-import pathlib
+import tempfile
 import time
 
 import numpy as np
@@ -18,9 +21,10 @@ from PIL import Image
 from tensorboardX import event_file_writer, summary
 from tensorboardX.proto import event_pb2
 
-from adiff.machine import files, input_file, json_file, manifest
+from adiff.machine import files, input_file, json_file, manifest, storage
 
 FILE = 'metrics.jsonl'
+KEEP_SECONDS = 60.0  # between two copies into a bucket
 READ_BYTES = 64 * 2**20  # of a file that is kept in memory whole
 
 
@@ -49,13 +53,16 @@ class Logs:
     self._silent = silent
     if silent:
       return
-    self._workdir = os.fspath(workdir)
+    self._workdir = self._place = os.fspath(workdir)
+    if storage.remote(workdir):
+      self._spool = tempfile.TemporaryDirectory(prefix='adiff')
+      self._place, self._kept = self._spool.name, time.monotonic()
     self._tokens, self._flops, self._peak = tokens_per_step, flops_per_step, peak_flops
     try:
-      os.makedirs(self._workdir, exist_ok=True)
-      _truncate(self._workdir, start_step)
-      self._file = open(os.path.join(self._workdir, FILE), 'a')
-      self._board = _Board(os.path.join(self._workdir, 'tensorboard'), start_step + 1)
+      storage.make_folder(self._workdir)
+      _truncate(self._workdir, self._place, start_step)
+      self._file = open(os.path.join(self._place, FILE), 'a')
+      self._board = _Board(os.path.join(self._place, 'tensorboard'), start_step + 1)
     except OSError as error:
       raise self._cannot_write(error) from error
     self._bar = tqdm.tqdm(
@@ -123,6 +130,23 @@ class Logs:
             self._board.add(summary.scalar(tag, float(scalar)), step)
     except OSError as error:
       raise self._cannot_write(error) from error
+    if self._place != self._workdir and time.monotonic() - self._kept > KEEP_SECONDS:
+      self.keep()
+
+  def keep(self) -> None:
+    """Returns once a bucket has all that was written; on a disk it is there already."""
+    if self._silent or self._place == self._workdir:
+      return
+    self._kept = time.monotonic()
+    try:
+      self._board.flush()
+      for parent, _, names in os.walk(self._place):
+        for name in names:
+          path = os.path.join(parent, name)
+          inside = os.path.relpath(path, self._place)
+          storage.put(path, os.path.join(self._workdir, inside))
+    except OSError as error:
+      raise self._cannot_write(error) from error
 
   def pause(self) -> None:
     """Restarts the clock, so that an evaluation or a save is not counted as training time."""
@@ -144,11 +168,11 @@ class Logs:
       raise ValueError(
         f'picture {name!r} is {image.dtype} {list(image.shape)}; use uint8 [H, W] or [H, W, 3]'
       )
-    folder = pathlib.Path(self._workdir, 'pictures')
-    path = os.fspath(folder / f'{name}_{step:08d}.png')
+    folder = os.path.join(self._workdir, 'pictures')
+    path = os.path.join(folder, f'{name}_{step:08d}.png')
     layout = 'HW' if image.ndim == 2 else 'HWC'
     try:
-      folder.mkdir(exist_ok=True)
+      storage.make_folder(folder, parents=False)
       with files.whole(path, 'wb') as file:
         Image.fromarray(image).save(file, format='PNG')
       self._board.add(summary.image(name, image, dataformats=layout), step)
@@ -162,11 +186,14 @@ class Logs:
       return
     self._bar.update(self._last - self._bar.n)
     self._bar.close()
+    self.keep()
     try:
       self._file.close()
       self._board.close()
     except OSError as error:
       raise self._cannot_write(error) from error
+    if self._place != self._workdir:
+      self._spool.cleanup()
 
   def _cannot_write(self, error):
     return files.unwritable(f'metrics cannot be written to {self._workdir}', error)
@@ -199,6 +226,9 @@ class _Board:
   def _write(self, **event):
     self._writer.write_event(event_pb2.Event(wall_time=time.time(), **event))
 
+  def flush(self):
+    self._writer.flush()
+
   def close(self):
     self._writer.close()
 
@@ -210,9 +240,9 @@ def read(workdir) -> list[dict]:
   FileNotFoundError where there is no file, ValueError for a damaged line.
   """
   path = os.path.join(os.fspath(workdir), FILE)
-  if not os.path.exists(path):
+  if not storage.exists(path):
     raise FileNotFoundError(f'there is no {path}; train first, or correct --workdir')
-  every = -(-os.path.getsize(path) // READ_BYTES)
+  every = -(-storage.size(path) // READ_BYTES)
   if every > 1:
     logging.warning('%s is long: one line of %d is read', path, every)
   return [line for number, line in _lines(path) if number % every == 0]
@@ -256,17 +286,18 @@ def _shape(value):
 def has(workdir, step: int, name: str) -> bool:
   """Is there a line of that step with that number?"""
   path = os.path.join(os.fspath(workdir), FILE)
-  return os.path.exists(path) and any(
+  return storage.exists(path) and any(
     line['step'] == step and name in line for _, line in _lines(path)
   )
 
 
-def _truncate(workdir, start_step):
-  """Drops the lines behind start_step; a kill in the middle leaves the old file or the new one."""
+def _truncate(workdir, place, start_step):
+  """Writes the lines up to start_step into the folder `place`, in one go: a kill in the middle
+  leaves the old file or the new one."""
   path = os.path.join(workdir, FILE)
-  if not os.path.exists(path):
+  if not storage.exists(path):
     return
-  with files.whole(path) as file:
+  with files.whole(os.path.join(place, FILE)) as file:
     file.writelines(
       json.dumps(line) + '\n' for _, line in _lines(path) if line['step'] <= start_step
     )

@@ -1,16 +1,17 @@
 """Where the checkpoints of a workdir lie, and the digests that tell whether one is intact.
 
-The paths are absolute: orbax's writing threads fail with a relative one, and only at the end.
+The paths are absolute: orbax's writing threads fail with a relative one, and only at the end. On a
+disk orbax renames a step into place at its end; in a bucket it writes an object of its own, COMMIT.
 """
 
 import os
-import pathlib
 import stat
 
 from absl import logging
 
-from adiff.machine import files, input_file, json_file
+from adiff.machine import files, input_file, json_file, storage
 
+COMMIT = 'commit_success.txt'  # of orbax
 MOST = 2**31  # steps; processes tell each other a step in 32 bits
 
 
@@ -20,7 +21,7 @@ class Damaged(ValueError):
 
 def root(workdir) -> str:
   """Returns the folder that holds the checkpoints of a workdir."""
-  return os.path.join(os.path.abspath(os.fspath(workdir)), 'checkpoints')
+  return os.path.join(storage.absolute(workdir), 'checkpoints')
 
 
 def folder(workdir, step: int) -> str:
@@ -36,16 +37,22 @@ def path(workdir, step: int) -> str:
 def steps(workdir) -> tuple[int, ...]:
   """Returns the committed steps of a workdir, ascending; () where there are none."""
   top = root(workdir)
-  names = os.listdir(top) if os.path.isdir(top) else ()
-  found = (step_of(name) for name in names if os.path.isdir(os.path.join(top, name)))
+  found = (step_of(name) for name in storage.names(top) if committed(os.path.join(top, name)))
   return tuple(sorted(step for step in found if step is not None))
+
+
+def committed(folder) -> bool:
+  """Did orbax write this folder to its end?"""
+  if storage.remote(folder):
+    return storage.is_file(f'{folder}/{COMMIT}')
+  return os.path.isdir(folder)
 
 
 def check_names(workdir) -> None:
   """Raises ValueError for a folder of digits that is no step, such as 007: orbax takes it for one,
   and refuses to save what is not newer."""
   top = root(workdir)
-  for name in sorted(os.listdir(top)) if os.path.isdir(top) else ():
+  for name in storage.names(top):
     if name.isdecimal() and step_of(name) is None:
       raise ValueError(
         f'{os.path.join(top, name)} is no checkpoint of this program, whose names are the steps as '
@@ -62,7 +69,7 @@ def step_of(name: str) -> int | None:
 
 def sealed(workdir) -> tuple[int, ...]:
   """Returns those of `steps` that were written to their end, digests included."""
-  return tuple(step for step in steps(workdir) if os.path.exists(path(workdir, step)))
+  return tuple(step for step in steps(workdir) if storage.exists(path(workdir, step)))
 
 
 def write(workdir, step: int) -> None:
@@ -71,7 +78,7 @@ def write(workdir, step: int) -> None:
   Raises OSError when the disk refuses.
   """
   target, place = path(workdir, step), folder(workdir, step)
-  pathlib.Path(target).parent.mkdir(exist_ok=True)
+  storage.make_folder(os.path.dirname(target), parents=False)
   sizes = _sizes(place)
   digests = {name: files.sha256(os.path.join(place, name)) for name in sizes}
   files.write_json(target, {'step': step, 'bytes': sizes, 'sha256': digests})
@@ -86,7 +93,7 @@ def verify(workdir, step: int, *, part: str = '') -> bool:
   """
   place, digests = folder(workdir, step), path(workdir, step)
   present = _sizes(place, part)
-  if not os.path.lexists(digests):
+  if not files.lies(digests):
     if not part:
       logging.warning(
         'checkpoint %s was not verified: the run ended before its digests were written', place
@@ -113,7 +120,7 @@ def verify(workdir, step: int, *, part: str = '') -> bool:
 
 def forget(workdir, step: int) -> None:
   """Deletes the digests of a step if there are any."""
-  if os.path.exists(path(workdir, step)):
+  if storage.exists(path(workdir, step)):
     files.delete(path(workdir, step))
 
 
@@ -132,6 +139,10 @@ def forget_all_but(workdir, kept) -> None:
 def _sizes(top, part=''):
   """{relative name: bytes} of the files below a folder, or below a part of it; raises Damaged for
   what is no file."""
+  if storage.remote(top):
+    start = f'{part}/' if part else ''
+    found = storage.below(top)
+    return {name: facts.size for name, facts in found.items() if name.startswith(start)}
   sizes = {}
   for parent, _, names in os.walk(os.path.join(top, part)):
     for name in names:

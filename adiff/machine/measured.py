@@ -7,7 +7,7 @@ measured.
 import math
 import os
 
-from adiff.machine import files, hosts, input_file, json_file, manifest
+from adiff.machine import files, hosts, input_file, json_file, manifest, storage
 
 
 def path(workdir) -> str:
@@ -86,7 +86,7 @@ class Measured:
 
 def _read(place):
   """{step: metrics}; nothing where there is no file."""
-  if not os.path.exists(place):
+  if not storage.exists(place):
     return {}
   advice = 'delete it, and the newest checkpoints alone are kept'
   steps = {}

@@ -14,7 +14,7 @@ import shlex
 from typing import Any
 
 from adiff.judge import align, section
-from adiff.machine import files, input_file, json_file
+from adiff.machine import files, input_file, json_file, storage
 from adiff.run import output, report
 
 PICTURE_BYTES = 32 * 2**20
@@ -78,12 +78,12 @@ def compare(workdirs, out) -> int:
 
 def read(workdirs) -> list[Run]:
   """The runs of workdirs, in this order; raises ValueError as `compare`."""
-  workdirs = [os.path.normpath(workdir) for workdir in workdirs]
+  workdirs = [storage.normal(workdir) for workdir in workdirs]
   if len(set(workdirs)) < max(len(workdirs), 2):
     raise ValueError(
       'there is nothing to compare; name two workdirs or more, each once, as --workdirs=A,B'
     )
-  names = [os.path.basename(os.path.abspath(workdir)) for workdir in workdirs]
+  names = [os.path.basename(storage.absolute(workdir)) for workdir in workdirs]
   if len(set(names)) < len(names):
     names = workdirs
   return [_read(name, workdir) for name, workdir in zip(names, workdirs, strict=True)]
@@ -96,7 +96,7 @@ def _flag(workdir):
 
 def _read(name, workdir):
   """One run."""
-  if os.path.isdir(workdir):
+  if storage.is_folder(workdir):
     files.check_inside(workdir)
   path = os.path.join(workdir, 'eval.json')
   anew = f'write it anew with --mode=eval {_flag(workdir)}'

@@ -16,7 +16,7 @@ import numpy as np
 from adiff.judge import base as judge_base
 from adiff.judge import bound as bound_section
 from adiff.judge import likelihood, training
-from adiff.machine import logs
+from adiff.machine import logs, storage
 from adiff.run import attempts as attempts_lib
 from adiff.run import build, choose, estimates, generate, loss_profile, overrides, references
 from adiff.run import growing as growing_lib
@@ -170,7 +170,7 @@ def evaluate(
         references.remembered, (own,) if kept is None else (own, kept), references.source_of(parts)
       ),
     )
-    rows = logs.read(workdir) if os.path.exists(os.path.join(workdir, logs.FILE)) else []
+    rows = logs.read(workdir) if storage.exists(os.path.join(workdir, logs.FILE)) else []
     growing = growing_lib.Growing(workdir if folder is None else folder, told, attempts, [
       bound_section.of(subject), training.of(rows, step=step, flops_per_step=flops_per_step),
       *growing_lib.provenance_sections(told),

@@ -91,4 +91,4 @@ def _one(workdir, top, step, evaluate):
 
 def done(top) -> set[int]:
   """Steps whose evaluations lie in a folder."""
-  return {manifest.step_of(name) for name in files.names(top)} - {None}
+  return {manifest.step_of(name) for name in files.whole_folders(top)} - {None}

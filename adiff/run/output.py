@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 
-from adiff.machine import array_file, files, input_file, manifest
+from adiff.machine import array_file, files, input_file, manifest, storage
 
 # Arrays of a file of samples, examples and labels, as numpy and the usual evaluators name them.
 SAMPLES = ('arr_0', 'arr_1')
@@ -25,14 +25,17 @@ _MARKS = (  # files that a folder is told by, and whose it is
 
 def check_file(path, *, size=0) -> None:
   """Raises ValueError where `path` cannot become a file of samples of `size` bytes at least."""
-  folder = os.path.dirname(os.path.abspath(path))
-  if not os.path.isdir(folder) or (os.path.lexists(path) and not os.path.isfile(path)):
+  folder = storage.parent(storage.absolute(path))
+  there = True if storage.remote(path) else os.path.isdir(folder)
+  if not there or (files.lies(path) and not storage.is_file(path)):
     raise ValueError(f'{path} cannot be written: name a file in a folder that exists with --out')
   _check_owner(path, r'[^./][^/]*\.npz', 'NAME.npz')
-  if os.path.exists(path) and not _holds_samples(path):
+  if storage.exists(path) and not _holds_samples(path):
     raise ValueError(
       f'{path} is there already and holds no samples; name another file with --out, or delete it'
     )
+  if storage.remote(path):
+    return  # a bucket is never full
   disk = os.statvfs(folder)
   if size > disk.f_bavail * disk.f_frsize:
     raise ValueError(
@@ -67,6 +70,9 @@ def check_evaluation(path, names) -> None:
 
 def check_writable(folder) -> None:
   """Raises OSError where a folder, or what it would be made in, cannot be written."""
+  if storage.remote(folder):
+    storage.check_writable(folder)
+    return
   place = os.path.abspath(folder)
   while not os.path.lexists(place):
     place = os.path.dirname(place)
@@ -76,24 +82,29 @@ def check_writable(folder) -> None:
 
 def _owner(path):
   """(the folder that holds a path, however deep, or is it; whose it is), or (None, '')."""
-  place, below = os.path.realpath(path), None
+  place, below = _real(path), None
   while place != below:
     for names, kind in _MARKS:
-      if all(os.path.lexists(os.path.join(place, name)) for name in names):
+      if all(files.lies(os.path.join(place, name)) for name in names):
         return place, kind
-    place, below = os.path.dirname(place), place
+    place, below = storage.parent(place), place
   return None, ''
+
+
+def _real(path):
+  """The path without links; there are none in a bucket."""
+  return storage.absolute(path) if storage.remote(path) else os.path.realpath(path)
 
 
 def _check_owner(path, free='', example='', own=''):
   """free: pattern of the names below a workdir that are not the run's; example: one. own: of this
   kind `path` itself may be."""
-  top, kind = _owner(os.path.dirname(os.path.abspath(path)))
+  top, kind = _owner(storage.parent(storage.absolute(path)))
   if top is None:
     top, kind = _owner(path)
     if top is None or kind == own or (kind == _EXPORTED and example == _EXPORTED):
       return  # replaced as a whole
-  inside = os.path.relpath(os.path.realpath(path), os.path.realpath(top))
+  inside = os.path.relpath(_real(path), _real(top))
   if inside == os.curdir:
     raise ValueError(f'{path} is not empty, it is a run of its own; name a path that is free')
   if kind != _RUN or not free or not re.fullmatch(free, inside):

@@ -4,7 +4,7 @@ import os
 import re
 from typing import Any
 
-from adiff.machine import json_file
+from adiff.machine import json_file, storage
 from adiff.run import asked, choose
 from adiff.run import workdir as workdir_lib
 from adiff.sample import budget
@@ -55,7 +55,7 @@ def parse_solver(text) -> dict:
 def _best_counts(workdir, config, profile):
   """What to reveal in each of config.plan.steps calls."""
   path = os.path.join(workdir, 'eval.json')
-  if profile is None and os.path.exists(path):
+  if profile is None and storage.exists(path):
     form = {'profile?': {'nats': [float]}}
     profile = json_file.read(path, form, advice='write it anew with --mode=eval').get('profile')
   if not profile:

@@ -2,11 +2,10 @@
 
 import hashlib
 import os
-import pathlib
 
 from adiff.judge import section
 from adiff.judge.page import page
-from adiff.machine import files
+from adiff.machine import files, storage
 
 
 def write(folder, html, data, report, sections, facts=()) -> str:
@@ -15,13 +14,13 @@ def write(folder, html, data, report, sections, facts=()) -> str:
   report: what the JSON holds besides `sections`; its 'title' is the page's. facts: section.Fact, in
   small type below it. Raises OSError where the folder is not there or cannot be written.
   """
-  pathlib.Path(folder, 'pictures').mkdir(exist_ok=True)
+  storage.make_folder(os.path.join(folder, 'pictures'), parents=False)
   digests = {}  # the JSON says which pictures are its own: a kill may leave others beside it
   for figure in section.figures(sections):
     place = os.path.join(folder, figure.file)
     digest = hashlib.sha256(figure.picture).hexdigest()
     # A report that grows is written many times.
-    if not os.path.isfile(place) or files.sha256(place) != digest:
+    if not storage.is_file(place) or files.sha256(place) != digest:
       with files.whole(place, 'wb') as file:
         file.write(figure.picture)
     digests[figure.file] = digest

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import tqdm
 
-from adiff.machine import array_file, files, provenance, sharding
+from adiff.machine import array_file, files, provenance, sharding, storage
 from adiff.run import asked, build, generate, output
 from adiff.run import workdir as workdir_lib
 
@@ -69,7 +69,7 @@ def check(parts, num, out) -> None:
     raise ValueError(f'{folder} holds {there[0]!r}; move it away, or choose another --out')
   # Shards and the whole of them, a byte a value: it will be more. A text may be empty.
   size = 0 if parts.spec.medium == 'text' else 2 * num * parts.spec.dims
-  made = sum(os.path.getsize(os.path.join(folder, name)) for name in there)
+  made = sum(storage.size(os.path.join(folder, name)) for name in there)
   output.check_file(out, size=size - made)
 
 
@@ -101,7 +101,7 @@ def _sample(job, params, mesh, seed, batch_size):
   sampler = generate.Sampler(job.parts, params, mesh, seed=seed, batch_size=batch_size)
   with tqdm.tqdm(total=job.num, initial=done, unit='sample', dynamic_ncols=True) as progress:
     for start in job.starts():
-      if not os.path.exists(job.path(start)):
+      if not storage.exists(job.path(start)):
         tokens, labels, _, _ = sampler.sample(start, job.size(start), progress=progress)
         with files.whole(job.path(start), 'wb') as file:
           np.savez(
@@ -112,7 +112,7 @@ def _sample(job, params, mesh, seed, batch_size):
 def _is_whole(job, start):
   """Is the shard there, to its last byte, and of these samples?"""
   path = job.path(start)
-  if not os.path.lexists(path):
+  if not files.lies(path):
     return False
   try:
     found = array_file.npz(path, (*output.SAMPLES, 'made_by'))
@@ -123,7 +123,7 @@ def _is_whole(job, start):
     return True
   except (ValueError, OSError) as error:
     aside = f'{path}.torn'
-    os.replace(path, aside)
+    storage.move(path, aside)
     print(f'{path} cannot be used ({error}); it is moved to {aside} and made again', flush=True)
     return False
 

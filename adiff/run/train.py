@@ -21,7 +21,7 @@ from adiff.data import batches
 from adiff.judge.page import images
 from adiff.learn import optim
 from adiff.learn import state as state_lib
-from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding, waiting
+from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding, storage, waiting
 from adiff.run import begin, build, evaluate, generate, kept, stopped
 from adiff.run import workdir as workdir_lib
 
@@ -163,6 +163,7 @@ def _loop(job, start, state, log, trace, stop):
       told = {'learning_rate': learning_rate(np.int32(step)), 'time/data_wait': clock.share()}
       hosts.agree(functools.partial(log.write, done, {**scalars, **told}))
     if last or saving or stopping:
+      hosts.agree(log.keep)
       keeper.save(done, state)
     if stopping and not last:
       keeper.wait()
@@ -271,14 +272,19 @@ def _tracing(workdir, steps):
 
   def trace(made):
     if steps and made == first:
-      jax.profiler.start_trace(os.path.join(workdir, 'profile'))
-      running.append(True)
+      running.append(held.enter_context(storage.filled(os.path.join(workdir, 'profile'))))
+      jax.profiler.start_trace(running[0])
     elif running and made == first + steps:
-      jax.profiler.stop_trace()
-      running.clear()
+      stop()
 
-  try:
-    yield trace
-  finally:
-    if running:
-      jax.profiler.stop_trace()
+  def stop():
+    jax.profiler.stop_trace()
+    running.clear()
+    held.close()
+
+  with contextlib.ExitStack() as held:
+    try:
+      yield trace
+    finally:
+      if running:
+        stop()

@@ -11,7 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from adiff.machine import files, input_file, json_file, manifest
+from adiff.machine import bucket_lock, files, input_file, json_file, manifest, storage
 from adiff.run import choose, places, settings
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
@@ -43,13 +43,13 @@ def claim(workdir, config, contract) -> None:
 
 def is_made(workdir) -> bool:
   """Did a config make this folder?"""
-  return os.path.exists(os.path.join(workdir, 'config.json'))
+  return storage.exists(os.path.join(workdir, 'config.json'))
 
 
 def check(workdir, config, contract) -> None:
   """Raises what `claim` would raise, and writes nothing."""
   ours, contract = as_json(config), {'version': VERSION, **contract}
-  if os.path.isdir(workdir):
+  if storage.is_folder(workdir):
     files.check_inside(workdir)
   if is_made(workdir):
     theirs = _stored(workdir)
@@ -75,6 +75,12 @@ def write(workdir, config, contract) -> None:
 
 def _check_writable(workdir):
   """Raises OSError where the folder, or what it would be made in, cannot be written."""
+  if storage.remote(workdir):
+    try:
+      storage.check_writable(workdir)
+    except OSError as error:
+      raise _cannot_write(workdir, error) from error
+    return
   place = os.path.abspath(workdir)
   while not os.path.lexists(place):
     place = os.path.dirname(place)
@@ -107,8 +113,13 @@ def lock(workdir, what='is being trained') -> Iterator[None]:
   """Holds workdir/lock, which names its owner; released however the process ends.
 
   Makes the folder if there is none. Raises ValueError where another process holds the lock or a
-  link in the folder leads out of it, OSError where it cannot be written.
+  link in the folder leads out of it, OSError where it cannot be written. In a bucket the lock of a
+  process that ended without a word is ours after a minute: see bucket_lock.py.
   """
+  if storage.remote(workdir):
+    with bucket_lock.held(workdir, what):
+      yield
+    return
   try:
     os.makedirs(workdir, exist_ok=True)
     files.check_inside(workdir)
@@ -137,7 +148,7 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
   Raises ValueError for a missing or unreadable file, a link that leads out of the workdir, an
   unknown key or a value of the wrong type.
   """
-  if os.path.isdir(workdir):
+  if storage.is_folder(workdir):
     files.check_inside(workdir)
   stored, path = tuples(_stored(workdir)), os.path.join(workdir, 'config.json')
   with input_file.told(path, 'is no config', 'restore it from a backup'):
@@ -202,7 +213,7 @@ def check_made_by(folder, made_by, remedy) -> None:
   """Says in folder/made_by.json what everything in it follows from; raises ValueError, with the
   first difference and the remedy, where it was made by something else."""
   ours = json_file.plain(made_by)
-  if os.path.lexists(path := os.path.join(folder, MADE_BY)):
+  if files.lies(path := os.path.join(folder, MADE_BY)):
     for key, old, new in _differences(json_file.read(path, advice=remedy), ours):
       raise ValueError(
         f'{folder} was made with {key} = {_short(old)}, but here it is {_short(new)}; {remedy}'

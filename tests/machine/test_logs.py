@@ -153,7 +153,7 @@ def test_ticks_that_follow_closely_do_not_wait_for_the_loss(tmp_path):
 
 def test_silent_logs_take_every_call_and_leave_no_trace(tmp_path, capsys):
   calls = dict(
-    tick=(5, jnp.float32(0.25)), write=(1, {'loss': 1.0}), pause=(), close=(),
+    tick=(5, jnp.float32(0.25)), write=(1, {'loss': 1.0}), pause=(), keep=(), close=(),
     images=(1, 'samples', np.zeros((4, 4), np.uint8)),
   )
   log = logs.Logs(tmp_path / 'nowhere', total_steps=10, tokens_per_step=64, silent=True)
