@@ -40,14 +40,15 @@ check_name() {
     'there; write at most 40 of a-z, 0-9 and -, the first one a letter, for example digits-1'
 }
 
-# check_workdir FOLDER ARGS...: every machine must see the workdir, at a path below FOLDER.
+# check_workdir FOLDER ARGS...: every machine must see the workdir, in a bucket or below FOLDER.
 check_workdir() {
   local folder="$1" word
   for word in "${@:2}"; do
     case "$word" in
-      "--workdir=$folder/"*) return ;;
+      "--workdir=$folder/"* | --workdir=gs://?*) return ;;
       --workdir=*) refuse "$word is not a folder that every machine sees; write the absolute path" \
-        "of one that they all mount, for example --workdir=${folder:-/mnt/runs}/digits" ;;
+        "of one that they all mount, for example --workdir=${folder:-/mnt/runs}/digits, or a" \
+        'bucket, --workdir=gs://BUCKET/digits' ;;
     esac
   done
   refuse '--workdir= is missing; write the absolute path of a folder that every machine mounts,' \

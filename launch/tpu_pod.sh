@@ -2,9 +2,10 @@
 # Trains on all hosts of a Cloud TPU slice, which it asks for, until the run is finished.
 #
 #   ZONE=... ACCELERATOR=... launch/tpu_pod.sh NAME ARGS...
-#   export SETUP='mountpoint -q /mnt/runs || sudo mount --mkdir 10.0.0.2:/runs /mnt/runs'
 #   ZONE=us-west4-a ACCELERATOR=v5litepod-16 SPOT=1 launch/tpu_pod.sh digits \
-#     --config=configs/digits.py --workdir=/mnt/runs/digits
+#     --config=configs/digits.py --workdir=gs://mine/digits
+#   export SETUP='mountpoint -q /mnt/runs || sudo mount --mkdir 10.0.0.2:/runs /mnt/runs'
+#   ... launch/tpu_pod.sh digits --config=configs/digits.py --workdir=/mnt/runs/digits
 #
 # Asks for the slice as a queued resource, waits for it, puts the current commit on every host and
 # runs it there. A run that ends with 75 is run again, and a slice that was taken away is asked for
@@ -96,7 +97,7 @@ git -C "$repository" archive --prefix="$folder/" -o "$temporary/$folder.tar.gz" 
 install="test -e $folder/installed || { tar xzf $folder.tar.gz && cd $folder && \
 PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install -q --user uv && \
 python3 -m uv venv -q --clear --python=3.11 .venv && \
-python3 -m uv pip install -q --python=.venv -c requirements.lock -e .[tpu] && touch installed; }"
+python3 -m uv pip install -q --python=.venv -c requirements.lock -e .[tpu,gcs] && touch installed; }"
 # The lock: a host whose connection was lost may still be training.
 train="cd $folder && exec 9> ~/adiff.lock && flock 9 && \
 exec .venv/bin/python -m adiff.main --processes=auto $(printf '%q ' "$@")"

@@ -2,8 +2,8 @@
 # Hands a training run to a cluster of TPU slices that xpk has made.
 #
 #   CLUSTER=mine TPU_TYPE=v5litepod-256 IMAGE=... ZONE=... launch/xpk.sh NAME ARGS...
-#   CLUSTER=mine TPU_TYPE=v5litepod-16 IMAGE=mine/adiff:1 STORAGE=runs ZONE=us-west4-a \
-#     launch/xpk.sh digits --config=configs/digits.py --workdir=/mnt/runs/digits
+#   CLUSTER=mine TPU_TYPE=v5litepod-16 IMAGE=mine/adiff:1 ZONE=us-west4-a \
+#     launch/xpk.sh digits --config=configs/digits.py --workdir=gs://mine/digits
 #
 # The cluster starts the run again, on all hosts, when it ends with 75 or a host is lost; other codes
 # end it. Run the same command again at any time: a run that waits, runs or is finished is left
@@ -12,7 +12,7 @@
 # Variables:
 #   CLUSTER, ZONE  the cluster and its zone         TPU_TYPE  a slice, for example v5litepod-256
 #   IMAGE          launch/docker/Dockerfile, built with EXTRA=tpu, where the cluster can pull it
-#   SLICES         how many (default: 1)            STORAGE   xpk's name of the shared folder
+#   SLICES         how many (default: 1)            STORAGE   xpk's name of a shared folder
 #   PROJECT        default: gcloud's own            MAX_RESTARTS  default: 1000
 #   DRY_RUN=1      prints the command and does not run it
 set -euo pipefail

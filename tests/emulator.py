@@ -47,7 +47,7 @@ class Emulator(http.server.ThreadingHTTPServer):
     super().__init__(('127.0.0.1', 0), _Handler)
     self.buckets = {name: {} for name in (*names, CLOSED, PRIVATE)}
     self.lock, self.uploads, self.generations = threading.RLock(), {}, itertools.count(1)
-    self.counts = {}
+    self.counts, self.denied = {}, False  # denied: every request is
 
   def handle_error(self, request, address):
     """Says nothing: clients hang up when they need no answer any more."""
@@ -58,7 +58,7 @@ class Emulator(http.server.ThreadingHTTPServer):
 
   def objects(self, bucket):
     """The objects of a bucket, or what the service says instead."""
-    if bucket == CLOSED:
+    if bucket == CLOSED or self.denied:
       raise Refused(403, 'adiff@example.com does not have storage.objects access to the bucket.')
     if bucket == PRIVATE:
       raise Refused(401, 'Anonymous caller does not have storage.objects access to the bucket.')

@@ -4,6 +4,7 @@ All runs of one config are compared with one that nobody disturbed. That one is 
 would, from another folder; the others skip the imports (see binary.py).
 """
 
+import functools
 import json
 import os
 import random
@@ -11,12 +12,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import binary
 import numpy as np
 import pytest
 
-from adiff.machine import checkpoint, logs
+from adiff.machine import array_file, checkpoint, files, json_file, logs, storage
+from adiff.run import exported
 from launch import runs
 
 STEPS = 300  # of binary.TINY
@@ -111,12 +114,65 @@ def test_killed_runs_end_bit_for_bit_where_a_whole_one_does(whole, folder):
   assert len(steps) == len(set(steps))
 
 
+def test_a_killed_run_in_a_bucket_ends_as_a_whole_one_on_a_disk(whole, folder, cloud):
+  def saved(process):
+    while process.poll() is None:
+      if any(name.startswith('killed/checkpoints/digests/') for name in [*cloud.buckets['runs']]):
+        return
+      time.sleep(0.002)
+
+  workdir = 'gs://runs/killed'
+  kills, code = runs.kill_and_resume(
+    functools.partial(binary.start, bucket=cloud.url),
+    [*binary.TINY, '--config.train.checkpoint_every=100', f'--workdir={workdir}'], [saved],
+    folder / 'bucket',
+  )
+  said = _said(folder / 'bucket')
+  assert code == 0 and kills == 1 and f'resuming {workdir} at step' in said, said
+  assert runs.differences(workdir, whole) == []
+  there = [name for name in cloud.buckets['runs'] if name.startswith('killed/')]
+  assert 'killed/report.html' in there and 'killed/lock' not in there
+
+
+@pytest.mark.soak
+def test_all_that_a_workdir_serves_is_served_from_a_bucket(whole, folder, cloud):
+  workdir = 'gs://runs/served'
+
+  def call(*arguments):
+    ended_with = binary.start(arguments, folder / 'served', bucket=cloud.url).wait(timeout=200)
+    assert ended_with == 0, _said(folder / 'served')
+    return _said(folder / 'served')
+
+  call(*binary.TINY, f'--workdir={workdir}', '--profile=2')
+  assert runs.differences(workdir, whole) == []
+  assert storage.names(f'{workdir}/profile')
+  call('--mode=eval', f'--workdir={workdir}')
+  numbers = [
+    json_file.read(f'{place}/eval.json')['numbers'] | {'seconds': 0} for place in (workdir, whole)
+  ]
+  assert numbers[0] == numbers[1]
+  few = ['--mode=sample', '--num=40', '--seed=3']
+  call(*few, f'--workdir={workdir}', '--batch=16')
+  call(*few, f'--workdir={whole}', f'--out={folder}/few.npz')
+  arrays = [array_file.npz(f'{place}') for place in (f'{workdir}/samples.npz', folder / 'few.npz')]
+  for name, values in arrays[0].items():
+    np.testing.assert_array_equal(values, arrays[1][name])
+  assert not storage.exists(f'{workdir}/samples.npz.parts')
+  call('--mode=export', f'--workdir={workdir}', '--batch=16')
+  examples, _ = exported.Sampler(f'{workdir}/exported').sample(0, 40, seed=3)
+  np.testing.assert_array_equal(examples, arrays[0]['arr_0'])
+  call('--mode=follow', f'--workdir={workdir}')
+  assert {str(STEPS)} <= set(files.whole_folders(f'{workdir}/eval'))
+  call('--mode=compare', f'--workdirs={workdir},{whole}', f'--out={workdir}_compared')
+  assert storage.is_file(f'{workdir}_compared/compare.html')
+
+
 def test_a_flipped_byte_is_named_and_the_checkpoint_before_is_used(whole, folder):
   workdir = folder / 'flipped'
   shutil.copytree(whole, workdir)
   steps = sorted(int(p.name) for p in (workdir / 'checkpoints').iterdir() if p.name.isdecimal())
-  files = (p for p in (workdir / 'checkpoints' / str(STEPS)).rglob('*') if p.is_file())
-  largest = max(files, key=lambda path: path.stat().st_size)
+  paths = (p for p in (workdir / 'checkpoints' / str(STEPS)).rglob('*') if p.is_file())
+  largest = max(paths, key=lambda path: path.stat().st_size)
   content = bytearray(largest.read_bytes())
   content[len(content) // 2] ^= 1
   largest.write_bytes(content)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 SCHEME = 'gs://'
+_LIBRARIES = ('gcsfs', 'aiohttp', 'google', 'requests')
 _NO_KEY = (
   'no credentials of Google Cloud are here: run `gcloud auth application-default login`, or set '
   'GOOGLE_APPLICATION_CREDENTIALS'
@@ -109,11 +110,16 @@ def told(path, *, writing=False) -> Iterator[None]:
   except (FileExistsError, IsADirectoryError, NoLibrary):
     raise
   except Exception as error:
-    number, why = _reason(error)
-    raise OSError(number, why, os.fspath(path)) from error
+    raise OSError(*reason(error), os.fspath(path)) from error
 
 
-def _reason(error):
+def refused(error) -> bool:
+  """Does an exception of any library say that the service refused, or could not be reached?"""
+  known = type(error).__module__.split('.')[0] in _LIBRARIES
+  return known or hasattr(error, 'code') or 'HTTP response code' in str(error)
+
+
+def reason(error) -> tuple[int, str]:
   """(number of the system, words) of what the library raises."""
   code, text = str(getattr(error, 'code', '')), ' '.join(str(error).split())
   if code == '401' or 'Anonymous caller' in text:

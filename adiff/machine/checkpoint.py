@@ -237,6 +237,8 @@ class Checkpoints:
   def _explained(self, error):
     """Turns a disk's refusal, which tensorstore reports as ValueError, into an OSError."""
     refusals = ('os_error_code', 'No space left', 'Permission denied', 'Read-only file system')
+    if storage.remote(self._workdir) and bucket.refused(error):
+      error = OSError(*bucket.reason(error))
     if isinstance(error, OSError) or any(text in str(error) for text in refusals):
       return _cannot_write(self._workdir, error)
     return error

@@ -164,7 +164,7 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
       )
     _set(config, key, value)
   made_with = dict(_read(workdir, 'contract.json', _CONTRACT).get('registered') or {})
-  if os.path.exists(os.path.join(workdir, DATA)):  # what it keeps of them is enough
+  if storage.exists(os.path.join(workdir, DATA)):  # what it keeps of them is enough
     made_with.pop('data', None)
   choose.check_registered(config, made_with, workdir)
   return config.lock()

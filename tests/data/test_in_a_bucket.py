@@ -1,0 +1,62 @@
+"""Data sets in a bucket are those on a disk: the same digest, the same examples."""
+
+import numpy as np
+import pytest
+from test_fingerprints import ON_DISK, config_of, place_of
+
+from adiff.data import corpora
+from adiff.machine import storage
+from adiff.run import choose
+
+
+def upload(place, target):
+  """Copies a file or a folder into a bucket."""
+  files = [path for path in place.rglob('*') if path.is_file()] if place.is_dir() else [place]
+  for path in files:
+    storage.put(path, f'{target}/{path.relative_to(place).as_posix()}'.removesuffix('/.'))
+
+
+@pytest.mark.parametrize('name', ON_DISK)
+def test_every_source_reads_the_same_from_a_bucket(name, few, bucket, tmp_path, monkeypatch):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  data = config_of(name, few).data
+  here = choose.resolve('data', data)
+  place = place_of(data)
+  upload(place, f'{bucket}/{data.get("dataset", "set")}')
+  if 'path' in data:
+    data.path = f'{bucket}/set'
+  else:
+    data.data_dir = bucket if 'dataset' in data else f'{bucket}/set'
+  there = choose.resolve('data', data)
+  there.check()
+  assert there.fingerprint == here.fingerprint and there.facts == here.facts
+  for split in here.splits:
+    assert there.size(split) == here.size(split)
+    one, other = (source.examples(split, np.array([0])) for source in (here, there))
+    for key in one:
+      np.testing.assert_array_equal(other[key], one[key])
+
+
+def test_a_text_folder_and_pictures_with_hidden_files_read_the_same(few, bucket, tmp_path):
+  for name, text in {'a.txt': 'one', 'b/c.md': 'two', '.d/e.txt': 'no', 'b/.f.txt': 'no'}.items():
+    path = tmp_path / 'texts' / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+  upload(tmp_path / 'texts', f'{bucket}/texts')
+  here, there = (corpora.Files(place) for place in (tmp_path / 'texts', f'{bucket}/texts'))
+  assert there.fingerprint == here.fingerprint and there.name == here.name
+  for split in here.splits:
+    assert list(there.documents(split)) == list(here.documents(split))
+
+
+@pytest.mark.parametrize('name, words', [
+  ('image_folder', 'there is no folder gs://runs/none'),
+  ('latents', 'there is no folder gs://runs/none'),
+  ('text', "there is no file or folder 'gs://runs/none'"),
+  ('tfds', 'there is no folder gs://runs/none/mnist'),
+])
+def test_data_that_is_not_in_the_bucket_is_named(name, words, few, cloud):
+  data = config_of(name, few).data
+  data['path' if 'path' in data else 'data_dir'] = 'gs://runs/none'
+  with pytest.raises(FileNotFoundError, match=words):
+    choose.resolve('data', data)
