@@ -18,7 +18,7 @@ import binary
 import numpy as np
 import pytest
 
-from adiff.machine import array_file, checkpoint, files, json_file, logs, storage
+from adiff.machine import array_file, checkpoint, files, json_file, logs, manifest, storage
 from adiff.run import exported
 from launch import runs
 
@@ -114,24 +114,26 @@ def test_killed_runs_end_bit_for_bit_where_a_whole_one_does(whole, folder):
   assert len(steps) == len(set(steps))
 
 
-def test_a_killed_run_in_a_bucket_ends_as_a_whole_one_on_a_disk(whole, folder, cloud):
-  def saved(process):
-    while process.poll() is None:
-      if any(name.startswith('killed/checkpoints/digests/') for name in [*cloud.buckets['runs']]):
-        return
-      time.sleep(0.002)
+@pytest.mark.parametrize('kills', [1, pytest.param(5, marks=pytest.mark.soak)])
+def test_a_killed_run_in_a_bucket_ends_as_a_whole_one_on_a_disk(kills, whole, folder, cloud):
+  name, draw = f'killed{kills}', random.Random(0)
+  workdir, log = f'gs://runs/{name}', folder / name
 
-  workdir = 'gs://runs/killed'
-  kills, code = runs.kill_and_resume(
+  def saved(process):
+    while process.poll() is None and not manifest.sealed(workdir):
+      time.sleep(0.01)
+
+  moments = [saved, *(runs.after(draw.uniform(2, 6)) for _ in range(kills - 1))]
+  every = 100 if kills == 1 else 25
+  killed, code = runs.kill_and_resume(
     functools.partial(binary.start, bucket=cloud.url),
-    [*binary.TINY, '--config.train.checkpoint_every=100', f'--workdir={workdir}'], [saved],
-    folder / 'bucket',
+    [*binary.TINY, f'--config.train.checkpoint_every={every}', f'--workdir={workdir}'], moments,
+    log,
   )
-  said = _said(folder / 'bucket')
-  assert code == 0 and kills == 1 and f'resuming {workdir} at step' in said, said
+  assert code == 0 and killed and f'resuming {workdir} at step' in _said(log), _said(log)
   assert runs.differences(workdir, whole) == []
-  there = [name for name in cloud.buckets['runs'] if name.startswith('killed/')]
-  assert 'killed/report.html' in there and 'killed/lock' not in there
+  there = storage.below(workdir)
+  assert 'report.html' in there and 'lock' not in there
 
 
 @pytest.mark.soak

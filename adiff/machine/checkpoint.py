@@ -66,10 +66,11 @@ class Checkpoints:
       preservation_policy=checkpoint_managers.AnyPreservationPolicy(kept),
       # Rename, then delete: no kill leaves half a step behind. In a bucket nothing is renamed.
       todelete_subdir=None if storage.remote(workdir) else 'trash',
-      cleanup_tmp_directories=True,
+      # There it takes every folder without its mark for half a step, our digests included.
+      cleanup_tmp_directories=not storage.remote(workdir),
     )
     try:
-      hosts.agree(self._check_metrics)
+      hosts.agree(self._begin)
       self._manager = ocp.CheckpointManager(
         manifest.root(workdir), options=options, item_names=(checkpoint_reader.ITEM,)
       )
@@ -211,6 +212,13 @@ class Checkpoints:
     chosen = hosts.told(chosen)
     self._manager.reload()  # Orbax remembers the steps that were moved away.
     return chosen
+
+  def _begin(self):
+    """Clears away what a kill left in a bucket, and looks at the metrics of earlier versions."""
+    if storage.remote(self._workdir):
+      for step in manifest.unfinished(self._workdir):
+        files.delete(manifest.folder(self._workdir, step))
+    self._check_metrics()
 
   def _check_metrics(self):
     """Moves steps aside whose metrics are damaged, which earlier versions kept in them: orbax reads

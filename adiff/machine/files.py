@@ -106,7 +106,8 @@ def check_replaceable(path, names) -> None:
     return
   if is_link(path) or not storage.is_folder(path):
     raise ValueError(f'{path} is no folder; name one that does not exist yet')
-  foreign = sorted(set(storage.names(path)) - {*names, MARK})
+  own = {*names, MARK} if storage.remote(path) else set(names)
+  foreign = sorted(set(storage.names(path)) - own)
   if foreign:
     raise ValueError(
       f'{path} holds {foreign[0]!r}, which would be lost; name a folder that does not exist yet'

@@ -41,6 +41,12 @@ def steps(workdir) -> tuple[int, ...]:
   return tuple(sorted(step for step in found if step is not None))
 
 
+def unfinished(workdir) -> tuple[int, ...]:
+  """The steps of a workdir in a bucket that were not written, or not deleted, to their end."""
+  found = {step_of(name) for name in storage.names(root(workdir))} - {None}
+  return tuple(sorted(found.difference(steps(workdir))))
+
+
 def committed(folder) -> bool:
   """Did orbax write this folder to its end?"""
   if storage.remote(folder):

@@ -189,6 +189,7 @@ def _make_one(path, exist_ok):
 
 def delete(path) -> None:
   """Deletes an object, or all below a folder of a bucket. Raises FileNotFoundError, or OSError."""
+  bucket.check_held(path)
   with bucket.told(path):
     bucket.files().rm(bucket.name(path), recursive=True)
 
@@ -205,6 +206,7 @@ def move(source, target) -> None:
 
 def copy(source, target) -> None:
   """Copies an object or a folder of a bucket within it, or to another one."""
+  bucket.check_held(target)
   inside = [f'/{name}' for name in below(source)]
   with bucket.told(target):
     for name in inside if inside else ['']:

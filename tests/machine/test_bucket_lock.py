@@ -78,7 +78,7 @@ def test_of_many_that_try_one_holds_a_stale_lock(bucket, monkeypatch):
   def attempt(number):
     try:
       with bucket_lock.held(bucket, 'is being trained'):
-        time.sleep(1.5)
+        time.sleep(0.8)
         return True
     except ValueError:
       return False

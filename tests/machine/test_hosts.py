@@ -10,21 +10,23 @@ import numpy as np
 import pytest
 
 from adiff.machine import checkpoint, hosts, logs
+from launch import runs
 
 STEPS = 40
 SHORT = (*binary.TINY, f'--config.train.steps={STEPS}', '--config.train.checkpoint_every=10',
          '--config.train.eval_every=0')
 
 
-def launch(workdir, count, log, more=()):
-  """Starts `count` processes that share four devices; returns them."""
+def launch(workdir, count, log, more=(), bucket=''):
+  """Starts `count` processes that share four devices; returns them. bucket: as binary.start."""
   with socket.socket() as listener:  # a free port, for the first process to listen at
     listener.bind(('localhost', 0))
     port = listener.getsockname()[1]
   which = lambda i: (f'--processes={i}/{count}@localhost:{port}',) if count > 1 else ()
   return [
     binary.start(
-      (*SHORT, f'--workdir={workdir}', *which(i), *more), f'{log}.{i}', devices=4 // count
+      (*SHORT, f'--workdir={workdir}', *which(i), *more), f'{log}.{i}', devices=4 // count,
+      bucket=bucket,
     )
     for i in range(count)
   ]
@@ -69,6 +71,17 @@ def test_two_processes_train_as_one_does_and_one_of_them_writes(folder, whole):
   np.testing.assert_allclose(bounds(whole), bounds(folder / 'alone'), atol=1e-3)
   assert (whole / 'report.html').exists()
   assert 'bound' not in (folder / 'whole_log.1.out').read_text()
+
+
+@pytest.mark.soak
+def test_two_processes_on_a_bucket_are_killed_and_end_as_those_on_a_disk(folder, whole, cloud):
+  workdir, log = 'gs://runs/pod', folder / 'pod_log'
+  running = launch(workdir, 2, log, bucket=cloud.url)
+  saved(workdir, running)
+  running[1].kill()
+  assert [one.wait(timeout=90) for one in running] == [hosts.UNFINISHED, -9]
+  finish(launch(workdir, 2, log, bucket=cloud.url), log)
+  assert runs.differences(workdir, whole) == []
 
 
 @pytest.mark.soak
