@@ -19,7 +19,7 @@ import numpy as np
 
 from adiff.data import albums, batches, image_folder
 from adiff.data import base as data_base
-from adiff.machine import compilation, cost, files, hosts, rates, sharding
+from adiff.machine import compilation, cost, files, hosts, rates, sharding, storage
 from adiff.run import begin, build, places
 from adiff.run import train as train_lib
 from adiff.run import workdir as workdir_lib
@@ -154,7 +154,7 @@ def _placed(workdir, pictures, labels):
     if albums.open_album(path).digest != albums.digest_of(**kept):
       raise ValueError(f'{workdir} was begun with other pictures or labels; choose a new workdir')
     return path
-  os.makedirs(workdir, exist_ok=True)
+  storage.make_folder(workdir)
   with files.whole(path, 'wb') as file:
     np.savez(file, **kept)
   return path
