@@ -119,10 +119,20 @@ class Buckets(fsspec.AbstractFileSystem):
     return found if detail else [one['name'] for one in found]
 
   def find(self, path, maxdepth=None, withdirs=False, detail=False, **options):
-    """All objects below a folder."""
+    """All objects below a folder, and the folders between where they are asked for."""
     path = self._strip_protocol(path)
     found = {one['name']: one for one in map(self._about, self._list(f'{path}/')[0])}
-    return found if detail else list(found)
+    if withdirs:
+      for name in list(found):
+        parts = name[len(path) + 1:].split('/')
+        for depth in range(1, len(parts)):
+          folder = '/'.join([path, *parts[:depth]])
+          found[folder] = self._folder(folder)
+    if maxdepth is not None:
+      found = {
+        name: one for name, one in found.items() if name[len(path):].count('/') <= maxdepth
+      }
+    return dict(sorted(found.items())) if detail else sorted(found)
 
   def cat_file(self, path, start=None, end=None, **options):
     """The bytes of an object."""

@@ -59,13 +59,19 @@ def test_a_dry_run_shows_the_command_and_calls_nothing(desk, launcher):
   assert 'adiff.main' in shown.stdout + shown.stderr or '--mode=follow' in shown.stderr
 
 
+@pytest.mark.parametrize('launcher', (POD, K8S, XPK), ids=lambda launcher: launcher[0])
+def test_a_workdir_in_a_bucket_is_one_that_every_machine_sees(desk, launcher):
+  shown = desk.run([*launcher[:-1], '--workdir=gs://mine/toy'], DRY_RUN='1')
+  assert shown.returncode == 0 and 'gs://mine/toy' in shown.stdout + shown.stderr
+
+
 REFUSALS = [
   *((one, {name: None}, (name, 'is not set')) for one in (POD, K8S, XPK)
     for name in VARIABLES[one[0]] if name != 'HOSTS'),
   *((one, {}, (tool, 'is not on PATH'))
     for one, tool in ((POD, 'gcloud'), (SLURM, 'srun'), (K8S, 'kubectl'), (XPK, 'xpk'))),
   *(([*one[:-1], f'--workdir={workdir}'], {}, (workdir, 'absolute'))
-    for one in (POD, K8S, XPK) for workdir in ('runs/toy', 'gs://mine/toy')),
+    for one in (POD, K8S, XPK) for workdir in ('runs/toy', 's3://mine/toy')),
   (K8S[:-1], {}, ('--workdir=', '/runs')),
   ([*K8S[:-1], '--workdir=/elsewhere/toy'], {}, ('/elsewhere/toy', '/runs')),
   *(([one[0], 'Toy_1', *one[2:]], {}, ('Toy_1', 'a-z')) for one in (POD, K8S, XPK)),
