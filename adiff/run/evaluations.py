@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from adiff.machine import checkpoint, cost, files, hosts, manifest, measured
+from adiff.machine import checkpoint, cost, files, hosts, manifest, measured, storage
 from adiff.run import build, curves, evaluate, follow, growing, output, places, references
 from adiff.run import workdir as workdir_lib
 
@@ -105,7 +105,7 @@ class Run:
     top = place(self.workdir, out, changes, several)
     if not several:
       folder = None if top == self.workdir else top
-      hosts.agree(lambda: os.makedirs(top, exist_ok=True))
+      hosts.agree(lambda: storage.make_folder(top))
       return self._measure(chosen[0], folder, top)['report']
     follow.each(
       self.workdir, top, chosen, functools.partial(self._measure, top=top), self._settings

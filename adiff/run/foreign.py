@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adiff.data import pictures
-from adiff.machine import array_file, files, input_file, rates
+from adiff.machine import array_file, files, input_file, rates, storage
 from adiff.run import output
 from adiff.sequence import values
 
@@ -75,7 +75,7 @@ class Made:
 def read(path) -> Made | np.ndarray | Moments:
   """Pictures, features [n, F], or their moments. Raises ValueError in a sentence for anything else,
   OSError where the system refuses."""
-  if os.path.isdir(path):
+  if storage.is_folder(path):
     return _folder(path)
   try:
     arrays = array_file.npz(path, advice=_ADVICE)

@@ -20,7 +20,7 @@ from adiff.data import image_folder, store
 from adiff.judge import base, image, quality, section
 from adiff.judge import reference as reference_lib
 from adiff.judge.metrics import frechet
-from adiff.machine import array_file, files, hosts
+from adiff.machine import array_file, files, hosts, storage
 from adiff.run import attempts as attempts_lib
 from adiff.run import foreign, growing, output, places, references
 from adiff.run import kept as kept_lib
@@ -70,7 +70,7 @@ def judge(samples, reference, out, *, split=None, data=None) -> int:
       _check_unsplit(split, reference)
       told |= {'data': os.fspath(reference)}
       sections = [_of_features(samples, made, reference)]
-    os.makedirs(out, exist_ok=True)
+    storage.make_folder(out)
     page = growing.Growing(out, told, attempts, growing.provenance_sections(told))
     page.take(sections)
   page.write(complete=True)
@@ -118,14 +118,14 @@ def _of_pictures(made, real, tell, attempts):
 def _reference(path, made, out, split, data, tell):
   """The statistics that --reference stands for, read or measured."""
   keep = os.path.join(out, references.FILE)
-  if os.path.isdir(path) and workdir_lib.is_made(path):
+  if storage.is_folder(path) and workdir_lib.is_made(path):
     kept = os.path.join(path, references.FILE)
-    if os.path.isfile(kept):
+    if storage.is_file(kept):
       found = references.read(kept)
       if split is None or found.split == split:
         return found
     real = _of_workdir(path, split, data)
-  elif os.path.isdir(path) or os.fspath(path).endswith('.zip'):
+  elif storage.is_folder(path) or os.fspath(path).endswith('.zip'):
     real = _of_folder(os.fspath(path), made, split)
   else:
     names = _names(path)
@@ -218,7 +218,7 @@ def _names(path):
 
 def _of_features(path, made, reference):
   """The Fréchet distance, which is all that can be said."""
-  names = _names(reference) if not os.path.isdir(reference) else set()
+  names = _names(reference) if not storage.is_folder(reference) else set()
   if names >= set(foreign.MOMENTS):
     real = foreign.moments(reference, array_file.npz(reference))
   else:

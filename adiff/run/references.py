@@ -9,13 +9,12 @@ It is written with the first page that needs it: WORKDIR/reference.npz by a run'
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from adiff.judge import reference as reference_lib
-from adiff.machine import array_file, files, hosts, input_file, json_file
+from adiff.machine import array_file, files, hosts, input_file, json_file, storage
 
 FILE, VERSION = 'reference.npz', 1
 _ADVICE = 'measure it anew with --mode=judge --reference=DATA'
@@ -25,7 +24,7 @@ _ABOUT = 'about'
 def write(path, found: reference_lib.Reference) -> None:
   """Writes it, and the folder that it lies in; raises OSError where the disk refuses."""
   facts, arrays = found.as_arrays()
-  os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+  storage.make_folder(storage.parent(storage.absolute(path)))
   with files.whole(path, 'wb') as file:
     np.savez(file, **{_ABOUT: np.array(json.dumps({'version': VERSION, **facts}))}, **arrays)
 
@@ -74,7 +73,7 @@ def remembered(
 
 def _kept(path, of):
   """What a file holds, if that is of the same data."""
-  if not os.path.isfile(path):
+  if not storage.is_file(path):
     return None
   try:
     found = read(path)

@@ -15,7 +15,7 @@ FILE = 'stopped'
 
 def is_there(workdir) -> bool:
   """Was the run stopped for good?"""
-  return os.path.lexists(os.path.join(workdir, FILE))
+  return files.lies(os.path.join(workdir, FILE))
 
 
 def leave(workdir, why: str) -> None:
@@ -27,4 +27,4 @@ def leave(workdir, why: str) -> None:
 def take_away(workdir) -> None:
   """The run goes on."""
   with contextlib.suppress(FileNotFoundError):
-    os.remove(os.path.join(workdir, FILE))
+    files.delete(os.path.join(workdir, FILE))
