@@ -207,4 +207,4 @@ def describe(folder, name, about: Pictures, lengths: dict[str, list[int]]) -> No
     written = sorted(pathlib.Path(made).iterdir(), key=lambda path: path.name == INFO)
     for path in written:
       with files.whole(folder / path.name, 'wb') as file:
-        file.write(path.read_bytes())
+        file.write(input_file.read(path, limit=2**30))

@@ -20,7 +20,7 @@ import numpy as np
 from adiff.data import albums, batches, image_folder
 from adiff.data import base as data_base
 from adiff.machine import compilation, cost, files, hosts, rates, sharding, storage
-from adiff.run import begin, build, places
+from adiff.run import begin, build, choose, places
 from adiff.run import train as train_lib
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import values
@@ -163,7 +163,7 @@ def _placed(workdir, pictures, labels):
 def _begun(workdir, place, asked, minutes):
   """The config of a workdir that is there, with its data where they are now."""
   config = places.placed(workdir_lib.load(workdir), place)
-  if not {'data_dir', 'size', 'channels'} <= set(config.data):
+  if choose.find('data', config.data.name) is not image_folder.ImageFolder:
     raise ValueError(
       f'{workdir} was made with the data {config.data.name}, not with pictures of your own; choose '
       'a new workdir'
@@ -225,7 +225,7 @@ def _filled(place, source, looks, rung, asked):
   config = importlib.import_module('configs.images').get_config('own').unlock()
   config.name = f'pictures of {pathlib.Path(place).stem}'
   size = asked['size']
-  if size is None:  # No picture is made larger than it is.
+  if size is None:  # no picture is made larger than it is
     size = rung.grid * min(rung.patch, _side(looks) // rung.grid)
   config.data.data_dir, config.data.size = place, size
   config.data.channels = max(one.channels for one in looks)
