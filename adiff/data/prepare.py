@@ -3,8 +3,8 @@ r"""Makes a set of pictures ready: cut and scaled once, stored with random acces
   python -m adiff.data.prepare --train=/raw/imagenet2012/5.1.0:train \
       --test=/raw/imagenet2012/5.1.0:validation --size=256 --out=/data/imagenet256
   python -m adiff.data.prepare --train='/raw/coco/*.tar' --size=64 --out=/data/coco64
-  python -m adiff.main --config=configs/images.py:prepared --config.data.dataset=imagenet256 \
-      --config.data.data_dir=/data --workdir=runs/imagenet
+  python -m adiff.main --config=configs/images.py:cifar10 --config.data.dataset=coco64 \
+      --config.data.size=32 --config.data.data_dir=/data --workdir=runs/coco
 
 What --train and --test may name: adiff/data/raw.py. A picture becomes the largest square in its
 centre, resampled to --size by an antialiased bicubic filter, as data/pictures.py does for every
