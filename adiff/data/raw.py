@@ -1,6 +1,6 @@
 r"""Pictures as others keep them, to be prepared once: what --train and --test of prepare.py name.
 
-  FOLDER            CLASS/*.png or *.jpg, or the pictures themselves
+  FOLDER            CLASS/*.png, *.jpg and so on, or the pictures themselves
   FOLDER:SPLIT      a split of a TFDS folder (DATASET/VERSION), TFRecord or ArrayRecord
   'FOLDER/*.tar'    tar files of webdataset: NAME.jpg beside NAME.cls, NAME.txt, NAME.json
   'FOLDER/train-*'  TFRecord files of tf.train.Examples
@@ -24,7 +24,7 @@ from adiff.machine import files, input_file, json_file
 PIECE = 1024  # pictures of a folder that are prepared at once
 IMAGE, LABEL = ('image', 'image/encoded'), ('label', 'image/class/label')  # the first that is there
 CAPTIONS = ('captions/text', 'caption', 'image/caption')
-_PICTURES = ('jpg', 'jpeg', 'png', 'webp', 'gif', 'bmp', 'tif', 'tiff')
+_PICTURES = tuple(suffix.removeprefix('.') for suffix in pictures.SUFFIXES)
 _BESIDE = ('cls', 'txt', 'json')
 _TEXT = 2**20  # bytes of a class, a caption or a JSON
 _ADVICE = 'copy it again from where it came, or remove it'
@@ -94,9 +94,7 @@ def _file(path, read, *arguments):
 def _folder(root):
   names = pictures.find(root)
   if not names:
-    raise ValueError(
-      f'{root} holds no {" or ".join(pictures.SUFFIXES)}; name the folder of the pictures'
-    )
+    raise ValueError(f'{root} holds no .png, .jpg and so on; name the folder of the pictures')
   if len({name.count('/') for name in names}) > 1 or names[0].count('/') > 1:
     raise ValueError(
       f'{root} mixes folder depths; keep either all pictures at the top or all in one level of '

@@ -256,7 +256,7 @@ def spoilt(waves, folder):
 
 MISTAKES = {  # arguments, of a folder and the set; words
   'nothing there': (lambda at, waves: ['--train=/nowhere/*.tar'], 'there is no /nowhere'),
-  'no picture': (lambda at, waves: [f'--train={at}'], 'holds no .png or .jpg'),
+  'no picture': (lambda at, waves: [f'--train={at}'], 'holds no .png, .jpg and'),
   'no split': (lambda at, waves: [f'--train={waves}:held'], "no split 'held'; it has train, val"),
   'a set': (lambda at, waves: [f'--train={waves}'], 'name a split of it'),
   'a changed byte': (lambda at, waves: [f'--train={spoilt(waves, at)}:train'], 'has not the check'),
