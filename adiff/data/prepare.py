@@ -284,7 +284,7 @@ def _finish(job, shards):
     path = shard.path(job)
     lengths.setdefault(shard.split, []).append(record_file.count_array_records(path))
     if _beside(path).exists():
-      skipped += len(_beside(path).read_text().splitlines())
+      skipped += input_file.read(_beside(path), limit=2**30).count(b'\n')
   counts = {split: sum(each) for split, each in lengths.items()}
   if not all(counts.values()):
     raise ValueError(f'{job.folder} would have {counts} pictures; every split needs one at least')
