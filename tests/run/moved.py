@@ -18,12 +18,19 @@ def arrays(workdir, examples, place) -> dict:
     found['written'] = np.array(model.generate(['All the', 'merely'], num_tokens=8))
     found['filled'] = np.array(model.fill('All the', 4, ''))
   else:
-    mask = np.zeros(examples.shape[1:], bool)
-    mask[-1:] = True
-    found['filled'] = np.array(model.fill(examples[0], mask, num=2).examples)
+    found['filled'] = np.array(model.fill(examples[0], last_block(model), num=2).examples)
   generate.to_folder(model.parts, model.params, place, batch=4, seed=3, step=model.step)
   found['exported'] = np.asarray(exported.Sampler(place).sample(0, 4)[0])
   return found
+
+
+def last_block(model) -> np.ndarray:
+  """bool, of an example's first axes: where the tokens of the last block are."""
+  blocks, grid, shape = model.parts.blocks, model.parts.spec.grid, model.parts.source.facts.shape
+  mask = blocks.to_raster(blocks.block_of_token == blocks.num_blocks - 1, axis=0).reshape(grid)
+  for axis, size in enumerate(grid):
+    mask = mask.repeat(shape[axis] // size, axis)
+  return mask
 
 
 if __name__ == '__main__':

@@ -9,8 +9,9 @@ import tiny
 import tiny_data
 
 from adiff.machine import files, sharding
-from adiff.run import build, kept, places
+from adiff.run import build, choose, kept, places
 from adiff.run import workdir as workdir_lib
+from adiff.sequence import values
 from configs import base, digits, text
 
 
@@ -153,6 +154,13 @@ def test_a_run_goes_on_with_the_tokenizer_that_it_kept(runs, tmp_path):
   assert again.contract == built.contract
   config.codec.path = str(tmp_path / 'other.json')  # one that is named anew is read
   assert kept.codec(tmp_path, config) is None
+
+
+@pytest.mark.parametrize('kind', places.KINDS)
+def test_every_choice_says_which_of_its_arguments_are_places(kind):
+  for name in choose.names(kind):
+    taken = values.parameters(choose.find(kind, name))
+    assert {'data_dir', 'path'} & set(taken) == set(places.of(kind, name)), name
 
 
 def change(workdir, **changes):
