@@ -92,7 +92,7 @@ def test_equal_seeds_give_equal_samples_whatever_the_batch(trained):
 def test_a_saved_model_is_the_model_from_another_folder_without_its_data(
   trained, tmp_path, monkeypatch
 ):
-  saved, examples = trained.save(tmp_path / 'kept'), some(trained, 1)
+  saved = trained.save(tmp_path / 'kept')
 
   def gone(*_):
     raise FileNotFoundError('there is no folder data; set data_dir')
@@ -104,8 +104,6 @@ def test_a_saved_model_is_the_model_from_another_folder_without_its_data(
   np.testing.assert_array_equal(
     np.array(loaded.sample(4).examples), np.array(trained.sample(4).examples)
   )
-  one, other = (of.score(examples, samples=2).nats for of in (loaded, trained))
-  np.testing.assert_allclose(one, other, rtol=1e-6)
   with pytest.raises(FileNotFoundError, match='is not here .there is no folder data.; write'):
     loaded.parts.source.examples('test', [0])
   with pytest.raises(ValueError, match='not empty'):
