@@ -30,7 +30,7 @@ def read(workdir, step, wanted, *, place=None) -> Any:
       item = stored
       args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), item)
     else:
-      _check_shapes(folder, stored, wanted)
+      check_shapes(f'checkpoint {folder}', stored, wanted)
       item = jax.tree.map(_placed, wanted)
       args = ocp.checkpoint_utils.construct_restore_args(item)
     restore = ocp.args.PyTreeRestore(
@@ -44,10 +44,14 @@ def read(workdir, step, wanted, *, place=None) -> Any:
       raise manifest.Damaged(f'checkpoint {folder} cannot be read') from error
 
 
+def place_of(leaf) -> jax.sharding.Sharding:
+  """Where a leaf goes: without a sharding to the default device, not to that of the run that saved
+  it."""
+  return getattr(leaf, 'sharding', None) or SingleDeviceSharding(jax.local_devices()[0])
+
+
 def _placed(leaf):
-  """A leaf without a sharding goes to the default device, not to that of the run that saved it."""
-  sharding = getattr(leaf, 'sharding', None) or SingleDeviceSharding(jax.local_devices()[0])
-  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place_of(leaf))
 
 
 def _only(stored, folder, part, role):
@@ -60,12 +64,14 @@ def _only(stored, folder, part, role):
   return {part: {role: stored[part][role]}}
 
 
-def _check_shapes(folder, stored, wanted):
+def check_shapes(what, stored, wanted) -> None:
+  """Raises ValueError for the first array whose shape is not that which is wanted; what: where it
+  is stored."""
   have, want = _shapes(stored), _shapes(wanted)
   for name in sorted(have.keys() | want.keys()):
     if have.get(name) != want.get(name):
       raise ValueError(
-        f'checkpoint {folder} holds {name} as {have.get(name, "nothing")} where '
+        f'{what} holds {name} as {have.get(name, "nothing")} where '
         f'this config builds {want.get(name, "nothing")}; use the config of that run or another '
         'workdir'
       )

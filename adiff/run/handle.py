@@ -1,7 +1,7 @@
 """What `import adiff` gives: load a model, train one, register a class."""
 
 from adiff.machine import checkpoint, cost
-from adiff.run import kept, language, overrides, places
+from adiff.run import kept, language, overrides, places, shipped
 from adiff.run import model as model_lib
 from adiff.run import own as own_lib
 from adiff.run import train as train_lib
@@ -12,12 +12,14 @@ from adiff.run.choose import register as register
 def load(
   workdir, *, step=None, settings=(), block_size=None, steps=None, solver=None, data=None
 ) -> model_lib.Model:
-  """The model of a workdir: its averaged parameters at a step (None: the newest). It needs no data;
-  data: where they lie now, for `model.parts.source.examples`.
+  """The model of a workdir, or one that ships with adiff ('digits', 'text'; see shipped.py): its
+  averaged parameters at a step (None: the newest). It needs no data; data: where they lie now, for
+  `model.parts.source.examples`.
 
   settings: 'key=value' overrides, as --set. block_size, steps, solver: see overrides.py. A model of
   text is a language.Model, which also writes on.
   """
+  workdir = shipped.place(workdir)
   config = workdir_lib.load(workdir, settings)
   config = overrides.arrange(config, workdir, block_size=block_size, steps=steps, solver=solver)
   config = places.placed(config, data)

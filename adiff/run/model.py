@@ -18,8 +18,10 @@ import tqdm
 
 from adiff.codec import base as codec_base
 from adiff.judge import likelihood, paths
+from adiff.learn import base as learn_base
 from adiff.learn import state
 from adiff.machine import checkpoint, files
+from adiff.machine import weights as weights_lib
 from adiff.nn import network
 from adiff.run import asked, build, generate, kept, output, shown
 from adiff.run import workdir as workdir_lib
@@ -293,14 +295,18 @@ class Model:
 
   # ---- Keeping ----------------------------------------------------------------------------------
 
-  def save(self, folder) -> str:
+  def save(self, folder, *, weights=None) -> str:
     """Writes a workdir of its own, with the config as it is used here and the one checkpoint, for
-    `adiff.load`; returns it. Raises ValueError where there is something already."""
+    `adiff.load`; returns it. weights: float16 or float32, to keep its parameters as safetensors
+    instead, see machine/weights.py. Raises ValueError where there is something already."""
     if not self.workdir:
       raise ValueError('this model was made of parts and has no checkpoint; save one of adiff.load')
     output.check_page(folder, ())
     with files.folder(folder) as draft:
-      checkpoint.copy(self.workdir, self.step, draft)
+      if weights is None:
+        checkpoint.copy(self.workdir, self.step, draft)
+      else:
+        weights_lib.write(draft, self.step, self.params, learn_base.DENOISER, dtype=weights)
       workdir_lib.write(draft, self.parts.config, self.parts.contract)
       kept.write(draft, self.parts)
     return os.fspath(folder)

@@ -11,13 +11,19 @@ from typing import Any
 
 import ml_collections
 
-from adiff.machine import bucket_lock, files, input_file, json_file, manifest, storage
+from adiff.machine import bucket_lock, files, input_file, json_file, manifest, storage, weights
 from adiff.run import choose, places, settings
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
 OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach')  # a number, or null
 VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as choices since 3
+# Keys that came since that version began, and what held before there were any: a workdir may lack
+# them. Arguments of choices need no entry, for they have their defaults.
+LATER = {
+  'train': {'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0},
+  'eval': {'orders': 0, 'chain': 1000, 'ode': 0},
+}
 DATA = 'data.json'  # what is kept of the data, see kept.py
 MADE_BY = 'made_by.json'  # beside what was made: all that it follows from
 # What every reader of the files needs of their form.
@@ -51,6 +57,11 @@ def check(workdir, config, contract) -> None:
   ours, contract = as_json(config), {'version': VERSION, **contract}
   if storage.is_folder(workdir):
     files.check_inside(workdir)
+  if weights.there(workdir):
+    raise ValueError(
+      f'{workdir} holds weights alone, which nothing can be trained on from; write '
+      f'--config.init_from={workdir} and another --workdir'
+    )
   if is_made(workdir):
     theirs = _stored(workdir)
     for key, old, new in _differences(_fixed(theirs), _fixed(ours)):
@@ -255,7 +266,17 @@ def _stored(workdir):
   """config.json of a workdir of this version, with its sections and choices."""
   _read(workdir, 'config.json', dict)  # is it a workdir at all?
   check_version(workdir)
-  return _read(workdir, 'config.json', _CONFIG)
+  return _completed(_read(workdir, 'config.json', _CONFIG))
+
+
+def _completed(config):
+  """A config as JSON with the keys that came after it was written."""
+  config = {**config, **{name: {**keys, **config[name]} for name, keys in LATER.items()}}
+  for kind in choose.ROOMS:
+    with contextlib.suppress(ValueError):  # a class that is registered elsewhere
+      choice = json_file.plain(choose.defaults(kind, config[kind]['name']))
+      config[kind] = {**choice, **config[kind]}
+  return config
 
 
 def _read(workdir, name, form):
