@@ -275,11 +275,10 @@ def latest_step(workdir) -> int | None:
 
 
 def copy(workdir, step, folder) -> None:
-  """Copies one sound checkpoint, or the weights that a workdir holds instead, into another one,
-  which lies on a disk; raises ValueError for a damaged one, OSError where it cannot be written."""
+  """Copies one sound checkpoint, or weights, into another workdir, which lies on a disk; raises
+  ValueError for a damaged one, OSError where it cannot be written."""
   if weights.there(workdir):
-    weights.copy(workdir, folder)
-    return
+    return weights.copy(workdir, folder)
   manifest.verify(workdir, step)
   target = manifest.folder(folder, step)
   draft = f'{target}.orbax-checkpoint-tmp'
@@ -301,11 +300,10 @@ def restore_params(
   structure; without, it is the stored tree as nested dicts of numpy arrays, whatever its shapes.
   ema chooses the average instead of the last parameters. Damaged steps are passed over with a
   warning. Raises FileNotFoundError without a checkpoint, ValueError when none is sound, when an
-  explicit `step` is missing or damaged, or when shapes differ. Where the workdir holds weights
-  instead of checkpoints (weights.py), there is the average of one step alone.
+  explicit `step` is missing or damaged, or when shapes differ. Weights (weights.py) are read, too.
   """
   if weights.there(workdir):
-    return _given_away(workdir, abstract_params, ema, role, step)
+    return weights.read(workdir, abstract_params, role, ema=ema, step=step)
   place = 'ema' if ema else 'params', role
 
   def read(step):
@@ -328,16 +326,6 @@ def restore_params(
   raise ValueError(
     f'every checkpoint in {manifest.root(workdir)} is damaged; train again or use a backup'
   )
-
-
-def _given_away(workdir, abstract_params, ema, role, step):
-  """(step, params) of a workdir that holds weights."""
-  if not ema or step not in (None, weights.step(workdir)):
-    raise ValueError(
-      f'{workdir} holds the averaged parameters of step {weights.step(workdir)} alone; leave '
-      '--step away'
-    )
-  return weights.read(workdir, abstract_params, role)
 
 
 def restore_arrays(workdir, step: int | None = None) -> tuple[int, Any]:

@@ -61,12 +61,17 @@ def write(folder, step, params, role, *, dtype='float16') -> None:
   })
 
 
-def read(workdir, wanted, role) -> tuple[int, Any]:
-  """(step, parameters) of a role; wanted: as in checkpoint.restore_params. Raises ValueError for
-  files that are damaged, of another role or of other shapes."""
+def read(workdir, wanted, role, *, ema=True, step=None) -> tuple[int, Any]:
+  """(step, parameters) of a role, as checkpoint.restore_params, whose arguments these are. Raises
+  ValueError for files that are damaged, of another role or of other shapes, and where others than
+  the average, or another step, are asked for."""
   import safetensors.numpy
 
   about, place = _about(workdir), os.path.join(workdir, FILE)
+  if not ema or step not in (None, about['step']):
+    raise ValueError(
+      f'{workdir} holds the averaged parameters of step {about["step"]} alone; leave --step away'
+    )
   if about['role'] != role:
     raise ValueError(f'{place} holds parameters of the role {about["role"]!r}, not of {role!r}')
   try:
