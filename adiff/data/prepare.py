@@ -9,8 +9,8 @@ r"""Makes a set of pictures ready: cut and scaled once, stored with random acces
 What --train and --test may name: adiff/data/raw.py. A picture becomes the largest square in its
 centre, resampled to --size by an antialiased bicubic filter, as data/pictures.py does for every
 reader: trained from what is written here or from its source, a network sees the same numbers.
-Classes, their names and captions are kept; other features are not. OUT/1.0.0 is a data set as TFDS
-lays it out, in ArrayRecord.
+Classes, their names and, with --captions, captions are kept; other features are not. OUT/1.0.0 is a
+data set as TFDS lays it out, in ArrayRecord.
 
 The work is cut into shards, one an input file, or one a thousand pictures of a folder; a shard is
 written whole or not at all. So the same command goes on where it was killed, and the bytes are
