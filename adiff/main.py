@@ -160,10 +160,10 @@ def run() -> int:
       _SAMPLES.value, _REFERENCE.value, _OUT.value or 'judged', split=_SPLIT.value,
       data=_DATA.value,
     )
-  if _PROCESSES.value:
-    from adiff.machine import hosts
+  from adiff.machine import hosts
 
-    hosts.start(_PROCESSES.value, _GATHER.value)  # early: from here on a death is noticed
+  if _PROCESSES.value:
+    hosts.start(_PROCESSES.value, _GATHER.value, sys.argv[1:])  # early: deaths are noticed
   # After --help, which needs none of them.
   from adiff.run import dryrun, own, places, reproduce, train
 
@@ -181,13 +181,16 @@ def run() -> int:
       return own.run(workdir, data, minutes, profile=_PROFILE.value)
     return train.train(places.placed(_CONFIG.value, data), workdir, profile=_PROFILE.value)
   how = dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
-  return _write(how) if _PROMPT.value else _use(how)
+  if _PROMPT.value:
+    return _write(how)
+  with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished, several=True):
+    return _use(how)
 
 
 def _use(how) -> int:
   """Evaluates, samples or exports what a workdir holds; returns the exit code."""
-  from adiff.machine import checkpoint, cost, hosts, sharding
-  from adiff.run import build, evaluations, kept, overrides, places
+  from adiff.machine import checkpoint, hosts, sharding
+  from adiff.run import division, evaluations, kept, overrides, places
   from adiff.run import workdir as workdir_lib
 
   settings, evaluating = list(_SET.value), _MODE.value in ('eval', 'follow')
@@ -198,21 +201,20 @@ def _use(how) -> int:
   parts = kept.parts(
     _WORKDIR.value, config, examples=evaluating, others=_MODE.value == 'eval' and bool(_DATA.value)
   )
-  _check_out(parts)
-  mesh = sharding.mesh_here(**config.mesh, asked=any('mesh.' in word for word in _SET.value))
-  abstract = cost.params(parts)
-  placed = sharding.placed(abstract, build.state_shardings(parts, mesh, abstract))
+  hosts.by_first(lambda: _check_out(parts))
+  whole = _MODE.value == 'eval' and not evaluations.several(_STEP.value)
+  mesh = division.mesh(parts, _SET.value, together=whole)
+  placed = division.placed(parts, mesh)
   if _MODE.value == 'follow':
-    run = evaluations.Run(_WORKDIR.value, parts, mesh, placed, changes=_changes())
-    with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished):
-      run.follow()
+    evaluations.Run(_WORKDIR.value, parts, mesh, placed, changes=_changes()).follow()
   elif _MODE.value == 'eval':
     run = evaluations.Run(_WORKDIR.value, parts, mesh, placed, _AVERAGE.value, changes=_changes())
     hosts.say(run.evaluate(_STEP.value, _OUT.value))
   else:
     step = evaluations.one(_WORKDIR.value, _STEP.value)
-    step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
-    print(_make(parts, params, mesh, step))
+    with sharding.working(mesh):
+      step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
+    hosts.say(_make(parts, params, mesh, step))
   return 0
 
 

@@ -167,7 +167,7 @@ def debug(config, **sizes):
   config.eval.batch_size, config.eval.examples, config.eval.num = 32, 64, 40
   config.eval.samplers = tuple(config.eval.samplers)[:1]  # each is compiled
   config.plan.steps = min(config.plan.steps, 8)
-  config.mesh.update(dict(data=-1, fsdp=1, tensor=1, sequence=1))
+  config.mesh.update(dict(data=-1, fsdp=1, tensor=1, sequence=1, slices=1))
 
 
 def get_config():
@@ -266,4 +266,5 @@ def get_config():
   c.mesh.fsdp = 1  # parts of the parameters, each with its rows of the batch
   c.mesh.tensor = 1  # parts of the heads and of the MLP's features
   c.mesh.sequence = 1  # parts of every row's tokens, for rows that are too long for one device
+  c.mesh.slices = 1  # groups of devices that a slow network joins, each with its rows of the batch
   return c.lock()

@@ -24,7 +24,7 @@ import time
 import numpy as np
 
 from adiff.machine import files
-from launch import runs, soak_chain, soak_faults, soak_judges, soak_processes
+from launch import runs, soak_chain, soak_faults, soak_hosts, soak_judges, soak_processes
 
 TOLERANCE = 0.05  # of the exact nats: how far above it a bound may end
 LEVEL = 1e-3  # smallest p-value with which samples pass for the law
@@ -145,6 +145,7 @@ def main(arguments=None) -> int:
   parser.add_argument('--checkpoint-kills', type=int, default=100, help='while it is written')
   parser.add_argument('--mutilations', type=int, default=50, help='of a checkpoint')
   parser.add_argument('--process-kills', type=int, default=10, help='of one process of four')
+  parser.add_argument('--host-kills', type=int, default=5, help='of one host of two, in each mode')
   parser.add_argument('--follow-kills', type=int, default=5, help='of a run, and of its evaluator')
   parser.add_argument('--samples', type=int, default=0, help='digits to draw; 0: no such entry')
   parser.add_argument(
@@ -164,7 +165,7 @@ def main(arguments=None) -> int:
     'exactness': exactness, 'kills': soak_faults.kills,
     'checkpoint-kills': soak_faults.checkpoint_kills, 'mutilations': soak_faults.mutilations,
     'processes': soak_processes.processes, 'follow': soak_processes.follow,
-    'chain': soak_chain.chain,
+    'chain': soak_chain.chain, 'hosts': soak_hosts.hosts,
   }
   for argument in toy.ARGUMENTS:
     entries[f'toy-{argument}'] = lambda folder, options, a=argument: regime(folder, options, a)

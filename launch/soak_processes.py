@@ -71,7 +71,7 @@ class Ended(Exception):
   """A run ended otherwise than it should; the row."""
 
 
-def _launch(arguments, count, log, *, module='adiff.main', devices=None):
+def launch(arguments, count, log, *, module='adiff.main', devices=None):
   """Starts `count` processes that share eight devices, or as many as are given; returns them."""
   with socket.socket() as listener:  # a free port, for the first process to listen at
     listener.bind(('localhost', 0))
@@ -88,7 +88,7 @@ def _launch(arguments, count, log, *, module='adiff.main', devices=None):
 
 def launched(command, workdir, count, **how):
   """(start, log) of a training run, which is in `workdir`."""
-  return lambda: _launch([*command, f'--workdir={workdir}'], count, workdir, **how), workdir
+  return lambda: launch([*command, f'--workdir={workdir}'], count, workdir, **how), workdir
 
 
 def through(start, log, running=None):
@@ -112,7 +112,7 @@ def _gradients(folder):
   differing, apart = 0, {}
   for count, devices in ((0, 1), (1, DEVICES), (2, DEVICES), (COUNT, DEVICES)):
     log, how = folder / f'gradients_{count}', dict(module='launch.soak_gradients', devices=devices)
-    start = lambda n=max(count, 1), log=log, how=how: _launch(command, n, log, **how)
+    start = lambda n=max(count, 1), log=log, how=how: launch(command, n, log, **how)
     through(start, log)
     if not count:  # one device has kept its own
       continue
@@ -156,7 +156,7 @@ def _kill_one_of_four(command, folder, seconds, count):
       if any(one.poll() is not None for one in running):
         break
       running[victim].kill()
-      took, ended_with = _stop(running)
+      took, ended_with = stop(running)
       running = None
       if 0 in ended_with and not (workdir / 'eval.json').exists():
         wrong.append(f'{workdir.name} was called finished and was not')
@@ -173,7 +173,7 @@ def _kill_one_of_four(command, folder, seconds, count):
   }
 
 
-def _stop(running):
+def stop(running):
   """Seconds until all have stopped by themselves, and their exit codes."""
   begun = time.monotonic()
   for one in running:

@@ -12,7 +12,8 @@
 # Variables:
 #   CLUSTER, ZONE  the cluster and its zone         TPU_TYPE  a slice, for example v5litepod-256
 #   IMAGE          launch/docker/Dockerfile, built with EXTRA=tpu, where the cluster can pull it
-#   SLICES         how many (default: 1)            STORAGE   xpk's name of a shared folder
+#   SLICES         how many (default: 1), each with its share of every batch of a training run
+#   STORAGE        xpk's name of a shared folder
 #   PROJECT        default: gcloud's own            MAX_RESTARTS  default: 1000
 #   DRY_RUN=1      prints the command and does not run it
 set -euo pipefail
@@ -29,6 +30,14 @@ need TPU_TYPE 'the kind and size of a slice, for example TPU_TYPE=v5litepod-256'
 need IMAGE 'the image of the run, for example IMAGE=mine/adiff:1; launch/docker/Dockerfile makes it'
 tool xpk 'it with: pip install xpk'
 
+slices="${SLICES:-1}"
+[[ "$slices" =~ ^[1-9][0-9]{0,3}$ ]] || refuse "SLICES=$slices is no number of slices; write SLICES=2"
+# The axis of the mesh that lies over the network between slices; evaluations take what is there.
+case "$slices $* " in
+  1' '* | *' --config.mesh.slices='*) ;;
+  *' --config'[=\ ]*) set -- "$@" --config.mesh.slices="$slices" ;;
+esac
+
 cluster=(--cluster="$CLUSTER" --zone="$ZONE" ${PROJECT:+--project="$PROJECT"})
 if [ -z "${DRY_RUN:-}" ]; then
   listed="$(xpk workload list "${cluster[@]}" --filter-by-job="$name")"
@@ -44,7 +53,7 @@ fi
 
 # `exec`, so that the signal of a pre-emption reaches Python.
 run xpk workload create --workload="$name" "${cluster[@]}" \
-  --tpu-type="$TPU_TYPE" --num-slices="${SLICES:-1}" --docker-image="$IMAGE" \
+  --tpu-type="$TPU_TYPE" --num-slices="$slices" --docker-image="$IMAGE" \
   ${STORAGE:+--storage="$STORAGE"} --restart-on-exit-codes=75 \
   --max-restarts="${MAX_RESTARTS:-1000}" --termination-grace-period-seconds=90 \
   --command="exec python -m adiff.main --processes=auto $(printf '%q ' "$@")"

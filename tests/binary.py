@@ -88,6 +88,11 @@ def _main(arguments, log, devices, cwd, bucket):
   if bucket:
     buckets.connect(bucket)
   sys.argv = ['adiff/main.py', *arguments]
+  import jax
+
   from adiff import main
 
-  main.main()
+  try:
+    main.main()
+  finally:  # what a process does at its exit, to which a forked one does not come
+    jax.distributed.shutdown()

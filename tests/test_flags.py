@@ -135,12 +135,13 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
   arranged = types.SimpleNamespace(mesh={}, seed=0, train=types.SimpleNamespace(steps=1))
   stubs = {
     name: mock.MagicMock() for name in
-    'build compare dryrun evaluations generate handle judging kept output overrides own places '
-    'reproduce shards train workdir'
+    'build compare division dryrun evaluations generate handle judging kept output overrides own '
+    'places reproduce shards train workdir'
     .split()
   }
   stubs['overrides'].arrange.return_value = stubs['places'].placed.return_value = arranged
   stubs['kept'].parts.return_value = types.SimpleNamespace(config=arranged, contract={})
+  stubs['division'].mesh.return_value = adiff.machine.sharding.make_mesh()
   stubs['handle'].load.return_value = types.SimpleNamespace(
     parts=types.SimpleNamespace(config=arranged, spec=types.SimpleNamespace(medium='text')),
     write=lambda prompts, **_: language.Written([''], np.ones(1), np.ones(1), 1.0),

@@ -11,6 +11,7 @@ file is digested right after the commit, in the background, and compared before 
 """
 
 import errno
+import functools
 import logging
 import os
 import pathlib
@@ -108,7 +109,7 @@ class Checkpoints:
       if hosts.first():
         manifest.forget(self._workdir, step)  # Left by a run that was killed or cleaned by hand.
       self._measured.forget(step)
-      hosts.saving(manifest.folder(self._workdir, step))
+      hosts.saving(functools.partial(manifest.committed, manifest.folder(self._workdir, step)))
       args = ocp.args.Composite(**{checkpoint_reader.ITEM: ocp.args.StandardSave(state)})
       accepted = self._manager.save(step, args=args)
     except Exception as error:

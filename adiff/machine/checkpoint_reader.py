@@ -8,7 +8,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import SingleDeviceSharding
 
-from adiff.machine import manifest, sharding
+from adiff.machine import hosts, manifest, sharding
 
 ITEM = 'state'
 
@@ -19,7 +19,9 @@ def read(workdir, step, wanted, *, place=None) -> Any:
   sealed = manifest.verify(workdir, step)
   folder = manifest.folder(workdir, step)
   path = os.path.join(folder, ITEM)
-  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+  who = _readers()
+  handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=who)
+  with ocp.Checkpointer(handler, multiprocessing_options=who) as checkpointer:
     try:
       stored = checkpointer.metadata(path).item_metadata.tree
     except Exception as error:
@@ -42,6 +44,14 @@ def read(workdir, step, wanted, *, place=None) -> Any:
       if sealed:
         raise  # The files are those that were written, so the fault is not theirs.
       raise manifest.Damaged(f'checkpoint {folder} cannot be read') from error
+
+
+def _readers() -> ocp.options.MultiprocessingOptions:
+  """The processes that read together, who wait for each other."""
+  if hosts.count() == jax.process_count():
+    return ocp.options.MultiprocessingOptions()
+  here = jax.process_index()
+  return ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
 
 
 def place_of(leaf) -> jax.sharding.Sharding:

@@ -52,6 +52,19 @@ def moved(text, mesh) -> dict[tuple[str, str], int]:
   return {key: size for key, size in total.items() if key[1]}
 
 
+def leaving(moved, mesh) -> int:
+  """Bytes of `moved` that leave every slice, over the slow network, where each slice combines what
+  its own devices have before it speaks to another one, as XLA does."""
+  total = 0
+  for (_, axes), size in moved.items():
+    inner = axes.split('+')
+    if 'slices' in inner:
+      inner.remove('slices')
+      shared = math.prod(mesh.shape[axis] for axis in inner)  # devices of a slice with one sum
+      total += size * (mesh.size // mesh.shape['slices']) // shared
+  return int(total)
+
+
 def _move(call, times, mesh):
   """The _Move of a line that _CALL has matched."""
   result, kind, start, rest = call.groups()

@@ -144,7 +144,7 @@ def moved(parts, mesh) -> dict[str, float]:
 
   def parameter(path, leaf, place):
     split = [axis for axis in place.spec if axis]
-    copies = [axis for axis in ('data', 'fsdp', 'sequence') if axis not in split]
+    copies = [axis for axis in ('slices', 'data', 'fsdp', 'sequence') if axis not in split]
     wide = sharding.path_name(path).startswith(f'{network.HEAD}/')
     whole = leaf.size * (max(size, 4) if wide else size) * microbatches
     whole /= mesh.shape['tensor'] if 'tensor' in split else 1

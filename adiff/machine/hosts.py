@@ -1,47 +1,63 @@
-"""Several processes, one program: how they find each other, agree, and notice that one is gone."""
+"""Several processes, one program: how they find each other, agree, and notice that one is gone.
+
+They work together, on devices of all (training), or each `alone`, on devices of its own, on what
+the others do not (samples, evaluations): then they `claim` pieces of the work, and are `together`
+again at its end. Claims and words lie in JAX's coordination service, which the first process holds:
+they end with the job, so that nobody who died has claimed anything.
+"""
 
 import contextlib
 import ctypes
+import json
 import os
 import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from typing import NoReturn
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from adiff.machine import manifest
+from adiff.machine import storage
 
 UNFINISHED = 75  # exit code: "run me again"; 0 means finished
 HEARTBEAT = 20  # seconds without a sign of life until a process counts as dead
 AUTO = 'auto'
 _LONGEST = 2000  # characters of a sentence that all processes hear
-_checkpoints: list[str] = []  # of this attempt: folders that appear once they are complete
+SEEN = 90.0  # seconds until a shared disk shows to all what one has written
+_saved: list[Callable[[], bool]] = []  # of this attempt: is what was begun complete?
+_meetings = 0  # of all processes, so far
+_alone = False
 
 
-def start(text: str, gather: int = 1800) -> None:
+def start(text: str, gather: int = 1800, command: Sequence[str] = ()) -> None:
   """Joins the others. text: 'auto' where JAX can ask the cluster (a TPU pod, Slurm), else
   INDEX/COUNT@HOST:PORT of the first process. gather: seconds until the last one must be there;
-  hosts of a pod come one by one.
+  hosts of a pod come one by one. command: what all were started with, see `check_alike`.
 
-  Raises ValueError for another text. Ends the process in a sentence, exit code 1, where not all are
-  there in time. To be called before any device is asked for.
+  Raises ValueError for another text, or another command. Ends the process in a sentence, exit code
+  1, where not all are there in time. To be called before any device is asked for.
   """
-  if text == AUTO:
-    _join(gather)
-    return
+  where = {} if text == AUTO else _address(text)
+  _join(gather, **where)
+  check_alike(list(command))
+
+
+def _address(text):
+  """The arguments of jax.distributed.initialize that a text stands for."""
   parts = re.fullmatch(r'(\d+)/(\d+)@([^@]+:\d+)', text)
   if not parts or int(parts[1]) >= int(parts[2]):
     raise ValueError(
       f'--processes={text} is not understood; write auto, or INDEX/COUNT@HOST:PORT of the first '
       'process, for example 0/4@10.0.0.1:8476, with INDEX below COUNT'
     )
-  index, count, address = int(parts[1]), int(parts[2]), parts[3]
-  _join(gather, coordinator_address=address, num_processes=count, process_id=index)
+  return {
+    'coordinator_address': parts[3], 'num_processes': int(parts[2]), 'process_id': int(parts[1])
+  }
 
 
 def _join(gather, **where):
@@ -65,26 +81,148 @@ def _absent(gather):
   os._exit(1)
 
 
+def count() -> int:
+  """How many processes work together: 1 for one that is `alone`."""
+  return 1 if _alone else jax.process_count()
+
+
+def devices() -> list[jax.Device]:
+  """Those that this process works on, its own or, together with others, theirs, too."""
+  return jax.local_devices() if _alone else jax.devices()
+
+
 def first() -> bool:
   """Is this the one process that writes files and talks?"""
-  return jax.process_index() == 0
+  return _alone or jax.process_index() == 0
 
 
 @contextlib.contextmanager
-def on_signals(names, handler) -> Iterator[None]:
+def alone() -> Iterator[None]:
+  """Within, this process works by itself: it is the first, and agrees with itself."""
+  global _alone
+  before, _alone = _alone, True
+  try:
+    yield
+  finally:
+    _alone = before
+
+
+def claim(what: str) -> bool:
+  """Is a piece of work this process's? Of those that are `alone` the one that asks first gets it;
+  those that work together all do."""
+  if not _alone or jax.process_count() == 1:
+    return True
+  try:
+    _service().key_value_set(f'adiff/claims/{what}', str(jax.process_index()))
+  except jax.errors.JaxRuntimeError as error:
+    if 'ALREADY_EXISTS' not in str(error):
+      raise
+    return False
+  return True
+
+
+def together(act: Callable[[], Any]) -> list:
+  """Calls act() in every process and returns, when all have, however long one takes, what it
+  returned in each, as JSON. What fails in one is told in all, as ValueError in the others."""
+  error, value = None, None
+  try:
+    value = act()
+  except Exception as caught:
+    error = caught
+  said = _exchange([value, None if error is None else str(error)[:_LONGEST]])
+  if isinstance(error, OSError) and jax.process_count() > 1:
+    raise ValueError(str(error)) from error  # which ends the program in order, with the others
+  if error is not None:
+    raise error
+  for index, (_, fault) in enumerate(said):
+    if fault is not None:
+      raise ValueError(f'{fault} (so says process {index})')
+  return [value for value, _ in said]
+
+
+def by_first(act: Callable[[], Any]) -> Any:
+  """What act() returns in the first process, in all; they wait, however long it takes, where
+  `agree` wants all to come within what their network waits, half a minute on CPUs."""
+  return together(act if first() else lambda: None)[0]
+
+
+def check_alike(command: list[str]) -> None:
+  """Raises ValueError in all processes where they were not given the same words, but for those that
+  say which process each is."""
+  command = [word for word in command if not re.match('--?(processes|gather)', word)]
+  for index, theirs in enumerate(_exchange(command)):
+    if theirs != command:
+      shown = [' '.join(word for word in one if word not in two) or 'without that'
+               for one, two in ((theirs, command), (command, theirs))]
+      raise ValueError(
+        f'process {index} was started with {shown[0]}, process {jax.process_index()} with '
+        f'{shown[1]}; start all processes of a job with the same flags'
+      )
+
+
+def seen(path, what: str) -> None:
+  """Returns once `path`, which another process has written, is seen by this one.
+
+  Raises ValueError where it does not appear: then they do not share that disk.
+  """
+  end = time.monotonic() + SEEN
+  while not storage.exists(path):
+    if time.monotonic() > end:
+      raise ValueError(
+        f'process {jax.process_index()} does not see {path}, {what}; name a folder that all hosts '
+        'share'
+      )
+    time.sleep(0.05)
+
+
+def _exchange(value) -> list:
+  """What every process says, in all of them, as JSON; signals are heard meanwhile."""
+  if jax.process_count() == 1:
+    return [value]
+  global _meetings
+  _meetings += 1
+  place = f'adiff/words/{_meetings}'
+  _service().key_value_set(f'{place}/of/{jax.process_index()}', json.dumps(value))
+  if jax.process_index() == 0:
+    said = _heard(f'{place}/of/', jax.process_count())
+    found = {int(name.rpartition('/')[2]): json.loads(word) for name, word in said}
+    everything = json.dumps([found[index] for index in sorted(found)])
+    _service().key_value_set(f'{place}/all/words', everything)
+  ((_, everything),) = _heard(f'{place}/all/', 1)
+  return json.loads(everything)
+
+
+def _heard(place, wanted) -> list[tuple[str, str]]:
+  """[(name, word)] of what lies in a folder of names, which ends in /, once there are `wanted`."""
+  pause = 0.002
+  while len(said := _service().key_value_dir_get(place)) < wanted:
+    time.sleep(pause)
+    pause = min(2 * pause, 1.0)
+  return said
+
+
+def _service():
+  """JAX's coordination service: {name: word}, each written once. JAX gives it no public name."""
+  return multihost_utils.distributed.global_state.client
+
+
+@contextlib.contextmanager
+def on_signals(names, handler, *, several=False) -> Iterator[None]:
   """Installs a signal handler for a while. In a job of several processes it is JAX's own that
-  listens: see `preempted`."""
-  names = names if jax.process_count() == 1 else ()
+  listens, see `preempted`, unless `several` says that nobody asks it."""
+  names = names if several or jax.process_count() == 1 else ()
   before = {name: signal.signal(name, handler) for name in names}
   try:
     yield
   finally:
     for name, old in before.items():
-      signal.signal(name, old)
+      signal.signal(name, signal.SIG_DFL if old is None else old)  # None: one of JAX's
 
 
 def exit_unfinished(number, frame) -> NoReturn:
-  """A handler for times when nothing is to be saved: the last checkpoint holds all there is."""
+  """A handler for times when nothing is to be saved: the disk holds all there is."""
+  if jax.process_count() > 1:
+    os._exit(UNFINISHED)  # an orderly end would wait for the others
   sys.exit(UNFINISHED)
 
 
@@ -102,7 +240,7 @@ def agree(act) -> None:
       act()
     except (ValueError, OSError) as caught:
       error, text = caught, str(caught).encode()[:_LONGEST]
-  if jax.process_count() > 1:
+  if count() > 1:
     letters = np.zeros(_LONGEST, np.uint8)
     letters[:len(text)] = np.frombuffer(text, np.uint8)
     letters = multihost_utils.broadcast_one_to_all(letters)
@@ -115,7 +253,7 @@ def agree(act) -> None:
 
 def told(value: int) -> int:
   """What the first process says, in all of them."""
-  return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+  return value if count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
 def most(value: float) -> float:
@@ -132,11 +270,11 @@ def lost(error) -> bool:
   return is_jax and jax.process_count() > 1 and 'RESOURCE_EXHAUSTED' not in str(error)
 
 
-def saving(folder: str) -> None:
-  """To be called when a checkpoint is begun: once `folder` is there, this attempt has saved
+def saving(is_there: Callable[[], bool]) -> None:
+  """To be called when a checkpoint, or a file, is begun: once it is there, this attempt has saved
   something, and is worth being run again. The disk is asked, because the thread that waits for the
   write may hear of its end later than of another process's."""
-  _checkpoints.append(folder)
+  _saved.append(is_there)
 
 
 def leave(reason: str) -> NoReturn:
@@ -147,9 +285,9 @@ def leave(reason: str) -> NoReturn:
   """
   saved = False
   with contextlib.suppress(OSError):  # of a bucket
-    saved = any(map(manifest.committed, reversed(_checkpoints)))
+    saved = any(is_there() for is_there in reversed(_saved))
   again = 'run all of them again' if saved else (
-    'this attempt has saved no checkpoint, so look for the cause before you run all of them again'
+    'this attempt has saved nothing, so look for the cause before you run all of them again'
   )
   os.write(2, (  # on a line of its own, below a progress bar
     '\nadiff: the processes lost each other, most likely because another task died; '

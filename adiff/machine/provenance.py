@@ -7,7 +7,7 @@ import subprocess
 
 import jax
 
-from adiff.machine import contents
+from adiff.machine import contents, hosts
 
 # What the commit is said of, seen from this file: the package, and the configs of the checkout.
 _WATCHED = ('..', '../../configs')
@@ -15,11 +15,11 @@ _WATCHED = ('..', '../../configs')
 
 def hardware() -> str:
   """What the numbers were measured on."""
-  device = jax.devices()[0]
+  device, *others = hosts.devices()
   kind = (
     f'{os.cpu_count()} cores'
     if device.platform == 'cpu'
-    else f'{jax.device_count()} x {device.device_kind}'
+    else f'{1 + len(others)} x {device.device_kind}'
   )
   versions = f'jax {jax.__version__}, Python {platform.python_version()}'
   return f'{platform.machine()} {device.platform}, {kind}, {versions}'

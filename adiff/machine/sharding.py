@@ -1,14 +1,18 @@
 """One mesh everywhere, and the rules that place arrays on it; activations: nn/layout.py.
 
-The batch is split over `data` and `fsdp`. Parameters and optimiser state are replicated over `data`
-and `sequence`, split over `fsdp` by shape (Rajbhandari et al. 2020, arXiv:1910.02054) and over
-`tensor` as the network says; the compiler inserts the collectives.
+The batch is split over `slices`, `data` and `fsdp`. Parameters and optimiser state are replicated
+over `slices`, `data` and `sequence`, split over `fsdp` by shape (Rajbhandari et al. 2020,
+arXiv:1910.02054) and over `tensor` as the network says; the compiler inserts the collectives.
+`slices` is the outermost axis: between slices, over the slow network, gradients alone are summed.
 """
 
+import contextlib
 import math
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from adiff.machine import hosts
@@ -17,22 +21,27 @@ from adiff.nn import layout, network
 # What of a state waits in the host's memory between updates, by the value of train.offload.
 OFFLOAD = {'none': (), 'average': ('ema',), 'optimiser': ('opt',), 'both': ('ema', 'opt')}
 HOST = 'pinned_host'
+_SPLIT = ('TPU v5 lite', 'TPU v5e')  # whose physical axes several of a mesh may share
 
 
 def make_mesh(
-  data=-1, fsdp=1, tensor=1, sequence=1, *, devices=None
+  data=-1, fsdp=1, tensor=1, sequence=1, slices=1, *, devices=None
 ) -> jax.sharding.Mesh | AbstractMesh:
-  """The mesh [data, fsdp, tensor, sequence] over all devices; -1, once, for "what is left".
+  """The mesh [slices, data, fsdp, tensor, sequence] over all devices; -1, once, for "what is left".
+
+  A slice is what a fast network joins: on TPUs what the devices say, elsewhere equal numbers of
+  devices that follow each other, as those of a host do.
 
   devices: others than all that are here; or how many, for an AbstractMesh of devices that nobody
   has. Axes are of type Auto: the compiler propagates shardings. (The default of `jax.make_mesh`,
   Explicit, rejects embeddings and sharded matrix products.)
 
-  Raises ValueError when the product of the sizes is not the number of devices.
+  Raises ValueError when the product of the sizes is not the number of devices, or `slices` not that
+  of the TPU slices they lie in.
   """
   devices = jax.devices() if devices is None else devices
   count = devices if isinstance(devices, int) else len(devices)
-  sizes = [data, fsdp, tensor, sequence]
+  sizes = [slices, data, fsdp, tensor, sequence]
   words = _words(dict(zip(layout.AXES, sizes, strict=True)))
   if any(size != -1 and size < 1 for size in sizes) or sizes.count(-1) > 1:
     raise ValueError(f'{words}: use positive sizes, and -1 at most once')
@@ -46,35 +55,78 @@ def make_mesh(
   kinds = (AxisType.Auto,) * len(sizes)
   if isinstance(devices, int):
     return AbstractMesh(tuple(sizes), layout.AXES, axis_types=kinds)
+  if slices > 1:
+    return jax.sharding.Mesh(_in_slices(sizes, devices), layout.AXES, axis_types=kinds)
+  _check_slices(slices, devices)
   return jax.make_mesh(tuple(sizes), layout.AXES, axis_types=kinds, devices=devices)
 
 
-def mesh_here(data=-1, fsdp=1, tensor=1, sequence=1, *, asked=False) -> jax.sharding.Mesh:
-  """As make_mesh; sizes that do not fit the devices here, of a run that was trained on others, are
-  replaced by the nearest that do, which is said. For all but training; asked: the sizes are those
-  of this call.
+def mesh_here(
+  data=-1, fsdp=1, tensor=1, sequence=1, slices=1, *, asked=False
+) -> jax.sharding.Mesh:
+  """As make_mesh, over the devices that this process works on; sizes that do not fit them, of a run
+  that was trained on others, are replaced by the nearest that do, which is said. For all but
+  training; asked: the sizes are those of this call.
 
   Tensor, sequence and fsdp keep what they share with the number of devices, and data takes the
-  rest: so what could not be copied to every device is still split.
+  rest: so what could not be copied to every device is still split. `slices` is as it is here.
   """
-  sizes = dict(zip(layout.AXES, (data, fsdp, tensor, sequence), strict=True))
-  count = left = jax.device_count()
+  devices = hosts.devices()
+  if asked:
+    return make_mesh(data, fsdp, tensor, sequence, slices, devices=devices)
+  found, count = _slices(devices), len(devices)
+  sizes = dict(zip(layout.AXES, (found, data, fsdp, tensor, sequence), strict=True))
   given = [size for size in sizes.values() if size != -1]
   rest, free = count % math.prod(given), len(sizes) - len(given)
-  if asked or free > 1 or (not rest if free else count == math.prod(given)):
-    return make_mesh(**sizes)
-  near = {}
+  if free > 1 or (not rest if free else count == math.prod(given)):
+    return make_mesh(**sizes, devices=devices)
+  near, left = {'slices': found}, count // found
   for axis in ('tensor', 'sequence', 'fsdp'):
     near[axis] = math.gcd(max(sizes[axis], 1), left)
     left //= near[axis]
   near['data'] = left
   hosts.say(f'{_words(sizes)} do not fit {count} devices; taken is {_words(near)}')
-  return make_mesh(**near)
+  return make_mesh(**near, devices=devices)
 
 
 def _words(sizes):
   """{axis: size} as a command line has them."""
   return ', '.join(f'mesh.{axis}={sizes[axis]}' for axis in layout.AXES)
+
+
+def working(mesh) -> contextlib.AbstractContextManager:
+  """Within, those processes work together that the mesh spans: one whose own devices are the whole
+  mesh is `hosts.alone`."""
+  return contextlib.nullcontext() if mesh.is_multi_process else hosts.alone()
+
+
+def _in_slices(sizes, devices) -> np.ndarray:
+  """The devices of a mesh of several slices, each arranged as one alone would be."""
+  slices, *inner = sizes
+  _check_slices(slices, devices)
+  if devices[0].platform == 'tpu':
+    devices = sorted(devices, key=lambda one: one.slice_index)  # stable: their order stays inside
+  split = devices[0].device_kind in _SPLIT
+  return np.stack([
+    mesh_utils.create_device_mesh(inner, list(group), allow_split_physical_axes=split)
+    for group in np.split(np.asarray(devices), slices)
+  ])
+
+
+def _check_slices(slices, devices):
+  """Raises ValueError where TPUs lie in another number of slices."""
+  found = _slices(devices)
+  if found != slices and devices[0].platform == 'tpu':
+    raise ValueError(
+      f'mesh.slices={slices}, and the {len(devices)} TPUs lie in {found} slices; write '
+      f'mesh.slices={found}'
+    )
+
+
+def _slices(devices) -> int:
+  """In how many slices devices lie; 1 where they do not say."""
+  tpus = devices[0].platform == 'tpu'
+  return len({getattr(one, 'slice_index', 0) for one in devices}) if tpus else 1
 
 
 def check_fits(mesh, *, heads, batch_size, parts, num_slots) -> None:
@@ -169,6 +221,23 @@ def placed(abstract, shardings) -> Any:
   if isinstance(shardings, NamedSharding):
     return jax.tree.map(lambda leaf: place(leaf, shardings), abstract)
   return jax.tree.map(place, abstract, shardings)
+
+
+def local_bytes(tree, away=False) -> int:
+  """Bytes a device of a tree of ShapeDtypeStructs with shardings: of what lies on it, or of what
+  waits in its host's memory."""
+  leaves = [
+    leaf for leaf in jax.tree.leaves(tree) if (leaf.sharding.memory_kind == HOST) == away
+  ]
+  return sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in leaves)
+
+
+def whole(leaf) -> np.ndarray:
+  """An array as numpy, wherever its parts are; all processes of its mesh call it."""
+  spread = isinstance(leaf, jax.Array) and not leaf.is_fully_addressable
+  if spread and not leaf.is_fully_replicated:
+    return multihost_utils.process_allgather(leaf, tiled=True)
+  return np.asarray(leaf)
 
 
 def path_name(path) -> str:

@@ -1,10 +1,10 @@
 """Where activations lie on the mesh; nothing happens where none is set (`jax.set_mesh`).
 
-Rows of the batch are split over `data` and `fsdp`, heads and features over `tensor` (Shoeybi et al.
-2019, arXiv:1909.08053), the slots of a row over `sequence`. For attention, slots are exchanged for
-heads: every device then has whole rows and a share of the heads, so the causal triangle is in
-balance whatever the mask, and each of q, k, v and the result moves once (Jacobs et al. 2023,
-arXiv:2309.14509).
+Rows of the batch are split over `slices`, `data` and `fsdp`, heads and features over `tensor`
+(Shoeybi et al. 2019, arXiv:1909.08053), the slots of a row over `sequence`. For attention, slots
+are exchanged for heads: every device then has whole rows and a share of the heads, so the causal
+triangle is in balance whatever the mask, and each of q, k, v and the result moves once (Jacobs et
+al. 2023, arXiv:2309.14509).
 """
 
 import math
@@ -12,8 +12,8 @@ import math
 import jax
 from jax.sharding import PartitionSpec
 
-AXES = ('data', 'fsdp', 'tensor', 'sequence')
-ROWS = ('data', 'fsdp')
+AXES = ('slices', 'data', 'fsdp', 'tensor', 'sequence')
+ROWS = ('slices', 'data', 'fsdp')
 
 
 def copies(h) -> jax.Array:

@@ -5,8 +5,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import jax
-
 from adiff.judge import section
 from adiff.machine import hosts
 
@@ -28,7 +26,7 @@ class Attempts:
     try:
       return make()
     except Exception as error:
-      if jax.process_count() > 1:
+      if hosts.count() > 1:
         raise
       traceback.clear_frames(error.__traceback__)  # they may hold large arrays
       why = ' '.join(str(error).split())

@@ -17,9 +17,9 @@ from adiff.sequence import values
 MOST_DEVICES = 2**16
 
 
-def devices_of(topology) -> list | int:
-  """The devices of 'v5e:16x16' (any TPU topology), 'cpu:8', or '' for those that are here; of TPUs
-  their number where the package libtpu is missing.
+def devices_of(topology, slices=1) -> list | int:
+  """The devices of `slices` slices of 'v5e:16x16' (any TPU topology) or 'cpu:8', or, for '', those
+  that are here; of TPUs their number where the package libtpu is missing.
 
   Raises ValueError for a name that is not understood, and for a topology that cannot be made.
   """
@@ -27,13 +27,15 @@ def devices_of(topology) -> list | int:
     return jax.devices()
   kind, _, size = topology.partition(':')
   sides = [int(side) for side in re.findall(r'\d{1,7}', size)]
-  if not all(sides) or math.prod(sides) > MOST_DEVICES or re.search(r'\d{8}', size):
+  count = slices * math.prod(sides)
+  if not all(sides) or count > MOST_DEVICES or re.search(r'\d{8}', size):
+    times = f', times mesh.slices={slices},' if slices > 1 else ''
     raise ValueError(
-      f'--topology={values.shown(topology)[1:-1]} has no device, or more than {MOST_DEVICES}; '
-      'write for example v5e:16x16 or cpu:8'
+      f'--topology={values.shown(topology)[1:-1]}{times} has no device, or more than '
+      f'{MOST_DEVICES}; write for example v5e:16x16 or cpu:8'
     )
   if kind == 'cpu' and size.isdecimal():
-    jax.config.update('jax_num_cpu_devices', int(size))
+    jax.config.update('jax_num_cpu_devices', count)
     return jax.devices('cpu')
   if not re.fullmatch(r'v\d+\w*', kind) or not re.fullmatch(r'\d+(x\d+)+', size):
     raise ValueError(f'--topology={topology} is not understood; write v5e:16x16 or cpu:8')
@@ -41,11 +43,12 @@ def devices_of(topology) -> list | int:
     if kind not in rates.KINDS:
       known = ', '.join(rates.KINDS)
       raise ValueError(f'--topology={topology}: without libtpu write one of {known}')
-    return math.prod(sides)
+    return count
   from jax.experimental import topologies
 
+  more = {'num_slices': slices} if slices > 1 else {}
   try:
-    return topologies.get_topology_desc(topology, platform='tpu').devices
+    return topologies.get_topology_desc(topology, platform='tpu', **more).devices
   except Exception as error:
     raise ValueError(
       f'--topology={topology} cannot be made: {str(error).splitlines()[0]}'
@@ -64,6 +67,7 @@ class Program:
   host: int = 0  # bytes of the host's memory
   refused: str = ''  # why it was not compiled, as TPUs' compilers refuse what is too large
   unread: str = ''  # why it is not known what it moves
+  leaving: dict = dataclasses.field(default_factory=dict)  # {how it is known: bytes a slice}
 
   @property
   def total(self) -> int:
@@ -88,10 +92,10 @@ def training_step(parts: build.Parts, devices) -> Program:
   shardings = build.state_shardings(parts, mesh, abstract)
   rows = sharding.placed(cost.examples(parts), sharding.batch_sharding(mesh))
   state = sharding.placed(abstract, shardings)
-  host = _local(state, away=True)
+  host = sharding.local_bytes(state, away=True)
   memory = {
-    'parameters': _local(state.params), 'average': _local(state.ema),
-    'optimiser': _local(state.opt), 'batch': _local(rows),
+    'parameters': sharding.local_bytes(state.params), 'average': sharding.local_bytes(state.ema),
+    'optimiser': sharding.local_bytes(state.opt), 'batch': sharding.local_bytes(rows),
   }
   predicted, compiled, refused = cost.moved(parts, mesh), None, ''
   if not isinstance(devices, int):
@@ -104,7 +108,7 @@ def training_step(parts: build.Parts, devices) -> Program:
       refused = str(error).splitlines()[0]
   if compiled is None:
     moved, predicted = {('predicted', axes): size for axes, size in predicted.items()}, {}
-    memory['gradients'] = _local(state.params)
+    memory['gradients'] = sharding.local_bytes(state.params)
     memory['kept for the backward pass'] = cost.kept(parts) // mesh.size
   else:
     needs = compiled.memory_analysis()
@@ -114,7 +118,8 @@ def training_step(parts: build.Parts, devices) -> Program:
     moved = collectives.moved(compiled.as_text(), mesh)
   needed = cost.step(parts)
   return Program(
-    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted, host, refused
+    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted, host, refused,
+    leaving=_leaving(moved, predicted, mesh),
   )
 
 
@@ -125,7 +130,7 @@ def rollout(parts: build.Parts, devices) -> Program:
   params = cost.params(parts)
   params = sharding.placed(params, build.state_shardings(parts, mesh, params))
   needed, moved, unread = generate.rollout(parts, batch), {}, ''
-  memory = {'parameters': _local(params), 'cache': needed.cache_bytes // batch}
+  memory = {'parameters': sharding.local_bytes(params), 'cache': needed.cache_bytes // batch}
   if not isinstance(devices, int):
     inputs = sharding.placed(
       (jax.eval_shape(lambda: generate.example_keys(0, 0, batch)),
@@ -140,18 +145,19 @@ def rollout(parts: build.Parts, devices) -> Program:
     except jax.errors.JaxRuntimeError as error:  # libtpu 0.0.52 cannot print all that it compiles
       unread = str(error).splitlines()[0]
   return Program(
-    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, unread=unread
+    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, unread=unread,
+    leaving=_leaving(moved, {}, mesh),
   )
 
 
-def _local(tree, away=False) -> int:
-  """Bytes a device of a tree of ShapeDtypeStructs with shardings: of what lies on it, or of what
-  waits in its host's memory."""
-  leaves = [
-    leaf for leaf in jax.tree.leaves(tree)
-    if (leaf.sharding.memory_kind == sharding.HOST) == away
-  ]
-  return sum(math.prod(a.sharding.shard_shape(a.shape)) * a.dtype.itemsize for a in leaves)
+def _leaving(moved, predicted, mesh):
+  """What leaves a slice over the slow network. Of TPUs the rules alone know: there it is the hosts
+  that move it, and the program's text does not tell."""
+  rules = {('predicted', axes): size for axes, size in predicted.items()}
+  known = {'found': moved, 'predicted from the rules': rules}
+  return {
+    how: size for how, one in known.items() if (size := collectives.leaving(one, mesh))
+  }
 
 
 # What makes a step smaller, from cheap to dear: (words, changes of the config).
@@ -159,7 +165,8 @@ def _changes(config, count):
   """Candidates for a config that does not fit on `count` devices."""
   mesh, model, train = config.mesh, config.model, config.train
   groups = mesh.tensor * mesh.sequence
-  shard = {'mesh.data': -1, 'mesh.fsdp': count // groups}
+  whole = count // mesh.slices // groups  # what a slice can be split into
+  shard = {'mesh.data': -1, 'mesh.fsdp': whole}
   remat = {} if model.remat in ('layers', 'offload') else {'model.remat': 'layers'}
   away = {'train.offload': 'average'}
   parts = [train.microbatches * times for times in (2, 4, 8, 16, 32, 64)]
@@ -168,9 +175,9 @@ def _changes(config, count):
   half = {'model.dtype': 'bfloat16'}
   wanted = [
     *([half] if model.dtype == 'float32' else []),
-    *([shard] if mesh.fsdp < count // groups else []),
+    *([shard] if mesh.fsdp < whole else []),
     *([remat] if remat else []),
-    *([shard | remat] if mesh.fsdp < count // groups and remat else []),
+    *([shard | remat] if mesh.fsdp < whole and remat else []),
     *([shard | remat | away] if train.offload == 'none' else []),
     *split,
     *(change | shard | remat for change in split),
@@ -190,7 +197,7 @@ def dryrun(config, topology) -> int:
   """Compiles a training step and a sampler for `topology`, and prints what they need; returns the
   exit code: 0, or 1 where the step does not fit. Without libtpu TPUs are estimated."""
   parts = build.build(config)
-  devices = devices_of(topology)
+  devices = devices_of(topology, config.mesh.slices)
   estimated = isinstance(devices, int)
   kind = rates.KINDS[topology.partition(':')[0]] if estimated else devices[0].device_kind
   chip = rates.CHIPS.get(kind)
@@ -261,6 +268,9 @@ def _in_words(what, program, chip, examples) -> str:
     lines += ['', '| moved between devices | axes | MiB a device |', '| --- | --- | --- |']
     lines += [f'| {kind} | {axes} | {size / 2**20:.1f} |'
               for (kind, axes), size in sorted(program.moved.items())]
+  if program.leaving:
+    known = ', '.join(f'{size / 2**20:.1f} MiB {how}' for how, size in program.leaving.items())
+    lines += ['', f'leave each slice over the slow network, once it has summed its own: {known}']
   if program.unread:
     lines += ['', f'moved between devices: not known, the program cannot be read: {program.unread}']
   if program.predicted:

@@ -13,8 +13,18 @@ from typing import Any
 
 import jax
 
-from adiff.machine import checkpoint, cost, files, hosts, manifest, measured, storage
-from adiff.run import build, curves, evaluate, follow, growing, output, places, references
+from adiff.machine import checkpoint, cost, files, hosts, manifest, measured, sharding, storage
+from adiff.run import (
+  build,
+  curves,
+  division,
+  evaluate,
+  follow,
+  growing,
+  output,
+  places,
+  references,
+)
 from adiff.run import workdir as workdir_lib
 
 BEST, ALL = 'best', 'all'
@@ -41,12 +51,17 @@ def steps(workdir, text) -> tuple[int | None, ...]:
   return tuple(chosen)
 
 
+def several(text) -> bool:
+  """Does --step name several checkpoints, which hosts share?"""
+  return text is not None and (text == ALL or ',' in text)
+
+
 def one(workdir, text) -> int | None:
   """The checkpoint that --step names where one is asked for; raises ValueError for several."""
-  if text == ALL or ',' in (text or ''):
+  if several(text):
     raise ValueError(f'--step={text} names several checkpoints, which eval takes; here write N')
-  (step,) = steps(workdir, text)
-  return step
+  (step,) = hosts.by_first(lambda: steps(workdir, text))
+  return division.step(workdir, step)
 
 
 def place(workdir, out, changes, several) -> str:
@@ -96,21 +111,22 @@ class Run:
     return self.parts.coded.fingerprint != workdir_lib.trained_on(self.workdir)
 
   def evaluate(self, text, out) -> str:
-    """Evaluates the checkpoints that --step names; returns the path of the page."""
-    chosen = steps(self.workdir, text)
-    several = text == ALL or len(chosen) > 1
+    """Evaluates the checkpoints that --step names; returns the path of the page. All hosts of a job
+    call it: they make one evaluation together, or share several."""
     changes = [
       flag for flag in self.changes if self._other_data or not flag.startswith('--data=')
     ]
-    top = place(self.workdir, out, changes, several)
-    if not several:
-      folder = None if top == self.workdir else top
+    top = hosts.by_first(lambda: place(self.workdir, out, changes, several(text)))
+    if not several(text):
+      step, folder = one(self.workdir, text), None if top == self.workdir else top
       hosts.agree(lambda: storage.make_folder(top))
-      return self._measure(chosen[0], folder, top)['report']
+      return self._measure(step, folder, top)['report']
+    chosen = hosts.by_first(lambda: steps(self.workdir, text))
     follow.each(
-      self.workdir, top, chosen, functools.partial(self._measure, top=top), self._settings
+      self.workdir, top, chosen, functools.partial(self._measure, top=top), self._settings,
+      share=functools.partial(sharding.working, self.mesh),
     )
-    return curves.write(top, sorted(follow.done(top)))
+    return hosts.by_first(lambda: curves.write(top, sorted(follow.done(top))))
 
   def follow(self) -> None:
     """Evaluates every checkpoint while the run is trained."""
@@ -118,6 +134,7 @@ class Run:
     follow.follow(
       self.workdir, self.parts.config.train.steps, functools.partial(self._measure, top=top),
       self._settings, lambda: curves.write(top, sorted(follow.done(top))),
+      share=functools.partial(sharding.working, self.mesh),
     )
 
   @property

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff.learn import state
-from adiff.machine import cost, rates, sharding
+from adiff.machine import cost, hosts, rates, sharding
 from adiff.nn import network
 from adiff.run import asked, build, exported
 from adiff.sample import capacity, guidance, session, walk
@@ -189,7 +189,8 @@ class Sampler:
 
 
 def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
-  """Exports the sampler: `exported.Sampler(folder)` makes what `Sampler` makes."""
+  """Exports the sampler: `exported.Sampler(folder)` makes what `Sampler` makes. All hosts of a job
+  call it, and the first one writes."""
   check_batch(parts, batch)
   sample = make_sampler(parts)
 
@@ -197,9 +198,10 @@ def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
     x, _ = sample(params, example_keys(seed, start, batch), labels)
     return parts.blocks.to_raster(x)
 
-  return exported.write(
-    folder, run, jax.tree.map(np.asarray, params), batch=batch, seed=seed,
+  params = jax.tree.map(sharding.whole, params)
+  return hosts.by_first(lambda: exported.write(
+    folder, run, params, batch=batch, seed=seed,
     labels=balanced_labels(parts.spec.num_classes, 0, max(parts.spec.num_classes, 1)),
     codec={'name': parts.config.codec.name, **dataclasses.asdict(parts.coded.codec)},
     about={'step': step, 'contract': parts.contract},
-  )
+  ))

@@ -116,6 +116,7 @@ class Mesh:
   fsdp: Annotated[int, _AXIS]
   tensor: Annotated[int, _AXIS]
   sequence: Annotated[int, _AXIS]
+  slices: values.Count
 
 
 # What takes a section's keys, '' for those in none; and what it takes besides.

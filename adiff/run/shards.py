@@ -1,10 +1,19 @@
-"""Samples into one file, made in shards, so that a run that is killed goes on at the last of them.
+"""Samples into one file, made in shards, so that a run that is killed goes on at the last of them,
+and that several hosts share them.
+
+Where the parameters fit a host, each makes whole shards on its own devices, whichever is free and
+not there (division.py), else all make one after another together; the first host begins, and at the
+end merges. Which host made a shard changes no bit of it: a shard is whole batches, example i is
+made of (seed, i) alone, and every host has an equal mesh. So a job that one host has begun may be
+ended by two, and the other way round.
 
   OUT                        npz: arr_0 (the examples), arr_1 (their labels)
   OUT.parts/made_by.json     everything that the samples follow from
   OUT.parts/000004096.npz    a shard, by the number of its first example
 """
 
+import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,7 +22,7 @@ import jax
 import numpy as np
 import tqdm
 
-from adiff.machine import array_file, files, provenance, sharding, storage
+from adiff.machine import array_file, files, hosts, provenance, sharding, storage
 from adiff.run import asked, build, generate, output
 from adiff.run import workdir as workdir_lib
 
@@ -40,24 +49,38 @@ class Job(NamedTuple):
     return min(self.shard, self.num - start)
 
 
-def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=4096) -> str:
-  """Samples num examples into the npz `out`; a killed run continues at its last shard.
+def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=None) -> str:
+  """Samples num examples into the npz `out`; a killed run continues at its last shard. All hosts of
+  a job call it.
 
-  Example i depends on (seed, i) alone. Raises ValueError for a file or a folder that is not ours to
-  write, more examples than there can be, or shards of other samples; OSError where the disk
-  refuses.
+  shard: examples of one, by default some batches. Raises ValueError for a file or a folder that is
+  not ours to write, more examples than there can be, shards of other samples, or hosts that make
+  others or share no disk; OSError where the disk refuses.
   """
-  check(parts, num, out)
-  facts = made_by(parts, params, mesh, num=num, seed=seed, batch_size=batch_size, shard=shard)
-  folder = f'{out}.parts'
-  with workdir_lib.lock(folder, 'is being written'):
-    workdir_lib.check_made_by(folder, facts, 'delete it, or choose another --out')
-    job = Job(parts, num, folder, shard, files.digest(repr(facts)))
-    _sample(job, params, mesh, seed, batch_size)
-    with files.whole(out, 'wb') as file:
-      _merge(job, file)
-    files.delete(folder)
+  shard = _shard_size(mesh, num, batch_size) if shard is None else shard
+  with sharding.working(mesh):
+    facts = made_by(parts, params, mesh, num=num, seed=seed, batch_size=batch_size, shard=shard)
+  job = Job(parts, num, f'{out}.parts', shard, files.digest(repr(facts)))
+
+  def begin():
+    check(parts, num, out)
+    held.enter_context(workdir_lib.lock(job.folder, 'is being written'))
+    workdir_lib.check_made_by(job.folder, facts, 'delete it, or choose another --out')
+    for start in job.starts():
+      _is_whole(job, start)
+
+  with contextlib.ExitStack() as held:
+    hosts.by_first(begin)
+    hosts.together(lambda: workdir_lib.check_joined(job.folder, facts))
+    hosts.together(lambda: _sample(job, params, mesh, seed, batch_size))
+    hosts.by_first(lambda: _end(job, out))
   return out
+
+
+def _shard_size(mesh, num, batch_size):
+  """Whole batches: 16 of them, or fewer where hosts would have too few shards to share."""
+  batch = sharding.round_up(mesh, batch_size)
+  return batch * min(max(num // (64 * batch), 1), 16)
 
 
 def check(parts, num, out) -> None:
@@ -81,7 +104,7 @@ def made_by(parts, params, mesh, *, num, seed, batch_size, shard) -> dict:
     'contract': parts.contract,
     'params': files.digest(*(
       piece for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-      for piece in (f'{sharding.path_name(path)} ', np.asarray(leaf))
+      for piece in (f'{sharding.path_name(path)} ', sharding.whole(leaf))
     )),
     'num': num,
     'seed': seed,
@@ -94,32 +117,61 @@ def made_by(parts, params, mesh, *, num, seed, batch_size, shard) -> dict:
 
 
 def _sample(job, params, mesh, seed, batch_size):
-  """Makes the shards that are not there; a torn or foreign one is set aside and made again."""
-  done = sum(job.size(start) for start in job.starts() if _is_whole(job, start))
-  if done == job.num:
-    return
-  sampler = generate.Sampler(job.parts, params, mesh, seed=seed, batch_size=batch_size)
-  with tqdm.tqdm(total=job.num, initial=done, unit='sample', dynamic_ncols=True) as progress:
+  """Makes the shards that are not there and that no other host makes."""
+  bar = tqdm.tqdm(
+    total=job.num, unit='sample', dynamic_ncols=True, disable=not hosts.first(), delay=0.1
+  )
+  sampler = None
+  with sharding.working(mesh), bar as progress:
     for start in job.starts():
-      if not storage.exists(job.path(start)):
-        tokens, labels, _, _ = sampler.sample(start, job.size(start), progress=progress)
-        with files.whole(job.path(start), 'wb') as file:
-          np.savez(
-            file, job.parts.coded.decode(tokens), labels, made_by=np.array([job.key, str(start)]),
-          )
+      there = hosts.told(storage.exists(job.path(start)))
+      if there or not hosts.claim(f'{job.key}/{start}'):
+        progress.update(job.size(start))
+        continue
+      if sampler is None:
+        sampler = generate.Sampler(job.parts, params, mesh, seed=seed, batch_size=batch_size)
+      tokens, labels, _, _ = sampler.sample(start, job.size(start), progress=progress)
+      if hosts.first():
+        _write(job, start, job.parts.coded.decode(tokens), labels)
+
+
+def _write(job, start, examples, labels):
+  path = job.path(start)
+  hosts.saving(functools.partial(storage.exists, path))
+  with files.whole(path, 'wb') as file:
+    np.savez(file, examples, labels, made_by=np.array([job.key, str(start)]))
+
+
+def _end(job, out):
+  """Makes one file of the shards, which are deleted; what says whose they are goes last, so that
+  those which a killed run leaves are known."""
+  for start in job.starts():
+    hosts.seen(job.path(start), 'which another process has made')
+  with files.whole(out, 'wb') as file:
+    _merge(job, file)
+  for name in files.names(job.folder):
+    if name not in (workdir_lib.MADE_BY, 'lock'):
+      files.delete(os.path.join(job.folder, name))
+  files.delete(job.folder)
+
+
+def _read(job, start):
+  """{name: array} of a shard; raises ValueError where it is not whole, or of other samples."""
+  found = array_file.npz(job.path(start), (*output.SAMPLES, 'made_by'))
+  if found['made_by'].tolist() != [job.key, str(start)]:
+    raise ValueError(f'{job.path(start)} is of other samples')
+  if any(len(found[name]) != job.size(start) for name in output.SAMPLES):
+    raise ValueError(f'in {job.path(start)} examples are missing')
+  return found
 
 
 def _is_whole(job, start):
-  """Is the shard there, to its last byte, and of these samples?"""
+  """Is the shard there, to its last byte, and of these samples? Else it is set aside."""
   path = job.path(start)
   if not files.lies(path):
     return False
   try:
-    found = array_file.npz(path, (*output.SAMPLES, 'made_by'))
-    if found['made_by'].tolist() != [job.key, str(start)]:
-      raise ValueError('it is of other samples')
-    if any(len(found[name]) != job.size(start) for name in output.SAMPLES):
-      raise ValueError('examples are missing')
+    _read(job, start)
     return True
   except (ValueError, OSError) as error:
     aside = f'{path}.torn'
@@ -132,14 +184,14 @@ def _merge(job, file):
   """Writes the npz of all shards, with one of them in memory at a time."""
   dtypes, shapes = {name: set() for name in output.SAMPLES}, {}
   for start in job.starts():
-    for name, values in array_file.npz(job.path(start)).items():
-      if name in dtypes:
-        dtypes[name].add(values.dtype)  # texts differ in length
-        shapes[name] = (job.num, *values.shape[1:])
+    found = _read(job, start)
+    for name in output.SAMPLES:
+      dtypes[name].add(found[name].dtype)  # texts differ in length
+      shapes[name] = (job.num, *found[name].shape[1:])
 
   def pieces(name):
     for start in job.starts():
-      yield array_file.npz(job.path(start))[name]
+      yield _read(job, start)[name]
 
   array_file.write_npz(file, {
     name: (shapes[name], np.result_type(*dtypes[name]), pieces(name)) for name in output.SAMPLES

@@ -160,6 +160,25 @@ def test_xpk_restarts_after_75_and_not_after_a_mistake(desk):
 # xpk.
 
 
+@pytest.mark.parametrize('slices, more, told', [
+  ('2', '', '--config.mesh.slices=2'), ('2', '--config.mesh.slices=1', '--config.mesh.slices=1'),
+  ('1', '', ''), ('', '', ''),
+])
+def test_a_training_run_is_told_over_how_many_slices_its_mesh_lies(desk, slices, more, told):
+  desk.run([*XPK, *more.split()], **({'SLICES': slices} if slices else {}))
+  (call,) = desk.calls('workload create')
+  assert f'--num-slices={slices or 1}' in call.words
+  (command,) = (word for word in call.words if word.startswith('--command='))
+  assert re.findall(r'--config\.mesh\S*', command) == told.split()
+
+
+@pytest.mark.parametrize('slices', ['0', 'two', '-1', '2x'])
+def test_a_number_of_slices_that_is_none_is_refused_in_a_sentence(desk, slices):
+  refused = desk.run(XPK, SLICES=slices)
+  assert refused.returncode == 2 and not desk.calls()
+  assert f'SLICES={slices} is no number of slices; write SLICES=2' in refused.stderr
+
+
 @pytest.mark.parametrize('row, words', [
   ('toy  2026-01-01  medium  4  4  0  Admitted  The workload is admitted', []),
   ('toy  2026-01-01  medium  4  4  4  Finished  jobset completed, finished', []),

@@ -63,6 +63,15 @@ ENTRY %main (p: bf16[2,4]) -> bf16[8,4] {{
   }
 
 
+@pytest.mark.parametrize('axes, leaves', [
+  # 3 bytes of each of 8 / 2 / 2 groups of devices of a slice that have one sum
+  ('slices+data', 6), ('slices', 12), ('slices+data+fsdp', 3), ('data+fsdp', 0),
+])
+def test_what_leaves_a_slice_leaves_it_once_its_devices_have_summed(axes, leaves):
+  mesh = sharding.make_mesh(data=2, fsdp=2, slices=2)
+  assert collectives.leaving({('all-reduce', axes): 3, ('all-gather', 'fsdp'): 100}, mesh) == leaves
+
+
 @pytest.mark.parametrize('groups, axes', [
   ('replica_groups={{0,1,2,3},{4,5,6,7}}', 'fsdp'), ('replica_groups=[4,2]<=[2,4]T(1,0)', 'data'),
   ('replica_groups=[1,8]<=[8]', 'data+fsdp'), ('replica_groups={}', 'data+fsdp'),

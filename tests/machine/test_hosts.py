@@ -1,6 +1,9 @@
-"""Several processes train as one does: the same batches, checkpoints that any number can read."""
+"""Several processes train as one does: the same batches, checkpoints that any number can read; and
+they share samples, byte for byte as one makes them."""
 
+import os
 import pathlib
+import shutil
 import socket
 import time
 
@@ -9,7 +12,9 @@ import jax
 import numpy as np
 import pytest
 
-from adiff.machine import checkpoint, hosts, logs
+from adiff.machine import checkpoint, hosts, logs, sharding
+from adiff.run import build, shards
+from adiff.run import workdir as workdir_lib
 from launch import runs
 
 STEPS = 40
@@ -18,17 +23,20 @@ SHORT = (*binary.TINY, f'--config.train.steps={STEPS}', '--config.train.checkpoi
 
 
 def launch(workdir, count, log, more=(), bucket=''):
-  """Starts `count` processes that share four devices; returns them. bucket: as binary.start."""
+  """Starts `count` processes that train on four devices; returns them. bucket: as binary.start."""
+  command = (*SHORT, f'--workdir={workdir}', *more)
+  return start([command] * count, log, devices=4 // count, bucket=bucket)
+
+
+def start(commands, log, *, devices, bucket=''):
+  """Starts the processes of one job, a command each."""
   with socket.socket() as listener:  # a free port, for the first process to listen at
     listener.bind(('localhost', 0))
-    port = listener.getsockname()[1]
+    port, count = listener.getsockname()[1], len(commands)
   which = lambda i: (f'--processes={i}/{count}@localhost:{port}',) if count > 1 else ()
   return [
-    binary.start(
-      (*SHORT, f'--workdir={workdir}', *which(i), *more), f'{log}.{i}', devices=4 // count,
-      bucket=bucket,
-    )
-    for i in range(count)
+    binary.start((*command, *which(i)), f'{log}.{i}', devices=devices, bucket=bucket)
+    for i, command in enumerate(commands)
   ]
 
 
@@ -161,3 +169,61 @@ def test_a_mistake_in_the_flag_and_a_foreign_workdir_are_told_by_all(folder, who
   finish(launch(whole, 2, folder / 'x', ['--config.seed=5']), folder / 'x', code=2)
   for index in range(2):
     assert 'seed is 0 there and 5 here' in (folder / f'x.{index}.err').read_text()
+
+
+NUM = 1000
+
+
+@pytest.fixture(scope='module')
+def drawn(folder, whole):
+  """(samples that one host has made on two devices, the shards that it made them of)."""
+  parts = build.build(workdir_lib.load(whole))
+  mesh = sharding.make_mesh(devices=jax.devices()[:2])
+  params = jax.device_put(checkpoint.restore_params(whole)[1], sharding.replicated(mesh))
+  one, kept, end = folder / 'one.npz', folder / 'kept', shards._end
+
+  def keep(job, out):
+    shutil.copytree(job.folder, kept)
+    end(job, out)
+
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(shards, '_end', keep)
+    shards.to_file(parts, params, mesh, num=NUM, out=str(one), seed=3, batch_size=64)
+  return one, kept
+
+
+def test_two_hosts_end_the_samples_that_one_began_and_not_a_byte_is_another(folder, whole, drawn):
+  one, kept = drawn
+  two, log = folder / 'two.npz', folder / 'two_log'
+  shutil.copytree(kept, f'{two}.parts')
+  for index, path in enumerate(sorted(pathlib.Path(f'{two}.parts').glob('*.npz'))):
+    if index == 3:
+      path.write_bytes(path.read_bytes()[:-30])
+    elif index % 3:
+      path.unlink()
+  draw = ('--mode=sample', f'--workdir={whole}', f'--num={NUM}', '--batch=64', '--seed=3')
+  finish(start([(*draw, f'--out={two}')] * 2, log, devices=2), log)
+  assert two.read_bytes() == one.read_bytes() and not os.path.exists(f'{two}.parts')
+  said = [pathlib.Path(f'{log}.{index}.out').read_text() for index in range(2)]
+  assert '000000192.npz cannot be used' in said[0]
+  assert [text.count(f'{two}\n') for text in said] == [1, 0]
+
+
+@pytest.mark.soak
+def test_hosts_of_which_none_has_the_mesh_alone_sample_in_step(folder, whole, drawn):
+  out, log = folder / 'step.npz', folder / 'step_log'
+  draw = ('--mode=sample', f'--workdir={whole}', f'--num={NUM}', '--batch=64', '--seed=3')
+  finish(start([(*draw, f'--out={out}', '--set=mesh.fsdp=4')] * 2, log, devices=2), log)
+  ours, theirs = np.load(out), np.load(drawn[0])
+  for name in theirs.files:
+    np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+def test_processes_that_were_started_otherwise_say_so_and_make_nothing(folder, whole):
+  log, out = folder / 'otherwise', folder / 'otherwise.npz'
+  draw = ('--mode=sample', f'--workdir={whole}', f'--out={out}')
+  finish(start([(*draw, '--num=9'), (*draw, '--num=8', '--seed=1')], log, devices=1), log, code=2)
+  said = [pathlib.Path(f'{log}.{index}.err').read_text() for index in range(2)]
+  assert 'process 1 was started with --num=8 --seed=1, process 0 with --num=9; start all' in said[0]
+  assert 'process 0 was started with --num=9, process 1 with --num=8 --seed=1; start all' in said[1]
+  assert not out.exists() and not os.path.exists(f'{out}.parts')

@@ -1,5 +1,7 @@
 """The mesh and the rules that place arrays on it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +17,9 @@ pytestmark = pytest.mark.skipif(jax.device_count() != 8, reason='needs 8 devices
 @pytest.mark.parametrize(
   'sizes, shape',
   [
-    ((-1, 1), (8, 1, 1, 1)), ((2, -1), (2, 4, 1, 1)), ((4, 2), (4, 2, 1, 1)),
-    ((-1, 2, 2), (2, 2, 2, 1)), ((2, 1, 1, -1), (2, 1, 1, 4)),
+    ((-1, 1), (1, 8, 1, 1, 1)), ((2, -1), (1, 2, 4, 1, 1)), ((4, 2), (1, 4, 2, 1, 1)),
+    ((-1, 2, 2), (1, 2, 2, 2, 1)), ((2, 1, 1, -1), (1, 2, 1, 1, 4)),
+    ((-1, 2, 1, 1, 2), (2, 2, 2, 1, 1)),
   ],
 )
 def test_minus_one_takes_what_is_left(sizes, shape):
@@ -25,7 +28,29 @@ def test_minus_one_takes_what_is_left(sizes, shape):
   assert set(mesh.axis_types) == {AxisType.Auto}
 
 
-@pytest.mark.parametrize('sizes', [(3, 1), (-1, 3), (2, 2), (-1, -1), (0, 8), (-1, 16), (-2, -4)])
+def test_a_slice_is_devices_that_follow_each_other():
+  mesh = sharding.make_mesh(fsdp=2, slices=2)
+  assert [[one.id for one in group.flat] for group in mesh.devices] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tpu:
+  """A device that says in which slice it lies."""
+
+  slice_index: int
+  platform: str = 'tpu'
+
+
+@pytest.mark.parametrize('slices, lie_in', [(1, 2), (4, 2), (2, 1)])
+def test_the_slices_of_tpus_are_those_that_they_lie_in(slices, lie_in):
+  tpus = [Tpu(index % lie_in) for index in range(8)]
+  with pytest.raises(ValueError, match=f'TPUs lie in {lie_in} slices; write mesh.slices={lie_in}$'):
+    sharding.make_mesh(slices=slices, devices=tpus)
+
+
+@pytest.mark.parametrize('sizes', [
+  (3, 1), (-1, 3), (2, 2), (-1, -1), (0, 8), (-1, 16), (-2, -4), (-1, 1, 1, 1, 3),
+])
 def test_sizes_that_do_not_fit_are_told_in_a_sentence(sizes):
   with pytest.raises(ValueError, match='mesh.data'):
     sharding.make_mesh(*sizes)

@@ -7,7 +7,7 @@ import importlib.util
 import jax
 import pytest
 
-from adiff.machine import rates
+from adiff.machine import collectives, cost, rates
 from adiff.run import build, dryrun
 from configs import toy
 
@@ -34,7 +34,8 @@ def test_state_is_counted_as_it_is_split():
 
 
 @pytest.mark.parametrize('mesh', [
-  pytest.param(dict(data=8), marks=pytest.mark.soak), dict(data=4, tensor=2)
+  *(pytest.param(mesh, marks=pytest.mark.soak) for mesh in (dict(data=8), dict(slices=2, data=4))),
+  dict(data=4, tensor=2),
 ], ids=str)
 def test_gradients_and_activations_move_as_the_rules_say(mesh):
   c = config(**mesh)
@@ -43,7 +44,7 @@ def test_gradients_and_activations_move_as_the_rules_say(mesh):
   for axes, size in program.predicted.items():
     total = sum(moved for (_, where), moved in program.moved.items() if where == axes)
     assert size / 1.25 < total < size * 1.25
-  assert set(program.predicted) == set(mesh)
+  assert set(program.predicted) == ({'slices+data'} if 'slices' in mesh else set(mesh))
 
 
 def test_fsdp_gathers_parameters_and_tensor_sums_activations():
@@ -83,6 +84,27 @@ def test_a_step_that_does_not_fit_is_answered_with_changes_that_do(capsys, monke
     c[section][name] = value if isinstance(old, str) else ast.literal_eval(value)
   again = dryrun.training_step(build.build(c), jax.devices())
   assert again.total <= small.memory and size == f'{again.total / rates.GIB:.2f} GiB'
+
+
+def test_gradients_leave_a_slice_once_however_it_is_split(monkeypatch):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+  devices = dryrun.devices_of('v5e:2x4', slices=2)
+  assert devices == 16
+  floats = 4 * sum(leaf.size for leaf in jax.tree.leaves(cost.params(build.build(config()))))
+  for mesh in (dict(data=8), dict(data=2, fsdp=4)):
+    parts = build.build(config(slices=2, **mesh))
+    moved = cost.moved(parts, where := build.build_mesh(parts, devices))
+    moved = {('predicted', axes): size for axes, size in moved.items()}
+    assert collectives.leaving(moved, where) == pytest.approx(floats, rel=0.05)
+  leaving = {'found': 3 * 2**20, 'predicted from the rules': 2**19}
+  program = dryrun.Program({}, moved, 1.0, 1.0, leaving=leaving)
+  said = dryrun._in_words('training step', program, None, 8)
+  assert 'summed its own: 3.0 MiB found, 0.5 MiB predicted from the rules' in said
+
+
+def test_more_slices_than_there_can_be_devices_are_told_in_a_sentence():
+  with pytest.raises(ValueError, match='v5e:16x16, times mesh.slices=1000, has no device, or more'):
+    dryrun.devices_of('v5e:16x16', 1000)
 
 
 @pytest.mark.parametrize('topology', ['v5e', '16x16', 'cpu:many', 'v5e:16by16'])

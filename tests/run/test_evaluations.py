@@ -8,7 +8,7 @@ import types
 import pytest
 
 from adiff.judge import section
-from adiff.machine import checkpoint, files, manifest
+from adiff.machine import checkpoint, files, manifest, sharding
 from adiff.run import curves, evaluate, evaluations, follow, output, report
 
 SAME = ()
@@ -139,7 +139,8 @@ def evaluated(workdir, monkeypatch):
 
   def run(*changes, average='ema', data='f'):
     parts = types.SimpleNamespace(config=config, coded=types.SimpleNamespace(fingerprint=data))
-    return evaluations.Run(str(workdir), parts, None, None, average, changes=changes)
+    mesh = sharding.make_mesh()
+    return evaluations.Run(str(workdir), parts, mesh, None, average, changes=changes)
 
   return types.SimpleNamespace(run=run, seen=seen)
 

@@ -8,7 +8,7 @@ import time
 import binary
 import pytest
 
-from adiff.machine import checkpoint, manifest
+from adiff.machine import checkpoint, hosts, manifest
 from adiff.run import follow, stopped
 from adiff.run import workdir as workdir_lib
 
@@ -69,6 +69,17 @@ def test_a_damaged_or_deleted_checkpoint_is_passed_over(run):
   follow.follow(run, 3, evaluate, {})
   assert evaluated(run) == [3]
   assert sorted(os.listdir(run / 'eval')) == ['3', 'lock', 'made_by.json']
+
+
+@pytest.mark.parametrize('theirs', [(2,), (3,), (1, 2, 3)])
+def test_a_checkpoint_that_another_host_has_claimed_is_left_to_it(run, theirs, monkeypatch):
+  others = {str(run / 'eval' / str(step)) for step in theirs}
+  monkeypatch.setattr(hosts, 'claim', lambda what: what not in others)
+  seen = []
+  follow.follow(run, 3, lambda step, folder: seen.append(step), {})
+  assert seen == evaluated(run) == [step for step in (1, 2, 3) if step not in theirs]
+  follow.each(run, run / 'eval', (1, 2, 3), lambda step, folder: seen.append(step), {})
+  assert len(seen) == 3 - len(theirs), 'what is there is not evaluated again'
 
 
 def test_a_mistake_in_the_evaluation_itself_is_raised(run):

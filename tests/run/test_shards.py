@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tiny
 
+from adiff.machine import sharding
 from adiff.run import build, choose, generate, shards
 from adiff.run import workdir as workdir_lib
 
@@ -218,6 +219,13 @@ def test_a_torn_shard_is_set_aside_and_made_again(spoil, out, monkeypatch, capsy
   assert '000000000.npz cannot be used' in capsys.readouterr().out
   np.testing.assert_array_equal(contents(out)['arr_0'], EXPECTED)
   assert os.listdir(out.parent) == [out.name]
+
+
+@pytest.mark.parametrize('num, batch_size, size', [
+  (1000, 64, 64), (10, 256, 256), (50_000, 256, 3 * 256), (10**6, 256, 4096), (1000, 100, 104),
+])
+def test_a_shard_is_whole_batches_and_hosts_have_enough_of_them_to_share(num, batch_size, size):
+  assert shards._shard_size(sharding.make_mesh(), num, batch_size) == size
 
 
 def test_more_shards_than_file_handles(out):
