@@ -82,17 +82,16 @@ def each(
 
 
 def _next(workdir, top, passed, last):
-  """The oldest checkpoint whose turn it is, or _NONE yet, or _END: there will be none."""
+  """The oldest checkpoint whose turn it is, or _NONE yet, or _END: there will be none. One before
+  the last may be open when that is done: its host was killed."""
   had = done(top) | passed
-  if last in had:
-    return _END
   ended = stopped.is_there(workdir)  # before the look: none is saved after that
-  waiting = [step for step in manifest.sealed(workdir) if step not in had]
+  waiting = [step for step in manifest.sealed(workdir) if step not in had and step <= last]
   if waiting:
     return waiting[0]
-  if ended:
+  if ended and last not in had:
     logging.warning('%s was stopped for good: %s lies there', workdir, stopped.FILE)
-  return _END if ended else _NONE
+  return _END if ended or last in had else _NONE
 
 
 @contextlib.contextmanager
