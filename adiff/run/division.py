@@ -6,6 +6,7 @@ one host would have: what it makes is bit for bit what that makes, and no networ
 Else all hosts work together on a mesh over all devices, in step, and the first one writes.
 """
 
+import os
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from absl import logging
 
 from adiff.machine import cost, hosts, manifest, rates, sharding
 from adiff.run import build
+from adiff.run import workdir as workdir_lib
 
 SHARE = 0.5  # of a host's memory that parameters may take; the rest is for what is computed
 
@@ -62,6 +64,13 @@ def _own(sizes, asked):
       return sharding.mesh_here(**sizes, asked=asked)
     except ValueError:
       return None
+
+
+def check_joined(folder, made_by) -> None:
+  """To be asked by all processes of a job, once the first has said in `folder` what is made there
+  (workdir.check_made_by): raises ValueError where one does not see it, or makes something else."""
+  hosts.seen(os.path.join(folder, workdir_lib.MADE_BY), 'which the first process has written')
+  workdir_lib.check_made_by(folder, made_by, 'start all processes of a job alike')
 
 
 def placed(parts, mesh) -> Any:

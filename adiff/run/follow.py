@@ -18,7 +18,7 @@ import jax
 from absl import logging
 
 from adiff.machine import files, hosts, manifest
-from adiff.run import stopped
+from adiff.run import division, stopped
 from adiff.run import workdir as workdir_lib
 
 PAUSE = 2.0  # seconds between two looks
@@ -104,7 +104,7 @@ def _begun(top, settings) -> Iterator[None]:
 
   with contextlib.ExitStack() as held:
     hosts.by_first(begin)
-    hosts.together(lambda: workdir_lib.check_joined(top, settings))
+    hosts.together(lambda: division.check_joined(top, settings))
     yield
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import tqdm
 
 from adiff.machine import array_file, files, hosts, provenance, sharding, storage
-from adiff.run import asked, build, generate, output
+from adiff.run import asked, build, division, generate, output
 from adiff.run import workdir as workdir_lib
 
 
@@ -71,7 +71,7 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
 
   with contextlib.ExitStack() as held:
     hosts.by_first(begin)
-    hosts.together(lambda: workdir_lib.check_joined(job.folder, facts))
+    hosts.together(lambda: division.check_joined(job.folder, facts))
     hosts.together(lambda: _sample(job, params, mesh, seed, batch_size))
     hosts.by_first(lambda: _end(job, out))
   return out

@@ -11,16 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from adiff.machine import (
-  bucket_lock,
-  files,
-  hosts,
-  input_file,
-  json_file,
-  manifest,
-  storage,
-  weights,
-)
+from adiff.machine import bucket_lock, files, input_file, json_file, manifest, storage, weights
 from adiff.run import choose, places, settings
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
@@ -240,13 +231,6 @@ def check_made_by(folder, made_by, remedy) -> None:
       )
   else:
     _write(folder, MADE_BY, ours)
-
-
-def check_joined(folder, made_by) -> None:
-  """To be asked by all processes of a job, once the first has called `check_made_by`: raises
-  ValueError where one does not see that folder, or makes something else."""
-  hosts.seen(os.path.join(folder, MADE_BY), 'which the first process has written')
-  check_made_by(folder, made_by, 'start all processes of a job alike')
 
 
 def as_json(config) -> dict:

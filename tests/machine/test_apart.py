@@ -85,11 +85,11 @@ def test_a_disk_that_is_not_shared_and_other_samples_are_told_in_a_sentence(job,
   job.become(3)
   with pytest.raises(ValueError, match='process 3 does not see .*made_by.json, which the first proc'
                                        'ess has written; name a folder that all hosts share'):
-    workdir_lib.check_joined(tmp_path, {'num': 10})
+    division.check_joined(tmp_path, {'num': 10})
   workdir_lib.check_made_by(tmp_path, {'num': 10}, '')
-  workdir_lib.check_joined(tmp_path, {'num': 10})
+  division.check_joined(tmp_path, {'num': 10})
   with pytest.raises(ValueError, match='num = 10, but here it is 9; start all processes'):
-    workdir_lib.check_joined(tmp_path, {'num': 9})
+    division.check_joined(tmp_path, {'num': 9})
 
 
 @pytest.mark.parametrize('fsdp, words, memory, together, devices', [
