@@ -26,7 +26,7 @@ def drawn(size, schedule='cosine', prediction='v', num=192, samples=4):
   @jax.jit
   def run(keys):
     return jax.lax.map(lambda key: ode.nats(
-      denoise, key, jnp.asarray(x0), blocks=blocks, process=process, coords=COORDS, steps=64,
+      denoise, key, jnp.asarray(x0), blocks=blocks, process=process, coords=COORDS, steps=128,
     ), keys)
 
   nats = run(jax.random.split(jax.random.key(0), samples))
@@ -44,7 +44,7 @@ def test_the_density_of_the_exact_denoiser_is_the_exact_one(size, schedule, pred
   mean, half = likelihood.interval(nats.mean(0) - exact)
   print(f'{size} {schedule}: ODE {nats.mean():.4f}, exact {exact.mean():.4f}; '
         f'ODE - exact {mean:.4f} +- {half:.4f}')  # what the soak is read for
-  assert abs(mean) < half + 5e-3, (mean, half)
+  assert abs(mean) < half + 3e-4, (mean, half)  # the solver has an error, too
   assert np.corrcoef(nats.mean(0), exact)[0, 1] > 0.9  # what is left estimates the divergence
   if size == 1:  # one value: no noise in its divergence
     np.testing.assert_allclose(nats, nats[:1].repeat(len(nats), 0), atol=1e-4)
