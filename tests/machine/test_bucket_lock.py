@@ -14,8 +14,8 @@ from adiff.machine import bucket_lock, files, json_file, storage
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
-  monkeypatch.setattr(bucket_lock, 'BEAT', 0.05)
-  monkeypatch.setattr(bucket_lock, 'STALE', 0.4)
+  monkeypatch.setattr(bucket_lock, 'BEAT', 0.03)
+  monkeypatch.setattr(bucket_lock, 'STALE', 0.25)
   monkeypatch.setattr(bucket_lib, '_lost', {})
 
 
@@ -32,7 +32,7 @@ def test_a_lock_names_its_owner_and_is_gone_when_it_is_left(bucket):
       with bucket_lock.held(bucket, 'is being trained'):
         pass
     first = bucket_lib.generation(f'{bucket}/lock')
-    time.sleep(0.2)
+    time.sleep(0.12)
     assert bucket_lib.generation(f'{bucket}/lock') > first  # signs of life
   assert not storage.exists(f'{bucket}/lock')
 
@@ -48,7 +48,7 @@ def test_a_lock_of_another_machine_is_taken_when_it_gives_no_sign_of_life(bucket
   left(bucket)
   begun = time.monotonic()
   with bucket_lock.held(bucket, 'is being trained'):
-    assert time.monotonic() - begun > 0.4
+    assert time.monotonic() - begun > 0.25
   assert 'by process 7 on tpu-3, or was: waiting 0 seconds for a sign' in capsys.readouterr().out
 
 
@@ -56,7 +56,7 @@ def test_a_lock_of_another_machine_that_lives_is_refused_with_its_owner(bucket, 
   ended = threading.Event()
 
   def live():
-    while not ended.wait(0.05):
+    while not ended.wait(0.03):
       left(bucket)
 
   left(bucket)
@@ -78,7 +78,7 @@ def test_of_many_that_try_one_holds_a_stale_lock(bucket, monkeypatch):
   def attempt(number):
     try:
       with bucket_lock.held(bucket, 'is being trained'):
-        time.sleep(0.8)
+        time.sleep(0.6)
         return True
     except ValueError:
       return False
