@@ -4,7 +4,6 @@ All runs of one config are compared with one that nobody disturbed. That one is 
 would, from another folder; the others skip the imports (see binary.py).
 """
 
-import functools
 import json
 import os
 import random
@@ -18,8 +17,7 @@ import binary
 import numpy as np
 import pytest
 
-from adiff.machine import array_file, checkpoint, files, json_file, logs, manifest, storage
-from adiff.run import exported
+from adiff.machine import checkpoint, logs, manifest
 from launch import runs
 
 STEPS = 300  # of binary.TINY
@@ -131,58 +129,6 @@ def test_a_run_in_a_bucket_that_is_killed_goes_on_as_one_on_a_disk(whole, folder
     for place in (workdir, whole)
   )
   assert ours == theirs
-
-
-@pytest.mark.soak
-def test_a_run_in_a_bucket_that_is_killed_often_ends_as_a_whole_one_on_a_disk(whole, folder, cloud):
-  draw, workdir, log = random.Random(0), 'gs://runs/often', folder / 'often'
-
-  def saved(process):
-    while process.poll() is None and not manifest.sealed(workdir):
-      time.sleep(0.01)
-
-  moments = [saved, *(runs.after(draw.uniform(2, 6)) for _ in range(4))]
-  kills, code = runs.kill_and_resume(
-    functools.partial(binary.start, bucket=cloud.url), [*binary.TINY, f'--workdir={workdir}'],
-    moments, log,
-  )
-  assert code == 0 and kills and f'resuming {workdir} at step' in _said(log), _said(log)
-  assert runs.differences(workdir, whole) == []
-  there = storage.below(workdir)
-  assert 'report.html' in there and 'lock' not in there
-
-
-@pytest.mark.soak
-def test_all_that_a_workdir_serves_is_served_from_a_bucket(whole, folder, cloud):
-  workdir = 'gs://runs/served'
-
-  def call(*arguments):
-    ended_with = binary.start(arguments, folder / 'served', bucket=cloud.url).wait(timeout=200)
-    assert ended_with == 0, _said(folder / 'served')
-    return _said(folder / 'served')
-
-  call(*binary.TINY, f'--workdir={workdir}', '--profile=2')
-  assert runs.differences(workdir, whole) == []
-  assert storage.names(f'{workdir}/profile')
-  call('--mode=eval', f'--workdir={workdir}')
-  numbers = [
-    json_file.read(f'{place}/eval.json')['numbers'] | {'seconds': 0} for place in (workdir, whole)
-  ]
-  assert numbers[0] == numbers[1]
-  few = ['--mode=sample', '--num=40', '--seed=3']
-  call(*few, f'--workdir={workdir}', '--batch=16')
-  call(*few, f'--workdir={whole}', f'--out={folder}/few.npz')
-  arrays = [array_file.npz(f'{place}') for place in (f'{workdir}/samples.npz', folder / 'few.npz')]
-  for name, values in arrays[0].items():
-    np.testing.assert_array_equal(values, arrays[1][name])
-  assert not storage.exists(f'{workdir}/samples.npz.parts')
-  call('--mode=export', f'--workdir={workdir}', '--batch=16')
-  examples, _ = exported.Sampler(f'{workdir}/exported').sample(0, 40, seed=3)
-  np.testing.assert_array_equal(examples, arrays[0]['arr_0'])
-  call('--mode=follow', f'--workdir={workdir}')
-  assert {str(STEPS)} <= set(files.whole_folders(f'{workdir}/eval'))
-  call('--mode=compare', f'--workdirs={workdir},{whole}', f'--out={workdir}_compared')
-  assert storage.is_file(f'{workdir}_compared/compare.html')
 
 
 def test_a_flipped_byte_is_named_and_the_checkpoint_before_is_used(whole, folder):
