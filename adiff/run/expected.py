@@ -15,7 +15,8 @@ _DEVICES = {CORES: 'two cores', GPU: 'one GPU'}  # or a topology of TPUs, such a
 # What may differ from a row and leaves its numbers what they are: names, devices, places, how often
 # something is written.
 _FREE = ('name', 'mesh', 'data.data_dir', 'train.log_every', 'train.eval_every',
-         'train.checkpoint_every', 'train.keep', 'train.offload')
+         'train.checkpoint_every', 'train.keep', 'train.keep_every', 'train.offload',
+         'train.workers')
 _FORM = {'device': str, 'minutes?': float, 'commit': str, 'flags': str, 'numbers': {str: [float]}}
 
 
