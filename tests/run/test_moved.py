@@ -99,7 +99,7 @@ def test_a_workdir_elsewhere_does_what_it_did_and_goes_on_at_another_mount(kind,
   train(kind, run, data, desk)
   parts = build.build(workdir_lib.load(run))
   examples = parts.source.examples('test', np.arange(1))['example']
-  np.savez(desk / 'examples.npz', examples=np.array(examples))
+  np.savez(desk / 'examples.npz', examples=np.array(list(examples)))
   use = [ROOT / 'tests' / 'run' / 'moved.py']
   call([*use, run, desk / 'examples.npz', desk / 'here.npz'], desk)
 
