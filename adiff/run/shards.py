@@ -14,6 +14,7 @@ ended by two, and the other way round.
 
 import contextlib
 import functools
+import json
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -60,7 +61,8 @@ def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, sha
   shard = _shard_size(mesh, num, batch_size) if shard is None else shard
   with sharding.working(mesh):
     facts = made_by(parts, params, mesh, num=num, seed=seed, batch_size=batch_size, shard=shard)
-  job = Job(parts, num, f'{out}.parts', shard, files.digest(repr(facts)))
+  key = files.digest(json.dumps(facts, sort_keys=True))
+  job = Job(parts, num, f'{out}.parts', shard, key)
 
   def begin():
     check(parts, num, out)
