@@ -17,6 +17,8 @@ _BYTES = {
   'u32': 4, 'f64': 8, 's64': 8, 'u64': 8,
 }
 _CALL = re.compile(rf'= (.+?) ({"|".join(KINDS)})(-start)?\((.*)$')
+# To the hosts of TPUs, who carry it to another slice, summed over the devices that have one sum.
+_SENT = re.compile(r'= \((.+?), u32\[\].*? send\(.*xla_megascale_runtime')
 _CALLED = re.compile(r'(?:body|calls|to_apply|branch_computations|computation)=\{?%?([\w.\-]+)')
 _ARRAY = re.compile(r'([a-z]+[0-9]*)\[([0-9,]*)\]')
 
@@ -35,9 +37,12 @@ def moved(text, mesh) -> dict[tuple[str, str], int]:
   Loops count as often as they run where that is a number in the text, else once. What a compiler
   has taken apart into a start, an end and what runs meanwhile has one channel and counts once.
   """
-  moves = {}
+  moves, total = {}, collections.Counter()
   for lines, times in _computations(text):
     for line in lines:
+      if sent := _SENT.search(line):
+        sizes = (_size(element, shape) for element, shape in _ARRAY.findall(sent[1]))
+        total['send', 'slices'] += sum(sizes) * times
       call = _CALL.search(line)
       if not call:
         continue
@@ -46,7 +51,6 @@ def moved(text, mesh) -> dict[tuple[str, str], int]:
       move = _move(call, times, mesh)
       if move.size > (moves[name].size if name in moves else 0):
         moves[name] = move
-  total = collections.Counter()
   for move in moves.values():
     total[move.kind, move.axes] += move.size
   return {key: size for key, size in total.items() if key[1]}

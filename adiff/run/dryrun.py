@@ -151,8 +151,7 @@ def rollout(parts: build.Parts, devices) -> Program:
 
 
 def _leaving(moved, predicted, mesh):
-  """What leaves a slice over the slow network. Of TPUs the rules alone know: there it is the hosts
-  that move it, and the program's text does not tell."""
+  """What leaves a slice over the slow network, in the program and by the rules alone."""
   rules = {('predicted', axes): size for axes, size in predicted.items()}
   known = {'found': moved, 'predicted from the rules': rules}
   return {

@@ -63,6 +63,19 @@ ENTRY %main (p: bf16[2,4]) -> bf16[8,4] {{
   }
 
 
+def test_what_the_hosts_of_tpus_carry_to_another_slice_is_counted():
+  """As libtpu 0.0.52 writes it: summed inside the slice before, so each device sends its share."""
+  mesh = sharding.make_mesh(data=2, fsdp=2, slices=2)
+  text = '''ENTRY %main (p: f32[3]) -> f32[3] {
+  %send = (f32[2,1,128]{2,1,0:T(1,128)}, u32[], token[]) send(%fusion, %after), channel_id=2, \
+is_host_transfer=true, frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}
+  %send.1 = (f32[9]{0}, u32[], token[]) send(%p, %after), channel_id=3, is_host_transfer=true
+}
+'''
+  moved = collectives.moved(text, mesh)
+  assert moved == {('send', 'slices'): 1024} and collectives.leaving(moved, mesh) == 4 * 1024
+
+
 @pytest.mark.parametrize('axes, leaves', [
   # 3 bytes of each of 8 / 2 / 2 groups of devices of a slice that have one sum
   ('slices+data', 6), ('slices', 12), ('slices+data+fsdp', 3), ('data+fsdp', 0),
