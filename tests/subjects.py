@@ -298,7 +298,8 @@ def sample(folder):
   kept, generate.Sampler = generate.Sampler, Zeros
   try:
     shards.to_file(
-      parts(), {'a': np.ones(3)}, types.SimpleNamespace(shape={}, is_multi_process=False), num=10, seed=0, batch_size=4,
+      parts(), {'a': np.ones(3)}, types.SimpleNamespace(shape={}, is_multi_process=False),
+      num=10, seed=0, batch_size=4,
       out=str(folder / 'samples.npz'), shard=4,
     )
   finally:
