@@ -240,7 +240,7 @@ def test_samples_are_the_same_killed_and_resumed_in_other_batches_and_exported(w
   moved = _moved(whole, folder / 'moved')
   before, elsewhere = _contents(moved), ['--mode=sample', f'--workdir={moved}', '--seed=3']
   said = _run([*elsewhere, '--num=40', '--batch=16', f'--out={folder}/c.npz'], folder / 'c', 0, 2)
-  assert 'mesh.data=8, mesh.fsdp=1' in said and 'taken is mesh.data=2' in said
+  assert 'mesh.data=8, mesh.fsdp=1' in said and 'taken is mesh.slices=1, mesh.data=2' in said
   one, other, few = (np.load(folder / f'{name}.npz') for name in 'abc')
   for name in ('arr_0', 'arr_1'):
     np.testing.assert_array_equal(other[name], one[name])
