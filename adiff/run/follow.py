@@ -111,9 +111,9 @@ def _begun(top, settings) -> Iterator[None]:
 def _one(workdir, top, step, evaluate) -> bool:
   """Evaluates a checkpoint; False where another process does, or it had to be passed over."""
   path = os.path.join(top, str(step))
+  hosts.saving(lambda: step in done(top))  # whoever makes it
   if not hosts.claim(path):
     return False
-  hosts.saving(lambda: step in done(top))
   try:
     with files.folder(path, first=True) if hosts.first() else contextlib.nullcontext(path) as draft:
       evaluate(step, draft)

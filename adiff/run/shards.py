@@ -127,6 +127,8 @@ def _sample(job, params, mesh, seed, batch_size):
   with sharding.working(mesh), bar as progress:
     for start in job.starts():
       there = hosts.told(storage.exists(job.path(start)))
+      if not there:  # whoever makes it
+        hosts.saving(functools.partial(storage.exists, job.path(start)))
       if there or not hosts.claim(f'{job.key}/{start}'):
         progress.update(job.size(start))
         continue
@@ -138,9 +140,7 @@ def _sample(job, params, mesh, seed, batch_size):
 
 
 def _write(job, start, examples, labels):
-  path = job.path(start)
-  hosts.saving(functools.partial(storage.exists, path))
-  with files.whole(path, 'wb') as file:
+  with files.whole(job.path(start), 'wb') as file:
     np.savez(file, examples, labels, made_by=np.array([job.key, str(start)]))
 
 
