@@ -115,8 +115,8 @@ CASES = (
        '--topology=16x16', ('--topology', 'v5e:16x16')),
   Case('a process among too few', f'--config={binary.ROOT}/configs/toy.py --workdir={{new}} '
        '--processes=2/2@localhost:1', ('INDEX below COUNT', 'auto')),
-  Case('samples by several processes', '--mode=sample --workdir={new} --processes=auto',
-       ('--mode=sample', '--processes', 'train')),
+  Case('processes of no cluster', '--mode=sample --workdir={new} --processes=auto',
+       ('--processes=auto', 'no cluster', 'INDEX/COUNT@HOST:PORT')),
   Case('an unknown flag', '--wordir={new}', ('wordir',)),
   Case('a word that is no flag', '--workdir={new} train', ("'train'", '--FLAG=VALUE')),
   Case('an unknown mode', '--workdir={new} --mode=trian', ('mode', 'train', 'eval', 'sample')),

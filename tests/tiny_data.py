@@ -10,6 +10,7 @@ import PIL.Image
 TFDS = {  # dataset: one example
   'mnist': {'image': np.zeros((28, 28, 1), np.uint8), 'label': 0},
   'cifar10': {'image': np.zeros((32, 32, 3), np.uint8), 'label': 0},
+  'coco64': {'image': np.zeros((64, 64, 3), np.uint8), 'label': 0},
   'tiny_shakespeare': {'text': 'All the world is a stage.\n' * 80},
 }
 WORDS = 'All the world is a stage, and all the men and women merely players.\n' * 400

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from adiff.machine import storage
+from adiff.machine import json_file, storage
 
 UNFINISHED = 75  # exit code: "run me again"; 0 means finished
 HEARTBEAT = 20  # seconds without a sign of life until a process counts as dead
@@ -66,10 +66,19 @@ def _join(gather, **where):
   clock = threading.Timer(gather, _absent, [gather])
   clock.daemon = True
   clock.start()
-  jax.distributed.initialize(
-    **where, initialization_timeout=gather + 60, heartbeat_timeout_seconds=HEARTBEAT
-  )
-  clock.cancel()
+  try:
+    jax.distributed.initialize(
+      **where, initialization_timeout=gather + 60, heartbeat_timeout_seconds=HEARTBEAT
+    )
+  except ValueError as error:  # it asked, and nobody answered
+    if where:
+      raise
+    raise ValueError(
+      f'--processes={AUTO} finds no cluster here ({error}); write INDEX/COUNT@HOST:PORT of the '
+      'first process, for example 0/4@10.0.0.1:8476'
+    ) from error
+  finally:
+    clock.cancel()
 
 
 def _absent(gather):
@@ -185,11 +194,16 @@ def _exchange(value) -> list:
   _service().key_value_set(f'{place}/of/{jax.process_index()}', json.dumps(value))
   if jax.process_index() == 0:
     said = _heard(f'{place}/of/', jax.process_count())
-    found = {int(name.rpartition('/')[2]): json.loads(word) for name, word in said}
+    found = {int(name.rpartition('/')[2]): _value(word) for name, word in said}
     everything = json.dumps([found[index] for index in sorted(found)])
     _service().key_value_set(f'{place}/all/words', everything)
   ((_, everything),) = _heard(f'{place}/all/', 1)
-  return json.loads(everything)
+  return _value(everything)
+
+
+def _value(word):
+  """What a process has said."""
+  return json_file.parse(word, object, where='what a process said')
 
 
 def _heard(place, wanted) -> list[tuple[str, str]]:

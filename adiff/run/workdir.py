@@ -271,12 +271,17 @@ def _stored(workdir):
 
 def _completed(config):
   """A config as JSON with the keys that came after it was written."""
-  config = {**config, **{name: {**keys, **config[name]} for name, keys in LATER.items()}}
+  config = {**config, **{name: _filled(config[name], keys) for name, keys in LATER.items()}}
   for kind in choose.ROOMS:
     with contextlib.suppress(ValueError):  # a class that is registered elsewhere
       choice = json_file.plain(choose.defaults(kind, config[kind]['name']))
-      config[kind] = {**choice, **config[kind]}
+      config[kind] = _filled(config[kind], choice)
   return config
+
+
+def _filled(section, defaults):
+  """A section with what it lacks behind what it has."""
+  return section | {key: value for key, value in defaults.items() if key not in section}
 
 
 def _read(workdir, name, form):

@@ -133,6 +133,7 @@ class Coded:
   """A sorted split of tokens, for batches."""
 
   spec = types.SimpleNamespace(num_tokens=4, kind=None)
+  source = types.SimpleNamespace(decodes=False)
 
   def size(self, split):
     return SIZE

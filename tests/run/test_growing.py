@@ -197,7 +197,7 @@ def test_a_section_that_grew_keeps_what_it_had_when_it_fails():
 
 
 def test_processes_of_a_job_fail_together(monkeypatch):
-  monkeypatch.setattr(attempts.jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(attempts.hosts, 'count', lambda: 2)
   with pytest.raises(ValueError, match=FAILURE):
     attempts.Attempts().made('Quality', fails)
 
