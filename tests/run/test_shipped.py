@@ -77,14 +77,17 @@ def test_a_shipped_model_says_what_it_is_of_and_that_it_ends_where_its_row_expec
   assert name in (shipped.FOLDER / 'README.md').read_text()
 
 
-def test_examples_are_as_likely_as_they_were_when_the_models_were_made(model):
-  images = np.array(DIGITS, np.uint8).reshape(2, 8, 8, 1)
-  for name, examples, nats in (
-    ('digits', images, DIGITS_NATS),
-    ('text', ['The function returns a list of its arguments.'], NATS),
-  ):
-    score = model(name).score(examples, samples=1, seed=0)
-    np.testing.assert_allclose(score.nats, nats, rtol=1e-4)
+@pytest.mark.parametrize('name, examples, nats', [
+  pytest.param(
+    'digits', np.array(DIGITS, np.uint8).reshape(2, 8, 8, 1), DIGITS_NATS, marks=pytest.mark.soak
+  ),
+  ('text', ['The function returns a list of its arguments.'], NATS),
+])
+def test_examples_are_as_likely_as_they_were_when_the_models_were_made(
+  name, examples, nats, model
+):
+  score = model(name).score(examples, samples=1, seed=0)
+  np.testing.assert_allclose(score.nats, nats, rtol=1e-4)
 
 
 @pytest.mark.soak
