@@ -15,7 +15,7 @@ from adiff.machine import mistakes
 
 SECONDS = 20  # until a reader hangs
 BYTES = 2 * 2**30  # that a reader may take
-CHUNK, CHUNKS = 20, 250  # cases of a test; the suite has one, the soak all
+CHUNK, CHUNKS = 100, 50  # cases of a test; the suite has one, the soak all
 
 
 class Late(BaseException):
