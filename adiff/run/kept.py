@@ -96,16 +96,8 @@ class Kept(data_base.Source):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class KeptCoded(data_base.Coded):
-  """What is kept, seen through the codec that is kept."""
-
-  source: Kept
-  codec: codec_base.Codec
-  params: Any = ()
-
-  @property
-  def fingerprint(self):
-    return self.source.fingerprint
+class KeptCoded(data_base.Encoded):
+  """What is kept, seen through the codec that is kept; rows and their number are the data's."""
 
   def size(self, split):
     return self.source.there.size(split)
