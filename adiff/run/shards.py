@@ -24,7 +24,7 @@ import numpy as np
 import tqdm
 
 from adiff.machine import array_file, files, hosts, provenance, sharding, storage
-from adiff.run import asked, build, division, generate, output
+from adiff.run import asked, build, division, generate, output, places
 from adiff.run import workdir as workdir_lib
 
 
@@ -99,10 +99,10 @@ def check(parts, num, out) -> None:
 
 
 def made_by(parts, params, mesh, *, num, seed, batch_size, shard) -> dict:
-  """Everything that samples follow from: the whole config, what the checkpoint means and holds, the
-  arguments, the program and the machine."""
+  """Everything that samples follow from: the whole config but for where data lies, what the
+  checkpoint means and holds, the arguments, the program and the machine."""
   return {
-    'config': workdir_lib.as_json(parts.config),
+    'config': places.without(workdir_lib.as_json(parts.config)),
     'contract': parts.contract,
     'params': files.digest(*(
       piece for path, leaf in jax.tree_util.tree_leaves_with_path(params)

@@ -75,6 +75,18 @@ def contents(out):
 EXPECTED = np.arange(NUM)[:, None] + np.full(6, 100)
 
 
+def test_a_killed_run_goes_on_wherever_the_data_lies_now(out, monkeypatch):
+  def at(place):
+    config = parts_of().config.copy_and_resolve_references().unlock()
+    config.data = {'name': 'image_folder', 'data_dir': place}
+    return dataclasses.replace(parts_of(), config=config.lock())
+
+  interrupt(out, monkeypatch, parts=at('/there'))
+  to_file(out, parts=at('/here'))
+  assert Fake.made == [0, 4, 8]
+  np.testing.assert_array_equal(contents(out)['arr_0'], EXPECTED)
+
+
 def test_samples_are_read_as_the_evaluator_of_guided_diffusion_reads_them(out):
   """evaluations/evaluator.py of openai/guided-diffusion: a member arr_0.npy, read as a stream."""
   to_file(out)
