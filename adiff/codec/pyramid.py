@@ -41,15 +41,18 @@ class Pyramid(base.Codec):
       )
     if not self.sides or self.sides[-1] != height:
       raise ValueError(
-        f'the sides {self.sides} must end with the side of the image, {height}; append {height}'
+        f'the sides {values.shown(self.sides)} must end with the side of the image, {height}; '
+        f'append {height}'
       )
     if any(height % side for side in self.sides):
       raise ValueError(
-        f'the sides {self.sides} must all divide the side of the image, {height}; '
+        f'the sides {values.shown(self.sides)} must all divide the side of the image, {height}; '
         'leave out those that do not'
       )
     if list(self.sides) != sorted(set(self.sides)):
-      raise ValueError(f'the sides {self.sides} must grow from coarse to fine; sort them')
+      raise ValueError(
+        f'the sides {values.shown(self.sides)} must grow from coarse to fine; sort them'
+      )
     if self.levels < 2:
       raise ValueError(f'levels={self.levels} leaves nothing to model; give at least 2 levels')
     if self.discrete and channels != 1:

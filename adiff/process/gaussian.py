@@ -106,7 +106,9 @@ class Gaussian(base.Process):
         'prediction=v, or schedule=linear'
       )
     if not self.log_snr[0] < self.log_snr[1]:
-      raise ValueError(f'process.log_snr={self.log_snr} must be (low, high) with low < high')
+      raise ValueError(
+        f'process.log_snr={values.shown(self.log_snr)} must be (low, high) with low < high'
+      )
 
   @property
   def num_inputs(self) -> int:

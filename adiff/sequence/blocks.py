@@ -60,7 +60,7 @@ class Blocks:
 
   def __post_init__(self):
     if not self.sizes or any(size < 1 for size in self.sizes):
-      raise ValueError(f'block sizes must be positive integers, not {self.sizes}')
+      raise ValueError(f'block sizes must be positive integers, not {values.shown(self.sizes)}')
     if sum(self.sizes) != len(self.order):
       raise ValueError(
         f'blocks sum to {sum(self.sizes)} tokens but the sequence has {len(self.order)}; '
@@ -223,7 +223,7 @@ def cells(
   grid, cell = tuple(grid), tuple(cell)
   if len(grid) != len(cell) or any(c < 1 or g % c for g, c in zip(grid, cell, strict=False)):
     raise ValueError(
-      f'blocks.cell={cell} does not tile the grid {grid}; choose divisors, one an axis'
+      f'blocks.cell={values.shown(cell)} does not tile the grid {grid}; write divisors, one an axis'
     )
   values.check_row(math.prod(grid))
   box_and_inside = []  # the grid with every axis cut in two: which box, and where in it

@@ -46,15 +46,16 @@ def power(exponent: values.Positive = 2.0) -> Spacing:
 
 def reveals(counts: tuple[values.Count, ...] = (1,)) -> Spacing:
   """A table: counts[j] of sum(counts) tokens are revealed in step j + 1 of len(counts)."""
+  told = f'reveals{values.shown(tuple(counts))}'
   if not counts or min(counts) < 1:
-    raise ValueError(f'reveals{tuple(counts)} must name positive numbers of tokens, one a step')
+    raise ValueError(f'{told} must name positive numbers of tokens, one a step')
   left = 1 - np.cumsum([0, *counts]) / sum(counts)
   grid = np.linspace(0, 1, len(left))
 
   def spacing(u):
     hit = np.isclose(np.asarray(u)[..., None], grid)
     if not hit.any(-1).all() or not hit.any(0).all():
-      raise ValueError(f'reveals{tuple(counts)} names every step; write plan.steps={len(counts)}')
+      raise ValueError(f'{told} names every step; write plan.steps={len(counts)}')
     return left[hit.argmax(-1)]
 
   return spacing

@@ -105,6 +105,22 @@ def test_another_choice_has_ranges_of_its_own(keys, words):
     build.build(changed('toy', **keys))
 
 
+LONG = (1,) * 300
+
+
+@pytest.mark.parametrize('row, keys', [
+  ('digits', dict(blocks__name='cells', blocks__cell=LONG)),
+  ('digits', dict(codec__name='pyramid', codec__sides=LONG)),
+  ('digits', dict(codec__name='pyramid', codec__sides=(*LONG, 8))),
+  ('gaussian', dict(process__log_snr=LONG)),
+  ('toy', dict(spacing__name='reveals', spacing__counts=(*LONG, 0))),
+], ids=str)
+def test_a_long_value_is_told_shortly(row, keys):
+  with pytest.raises(ValueError) as told:
+    build.build(changed(row, **keys))
+  assert 20 < len(str(told.value)) < 400
+
+
 def test_labels_that_were_never_hidden_cannot_guide():
   with pytest.raises(ValueError, match='guidance.scale=1.2 needs .* cond_dropout=0'):
     build.build(changed('digits', cond_dropout=0.0))
