@@ -49,8 +49,8 @@ class Chain(base.Source):
     )
     if sides and sum(side**2 for side in sides) != num_tokens:
       raise ValueError(
-        f'the sides {tuple(sides)} make {sum(side**2 for side in sides)} tokens but the chain '
-        f'has {num_tokens}; let them agree'
+        f'the sides {values.shown(sides)} make {sum(side**2 for side in sides)} tokens but the '
+        f'chain has {num_tokens}; let them agree'
       )
     self.num_tokens, self.vocab, self.seed, self.sides = num_tokens, vocab, seed, tuple(sides)
     self._sizes = {'train': size, 'test': size // 8}

@@ -112,7 +112,7 @@ LONG = (1,) * 300
   ('digits', dict(blocks__name='cells', blocks__cell=LONG)),
   ('digits', dict(codec__name='pyramid', codec__sides=LONG)),
   ('digits', dict(codec__name='pyramid', codec__sides=(*LONG, 8))),
-  ('gaussian', dict(process__log_snr=LONG)),
+  ('gaussian', dict(process__log_snr=LONG)), ('toy', dict(data__sides=LONG)),
   ('toy', dict(spacing__name='reveals', spacing__counts=(*LONG, 0))),
 ], ids=str)
 def test_a_long_value_is_told_shortly(row, keys):
