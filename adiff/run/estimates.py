@@ -94,51 +94,45 @@ def _rows(batch):
   return dict(known=known, documents=lessons.documents(batch))
 
 
-class Weighted:
+class Weighted(Estimate):
   """The importance-weighted bound of config.eval.orders paths."""
 
   name, title = 'weighted', 'Importance-weighted bound'
 
   def __init__(self, parts: build.Parts, mesh):
-    self._parts = parts
-
     def make(denoise, key, batch):
       return paths.nats(
         denoise, key, batch['tokens'], steps=parts.config.eval.chain, **_rows(batch),
         **_common(parts),
       )
 
-    self._estimate = Estimate(parts, mesh, 'paths', make)
-    self.trace = self._estimate.trace
+    super().__init__(parts, mesh, 'paths', make)
 
   def __call__(self, params, *, progress=False) -> dict:
     """paths.summary, and of what paths it is."""
     parts, config = self._parts, self._parts.config.eval
-    nats = self._estimate.samples(params, samples=config.orders, progress=progress)
+    nats = self.samples(params, samples=config.orders, progress=progress)
     of = 'orders' if parts.process.absorbing else f'trajectories of {config.chain} steps'
     return {'of': of, **paths.summary(nats, dims=parts.spec.dims)}
 
 
-class Density:
+class Density(Estimate):
   """The likelihood by config.eval.ode steps of the probability-flow ODE."""
 
   name, title = 'ode', 'ODE likelihood'
 
   def __init__(self, parts: build.Parts, mesh):
-    self._parts = parts
-
     def make(denoise, key, batch):
       return ode.nats(
         denoise, key, batch['tokens'], steps=parts.config.eval.ode, **_common(parts)
       )
 
-    self._estimate = Estimate(parts, mesh, 'ode', make)
-    self.trace = self._estimate.trace
+    super().__init__(parts, mesh, 'ode', make)
 
   def __call__(self, params, *, progress=False) -> dict:
     """likelihood.total, the steps, and whether it is a bound."""
     parts, config = self._parts, self._parts.config.eval
-    nats = self._estimate.samples(params, samples=config.samples, progress=progress)
+    nats = self.samples(params, samples=config.samples, progress=progress)
     nats = np.asarray(nats, np.float64).mean(1).sum(1)
     return {
       'steps': config.ode, 'is_bound': parts.process.bin is not None,
