@@ -95,7 +95,7 @@ def convert(old, new) -> int:
   if version >= workdir_lib.VERSION:
     raise ValueError(f'{old} is of version {version}, which this program reads as it is')
   config = converted_config(_json(old, 'config.json'), version)
-  parts = build.build(ml_collections.ConfigDict(workdir_lib.tuples(config)).lock())
+  parts = build.build(ml_collections.ConfigDict(json_file.tuples(config)).lock())
   contract = json_file.plain(parts.contract)
   expected = converted_contract(old_contract, config, version)
   if contract != {**expected, 'data': contract['data']}:

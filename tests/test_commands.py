@@ -14,7 +14,7 @@ import pytest
 import tiny_data
 
 from adiff import main
-from adiff.machine import rates
+from adiff.machine import json_file, rates
 from adiff.run import build, modes, overrides, workdir
 
 ROOT = launchers.ROOT
@@ -96,7 +96,7 @@ def place(tmp_path, monkeypatch):
 @functools.cache
 def built(config):
   """The parts of a config as JSON: several commands show the same."""
-  return build.build(ml_collections.ConfigDict(workdir.tuples(json.loads(config))))
+  return build.build(ml_collections.ConfigDict(json_file.tuples(json.loads(config))))
 
 
 def check_binary(words, few, place):

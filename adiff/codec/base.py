@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from adiff.machine import files
 from adiff.sequence import spec as spec_lib
 
 
@@ -33,6 +34,16 @@ class Codec(abc.ABC):
   places: ClassVar[tuple[str, ...]] = ()
   # {argument that is a long text: the file that a workdir keeps it in}.
   files: ClassVar[dict[str, str]] = {}
+
+  @property
+  def digest(self) -> str:
+    """16 hex digits that change when the meaning of its tokens changes: with an argument that is no
+    place, with what it learnt, and with its parameters where it has any."""
+    own = {
+      one.name: getattr(self, one.name) for one in dataclasses.fields(self)
+      if one.name not in self.places
+    }
+    return files.digest(type(self).__name__, repr(own))
 
   @classmethod
   @abc.abstractmethod

@@ -66,6 +66,13 @@ def plain(value) -> Any:
   return json.loads(json.dumps(value))
 
 
+def tuples(value) -> Any:
+  """JSON lists as the tuples that they were before they were written."""
+  if isinstance(value, dict):
+    return {key: tuples(item) for key, item in value.items()}
+  return tuple(tuples(item) for item in value) if isinstance(value, list) else value
+
+
 def mismatch(value, form, key='') -> str:
   """What of a value is not as its form says, in words that follow the file's name; '' if all is."""
   if isinstance(form, dict) and isinstance(value, dict):

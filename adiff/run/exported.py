@@ -23,7 +23,6 @@ from jax import export  # noqa: E402
 
 from adiff.machine import array_file, files, input_file, json_file, mistakes  # noqa: E402
 from adiff.run import asked, choose, output  # noqa: E402
-from adiff.run import workdir as workdir_lib  # noqa: E402
 
 FORMAT = 3
 ABOUT, PARAMS, PROGRAM = output.EXPORT
@@ -90,7 +89,7 @@ class Sampler:
     _check_fits(folder, program, leaves, self.about['batch'])
     self._leaves = jax.device_put(leaves)
     with input_file.told(place(ABOUT), 'names no codec', ADVICE):
-      self._codec = choose.resolve('codec', workdir_lib.tuples(self.about['codec']))
+      self._codec = choose.resolve('codec', json_file.tuples(self.about['codec']))
     self._run = jax.jit(program.call)
 
   def sample(self, start, num, *, seed=None, progress=None) -> tuple[np.ndarray, np.ndarray]:

@@ -15,32 +15,24 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from adiff.codec import base as codec_base
 from adiff.data import base as data_base
+from adiff.data import facts_file
 from adiff.machine import files, input_file, json_file
-from adiff.run import build, choose
+from adiff.run import build, codec_file
 from adiff.run import workdir as workdir_lib
-from adiff.sequence import spec as spec_lib
 
-FILE, FOLDER, VERSION = workdir_lib.DATA, 'codec', 1
+FILE, VERSION = workdir_lib.DATA, 1
 FORM = {
   'version': int,
   'fingerprint': str,  # of the tokens, as in contract.json
-  'facts': {
-    'medium': str, 'shape': [int], 'levels': int, 'coords?': [[int]],
-    'conds': {str: {'class': str}},  # and its fields, such as names of the classes of a label
-  },
+  'facts': facts_file.FORM,
   'splits': {str: int},  # training first; examples of the source, before they are cut into rows
   'exact': {str: float},
-  'codec': {'name': str},  # and its arguments, but for those that are files
-  'files': {str: str},  # sha256 of each in the folder
+  **codec_file.FORM,
   'digest': str,  # of all the rest
 }
-_CONDS = {one.__name__: one for one in (spec_lib.Label,)}
 _ADVICE = 'restore it from a backup, or delete it and train on where the data is'
-_FILE_BYTES = 2**28
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,8 +122,7 @@ def parts(workdir, config, *, examples=False, others=False) -> build.Parts:
 def _check_form(workdir, told, built):
   """Raises ValueError where the examples of parts are of another form than what is kept, or their
   classes are others."""
-  there, _ = _told(built)
-  found, wanted = json_file.plain(there['facts']), told['facts']
+  found, wanted = json_file.plain(facts_file.told(built.source.facts)), told['facts']
   for key in found:
     if found[key] != wanted.get(key):
       raise ValueError(
@@ -157,13 +148,15 @@ def write(workdir, parts: build.Parts) -> None:
         f'contract.json ({parts.coded.fingerprint}); {_ADVICE}'
       )
     return
-  told, texts = _told(parts)
-  if texts:
-    with files.folder(os.path.join(workdir, FOLDER), tuple(texts)) as draft:
-      for name, content in texts.items():
-        with files.whole(os.path.join(draft, name), 'wb') as file:
-          file.write(content)
-      told['files'] = {name: files.sha256(os.path.join(draft, name)) for name in texts}
+  source = parts.source
+  told = {
+    'version': VERSION,
+    'fingerprint': parts.coded.fingerprint,
+    'facts': facts_file.told(source.facts),
+    'splits': {split: source.size(split) for split in source.splits},
+    'exact': source.exact,
+    **codec_file.write(workdir, parts.config.codec.name, parts.coded.codec),
+  }
   files.write_json(os.path.join(workdir, FILE), {**told, 'digest': _digest(told)})
 
 
@@ -191,84 +184,20 @@ def _digest(told):
   return files.digest(json.dumps(rest, sort_keys=True))
 
 
-def _told(parts):
-  """(what data.json will hold, {name: bytes} of the codec's files)."""
-  coded, name = parts.coded, parts.config.codec.name
-  source, facts = coded.source, coded.source.facts
-  arguments = dataclasses.asdict(coded.codec)
-  texts = {file: arguments.pop(key).encode() for key, file in coded.codec.files.items()}
-  try:
-    arguments = json_file.plain(arguments)
-  except TypeError as error:
-    raise ValueError(
-      f'codec {name} has learnt what is no JSON ({error}), so that no workdir can keep it; make '
-      'its fields numbers, texts and tuples of them'
-    ) from error
-  return {
-    'version': VERSION,
-    'fingerprint': coded.fingerprint,
-    'facts': {
-      'medium': facts.medium, 'shape': list(facts.shape), 'levels': facts.levels,
-      'coords': None if facts.coords is None else np.asarray(facts.coords).tolist(),
-      'conds': {
-        key: {'class': type(cond).__name__, **dataclasses.asdict(cond)}
-        for key, cond in facts.conds.items()
-      },
-    },
-    'splits': {split: source.size(split) for split in source.splits},
-    'exact': source.exact,
-    'codec': {'name': name, **arguments},
-    'files': {},
-  }, texts
-
-
 def _coded(workdir, config, told):
   """What a workdir keeps, as data seen through a codec."""
   path, found = os.path.join(workdir, FILE), _codec(workdir, told)
   with input_file.told(path, 'holds no facts of data', _ADVICE):
-    source = Kept(told, _facts(told['facts']), functools.partial(
+    source = Kept(told, facts_file.read(told['facts']), functools.partial(
       _opened, workdir, config, found, told['fingerprint']
     ))
     found.spec(source.facts)
   return KeptCoded(source, found)
 
 
-def _facts(told):
-  """The facts of data.json."""
-  conds = {}
-  for name, cond in told['conds'].items():
-    arguments = workdir_lib.tuples(cond)
-    conds[name] = _CONDS[arguments.pop('class')](**arguments)
-  coords = told.get('coords')
-  return codec_base.Facts(
-    told['medium'], tuple(told['shape']), told['levels'], conds,
-    None if coords is None else np.array(coords, np.int32),
-  )
-
-
 def _codec(workdir, told):
   """The codec, with what it learnt."""
-  path, choice = os.path.join(workdir, FILE), workdir_lib.tuples(told['codec'])
-  for argument, name in choose.find('codec', choice['name']).files.items():
-    choice[argument] = _text(os.path.join(workdir, FOLDER, name), told['files'].get(name))
-  with input_file.told(path, 'holds no codec', _ADVICE):
-    return choose.resolve('codec', choice)
-
-
-def _text(path, digest):
-  """The text of a codec's file; digest: sha256 of its bytes."""
-  try:
-    content = input_file.read(path, limit=_FILE_BYTES)
-  except FileNotFoundError as error:
-    raise ValueError(
-      f'there is no {path}, which {FILE} beside it tells of; restore it from a backup, or delete '
-      f'{FILE}, too, and train on where the data is'
-    ) from error
-  if files.sha256(path) != digest:
-    raise ValueError(
-      f'{path} is not what {FILE} beside it was written with; restore it from a backup'
-    )
-  return content.decode('utf-8')
+  return codec_file.read(workdir, told, where=os.path.join(workdir, FILE), advice=_ADVICE)
 
 
 def _opened(workdir, config, codec, fingerprint):

@@ -161,7 +161,7 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
   """
   if storage.is_folder(workdir):
     files.check_inside(workdir)
-  stored, path = tuples(_stored(workdir)), os.path.join(workdir, 'config.json')
+  stored, path = json_file.tuples(_stored(workdir)), os.path.join(workdir, 'config.json')
   with input_file.told(path, 'is no config', 'restore it from a backup'):
     config = ml_collections.ConfigDict(stored)
   for override in overrides:
@@ -302,17 +302,10 @@ def _write(workdir, name, value):
     raise files.unwritable(f'{path} cannot be written', error) from error
 
 
-def tuples(value) -> Any:
-  """JSON lists as the tuples that the config had."""
-  if isinstance(value, dict):
-    return {key: tuples(item) for key, item in value.items()}
-  return tuple(tuples(item) for item in value) if isinstance(value, list) else value
-
-
 def value_of(text) -> Any:
   """What a word of the command line stands for: JSON, or else the word itself."""
   try:
-    return tuples(json_file.parse(text, where='the command line'))
+    return json_file.tuples(json_file.parse(text, where='the command line'))
   except input_file.Unreadable:
     return text
 

@@ -79,3 +79,11 @@ def test_images_of_another_shape_or_range_are_refused():
 
 def test_equal_codecs_hash_equal_even_when_built_from_lists():
   assert hash(patches.Patches([8, 8, 1])) == hash(patches.Patches((8, 8, 1)))
+
+
+def test_a_digest_tells_what_tokens_mean():
+  codecs = [patches.Patches((4, 4, 1), **how) for how in (
+    {}, {'patch': 2}, {'levels': 17}, {'discrete': True})]
+  found = {codec.digest for codec in codecs}
+  assert len(found) == len(codecs)
+  assert patches.Patches([4, 4, 1]).digest in found

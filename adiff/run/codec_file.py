@@ -1,0 +1,67 @@
+"""A codec in a folder, with what it learnt: in the JSON of its owner, a workdir or a set of tokens,
+and in files where an argument is a long text.
+
+  FOLDER/codec/NAME   such as tokenizer.json
+"""
+
+import dataclasses
+import os
+
+from adiff.codec import base as codec_base
+from adiff.machine import files, input_file, json_file
+from adiff.run import choose
+
+FOLDER = 'codec'
+FORM = {
+  'codec': {'name': str},  # and its arguments, but for those that are files
+  'files': {str: str},  # sha256 of each in the folder
+}
+_FILE_BYTES = 2**28
+
+
+def write(folder, name, codec: codec_base.Codec) -> dict:
+  """Writes the files of a codec, a choice of that name; returns the rest, in FORM. Raises
+  ValueError for what can be no JSON, OSError where the folder cannot be written."""
+  arguments = dataclasses.asdict(codec)
+  texts = {file: arguments.pop(key).encode() for key, file in codec.files.items()}
+  try:
+    told = {'codec': {'name': name, **json_file.plain(arguments)}, 'files': {}}
+  except TypeError as error:
+    raise ValueError(
+      f'codec {name} has learnt what is no JSON ({error}), so that no workdir can keep it; make '
+      'its fields numbers, texts and tuples of them'
+    ) from error
+  if texts:
+    with files.folder(os.path.join(folder, FOLDER), tuple(texts)) as draft:
+      for file_name, content in texts.items():
+        with files.whole(os.path.join(draft, file_name), 'wb') as file:
+          file.write(content)
+      told['files'] = {one: files.sha256(os.path.join(draft, one)) for one in texts}
+  return told
+
+
+def read(folder, told: dict, *, where, advice) -> codec_base.Codec:
+  """The codec, with what it learnt. told: in FORM; where: the file that told it; advice: what to do
+  where that is of no use. Raises ValueError."""
+  choice = json_file.tuples(told['codec'])
+  for argument, name in choose.find('codec', choice['name']).files.items():
+    path = os.path.join(folder, FOLDER, name)
+    choice[argument] = _text(path, told['files'].get(name), os.path.basename(where))
+  with input_file.told(where, 'holds no codec', advice):
+    return choose.resolve('codec', choice)
+
+
+def _text(path, digest, owner):
+  """The text of a codec's file; digest: sha256 of its bytes. owner: the file that tells of it."""
+  try:
+    content = input_file.read(path, limit=_FILE_BYTES)
+  except FileNotFoundError as error:
+    raise ValueError(
+      f'there is no {path}, which {owner} beside it tells of; restore it from a backup, or delete '
+      f'{owner}, too, and train on where the data is'
+    ) from error
+  if files.sha256(path) != digest:
+    raise ValueError(
+      f'{path} is not what {owner} beside it was written with; restore it from a backup'
+    )
+  return content.decode('utf-8')
