@@ -1,0 +1,40 @@
+"""What the two networks of an autoencoder are to everybody else.
+
+Examples are rows of vectors here, x [B, N, D] in raster order on a grid: the tokens of a codec
+without parameters, such as patches of pixels, which makes its patches the strided stem.
+"""
+
+import abc
+from typing import Any
+
+import jax
+
+
+class Coder(abc.ABC):
+  """Subclasses are frozen dataclasses, and final; the config's arguments are their fields."""
+
+  grid: tuple[int, ...]  # of the examples
+  dim: int  # D, floats at each of its places
+  num_channels: int  # C, floats at each place of `code_grid`
+
+  @property
+  @abc.abstractmethod
+  def code_grid(self) -> tuple[int, ...]:
+    """Places of a code along each axis."""
+
+  @abc.abstractmethod
+  def init(self, key) -> Any:
+    """{'encoder', 'decoder': parameters}, float32."""
+
+  @abc.abstractmethod
+  def encode(self, params, x) -> jax.Array:
+    """x [B, N, D] -> z [B, *code_grid, C]."""
+
+  @abc.abstractmethod
+  def decode(self, params, z) -> jax.Array:
+    """z [B, *code_grid, C] -> x [B, N, D]."""
+
+  @property
+  @abc.abstractmethod
+  def last(self) -> tuple[str, ...]:
+    """The path in the parameters of the kernel that everything decoded has passed last."""

@@ -1,0 +1,242 @@
+"""Encoder and decoder of residual convolutions on a grid of one, two or three axes.
+
+  x [B, *grid, D] - dense - blocks - fold 2 - dense - blocks - .. - norm - dense - z [B, *code, C]
+
+and back. A grid is made coarser by folding 2 places of every axis into the features, before a
+product of matrices: a stride costs no convolution, which CPUs make at a fraction of the speed.
+
+Of three axes the first one is time, and nothing looks ahead: convolutions are padded before it
+alone, norms and attention are those of a frame. A code tells of the first frame alone, and then of
+groups of `frames` (MAGVIT-v2, arXiv:2310.05737): a picture is a film of one frame.
+"""
+
+import dataclasses
+import math
+from typing import Annotated
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adiff.nn import coder
+from adiff.sequence import values
+
+_POWER_OF_2 = values.Rule('must be a power of two', lambda num: num & (num - 1) == 0)
+_GROUPS = 8  # of a norm's features, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Conv(coder.Coder):
+  """Raises ValueError for a grid that cannot be halved as often as widths say."""
+
+  grid: tuple[int, ...]
+  dim: int
+  num_channels: int
+  widths: tuple[values.Count, ...] = (32, 64)  # features of each grid, from fine to coarse
+  blocks: values.Count = 1  # residual blocks on a grid
+  attention: bool = False  # on the coarsest grid
+  frames: Annotated[values.Count, _POWER_OF_2] = 1  # of a film, in a group
+  dtype: Annotated[str, values.one_of('float32', 'bfloat16')] = 'float32'  # of the computation
+
+  def __post_init__(self):
+    values.check_fields(self, 'coder')
+    halved = 2 ** (len(self.widths) - 1) if self.widths else 0
+    time, space = _axes(self.grid)
+    fits = halved and not any(side % halved for side in space)
+    fits &= self.frames == 1 if not time else (time[0] - 1) % self.frames == 0
+    if not fits or self.frames > halved:
+      raise ValueError(
+        f'coder.widths={self.widths} and coder.frames={self.frames} do not fit a grid of '
+        f'{self.grid}: its sides must be multiples of 2**(len(widths) - 1), and of three axes the '
+        'first one 1 + a multiple of frames, which that power must be a multiple of'
+      )
+
+  @property
+  def code_grid(self):
+    time, space = _axes(self.grid)
+    return (
+      *(1 + (num - 1) // self.frames for num in time),
+      *(side // 2 ** (len(self.widths) - 1) for side in space),
+    )
+
+  @property
+  def folds(self) -> tuple[tuple[int, ...], ...]:
+    """Places of every axis that become one, before each grid but the first: the last ones fold
+    time, too."""
+    time, space = _axes(self.grid)
+    plain, with_time = len(self.widths) - 1, self.frames.bit_length() - 1
+    return tuple(
+      (2 if level >= plain - with_time else 1,) * len(time) + (2,) * len(space)
+      for level in range(plain)
+    )
+
+  @property
+  def last(self):
+    return ('decoder', 'out', 'kernel')
+
+  def init(self, key):
+    key_encoder, key_decoder = jax.random.split(key)
+    x = jnp.zeros((1, *self.grid, self.dim))
+    z = jnp.zeros((1, *self.code_grid, self.num_channels))
+    return {
+      'encoder': _Encoder(self).init(key_encoder, x)['params'],
+      'decoder': _Decoder(self).init(key_decoder, z)['params'],
+    }
+
+  def encode(self, params, x):
+    chex.assert_shape(x, (None, math.prod(self.grid), self.dim))
+    x = x.reshape(len(x), *self.grid, self.dim)
+    return _Encoder(self).apply({'params': params['encoder']}, x)
+
+  def decode(self, params, z):
+    chex.assert_shape(z, (None, *self.code_grid, self.num_channels))
+    x = _Decoder(self).apply({'params': params['decoder']}, z)
+    return x.reshape(len(x), math.prod(self.grid), self.dim)
+
+
+def _axes(grid):
+  """(the axis of time, those of space)."""
+  return (grid[:1], grid[1:]) if len(grid) == 3 else ((), grid)
+
+
+def fold(x, sides) -> jax.Array:
+  """[B, *grid, C] -> [B, *(grid / sides), prod(sides) C]; a first axis of three is filled up in
+  front, so that its first place is folded alone."""
+  grid = x.shape[1:-1]
+  if len(grid) == 3:
+    x = jnp.pad(x, ((0, 0), (sides[0] - 1, 0), (0, 0), (0, 0), (0, 0)))
+    grid = x.shape[1:-1]
+  split = [part for num, side in zip(grid, sides, strict=True) for part in (num // side, side)]
+  x = x.reshape(len(x), *split, x.shape[-1])
+  coarse, inside = range(1, x.ndim - 1, 2), range(2, x.ndim - 1, 2)
+  x = x.transpose(0, *coarse, *inside, x.ndim - 1)
+  return x.reshape(*x.shape[:1 + len(grid)], -1)
+
+
+def unfold(x, sides) -> jax.Array:
+  """Inverse of `fold`."""
+  grid, num = x.shape[1:-1], len(sides)
+  x = x.reshape(len(x), *grid, *sides, -1)
+  pairs = [axis for at in range(num) for axis in (1 + at, 1 + num + at)]
+  x = x.transpose(0, *pairs, x.ndim - 1)
+  x = x.reshape(len(x), *(n * side for n, side in zip(grid, sides, strict=True)), x.shape[-1])
+  return x[:, sides[0] - 1:] if num == 3 else x
+
+
+class Norm(nn.Module):
+  """GroupNorm (arXiv:1803.08494); of three axes, each frame by itself."""
+
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    features = x.shape[-1]
+    scale = self.param('scale', nn.initializers.ones, (features,), jnp.float32)
+    bias = self.param('bias', nn.initializers.zeros, (features,), jnp.float32)
+    wide = x.astype(jnp.promote_types(self.dtype, jnp.float32))
+    groups = wide.reshape(*x.shape[:-1], math.gcd(features, _GROUPS), -1)
+    axes = (*range(2 if x.ndim == 5 else 1, x.ndim - 1), groups.ndim - 1)
+    mean = jnp.mean(groups, axes, keepdims=True)
+    spread = jnp.mean(jnp.square(groups - mean), axes, keepdims=True)
+    groups = (groups - mean) * jax.lax.rsqrt(spread + 1e-6)
+    scale, bias = (jnp.expand_dims(one, range(x.ndim - 1)) for one in (scale, bias))
+    return (groups.reshape(x.shape) * scale + bias).astype(self.dtype)
+
+
+class Block(nn.Module):
+  """Two convolutions, 3 places wide, beside the identity, as which it begins."""
+
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    axes = x.ndim - 2
+    padding = [(2, 0) if axes == 3 and axis == 0 else (1, 1) for axis in range(axes)]
+
+    def conv(h, name, kernel):
+      h = nn.silu(Norm(self.dtype, name=f'{name}_norm')(h))
+      return nn.Conv(
+        x.shape[-1], (3,) * axes, padding=padding, dtype=self.dtype, kernel_init=kernel, name=name
+      )(h)
+
+    h = conv(x, 'first', nn.initializers.lecun_normal())
+    return x + conv(h, 'second', nn.initializers.zeros)
+
+
+class _Attention(nn.Module):
+  """Every place reads all others of its frame, beside the identity, as which it begins."""
+
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x):
+    features = x.shape[-1]
+    h = Norm(self.dtype, name='norm')(x)
+    h = h.reshape(-1, *h.shape[2:]) if x.ndim == 5 else h
+    h = h.reshape(len(h), -1, features)
+    q, k, v = (
+      nn.Dense(features, use_bias=False, dtype=self.dtype, name=name)(h)[:, :, None]
+      for name in ('q', 'k', 'v')
+    )
+    h = jax.nn.dot_product_attention(q, k, v)[:, :, 0]
+    out = nn.Dense(features, dtype=self.dtype, kernel_init=nn.initializers.zeros, name='out')
+    return x + out(h).reshape(x.shape)
+
+
+class _Encoder(nn.Module):
+  coder: Conv
+
+  @nn.compact
+  def __call__(self, x):
+    coder, dtype = self.coder, jnp.dtype(self.coder.dtype)
+    for level, width in enumerate(coder.widths):
+      x = fold(x, coder.folds[level - 1]) if level else x
+      x = nn.Dense(width, dtype=dtype, name=f'in_{level}')(x)
+      for number in range(coder.blocks):
+        x = Block(dtype, name=f'block_{level}_{number}')(x)
+    x = _Attention(dtype, name='attention')(x) if coder.attention else x
+    x = nn.silu(Norm(dtype, name='norm')(x)).astype(jnp.float32)
+    return nn.Dense(coder.num_channels, name='out')(x)
+
+
+class _Decoder(nn.Module):
+  coder: Conv
+
+  @nn.compact
+  def __call__(self, z):
+    coder, dtype = self.coder, jnp.dtype(self.coder.dtype)
+    x = nn.Dense(coder.widths[-1], dtype=dtype, name='in')(z)
+    x = _Attention(dtype, name='attention')(x) if coder.attention else x
+    for level in reversed(range(len(coder.widths))):
+      for number in range(coder.blocks):
+        x = Block(dtype, name=f'block_{level}_{number}')(x)
+      if level:
+        sides = coder.folds[level - 1]
+        x = nn.Dense(coder.widths[level - 1] * math.prod(sides), dtype=dtype, name=f'up_{level}')(x)
+        x = unfold(x, sides)
+    x = nn.silu(Norm(dtype, name='norm')(x)).astype(jnp.float32)
+    return nn.Dense(coder.dim, name='out')(x)
+
+
+@dataclasses.dataclass(frozen=True)
+class Critic:
+  """A patch discriminator (pix2pix, arXiv:1611.07004): x [B, N, D] -> logits [B, M], above 0 where
+  a place and its surroundings look like data. widths, blocks: as those of `Conv`."""
+
+  grid: tuple[int, ...]
+  dim: int
+  widths: tuple[int, ...]
+  blocks: int = 1
+
+  @property
+  def _encoder(self):
+    return Conv(self.grid, self.dim, 1, self.widths, self.blocks)
+
+  def init(self, key) -> dict:
+    """Its parameters, float32."""
+    return self._encoder.init(key)['encoder']
+
+  def __call__(self, params, x) -> jax.Array:
+    z = self._encoder.encode({'encoder': params}, x)
+    return z.reshape(len(z), -1)
