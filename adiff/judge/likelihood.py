@@ -11,13 +11,13 @@ but the likelihood itself.
 
 import dataclasses
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import draw as draw_lib
+from adiff.sequence import tokens as tokens_lib
 
 
 def bound(
@@ -32,7 +32,7 @@ def bound(
   known: bool [B, N] or None: tokens that are conditioned on (a prompt, padding) and cost nothing;
   where x0 is the mask there, the token is unknown: neither conditioned on nor counted.
   """
-  chex.assert_axis_dimension(x0, 1, blocks.num_tokens)
+  assert x0.shape[1] == blocks.num_tokens, (x0.shape, blocks.num_tokens)
   if reveals is not None and known is not None:
     raise ValueError('a bound with known tokens reveals one at a time; pass reveals=None')
   blocks = dataclasses.replace(blocks, history=0.0)
@@ -43,14 +43,8 @@ def bound(
   noised, t = process.bound_noise(key_noise, x0, u, blocks, free)
   shown = t  # the levels that the network is told
   if known is not None:
-    noised = jnp.where(free.reshape(free.shape + (1,) * (x0.ndim - 2)), noised, x0)
-    if process.absorbing:  # k of n free tokens stand for n of B; unknown ones are masked as well
-      sizes = jnp.float32(blocks.sizes)[None]
-      weight = blocks.sum_per_block(free.astype(t.dtype)) / sizes
-      hidden = noised == process.mask_id
-      shown = blocks.per_token(blocks.sum_per_block(hidden.astype(t.dtype)) / sizes)
-    else:
-      shown = jnp.where(free, t, 0)
+    noised = tokens_lib.pick(free, noised, x0)
+    weight, shown = process.shown(noised, t, blocks, free)
   x, t_slots = blocks.pack(noised, x0, shown)
   out, _ = denoise(ask_lib.Ask(x, t_slots, blocks.slots(coords, **(documents or {}))))
   nats = jnp.where(free, process.bound(blocks.unpack(out), x0, noised, t), 0)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -29,7 +28,7 @@ def loss(
 ) -> tuple[jax.Array, dict[str, Mean]]:
   """(scalar, {name: Mean}): the process's objective, averaged over tokens, and what is logged.
 
-  x0 [B, N] or [B, N, D] in block order; coords [N, A] in raster order; weight [B, N] or None: 0 for
+  x0 [B, N] or [B, N, D], or both (tokens.py), in block order; coords [N, A] in raster order; weight [B, N] or None: 0 for
   tokens that carry no loss (padding, a prompt). Normalised by the weights, not by the noised
   tokens. The network is told one level a copy of a block.
   documents: {'segment', 'position'} of packed rows, see Blocks.slots.
@@ -38,7 +37,7 @@ def loss(
   whole: `counts` of the batch of which these rows are a part; the scalars of its parts, and their
   gradients, add up to the batch's. None: the rows are all of it.
   """
-  chex.assert_axis_dimension(x0, 1, blocks.num_tokens)
+  assert x0.shape[1] == blocks.num_tokens, (x0.shape, blocks.num_tokens)
   key_level, key_noise, key_history, key_head = jax.random.split(key, 4)
 
   # 1. Levels, and noise at them: the working copy, and the history as later blocks read it.
@@ -46,7 +45,7 @@ def loss(
   t = blocks.per_token(levels)
   xh = None
   if blocks.history is not None:
-    xh = process.add_noise(key_history, x0, jnp.full_like(t, blocks.history))
+    xh = process.add_noise(key_history, x0, blocks.past(t.shape, t.dtype))
 
   # 2. Both streams are one question.
   x, t_copies = blocks.pack(xt, xh, levels)
@@ -58,7 +57,7 @@ def loss(
   carried = jnp.where(process.carries(xt, t), weight, 0)
   h, _ = denoise.trunk(ask)
   total, per_token = denoise.head.loss(
-    blocks.unpack(h), key_head, ask, process.loss, carried, x0, xt, t
+    blocks.unpack(h), key_head, ask, process.objective, carried, x0, xt, t
   )
   means = {'loss': Mean(total, own['loss'])}
   if term is not None:

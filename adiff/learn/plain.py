@@ -72,10 +72,11 @@ class Plain(base.Recipe):
   @_traced_once
   def init(self, key):
     slots = self.blocks[0].token_slots(self.coords)
-    shape = (1, self.blocks[0].num_tokens)
     key_params, key_x = jax.random.split(key)
-    x, t = self.process.prior(key_x, shape), jnp.zeros(shape)
-    ask = ask_lib.Ask(x, t, slots, cond={'label': jnp.zeros(shape, jnp.int32)})
+    x = self.process.prior(key_x, self.blocks[0].shape(1))
+    ask = ask_lib.Ask(x, jnp.zeros(x.shape[:2]), slots, cond={
+      'label': jnp.zeros(x.shape[:2], jnp.int32)
+    })
     params = self.model.init(key_params, ask)
     return state_lib.create({base.DENOISER: params}, {base.DENOISER: self.tx})
 

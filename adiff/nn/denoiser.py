@@ -25,6 +25,7 @@ from adiff.nn.heads import chunked
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import copies, values
+from adiff.sequence import tokens as tokens_lib
 
 DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
@@ -32,7 +33,8 @@ DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 @dataclasses.dataclass(frozen=True)
 class Denoiser(network.Network):
   """num_inputs and num_outputs come from the process, num_classes from the data; width, depth and
-  heads are the size.
+  heads are the size. Tokens of several kinds share the trunk: each kind has an embedding and a head
+  of its own, and an offset of the levels' signal says which kind a block is of.
 
   reach: a block reads at most that many blocks before it (None: all), and the first `sinks`.
   self_condition: it can be shown its own last estimate of the outputs' size.
@@ -43,8 +45,8 @@ class Denoiser(network.Network):
   of flash.py, elsewhere as xla.
   """
 
-  num_inputs: int
-  num_outputs: int
+  num_inputs: int | tuple[tuple[str, int], ...]
+  num_outputs: int | tuple[tuple[str, int], ...]
   num_classes: int = 0
   head: ask_lib.Head = chunked.Chunked()  # noqa: RUF009
   width: Annotated[values.Count, values.between(1, 2**20)] = 128
@@ -169,6 +171,8 @@ class Trunk(nn.Module):
     if of.num_classes:
       label = embed.Label(of.num_classes, of.width, dtype, name='label')
       signal = signal + label(ask.cond['label'][:, first])
+    if isinstance(ask.x, tokens_lib.Tokens):
+      signal = signal + self._kinds(ask.x.runs)[first][None]
     signal = layout.copies(nn.silu(layout.copies(signal)))
     modulation = self._modulate(signal, 6, 'modulation')
     modulation_out = self._modulate(signal, 2, 'modulation_out')
@@ -187,13 +191,28 @@ class Trunk(nn.Module):
   def _embed(self, ask):
     """[B, S, W] of tokens, hints and positions."""
     of, dtype = self.of, jnp.dtype(self.of.dtype)
-    h = embed.Token(of.num_inputs, of.width, dtype, name='token')(ask.x)
+    if isinstance(ask.x, tokens_lib.Tokens):
+      num_inputs = dict(of.num_inputs)
+      h = tokens_lib.gather({
+        kind: embed.Token(num_inputs[kind], of.width, dtype, name=f'token_{kind}')(own)
+        for kind, own in ask.x.parts.items()
+      }, ask.x.runs)
+    else:
+      h = embed.Token(of.num_inputs, of.width, dtype, name='token')(ask.x)
     if of.self_condition:
       hint = ask.hint.get(network.ESTIMATE)
       hint = jnp.zeros((*ask.x.shape[:2], of.num_hints)) if hint is None else hint
       h = h + nn.Dense(of.width, use_bias=False, dtype=dtype, name='hint')(hint)
     position = embed.Position(of.width, dtype, name='position')(ask.slots.coords)
     return layout.slots(h + (position if position.ndim == 3 else position[None]))
+
+  def _kinds(self, runs):
+    """[S, W], what each slot's kind adds to its signal."""
+    kinds = [kind for kind, _ in self.of.num_inputs]
+    init = nn.initializers.normal(0.02)
+    table = self.param('kind', init, (len(kinds), self.of.width), jnp.float32)
+    row = np.repeat([kinds.index(kind) for kind, _ in runs], [num for _, num in runs])
+    return table.astype(jnp.dtype(self.of.dtype))[row]
 
   def _modulate(self, signal, parts, name):
     zeros = nn.initializers.zeros

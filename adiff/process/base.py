@@ -6,6 +6,7 @@ token: then a token's noise does not depend on the batch or the window it is com
 """
 
 import abc
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +18,29 @@ class Process(abc.ABC):
   """Subclasses are frozen dataclasses, and final."""
 
   discrete: bool  # symbols, or vectors of floats?
-  num_inputs: int  # what the network embeds of a token: symbols are looked up, floats projected
-  num_outputs: int  # and what it emits
+  # what the network embeds of a token: symbols are looked up, floats projected; and what it emits.
+  # Of several kinds: a number a kind, ((kind, number), ..)
+  num_inputs: int | tuple[tuple[str, int], ...]
+  num_outputs: int | tuple[tuple[str, int], ...]
   mask_id: int | None = None  # the symbol that stands for "unknown", where there is one
   absorbing: bool = False  # is a noised token always the mask? Then it is known which are noise
   bin: float | None = None  # step of the lattice that floats lie on, if they do
   has_ode: bool = False  # is there a deterministic step, `move`?
 
+  @property
+  def objective(self) -> Any:
+    """What a head compares its outputs with the clean tokens by: `loss`, or {kind: it} of several
+    kinds."""
+    return self.loss
+
+  def of(self, kind) -> 'Process':
+    """The process of one of the kinds of tokens."""
+    del kind
+    return self
+
   @abc.abstractmethod
   def prior(self, key, shape) -> jax.Array:
-    """x at level 1, shape (B, N)."""
+    """x at level 1, shape (B, N); of several kinds (B, runs), see tokens.py."""
 
   @abc.abstractmethod
   def add_noise(self, key, x0, t) -> jax.Array:
@@ -81,6 +95,11 @@ class Process(abc.ABC):
   def bound_noise(self, key, x0, u, blocks: blocks_lib.Blocks, free) -> tuple[jax.Array, jax.Array]:
     """(xt, t [B, N]) for `bound`, from u [B, K] uniform in [0, 1): the levels that estimate the
     bound best. free [B, N] bool: the others are known, and stay."""
+
+  def shown(self, xt, t, blocks: blocks_lib.Blocks, free) -> tuple[jax.Array, jax.Array]:
+    """(weight [B, K], levels [B, N] that the network is told) where the tokens that are not free
+    [B, N] are known: they are at level 0 in xt, and `bound` is multiplied by the weight."""
+    return jnp.ones((len(t), blocks.num_blocks), t.dtype), jnp.where(free, t, 0)
 
   @abc.abstractmethod
   def bound(self, out, x0, xt, t) -> jax.Array:

@@ -80,6 +80,13 @@ class Masked(base.Process):
     sizes = jnp.asarray(blocks.sizes, jnp.float32)[None]
     return jnp.where(hidden, self.mask_id, x0), blocks.per_token(masked / sizes)
 
+  def shown(self, xt, t, blocks, free):
+    # k of n free tokens stand for n of B; unknown ones are masked as well
+    sizes = jnp.float32(blocks.sizes)[None]
+    hidden = (xt == self.mask_id).astype(t.dtype)
+    weight = blocks.sum_per_block(free.astype(t.dtype)) / sizes
+    return weight, blocks.per_token(blocks.sum_per_block(hidden) / sizes)
+
   def bound(self, out, x0, xt, t):
     nats = base.cross_entropy(out, x0) / jnp.where(t > 0, t, 1)
     return jnp.where(xt == self.mask_id, nats, 0)

@@ -16,6 +16,7 @@ from adiff.sample.solvers import base as solvers_base
 from adiff.sample.walk import Fixed, Flight, Row
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import tokens as tokens_lib
 
 
 class State(NamedTuple):
@@ -49,17 +50,16 @@ def start(
 
 
 def next_block(
-  denoise: ask_lib.Denoise, state: State, window: windows_lib.Window, num_pending, *,
+  denoise: ask_lib.Denoise, state: State, shape: windows_lib.Shape, window: windows_lib.Window, *,
   blocks, process, solver, coords, narrow=solvers_base.uncut, stop=None,
 ) -> tuple[State, jax.Array]:
   """(state, tokens in flight [B, n, ..]) after one window: where blocks follow one another, the
   next finished block.
 
-  num_pending tokens have finished since the last window. Where every example has stopped, nothing
-  is called.
+  Where every example has stopped, nothing is called.
   """
   window_of = _Window(
-    denoise, window, num_pending, coords, stop, Fixed(blocks, process, solver, narrow)
+    denoise, shape, window, coords, stop, Fixed(blocks, process, solver, narrow)
   )
   here = window_of.here(state)
   if stop is None:
@@ -68,7 +68,7 @@ def next_block(
     state = jax.lax.cond(
       jnp.all(here.stopped), lambda state: state, lambda state: window_of.finish(state, here), state
     )
-  return state, cut(state.x, window.start, window_of.num_tokens)
+  return state, tokens_lib.cut(state.x, window.start, shape.flight)
 
 
 def walk(
@@ -77,17 +77,19 @@ def walk(
 ) -> State:
   """The state after the stretches of windows (windows.stretches), one after another.
 
-  Windows of equal shape are scanned: the program does not grow with the number of blocks.
+  Periods of windows are scanned: the program does not grow with the number of blocks.
   """
   how = dict(
     blocks=blocks, process=process, solver=solver, coords=coords, narrow=narrow, stop=stop
   )
-  for num_pending, _, windows in stretches:
+  for shapes, windows in stretches:
 
-    def advance(state, window, num_pending=num_pending):
-      return next_block(denoise, state, window, num_pending, **how)[0], None
+    def advance(state, windows, shapes=shapes):
+      for shape, window in zip(shapes, windows, strict=True):
+        state, _ = next_block(denoise, state, shape, window, **how)
+      return state, None
 
-    state, _ = jax.lax.scan(advance, state, windows_lib.on_device(windows))
+    state, _ = jax.lax.scan(advance, state, tuple(map(windows_lib.on_device, windows)))
   return state
 
 
@@ -98,7 +100,7 @@ def sample(
   """x0 [B, N, ..], equal to walk.sample: the windows of the plan, each against the cache."""
   how = dict(blocks=blocks, process=process, solver=solver, stop=stop)
   state = start(keys, cache, plan=plan, given=given, given_mask=given_mask, **how)
-  stretches = windows_lib.stretches(plan, blocks.sizes)
+  stretches = windows_lib.stretches(plan, blocks)
   return walk(denoise, state, stretches, coords=coords, narrow=narrow, **how).x
 
 
@@ -115,31 +117,29 @@ class _Window(NamedTuple):
   """How one window is walked."""
 
   denoise: ask_lib.Denoise
+  shape: windows_lib.Shape
   window: windows_lib.Window
-  num_pending: int
   coords: jax.Array
   stop: int | None
   fixed: Fixed
 
-  @property
-  def num_tokens(self) -> int:
-    return self.window.t.shape[1]
-
   def here(self, state: State) -> _Here:
-    start, num = self.window.start, self.num_tokens
-    keys = walk_lib.token_keys(state.keys, start, num)
+    start, runs = self.window.start, self.shape.flight
+    keys = walk_lib.token_keys(state.keys, start, self.shape.num_tokens)
     stopped = jnp.zeros(len(keys), bool)
     if self.stop is not None:
       stopped = jnp.any(walk_lib.stops(state.x, state.known, start, self.stop), axis=1)
-    slots = cut(self.fixed.blocks.token_slots(self.coords), start, num, axis=0)
-    return _Here(cut(state.known, start, num), keys, slots, stopped)
+    slots = tokens_lib.cut(self.fixed.blocks.token_slots(self.coords), start, runs, axis=0)
+    return _Here(tokens_lib.cut(state.known, start, runs), keys, slots, stopped)
 
   def finish(self, state: State, here: _Here) -> State:
     """The state at the end of the window. An adaptive solver's rows end when every example has
     finished its tokens."""
-    flight = Flight(*cut((state.x, state.memory), self.window.start, self.num_tokens))
+    flight = Flight(
+      *tokens_lib.cut((state.x, state.memory), self.window.start, self.shape.flight)
+    )
     carry, cache = self._first_row(state, here, Carry(flight, state.calls))
-    num_rows = len(self.window.t)
+    num_rows = self.shape.num_rows
 
     def another(index, carry):
       return self._another_row(here, cache, carry, self._row(index))
@@ -157,7 +157,9 @@ class _Window(NamedTuple):
       _, carry = jax.lax.while_loop(unfinished, advance, (1, carry))
     else:
       carry = jax.lax.fori_loop(1, num_rows, another, carry)
-    x, memory = put((state.x, state.memory), tuple(carry.flight), self.window.start)
+    x, memory = tokens_lib.put(
+      (state.x, state.memory), tuple(carry.flight), self.window.start
+    )
     if self.stop is not None:
       end = self.window.start + jnp.sum(self.window.s[-1] == 0)
       x = walk_lib.fill(x, state.known, end, self.stop)
@@ -170,15 +172,16 @@ class _Window(NamedTuple):
     level = self.fixed.solver.level(self.fixed.process, flight.x, t, s)
     view = walk_lib.in_flight(self.fixed, flight, row, here.known, flight.x, level, s)
     slots, cache = here.slots, state.cache
-    if self.num_pending:
+    num_pending = self.shape.num_pending
+    if num_pending:
       pending, slots_pending = self._pending(state)
-      view, slots = _behind(pending, view, axis=1), _behind(slots_pending, slots, axis=0)
-    ask = walk_lib.make_ask(
-      self.fixed.blocks, here.known, view, slots, cache, keep=self.num_pending
-    )
+      view = jax.tree.map(tokens_lib.join, pending, view, is_leaf=tokens_lib.is_tokens)
+      slots = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), slots_pending, slots)
+    ask = walk_lib.make_ask(self.fixed.blocks, here.known, view, slots, cache, keep=num_pending)
     out, written = self.denoise(ask)
-    cache = written if self.num_pending else cache
-    return self._step(here, cache, carry, row, out[:, -self.num_tokens:]), cache
+    cache = written if num_pending else cache
+    out = tokens_lib.cut(out, out.shape[1] - self.shape.num_tokens, self.shape.flight)
+    return self._step(here, cache, carry, row, out), cache
 
   def _another_row(self, here, cache, carry, row) -> Carry:
     """The carry after a row that reads the cache as it is."""
@@ -200,7 +203,7 @@ class _Window(NamedTuple):
 
   def _step(self, here, cache, carry, row, out) -> Carry:
     flight = carry.flight
-    asks = self.fixed.solver.asks(row.s)[None]
+    asks = self.fixed.solver.asks(row.s, self.shape.flight)[None]
     asked = jnp.max(jnp.where(self._moving(here, flight, row), asks, 0), axis=1)
     call = self._call(here, cache, flight, row)
     flight = walk_lib.step(self.fixed, flight, row, here.known, here.keys, out, call)
@@ -214,31 +217,13 @@ class _Window(NamedTuple):
 
   def _pending(self, state) -> tuple[walk_lib.View, blocks_lib.Slots]:
     """The tokens that finished since the last window, as this and later ones read them."""
-    first, blocks = self.window.pending, self.fixed.blocks
-    slots = cut(blocks.token_slots(self.coords), first, self.num_pending, axis=0)
+    first, runs, blocks = self.window.pending, self.shape.pending, self.fixed.blocks
+    slots = tokens_lib.cut(blocks.token_slots(self.coords), first, runs, axis=0)
     slots = slots._replace(stream=jnp.full_like(slots.stream, blocks.history is not None))
-    keys = walk_lib.token_keys(state.keys, first, self.num_pending)
-    return walk_lib.finished(self.fixed, keys, cut(state.x, first, self.num_pending)), slots
+    keys = walk_lib.token_keys(state.keys, first, self.shape.num_pending)
+    x = tokens_lib.cut(state.x, first, runs)
+    return walk_lib.finished(self.fixed, keys, x, first), slots
 
   def _row(self, index) -> Row:
     leaves = self.window.t, self.window.s, self.window.index
     return Row(*(jnp.asarray(leaf)[index] for leaf in leaves))
-
-
-def _behind(first, then, axis):
-  """Leaves of `then` behind those of `first`."""
-  return jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis), first, then)
-
-
-def cut(tree, first, num, axis=1) -> Any:
-  """`num` tokens of every leaf [B, N, ..], from `first` on, which may be traced."""
-  return jax.tree.map(
-    lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, num, axis), tree
-  )
-
-
-def put(tree, part, first) -> Any:
-  """The tree with the tokens from `first` on replaced by those of `part`."""
-  return jax.tree.map(
-    lambda whole, own: jax.lax.dynamic_update_slice_in_dim(whole, own, first, 1), tree, part
-  )

@@ -15,10 +15,10 @@ SMALL = 128  # fewer places than this are not worth a program of their own
 
 
 class Need(NamedTuple):
-  """What one window needs."""
+  """What the windows of one period need."""
 
   stretch: windows_lib.Stretch  # where it belongs
-  index: int  # in the stretch
+  index: int  # of the period in the stretch
   written: int  # tokens written to the cache by then
   places: int  # that serve it
 
@@ -40,7 +40,7 @@ def rooms(plan, blocks, reach=None, sinks=0) -> list[Room]:
   128, 256, 384 and 496, for eight windows each."""
   total = places(plan, blocks, reach, sinks)
   step = max(SMALL, -(-total // PARTS))
-  groups, most = [], 0  # groups: [places, stretch, indices of its windows]
+  groups, most = [], 0  # groups: [places, stretch, indices of its periods]
   for need in _needs(plan, blocks, reach, sinks):
     # A ring that has turned can't grow: it has its last size before.
     has_turned = need.places < need.written
@@ -59,15 +59,22 @@ def _needs(plan, blocks, reach, sinks) -> list[Need]:
     """The first token that the block of this one reads."""
     return int(first_token[max(block[token] - reach, 0)])
 
+  def need(shape, pending, start):
+    """(tokens written, places) of a window."""
+    written = own = pending + shape.num_pending
+    if reach is not None:
+      # Finished blocks read while they are written, those in flight afterwards.
+      pinned = int(first_token[min(sinks, blocks.num_blocks)])
+      seen = max(pending - oldest(pending), written - oldest(start), shape.num_pending)
+      own = min(written, pinned + seen)
+    return written, own
+
   needs = []
-  for stretch in windows_lib.stretches(plan, blocks.sizes):
-    windows, num_pending = stretch.windows, stretch.num_pending
-    for index, (pending, start) in enumerate(zip(windows.pending, windows.start, strict=True)):
-      written = own = int(pending) + num_pending
-      if reach is not None:
-        # Finished blocks read while they are written, those in flight afterwards.
-        pinned = int(first_token[min(sinks, blocks.num_blocks)])
-        seen = max(int(pending) - oldest(pending), written - oldest(start), num_pending)
-        own = min(written, pinned + seen)
-      needs.append(Need(stretch, index, written, own))
+  for stretch in windows_lib.stretches(plan, blocks):
+    for index in range(stretch.periods):
+      of_windows = [
+        need(shape, int(windows.pending[index]), int(windows.start[index]))
+        for shape, windows in zip(stretch.shapes, stretch.windows, strict=True)
+      ]
+      needs.append(Need(stretch, index, *map(max, zip(*of_windows, strict=True))))
   return needs

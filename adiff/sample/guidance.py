@@ -10,6 +10,7 @@ import numpy as np
 
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import copies
+from adiff.sequence import tokens as tokens_lib
 
 NULL = -1  # "no condition" of a label
 
@@ -68,14 +69,22 @@ class Guided(ask_lib.Head):
   interval: tuple[float, float]
 
   def read(self, h, ask):
-    with_cond, without = jnp.split(self.head.read(h, both_branches(ask)), 2)
+    out = self.head.read(h, both_branches(ask))
     t = copies.levels(ask.t, ask.slots)
-    answered = slice(t.shape[1] - with_cond.shape[1], None)  # kept slots may have no outputs
+    answered = slice(t.shape[1] - out.shape[1], None)  # kept slots may have no outputs
     scale, t = jnp.asarray(self.scale), t[:, answered]
     if scale.ndim:
       scale = scale[ask.slots.block[answered]][None]
     inside = (t >= self.interval[0]) & (t <= self.interval[1])
-    return without + jnp.where(inside, scale, 1)[..., None] * (with_cond - without)
+    with_cond, without = (
+      jax.tree.map(lambda leaf, half=half: jnp.split(leaf, 2)[half], out) for half in range(2)
+    )
+    return tokens_lib.map_kinds(_guided, jnp.where(inside, scale, 1), with_cond, without)
 
   def loss(self, h, key, ask, objective, weight, *tokens):
     return ask_lib.weighted(self.read(h, ask), objective, weight, *tokens)
+
+
+def _guided(scale, with_cond, without):
+  """Outputs [B, n, O] at a scale [B, n]."""
+  return without + scale[..., None] * (with_cond - without)

@@ -71,12 +71,10 @@ def continue_from(
     )
   if first == blocks.num_blocks:
     return state
-  stretch, *later = windows.stretches(dataclasses.replace(plan, given=first), blocks.sizes)
+  (shape, window), *later = windows.listed(dataclasses.replace(plan, given=first), blocks)
   # The keys of all blocks before the first window are in the cache already.
-  head = windows.part(stretch, slice(1))._replace(num_pending=0)
-  tail = windows.part(stretch, slice(1, None))
-  tails = [tail] if len(tail.windows.start) else []
+  head = windows.grouped([(shape._replace(pending=()), window)])
   return cached.walk(
-    denoise, state, [head, *tails, *later], blocks=blocks, process=process, solver=solver,
+    denoise, state, [*head, *windows.grouped(later)], blocks=blocks, process=process, solver=solver,
     coords=coords, narrow=narrow, stop=stop,
   )

@@ -34,8 +34,8 @@ class SelfCondition(base.Solver):
   def calls(self):
     return self.inner.calls
 
-  def asks(self, s):
-    return self.inner.asks(s)
+  def asks(self, s, runs=()):
+    return self.inner.asks(s, runs)
 
   @property
   def adaptive(self):

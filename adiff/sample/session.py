@@ -38,15 +38,14 @@ class Next(NamedTuple):
   """The window that a session walks next."""
 
   places: int  # of the cache
-  num_pending: int
-  num_tokens: int
+  shape: windows_lib.Shape
   window: windows_lib.Window
 
   @property
   def end_token(self) -> int:
     """The token behind the last one in flight: all before it stand once the window is walked, if
     blocks follow one another."""
-    return int(self.window.start) + self.num_tokens
+    return int(self.window.start) + self.shape.num_tokens
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,9 +128,12 @@ class Session:
     """All windows, one after another."""
     upcoming = []
     for places, stretch in self.rooms:
-      for index in range(len(stretch.windows.start)):
-        window = windows_lib.on_device(windows_lib.part(stretch, index).windows)
-        upcoming.append(Next(places, stretch.num_pending, stretch.num_tokens, window))
+      for index in range(stretch.periods):
+        windows = windows_lib.part(stretch, index).windows
+        upcoming += [
+          Next(places, shape, windows_lib.on_device(window))
+          for shape, window in zip(stretch.shapes, windows, strict=True)
+        ]
     return upcoming
 
   @functools.cached_property
@@ -143,12 +145,12 @@ class Session:
 
   def _program(self, params, at):
     """What walks the next window, compiled."""
-    _, num_pending, _, window = self.windows[at.made]
+    _, shape, window = self.windows[at.made]
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves((at.state, window)))
-    key = self.stop, num_pending, shapes
+    key = self.stop, shape, shapes
 
     def walk_window(params, state, window):
-      return cached.next_block(self.bind(params), state, window, num_pending, **self._how)
+      return cached.next_block(self.bind(params), state, shape, window, **self._how)
 
     if key not in self.programs:
       jitted = jax.jit(walk_window, donate_argnums=1)

@@ -23,6 +23,7 @@ from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
+from adiff.sequence import tokens as tokens_lib
 
 _PRIOR, _HISTORY, _STEP = 0, 1, 2  # what a token's key is folded with
 
@@ -82,7 +83,9 @@ def sample(
 
     def call(y, t, s):
       view = in_flight(fixed, flight, row, known, y, t, s)
-      view = jax.tree.map(lambda a, b: pick(is_past[None], a, b), past, view)
+      view = jax.tree.map(
+        lambda a, b: tokens_lib.pick(is_past[None], a, b), past, view, is_leaf=tokens_lib.is_tokens
+      )
       return denoise(make_ask(blocks, known, view, here)).out
 
     t, s = levels(row, keys)
@@ -119,11 +122,13 @@ def in_flight(fixed: Fixed, flight: Flight, row: Row, known, y, t, s) -> View:
   return View(hold(known, flight.x, y), hold(known, 0, t), hold(known, 0, s), hint)
 
 
-def finished(fixed: Fixed, keys, x) -> View:
-  """Finished tokens x as later blocks read them; keys [B, n], one a token."""
-  history, process, solver = fixed.blocks.history, fixed.process, fixed.solver
-  level = jnp.full(x.shape[:2], 0.0 if history is None else history, float)
-  if history is not None:
+def finished(fixed: Fixed, keys, x, first=0) -> View:
+  """Finished tokens x, those from `first` on, as later blocks read them; keys [B, n], one a
+  token."""
+  blocks, process, solver = fixed.blocks, fixed.process, fixed.solver
+  level = jnp.zeros(x.shape[:2], float)
+  if blocks.history is not None:
+    level = blocks.past(x.shape[:2], level.dtype, first=first)
     x = process.add_noise(fold(keys, _HISTORY), x, level)
   return View(x, level, level, solver.shown(solver.init(x), level, level))
 
@@ -154,11 +159,11 @@ def initial(
 ) -> tuple[jax.Array, jax.Array | None]:
   """(x [B, N, ..], known bool [B, N] or None): noise but for given tokens, and which are given."""
   keys = fold(token_keys(keys, 0, blocks.num_tokens), _PRIOR)
-  x = process.prior(keys, keys.shape)
+  x = process.prior(keys, blocks.shape(len(keys)))
   if given is None:
     return x, None
-  chex.assert_equal_shape([given, x])
-  return pick(given_mask, given, x), given_mask
+  chex.assert_trees_all_equal_shapes(given, x)
+  return tokens_lib.pick(given_mask, given, x), given_mask
 
 
 def token_keys(keys, first, num) -> jax.Array:
@@ -174,14 +179,9 @@ def fold(keys, data) -> jax.Array:
   return jax.vmap(of_example, in_axes=(0, None))(keys, data)
 
 
-def pick(mask, yes, no) -> jax.Array:
-  """Tokens of `yes` where mask [B, n] or [1, n], else of `no`."""
-  return jnp.where(mask.reshape(mask.shape + (1,) * (no.ndim - 2)), yes, no)
-
-
 def hold(known, held, free) -> jax.Array:
   """`held` where tokens are known [B, n], else `free`; None: nothing is known."""
-  return free if known is None else pick(known, held, free)
+  return free if known is None else tokens_lib.pick(known, held, free)
 
 
 def unknown(known, tokens) -> jax.Array:
@@ -212,4 +212,4 @@ def check(plan, blocks, process, solver, given, stop=None) -> None:
       f'solver {type(solver).__name__} finishes one block before the next; write plan.delay=None'
     )
   if stop is not None and not process.discrete:
-    raise ValueError(f'stop={stop} is a symbol and these tokens are vectors; leave stop=None')
+    raise ValueError(f'stop={stop} is a symbol and not all tokens are; leave stop=None')

@@ -20,7 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
+from adiff.sequence import tokens as tokens_lib
+
+MOST_SHAPES = 8  # of a period
 
 
 class Span(NamedTuple):
@@ -42,12 +46,32 @@ class Window(NamedTuple):
   index: np.ndarray  # int32 [R, n] steps that its block has made before
 
 
-class Stretch(NamedTuple):
-  """Windows of equal shape, one after another."""
+class Shape(NamedTuple):
+  """What windows that share a program have in common."""
 
-  num_pending: int  # tokens that finished since the window before, in each
-  num_tokens: int  # tokens in flight, in each
-  windows: Window  # stacked on a leading axis
+  pending: tokens_lib.Runs  # of the tokens that finished since the window before
+  flight: tokens_lib.Runs  # and of those in flight
+  num_rows: int
+
+  @property
+  def num_pending(self) -> int:
+    return tokens_lib.count(self.pending)
+
+  @property
+  def num_tokens(self) -> int:
+    return tokens_lib.count(self.flight)
+
+
+class Stretch(NamedTuple):
+  """Windows of a few shapes that come again and again, in the same order: a *period* (frame, sound,
+  frame, sound). Most often it is one shape."""
+
+  shapes: tuple[Shape, ...]  # of the windows of a period
+  windows: tuple[Window, ...]  # for each, those of all periods, stacked on a leading axis
+
+  @property
+  def periods(self) -> int:
+    return len(self.windows[0].start)
 
 
 def spans(plan: plan_lib.Plan) -> list[Span]:
@@ -65,39 +89,69 @@ def widest(plan: plan_lib.Plan) -> int:
   return max(span.end_block - span.first_block for span in spans(plan))
 
 
-def stretches(plan: plan_lib.Plan, sizes) -> list[Stretch]:
-  """The walk for blocks of `sizes` tokens."""
-  first_token = np.cumsum([0, *sizes])
-  block_of_token = np.repeat(np.arange(plan.num_blocks), sizes)
+def listed(plan: plan_lib.Plan, blocks: blocks_lib.Blocks) -> list[tuple[Shape, Window]]:
+  """All windows of the walk, one after another."""
+  first_token, block_of_token = blocks.first_token, blocks.block_of_token
   matrix, index = plan.matrix, plan.index.astype(np.int32)
-  groups, finished = [], 0  # groups of windows of equal shape; blocks finished before this window
+  windows, finished = [], 0  # blocks finished before this window
   for first_row, end_row, first_block, end_block in spans(plan):
-    tokens = block_of_token[first_token[first_block]:first_token[end_block]]
+    pending, start, end = (int(first_token[k]) for k in (finished, first_block, end_block))
+    tokens = block_of_token[start:end]
     window = Window(
-      pending=np.int32(first_token[finished]),
-      start=np.int32(first_token[first_block]),
+      pending=np.int32(pending),
+      start=np.int32(start),
       t=matrix[first_row:end_row, tokens],
       s=matrix[first_row + 1:end_row + 1, tokens],
       index=index[first_row:end_row, tokens],
     )
-    num_pending = int(first_token[first_block] - first_token[finished])
-    shape = num_pending, len(tokens), end_row - first_row
-    if not groups or groups[-1][0] != shape:
-      groups.append((shape, []))
-    groups[-1][1].append(window)
+    shape = Shape(
+      tokens_lib.between(blocks.runs, pending, start),
+      tokens_lib.between(blocks.runs, start, end), end_row - first_row,
+    )
+    windows.append((shape, window))
     finished = first_block
-  return [
-    Stretch(num_pending, num_tokens, Window(*map(np.stack, zip(*group, strict=True))))
-    for (num_pending, num_tokens, _), group in groups
-  ]
+  return windows
+
+
+def grouped(windows: list[tuple[Shape, Window]]) -> list[Stretch]:
+  """The windows as stretches, as few as there may be from the first one on."""
+  shapes, stretches, at = [shape for shape, _ in windows], [], 0
+  while at < len(shapes):
+    length, times = max(
+      (_periods(shapes, at, length) for length in range(1, MOST_SHAPES + 1)),
+      key=lambda found: (found[0] * found[1], -found[0]),
+    )
+    own = [window for _, window in windows[at:at + length * times]]
+    stretches.append(Stretch(
+      tuple(shapes[at:at + length]),
+      tuple(Window(*map(np.stack, zip(*own[i::length], strict=True))) for i in range(length)),
+    ))
+    at += length * times
+  return stretches
+
+
+def _periods(shapes, at, length) -> tuple[int, int]:
+  """(length, how often the `length` shapes from `at` on come, one after another): (1, 1) where they
+  come once."""
+  own, times = shapes[at:at + length], 1
+  while len(own) == length and shapes[at + times * length:at + (times + 1) * length] == own:
+    times += 1
+  return (length, times) if times > 1 else (1, 1)
+
+
+def stretches(plan: plan_lib.Plan, blocks: blocks_lib.Blocks) -> list[Stretch]:
+  """The walk through the blocks."""
+  return grouped(listed(plan, blocks))
 
 
 def on_device(window: Window) -> Window:
-  """A window, or several of a stretch, as arrays of jax: levels in the default float."""
+  """A window, or several that are stacked, as arrays of jax: levels in the default float."""
   t, s = (jnp.asarray(level, float) for level in (window.t, window.s))
   return jax.tree.map(jnp.asarray, window._replace(t=t, s=s))
 
 
 def part(stretch: Stretch, index) -> Stretch:
-  """The windows of a stretch that `index`, a slice or a list, chooses."""
-  return stretch._replace(windows=Window(*(leaf[index] for leaf in stretch.windows)))
+  """The periods of a stretch that `index`, a slice or a list, chooses."""
+  return stretch._replace(
+    windows=tuple(Window(*(leaf[index] for leaf in own)) for own in stretch.windows)
+  )

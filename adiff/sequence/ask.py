@@ -22,13 +22,15 @@ import jax
 import jax.numpy as jnp
 
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import tokens as tokens_lib
 
 
 @dataclasses.dataclass(frozen=True)
 class Ask:
   """One call of a network on S slots of B examples; changed with dataclasses.replace."""
 
-  x: jax.Array  # tokens: symbols int [B, S], or vectors [B, S, D]
+  # symbols int [B, S], or vectors [B, S, D]; of several kinds, both (tokens.py)
+  x: tokens_lib.Tokens | jax.Array
   t: jax.Array  # their levels: [B, S], or [B, M] one a copy (copies.py)
   slots: blocks_lib.Slots  # who they are; leaves [S], or [B, S]
   s: jax.Array | None = None  # the level asked for, as t, for flow maps; None: s = t
@@ -42,12 +44,12 @@ class Ask:
 
   def __post_init__(self):
     batch, num_slots = len(self.x), self.slots.block.shape[-1]
-    chex.assert_axis_dimension(self.x, 1, num_slots)
+    assert self.x.shape[1] == num_slots, (self.x.shape, num_slots)
     chex.assert_shape(self.t, (batch, None))
     if self.s is not None:
       chex.assert_equal_shape([self.t, self.s])
     for feature in (*self.hint.values(), *self.cond.values()):
-      chex.assert_equal_shape_prefix([feature, self.x], 2)
+      assert feature.shape[:2] == self.x.shape[:2], (feature.shape, self.x.shape)
 
 
 class Answer(NamedTuple):
@@ -84,7 +86,7 @@ class Head(abc.ABC):
   def loss(self, h, key, ask: Ask, objective, weight, *tokens) -> tuple[jax.Array, jax.Array]:
     """(sum of weight * value [], value [B, T]), value = objective(read(h), *tokens) [B, T].
 
-    weight [B, T], tokens [B, T, ..]. The sum carries the gradient; where weight is 0, value may be
+    weight [B, T], tokens [B, T, ..]; of several kinds an objective a kind. The sum carries the gradient; where weight is 0, value may be
     0 instead. key: for heads that sample.
     """
 
@@ -112,7 +114,11 @@ class Outputs(Head):
 
 def weighted(out, objective, weight, *tokens) -> tuple[jax.Array, jax.Array]:
   """`Head.loss` of outputs that are all there."""
-  value = objective(out, *tokens)
+  if isinstance(out, tokens_lib.Tokens):
+    values = tokens_lib.each(lambda kind, *own: objective[kind](*own), out.runs, out, *tokens)
+    value = tokens_lib.gather(values, out.runs)
+  else:
+    value = objective(out, *tokens)
   chex.assert_equal_shape([value, weight])
   return jnp.sum(weight * value), value
 

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adiff.sequence import tokens as tokens_lib
 from adiff.sequence import values
 
 
@@ -47,16 +48,19 @@ class Blocks:
 
   sizes: tokens per block, in the order in which blocks are made.
   order: order[i] is the raster index of token i of the block order, a permutation of range(N).
-  history: level in [0, 1) at which a block reads its past (0.0 clean, 0.02 "stabilised"), or None:
-  as noisy as it is.
+  history: level in [0, 1) at which a block reads its past (0.0 clean, 0.02 "stabilised"), or a
+  tuple of them, that of each block where it is read; None: as noisy as it is.
   causal: the history copy reads its own block token by token, not as a whole, so that its outputs
   can carry a next-token loss; then the last block's copy is made too.
+  kinds: the kind of each block's tokens, where there are several (tokens.py); raster order has all
+  tokens of one kind before those of the next.
   """
 
   sizes: tuple[int, ...]
   order: tuple[int, ...]
-  history: float | None = 0.0
+  history: float | tuple[float, ...] | None = 0.0
   causal: bool = False
+  kinds: tuple[str, ...] | None = None
 
   def __post_init__(self):
     if not self.sizes or any(size < 1 for size in self.sizes):
@@ -68,8 +72,12 @@ class Blocks:
       )
     if sorted(self.order) != list(range(len(self.order))):
       raise ValueError('blocks.order must be a permutation of 0..N-1')
-    if self.history is not None and not 0 <= self.history < 1:
+    levels = self.history if isinstance(self.history, tuple) else (self.history,)
+    if self.history is not None and not all(0 <= level < 1 for level in levels):
       raise ValueError(f'blocks.history must be None or a level in [0, 1), not {self.history}')
+    for name, own in (('levels of history', self.history), ('kinds', self.kinds)):
+      if isinstance(own, tuple) and len(own) != len(self.sizes):
+        raise ValueError(f'{len(self.sizes)} blocks need as many {name}, not {len(own)}')
     if self.causal and self.history is None:
       raise ValueError('a token-causal history copy needs a copy; set history=0.0')
 
@@ -85,6 +93,37 @@ class Blocks:
   def num_slots(self) -> int:
     return self.num_tokens + self._num_history
 
+  @functools.cached_property
+  def runs(self) -> tokens_lib.Runs:
+    """Which kinds the tokens are of, in block order."""
+    kinds = (None,) * self.num_blocks if self.kinds is None else self.kinds
+    return tokens_lib.merged(zip(kinds, self.sizes, strict=True))
+
+  def shape(self, batch) -> tuple[int, int | tokens_lib.Runs]:
+    """(B, N), or (B, runs) of several kinds: what a process makes noise of."""
+    return batch, self.num_tokens if self.kinds is None else self.runs
+
+  @functools.cached_property
+  def blocks_of(self) -> dict[str | None, np.ndarray]:
+    """{kind: int [k], its blocks}."""
+    kinds = np.array((None,) * self.num_blocks if self.kinds is None else self.kinds)
+    return {kind: np.flatnonzero(kinds == kind) for kind in tokens_lib.kinds(self.runs)}
+
+  def only(self, kind) -> 'Blocks':
+    """The blocks of one kind by themselves."""
+    sizes = tuple(self.sizes[k] for k in self.blocks_of[kind])
+    return Blocks(sizes, _raster(sum(sizes)))
+
+  def past(self, shape, dtype, *, first=0, a_block=False) -> jax.Array:
+    """Levels [B, n] at which the tokens from `first` on, which may be traced, are read by later
+    blocks, where history is not None; a_block: the first n blocks instead."""
+    if not isinstance(self.history, tuple):
+      return jnp.full(shape, self.history, dtype)
+    levels = jnp.asarray(self.history, dtype)
+    levels = levels if a_block else self.per_token(levels)
+    levels = jax.lax.dynamic_slice_in_dim(levels, first, shape[1])
+    return jnp.broadcast_to(levels[None], shape)
+
   @property
   def _num_history(self) -> int:
     if self.history is None:
@@ -98,13 +137,17 @@ class Blocks:
 
   def to_raster(self, x, axis=1) -> np.ndarray | jax.Array:
     """Tokens in block order -> raster order, along `axis`."""
-    xp = np if isinstance(x, np.ndarray) else jnp
-    return xp.take(x, np.argsort(self.order), axis=axis)
+    return tokens_lib.taken(x, np.argsort(self.order), self.raster, axis)
 
   def from_raster(self, x, axis=1) -> np.ndarray | jax.Array:
     """Tokens in raster order -> block order, along `axis`."""
-    xp = np if isinstance(x, np.ndarray) else jnp
-    return xp.take(x, np.asarray(self.order), axis=axis)
+    return tokens_lib.taken(x, self.order, self.runs, axis)
+
+  @functools.cached_property
+  def raster(self) -> tokens_lib.Runs:
+    """Which kinds the tokens are of, in raster order."""
+    kind_of_token = np.repeat(np.arange(len(self.runs)), [num for _, num in self.runs])
+    return tokens_lib.merged((self.runs[i][0], 1) for i in kind_of_token[np.argsort(self.order)])
 
   @functools.cached_property
   def first_token(self) -> np.ndarray:
@@ -134,21 +177,22 @@ class Blocks:
       two blocks of two tokens    xt  a b | c d     xh  A B | C D     t  .7 .2 (one a block)
       pack                        x   a b   c d   A B                 t  .7 .2 history
     """
-    chex.assert_axis_dimension(xt, 1, self.num_tokens)
+    assert xt.shape[1] == self.num_tokens, (xt.shape, self.num_tokens)
     if self.history is None:
       return xt, t
-    if t.shape[1] == self.num_blocks:
+    a_block = t.shape[1] == self.num_blocks
+    num_levels = self._num_history
+    if a_block:
       num_levels = int(np.searchsorted(self.first_token, self._num_history))
     else:
       chex.assert_shape(t, (None, self.num_tokens))
-      num_levels = self._num_history
-    past = jnp.full((t.shape[0], num_levels), self.history, t.dtype)
-    x = jnp.concatenate([xt, xh[:, :self._num_history]], axis=1)
-    return x, jnp.concatenate([t, past], axis=1)
+    past = self.past((t.shape[0], num_levels), t.dtype, a_block=a_block)
+    xh = tokens_lib.cut(xh, 0, tokens_lib.between(self.runs, 0, self._num_history))
+    return tokens_lib.join(xt, xh), jnp.concatenate([t, past], axis=1)
 
   def unpack(self, out) -> jax.Array:
     """[B, S or N, ...] -> [B, N, ...]: the working copy's outputs."""
-    return out[:, :self.num_tokens]
+    return tokens_lib.cut(out, 0, self.runs)
 
   def slots(self, coords, segment=None, position=None) -> Slots:
     """Slots of a training row, [S]; coords [N, A] are in raster order.
@@ -247,3 +291,38 @@ def scales(sides: tuple[values.Count, ...] = (1, 2, 4), *, history=0.0) -> Block
   """A pyramid of square images, coarse to fine: one block of side * side tokens a scale."""
   sizes = tuple(side * side for side in sides)
   return Blocks(sizes, _raster(sum(sizes)), history)
+
+
+def joint(
+  kinds: dict[str, Blocks], order: tuple[str, ...] = (), *, turns: bool = False
+) -> Blocks:
+  """The blocks of several kinds, {kind: its Blocks}: all of the first kind in `order` (by default
+  that of `kinds`), then all of the next. turns: they take turns instead, so that kinds with fewer
+  blocks have longer ones between them; at a tie the first in `order` goes first:
+
+    turns=False   text text | frame frame | sound sound sound sound
+    turns=True    text frame sound | sound | text frame sound | sound
+  """
+  order = tuple(order) if order else tuple(kinds)
+  if sorted(order) != sorted(kinds):
+    raise ValueError(
+      f'blocks.order={values.shown(order)} must name every kind once: {", ".join(kinds)}'
+    )
+  first = dict(zip(kinds, np.cumsum([0, *(own.num_tokens for own in kinds.values())])))
+  blocks = []  # (when it starts, if they take turns; its kind; which of its kind)
+  for kind in order:
+    num = kinds[kind].num_blocks
+    blocks += [(k / num if turns else 0, kind, k) for k in range(num)]
+  blocks.sort(key=lambda block: block[0])
+  sizes, tokens, levels = [], [], []
+  for _, kind, k in blocks:
+    own = kinds[kind]
+    sizes.append(own.sizes[k])
+    tokens += [first[kind] + i for i in own.order[own.first_token[k]:own.first_token[k + 1]]]
+    levels.append(own.history)
+  history = levels[0] if len(set(levels)) == 1 else tuple(levels)
+  if None in levels and history is not None:
+    raise ValueError('history is None of all kinds or of none; write levels, or None of every kind')
+  return Blocks(
+    tuple(sizes), tuple(map(int, tokens)), history, kinds=tuple(kind for _, kind, _ in blocks)
+  )

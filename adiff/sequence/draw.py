@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 
+from adiff.sequence import tokens as tokens_lib
 from adiff.sequence import values
 
 
@@ -37,6 +38,19 @@ class Draw:
   def within(low, high, *, shared=False) -> 'Draw':
     """Uniform in [low, high], levels that may be traced."""
     return _stratified(lambda u: low + (high - low) * u, shared)
+
+  @staticmethod
+  def joint(draws: 'dict[str, Draw]', blocks_of) -> 'Draw':
+    """The levels of several kinds, {kind: its draw}; blocks_of: as Blocks.blocks_of."""
+
+    def levels(key, shape):
+      level = jnp.zeros(shape, jnp.float32)
+      for kind, own in blocks_of.items():
+        made = draws[kind](tokens_lib.fold(key, kind), (shape[0], len(own)))
+        level = level.at[:, own].set(made)
+      return level
+
+    return Draw(levels, pure_noise=all(own.pure_noise for own in draws.values()))
 
   def with_atoms(self, *, zero=0.0, one=0.0) -> 'Draw':
     """These levels, but 0 with probability `zero` and 1 with probability `one`.

@@ -78,7 +78,7 @@ def walk(
 ) -> cached.State:
   """The state at the end of a cached walk of a network that needs no cache."""
   how = dict(blocks=blocks, process=process, solver=solver, stop=stop)
-  coords, stretches = np.arange(blocks.num_tokens)[:, None], windows.stretches(plan, blocks.sizes)
+  coords, stretches = np.arange(blocks.num_tokens)[:, None], windows.stretches(plan, blocks)
 
   @jax.jit
   def run(keys, given):

@@ -43,12 +43,10 @@ def test_blocks_can_be_streamed_one_by_one():
   how = dict(blocks=BLOCKS, process=MASKED, solver=first_order.FirstOrder())
   state = cached.start(keys(), None, plan=plan, **how)
   streamed = []
-  for stretch in windows_lib.stretches(plan, BLOCKS.sizes):
-    for index in range(len(stretch.windows.start)):
-      window = jax.tree.map(jnp.asarray, windows_lib.part(stretch, index).windows)
-      state, block = cached.next_block(
-        ZERO_LOGITS, state, window, stretch.num_pending, coords=COORDS, **how)
-      streamed.append(block)
+  for shape, window in windows_lib.listed(plan, BLOCKS):
+    state, block = cached.next_block(
+      ZERO_LOGITS, state, shape, windows_lib.on_device(window), coords=COORDS, **how)
+    streamed.append(block)
   whole = walk_lib.sample(ZERO_LOGITS, keys(), plan, coords=COORDS, **how)
   np.testing.assert_array_equal(jnp.concatenate(streamed, axis=1), whole)
 

@@ -26,10 +26,11 @@ def test_a_walk_has_no_room_while_nothing_is_written_then_one_and_a_long_one_a_f
   blocks = blocks_lib.equal(1024, 8)
   rooms = capacity.rooms(plan_lib.Plan(128, 2), blocks)
   assert [room.places for room in rooms] == [0, 254, 508, 762, 1016]
-  starts = np.concatenate([room.stretch.windows.start for room in rooms])
+  starts = np.concatenate([room.stretch.windows[0].start for room in rooms])
   np.testing.assert_array_equal(starts, np.arange(0, 1024, 8))
   for places, stretch in rooms:
-    assert (stretch.windows.pending + stretch.num_pending <= places).all()
+    (shape,), (windows,) = stretch.shapes, stretch.windows
+    assert (windows.pending + shape.num_pending <= places).all()
 
 
 @pytest.mark.parametrize('delay', [None, 1])

@@ -35,7 +35,7 @@ class Walk:
       tiny.BATCH, capacity.places(self.plan, blocks), coords.shape[1])
     self.first = jax.jit(lambda keys: cached.walk(
       denoise, cached.start(keys, cache, plan=self.plan, **self.how),
-      windows.stretches(self.plan, blocks.sizes), coords=coords, **self.how))
+      windows.stretches(self.plan, blocks), coords=coords, **self.how))
     self.reopen = jax.jit(lambda state, mask: revision.reopen(
       state, mask, key_fold=7, network=regime.model, **self.how))
     self.go_on = jax.jit(

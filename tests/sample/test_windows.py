@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from adiff.sample import windows as windows_lib
+from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
 
 
@@ -13,15 +14,14 @@ def test_windows_hold_every_move_of_the_matrix_once(delay, given):
   plan = plan_lib.Plan(3, (2, 3, 2), delay, given=given)
   block_of_token = np.repeat(np.arange(3), sizes)
   moves, finished = np.zeros(6, int), 0
-  for num_pending, num_tokens, windows in windows_lib.stretches(plan, sizes):
-    for i, start in enumerate(windows.start):
-      assert windows.pending[i] == finished
-      finished += num_pending
-      where = slice(start, start + num_tokens)
-      for t, s, index in zip(windows.t[i], windows.s[i], windows.index[i], strict=True):
-        moves[where] += s < t
-        waits = index < 0
-        assert np.all(t[waits] == 1) and np.all(s[waits] == 1)
+  for shape, window in windows_lib.listed(plan, blocks_lib.Blocks(sizes, tuple(range(6)))):
+    assert window.pending == finished
+    finished += shape.num_pending
+    where = slice(window.start, window.start + shape.num_tokens)
+    for t, s, index in zip(window.t, window.s, window.index, strict=True):
+      moves[where] += s < t
+      waits = index < 0
+      assert np.all(t[waits] == 1) and np.all(s[waits] == 1)
   budgets = np.where(np.arange(3) < given, 0, plan.budgets)
   np.testing.assert_array_equal(moves, budgets[block_of_token])
 
@@ -39,10 +39,22 @@ def test_the_widest_window_holds_all_blocks_in_full_sequence_diffusion_and_one_b
 
 
 def test_windows_of_equal_shape_are_one_stretch_and_parts_of_it_are_its_windows():
-  first, rest = windows_lib.stretches(plan_lib.Plan(4, 2), (2,) * 4)
-  assert (first.num_pending, rest.num_pending, rest.num_tokens) == (0, 2, 2)
-  np.testing.assert_array_equal(rest.windows.start, [2, 4, 6])
+  first, rest = windows_lib.stretches(plan_lib.Plan(4, 2), blocks_lib.equal(8, 2))
+  (alone,), (shape,), (windows,) = first.shapes, rest.shapes, rest.windows
+  assert (alone.num_pending, shape.num_pending, shape.num_tokens, rest.periods) == (0, 2, 2, 3)
+  np.testing.assert_array_equal(windows.start, [2, 4, 6])
   part = windows_lib.part(rest, slice(1, None))
-  assert part[:2] == rest[:2]
-  for some, every in zip(part.windows, rest.windows, strict=True):
+  assert part.shapes == rest.shapes
+  for some, every in zip(part.windows[0], windows, strict=True):
     np.testing.assert_array_equal(some, every[1:])
+
+
+def test_shapes_that_take_turns_are_one_stretch_however_many_there_are():
+  blocks = blocks_lib.joint({'a': blocks_lib.equal(24, 2), 'b': blocks_lib.equal(12, 1)}, turns=True)
+  listed = windows_lib.listed(plan_lib.Plan(24, 2), blocks)
+  first, turns, last = windows_lib.grouped(listed)
+  assert [len(stretch.shapes) for stretch in (first, turns, last)] == [1, 2, 1]
+  assert (first.periods, turns.periods, last.periods) == (1, 11, 1)
+  again = [first.shapes[0], *turns.shapes * 11, last.shapes[0]]
+  assert again == [shape for shape, _ in listed]
+  np.testing.assert_array_equal(turns.windows[0].start[:3], [2, 5, 8])

@@ -43,8 +43,9 @@ class Solver(abc.ABC):
     del process, x, s
     return t
 
-  def asks(self, s) -> jax.Array:
-    """int32, of the shape of s [..]: network evaluations of a step to level s."""
+  def asks(self, s, runs=()) -> jax.Array:
+    """int32, of the shape of s [.., n]: network evaluations of a step to level s; runs: of its last
+    axis, where there are several kinds."""
     return jnp.full(jnp.shape(s), self.calls, jnp.int32)
 
   def finished(self, process, x) -> jax.Array:

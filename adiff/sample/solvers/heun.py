@@ -23,7 +23,7 @@ class Heun(base.Solver):
   def needs(self, parts):
     base.needs_ode(self, parts.process)
 
-  def asks(self, s):
+  def asks(self, s, runs=()):
     return jnp.where(s > 0, 2, 1).astype(jnp.int32)
 
   def init(self, x):
