@@ -45,6 +45,15 @@ CHOICES = dict(
     # the corpus. json: the text of such a file
     subwords=dict(path='', size=1024, json=''),
   ),
+  quantiser=dict(  # between encoder and decoder of a codec that is trained
+    fsq=dict(levels=(8, 5, 5, 5)),  # channels that are rounded, each to so many levels
+    vae=dict(  # vectors
+      dim=4,
+      kl=1e-3,  # weight of what they tell beyond a normal prior, in nats a token
+      free=0.0,  # nats a channel and token that cost nothing more
+      noise=None,  # deviation of all latents; None: the encoder's
+    ),
+  ),
   blocks=dict(
     whole=dict(),  # one block: full-sequence diffusion
     tokens=dict(),  # one token a block: autoregression
@@ -126,7 +135,7 @@ CHOICES = dict(
 )
 
 
-NUMBERS_OR_NONE = dict(reach=int, edit=float)  # arguments that are a number, or None
+NUMBERS_OR_NONE = dict(reach=int, edit=float, noise=float)  # arguments that are a number, or None
 
 
 def choose(config, key, name, **arguments):
@@ -179,6 +188,7 @@ def get_config():
   c.init_from = ''
   choose(c, 'data', 'chain')
   choose(c, 'codec', 'none')
+  c.quantiser = ml_collections.ConfigDict(dict(name=''))  # '': the recipe takes none
   choose(c, 'blocks', 'equal')
   # Level at which a block reads its past: 0.0 clean, 0.02 "stabilised", None as noisy as it is.
   c.history = ml_collections.config_dict.placeholder(float)

@@ -160,7 +160,7 @@ def test_nothing_outside_nn_reads_more_of_a_network_than_it_declares(name):
 
 # What a config chooses, and where it may be asked which one it is.
 CHOSEN = ('source', 'codec', 'coded', 'blocks', 'process', 'draw', 'spacing', 'solver', 'head',
-          'model', 'recipe', 'judge', 'data', 'spec')
+          'model', 'recipe', 'judge', 'data', 'spec', 'quantiser')
 
 
 @pytest.mark.parametrize('name', sorted(set(FILES) - {'adiff.run.choose'}))

@@ -29,6 +29,7 @@ class Room(NamedTuple):
 ROOMS = {
   'data': Room('adiff.data', 'adiff.data.base.Source'),
   'codec': Room('adiff.codec', 'adiff.codec.base.Codec', ('shape', 'levels')),
+  'quantiser': Room('adiff.nn.quantisers', 'adiff.nn.quantisers.base.Quantiser'),
   'blocks': Room(
     'adiff.sequence.blocks', 'adiff.sequence.blocks.Blocks', ('num_tokens', 'grid', 'history')
   ),

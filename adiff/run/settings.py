@@ -18,7 +18,8 @@ _AXIS = values.Rule('must be positive, or -1', lambda size: size == -1 or size >
 _PATHS = (values.between(0, 2**16), values.Rule(
   'must be a power of two, or 0', lambda num: num & (num - 1) == 0
 ))
-OPEN = ('judge',)  # choices that may have no name: the data's medium says which
+# Choices that may have no name: the data's medium says which judge; few recipes take a quantiser.
+OPEN = ('judge', 'quantiser')
 
 
 @dataclasses.dataclass

@@ -16,19 +16,20 @@ from adiff.run import choose, places, settings
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
-OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach')  # a number, or null
+OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach', 'quantiser.noise')  # a number, or null
 VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as choices since 3
 # Keys that came since that version began, and what held before there were any: a workdir may lack
-# them. Arguments of choices need no entry, for they have their defaults.
+# them, and a section that is all here. Arguments of choices need no entry, for they have defaults.
 LATER = {
   'train': {'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0},
-  'eval': {'orders': 0, 'chain': 1000, 'ode': 0}, 'mesh': {'slices': 1},
+  'eval': {'orders': 0, 'chain': 1000, 'ode': 0}, 'mesh': {'slices': 1}, 'quantiser': {'name': ''},
 }
 DATA = 'data.json'  # what is kept of the data, see kept.py
 MADE_BY = 'made_by.json'  # beside what was made: all that it follows from
 # What every reader of the files needs of their form.
 _CONFIG = {
-  **{kind: {'name': str} for kind in choose.ROOMS},
+  **{kind: {'name': str} for kind in choose.ROOMS if kind not in LATER},
+  **{f'{kind}?': {'name?': str} for kind in choose.ROOMS if kind in LATER},
   **{section: dict for section in settings.SECTIONS if section},
 }
 _CONTRACT = {'version?': int, 'registered?': {str: str}, 'codec?': {'name': str}, 'data?': str}
@@ -271,7 +272,8 @@ def _stored(workdir):
 
 def _completed(config):
   """A config as JSON with the keys that came after it was written."""
-  config = {**config, **{name: _filled(config[name], keys) for name, keys in LATER.items()}}
+  later = {name: _filled(config.get(name) or {}, keys) for name, keys in LATER.items()}
+  config = {**config, **later}
   for kind in choose.ROOMS:
     with contextlib.suppress(ValueError):  # a class that is registered elsewhere
       choice = json_file.plain(choose.defaults(kind, config[kind]['name']))

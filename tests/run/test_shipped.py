@@ -142,7 +142,7 @@ def test_a_workdir_of_before_a_key_was_there_is_read_as_it_was_then(copy):
   folder = copy('digits', 'mine')
   told = json.loads((folder / 'config.json').read_text())
   for section, keys in workdir.LATER.items():
-    told[section] = {key: value for key, value in told[section].items() if key not in keys}
+    told[section] = {key: value for key, value in told.get(section, {}).items() if key not in keys}
   del told['process']['clip']
   (folder / 'config.json').write_text(json.dumps(told))
   assert workdir.load(folder).to_dict() == workdir.load(shipped.FOLDER / 'digits').to_dict()

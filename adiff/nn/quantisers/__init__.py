@@ -1,0 +1,1 @@
+"""What turns an encoder's features into tokens; read base.py first."""
