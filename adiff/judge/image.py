@@ -72,23 +72,19 @@ def shown(subject, examples, *, labelled=False) -> section.Section:
   """The first samples as a grid. labelled: do the classes follow each other, a column each?"""
   names = [str(i) for i in range(COLUMNS)] if labelled else None
   picture = images.grid(
-    examples[:COLUMNS * 10], subject.levels, columns=COLUMNS, scale=_scale(examples), labels=names
+    examples[:COLUMNS * 10], subject.levels, columns=COLUMNS, scale=images.zoom(examples),
+    labels=names,
   )
   return section.Section('Samples', (section.Figure(
     'samples', images.png_bytes(picture), 'Samples, not chosen: the first ones.', 'pixels',
   ),))
 
 
-def _scale(examples):
-  """How many times as large a picture is shown."""
-  return max(1, 48 // examples.shape[1])
-
-
 def _samples(subject, examples):
   """Samples as a grid, and as a film."""
   grid = shown(subject, examples, labelled=subject.num_classes == COLUMNS)
   film = images.strip(
-    _frames(subject), subject.levels, columns=COLUMNS, scale=_scale(examples)
+    _frames(subject), subject.levels, columns=COLUMNS, scale=images.zoom(examples)
   )
   return dataclasses.replace(grid, parts=(
     *grid.parts,
@@ -116,7 +112,7 @@ def neighbours(subject, examples, train) -> section.Section:
   subject.tell('looks for the nearest training images')
   few = examples[:COLUMNS * 2]
   index, _ = memorisation.nearest(few, train)
-  picture = images.neighbours(few, train[index], subject.levels, scale=_scale(examples))
+  picture = images.neighbours(few, train[index], subject.levels, scale=images.zoom(examples))
   return section.Section('Nearest neighbours', (section.Figure(
     'neighbours', images.png_bytes(picture), 'Each pair: a sample, and at its right the nearest '
     'training image. A model that memorises shows the same picture twice.', 'pixels',

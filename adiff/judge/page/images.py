@@ -34,6 +34,11 @@ def _colour(images, levels):
   return np.where(masked, np.array(MASKED, np.uint8), pixels)
 
 
+def zoom(images) -> int:
+  """How many times as large pictures [n, H, W, C] are shown: 48 pixels or more a side."""
+  return max(1, 48 // images.shape[1])
+
+
 def grid(images, levels, *, columns=10, pad=1, scale=6, labels=None) -> np.ndarray:
   """Lays pictures out row by row: image i stands in row i // columns.
 
