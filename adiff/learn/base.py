@@ -1,19 +1,24 @@
 """What a recipe is: how parameters move. Nothing else of it is used outside learn/."""
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
+import numpy as np
 
 from adiff.learn import state as state_lib
-from adiff.sequence import ask as ask_lib
 
-DENOISER = 'denoiser'  # the role of the network that is sampled from
+# Roles: of the network that is sampled from, of one between examples and their codes, and of one
+# that tells data from what was made.
+DENOISER, CODEC, CRITIC = 'denoiser', 'codec', 'critic'
 
 
 class Recipe(abc.ABC):
   """Subclasses are frozen dataclasses, and final. A *role* is a network of its own with parameters
-  of its own: the denoiser, and whatever else a recipe trains or keeps."""
+  of its own: the one that is served, and whatever else a recipe trains or keeps."""
+
+  role: ClassVar[str] = DENOISER  # of the network that the run is about
+  microbatches: int
 
   def needs(self, parts: Any) -> None:
     """Raises ValueError where the rest of the config does not suit it."""
@@ -32,10 +37,33 @@ class Recipe(abc.ABC):
     'finite', whether loss and gradient are."""
 
   @abc.abstractmethod
-  def network(self, params, role=DENOISER, *, key=None, loops=False) -> ask_lib.Denoise:
-    """The network of a role with its parameters, conditions still open; see
-    nn.network.Network.denoise for key and loops."""
+  def network(self, params, role=DENOISER, *, key=None, loops=False) -> Any:
+    """The network of a role with its parameters: a Denoise, conditions still open, see
+    nn.network.Network.denoise for key and loops; or nn.autoencoder.Bound of a codec."""
 
   @abc.abstractmethod
   def served(self, state: state_lib.State) -> Any:
-    """The parameters of the denoiser that evaluation and sampling use."""
+    """What evaluation, and sampling, use of the network of `role`."""
+
+  @abc.abstractmethod
+  def batch(self, size) -> dict[str, jax.ShapeDtypeStruct]:
+    """What `update` takes, of `size` examples."""
+
+  def taken(self, batch) -> float:
+    """In what share of the cases the branches of an update run that are not always taken; batch as
+    `batch` gives it."""
+    del batch
+    return 1.0
+
+
+def label(size) -> jax.ShapeDtypeStruct:
+  """The labels of a batch."""
+  return jax.ShapeDtypeStruct((size,), np.int32)
+
+
+def check_microbatches(train) -> None:
+  """Raises ValueError where config.train does not cut its batches evenly."""
+  if train.batch_size % train.microbatches:
+    raise ValueError(
+      f'train.microbatches={train.microbatches} must divide train.batch_size={train.batch_size}'
+    )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -52,10 +53,7 @@ class Plain(base.Recipe):
 
   def needs(self, parts):
     batch, sizes = parts.config.train.batch_size, len(self.blocks)
-    if batch % self.microbatches:
-      raise ValueError(
-        f'train.microbatches={self.microbatches} must divide train.batch_size={batch}'
-      )
+    base.check_microbatches(parts.config.train)
     if batch % (sizes * self.microbatches):
       raise ValueError(
         f'train.batch_size={batch} must be a multiple of {sizes} block sizes times '
@@ -86,6 +84,28 @@ class Plain(base.Recipe):
 
   def served(self, state):
     return state.ema[base.DENOISER]
+
+  def batch(self, size):
+    def tokens(key):
+      return self.process.prior(key, self.blocks[0].shape(size))
+
+    tokens = jax.eval_shape(tokens, jax.eval_shape(lambda: jax.random.key(0)))
+    return {'tokens': tokens, 'label': base.label(size)}
+
+  def taken(self, batch):
+    '''The share of the head's chunks with tokens that carry loss; weights are not known here.'''
+    chunks = self.model.head.chunks(self.process.num_outputs)
+    if chunks == 1:
+      return 1.0
+
+    def carrying(blocks, draw):
+      x0 = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), batch['tokens'])
+      t = blocks.per_token(draw(jax.random.key(0), (batch['label'].shape[0], blocks.num_blocks)))
+      xt = self.process.add_noise(jax.random.key(1), x0, t)
+      return np.mean(self.process.carries(xt, t))
+
+    shares = list(map(carrying, self.blocks, self.draw))
+    return math.ceil(np.mean(shares) * chunks) / chunks
 
   @_traced_once
   def update(self, state, batch: dict[str, Any], key):

@@ -64,13 +64,14 @@ def traced(program: core.ClosedJaxpr, taken=1) -> Cost:
 
 
 def step(parts, mesh=None) -> Cost:
-  """A training step of a build.Parts, forward and backward, recomputation not counted; the head at
-  the share of its chunks that the levels drawn let expect.
+  """A training step of a build.Parts, forward and backward, recomputation not counted, branches at
+  the share that Recipe.taken says.
 
   The update moves parameters, gradients, two moments and the average once each, out and in again.
   mesh: that of a training that follows: one trace then serves both (see learn/plain.py).
   """
   recipe, before, batch = parts.counted, state(parts), examples(parts)
+  taken = recipe.taken(batch)
   if mesh is not None:
     shardings = sharding.state_shardings(mesh, before, tensor_axes=parts.model.tensor_axes())
     before = sharding.placed(before, shardings)
@@ -81,25 +82,8 @@ def step(parts, mesh=None) -> Cost:
 
   update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(before.params))
   with jax.set_mesh(mesh) if mesh else contextlib.nullcontext():  # set for one thread only
-    products = count(once, before, batch, taken=_share(parts, batch)).products
+    products = count(once, before, batch, taken=taken).products
   return Cost((*products, (0, update, 1)))
-
-
-def _share(parts, batch):
-  """The share of the head's chunks with tokens that carry loss; weights are not known here."""
-  process = parts.process
-  chunks = parts.model.head.chunks(process.num_outputs)
-  if chunks == 1:
-    return 1
-
-  def carrying(blocks, draw):
-    x0 = jnp.zeros(batch['tokens'].shape, batch['tokens'].dtype)
-    t = blocks.per_token(draw(jax.random.key(0), (len(x0), blocks.num_blocks)))
-    xt = process.add_noise(jax.random.key(1), x0, t)
-    return np.mean(process.carries(xt, t))
-
-  shares = [carrying(*geometry) for geometry in parts.geometries]
-  return math.ceil(np.mean(shares) * chunks) / chunks
 
 
 def state(parts) -> Any:
@@ -108,19 +92,13 @@ def state(parts) -> Any:
 
 
 def params(parts) -> Any:
-  """The parameters that are sampled from, as ShapeDtypeStructs."""
+  """What is served of the network, as ShapeDtypeStructs."""
   return parts.recipe.served(state(parts))
 
 
 def examples(parts) -> dict[str, jax.ShapeDtypeStruct]:
   """The batch of a training step, as ShapeDtypeStructs."""
-  size = parts.config.train.batch_size
-
-  def tokens(key):
-    return parts.process.prior(key, (size, parts.blocks.num_tokens))
-
-  tokens = jax.eval_shape(tokens, jax.eval_shape(lambda: jax.random.key(0)))
-  return {'tokens': tokens, 'label': jax.ShapeDtypeStruct((size,), np.int32)}
+  return parts.recipe.batch(parts.config.train.batch_size)
 
 
 def moved(parts, mesh) -> dict[str, float]:

@@ -9,7 +9,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from adiff.data import batches
 from adiff.learn import base
 from adiff.learn import state as state_lib
 from adiff.machine import checkpoint, cost, hosts, rates, sharding
-from adiff.run import build, evaluate
+from adiff.run import build, roles
 from adiff.sequence import values
 
 
@@ -27,7 +27,7 @@ class Known(NamedTuple):
   """What the questions found."""
 
   flops: float  # floating-point operations of a training step
-  programs: evaluate.Programs  # of the report
+  programs: Any  # of the report
 
 
 @contextlib.contextmanager
@@ -37,13 +37,14 @@ def asking(parts: build.Parts, mesh, abstract, shardings) -> Iterator[Callable[[
   abstract and shardings: of the state. Raises ValueError or OSError for what would end the run
   after its last step.
   """
-  evaluate.check(parts)  # quick
+  measuring = roles.measuring(parts)
+  measuring.check(parts)  # quick
   _check_kept(parts.config.train)
   _check_size(abstract, shardings)
 
   def programs():
     with jax.set_mesh(mesh):  # it is set for one thread only
-      found, served = evaluate.Programs.of(parts, mesh), parts.recipe.served
+      found, served = measuring.Programs.of(parts, mesh), parts.recipe.served
       found.trace(parts, mesh, sharding.placed(served(abstract), served(shardings)))
     return found
 
@@ -89,7 +90,7 @@ def _look(parts):
   config = parts.config
   parts.source.check()
   batches.Batches(
-    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order
+    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.order
   ).batch_at(0)
 
 
@@ -106,14 +107,14 @@ def born(parts: build.Parts, shardings) -> state_lib.State:
     return parts.recipe.init(state_lib.stream(parts.config.seed, 'init'))
 
   state = sharding.born(init, shardings)
-  return init_from(source, state) if source else state
+  return init_from(source, state, parts.recipe.role) if source else state
 
 
-def init_from(workdir, state) -> state_lib.State:
+def init_from(workdir, state, role=base.DENOISER) -> state_lib.State:
   """The state with the averaged parameters of another run where names and shapes agree; prints what
   differs."""
-  step, loaded = checkpoint.restore_params(workdir)
-  params, ema = state.params[base.DENOISER], state.ema[base.DENOISER]
+  step, loaded = checkpoint.restore_params(workdir, role=role)
+  params, ema = state.params[role], state.ema[role]
   old, taken, fresh = _by_name(loaded), 0, []
 
   def pick(path, leaf):
@@ -141,7 +142,7 @@ def init_from(workdir, state) -> state_lib.State:
     lambda new, old: jax.device_put(jnp.array(new), old.sharding), params, ema
   )
   return state.replace(
-    params={**state.params, base.DENOISER: params}, ema={**state.ema, base.DENOISER: copies}
+    params={**state.params, role: params}, ema={**state.ema, role: copies}
   )
 
 

@@ -38,6 +38,11 @@ class Parts:
   counted: learn_base.Recipe  # the same recipe, of a program in which nothing is computed twice
 
   @property
+  def order(self) -> np.ndarray:
+    """[N] the place in raster order of each token of a batch."""
+    return self.blocks.order
+
+  @property
   def source(self) -> data_base.Source:
     """The examples."""
     return self.coded.source
@@ -80,6 +85,15 @@ class Parts:
     guide = self.config.guidance
     first = guide.first if guide.scale != 1 else 1.0
     return np.linspace(first, guide.scale, self.blocks.num_blocks, dtype=np.float32)
+
+  def check_mesh(self, mesh) -> None:
+    """Raises ValueError where a training step cannot be split over it."""
+    train = self.config.train
+    for blocks, _ in self.geometries:
+      sharding.check_fits(
+        mesh, heads=self.model.heads, batch_size=train.batch_size,
+        parts=len(self.geometries) * train.microbatches, num_slots=blocks.num_slots,
+      )
 
   @functools.cached_property
   def contract(self) -> dict:
@@ -278,11 +292,7 @@ def build_mesh(parts, devices=None) -> Any:
   """The mesh of the config over `devices`, see sharding.make_mesh, which training must fit."""
   config = parts.config
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
-  for blocks, _ in parts.geometries:
-    sharding.check_fits(
-      mesh, heads=parts.model.heads, batch_size=config.train.batch_size,
-      parts=len(parts.geometries) * config.train.microbatches, num_slots=blocks.num_slots,
-    )
+  parts.check_mesh(mesh)
   return mesh
 
 

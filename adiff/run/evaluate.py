@@ -9,20 +9,23 @@ import os
 import re
 import shlex
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from adiff.judge import base as judge_base
 from adiff.judge import bound as bound_section
 from adiff.judge import likelihood, training
-from adiff.machine import logs, storage
+from adiff.judge.page import images
+from adiff.machine import checkpoint, logs, storage
 from adiff.run import attempts as attempts_lib
 from adiff.run import build, choose, estimates, generate, loss_profile, overrides, references
 from adiff.run import growing as growing_lib
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import values
+
+BEST = 'nats'  # by which checkpoints are ranked
 
 
 class Bound:
@@ -78,6 +81,35 @@ class Programs(NamedTuple):
     for one in self.further:
       one.trace(params)
     self.sampler.trace(params, *generate.abstract(parts, mesh, subject_lib.batch_size(parts)))
+
+
+def restore(workdir, placed, *, step, ema) -> tuple[int, Any]:
+  """(step, what is served), as checkpoint.restore_params."""
+  return checkpoint.restore_params(workdir, placed, step=step, ema=ema)
+
+
+def rate(programs: Programs, params) -> dict:
+  """The bound, of one draw of noise."""
+  bound = programs.bound(params, samples=1)
+  return {name: bound[name] for name in ('nats', 'per_block')}
+
+
+def preview(parts, mesh) -> Callable:
+  """params -> {name: picture}: a few samples on the way, of image sets."""
+  levels = parts.source.facts.levels
+  if parts.spec.medium != 'image' or not levels:
+    return lambda params: {}
+  num, run = 20, generate.make_sampler(parts, mesh=mesh)
+  labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
+
+  def preview(params):
+    keys = generate.example_keys(parts.config.seed, 0, num)
+    tokens = parts.blocks.to_raster(np.asarray(run(params, keys, labels)[0]))
+    if not np.all(np.isfinite(tokens)):
+      return {}
+    return {'samples': images.grid(parts.coded.decode(tokens), levels)}
+
+  return preview
 
 
 def title(parts) -> str:

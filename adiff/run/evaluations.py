@@ -13,17 +13,17 @@ from typing import Any
 
 import jax
 
-from adiff.machine import checkpoint, cost, files, hosts, manifest, measured, sharding, storage
+from adiff.machine import cost, files, hosts, manifest, measured, sharding, storage
 from adiff.run import (
   build,
   curves,
   division,
-  evaluate,
   follow,
   growing,
   output,
   places,
   references,
+  roles,
 )
 from adiff.run import workdir as workdir_lib
 
@@ -150,25 +150,29 @@ class Run:
     """Of a step of training: the same at every checkpoint."""
     return cost.step(self.parts).flops
 
+  @property
+  def _measuring(self):
+    return roles.measuring(self.parts)
+
   @functools.cached_property
   def _programs(self):
-    return evaluate.Programs.of(self.parts, self.mesh)
+    return self._measuring.Programs.of(self.parts, self.mesh)
 
   def _measure(self, step, folder, top):
     """Evaluates a checkpoint into a folder (None: the workdir) of `top`; returns the report."""
     several = folder is not None and folder != top
-    step, params = checkpoint.restore_params(
+    step, params = self._measuring.restore(
       self.workdir, self.placed, step=step, ema=self.average == 'ema'
     )
     flops = self._flops
     flags = [flag for flag in self.changes if not flag.startswith('--step=')]
     named = any(flag.startswith('--step=') for flag in self.changes)
     with jax.set_mesh(self.mesh):
-      report = evaluate.evaluate(
+      report = self._measuring.evaluate(
         self.parts, params, self.workdir, step=step, mesh=self.mesh, folder=folder,
         kept=os.path.join(top, references.FILE), flops_per_step=flops, progress=hosts.first(),
         average=self.average, other_data=self._other_data, programs=self._programs,
         again=[*flags, f'--step={step}'] if several or named else flags,
       )
-    hosts.say(f'step {step}, {evaluate.said(report)}')
+    hosts.say(f'step {step}, {self._measuring.said(report)}')
     return report

@@ -12,17 +12,17 @@ import functools
 import os
 import signal
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from adiff.data import batches
-from adiff.judge.page import images
 from adiff.learn import optim
 from adiff.learn import state as state_lib
 from adiff.machine import checkpoint, cost, hosts, logs, rates, sharding, storage, waiting
-from adiff.run import begin, build, evaluate, generate, kept, stopped
+from adiff.run import begin, build, kept, roles, stopped
 from adiff.run import workdir as workdir_lib
 
 
@@ -51,7 +51,8 @@ class _Job(NamedTuple):
   workdir: str
   shardings: Any  # of the state
   keeper: checkpoint.Checkpoints
-  programs: evaluate.Programs
+  measuring: ModuleType  # see roles.py
+  programs: Any  # that it has traced
   show: Callable | None  # (step, name, picture): besides the log
 
   def average(self, state):
@@ -60,7 +61,7 @@ class _Job(NamedTuple):
     return sharding.fetch(served(state), served(self.shardings))
 
   def measured_after(self, done):
-    """Is the bound measured after so many steps?"""
+    """Is it measured after so many steps?"""
     train = self.parts.config.train
     return done == train.steps or bool(train.eval_every) and done % train.eval_every == 0
 
@@ -68,7 +69,7 @@ class _Job(NamedTuple):
 def _begin(held, parts, mesh, workdir, show):
   """(job, step, state, operations of a step): restored, or born sharded. The workdir is ours for as
   long as `held` is open; a new one only once nothing is left to ask."""
-  abstract = cost.state(parts)
+  abstract, measuring = cost.state(parts), roles.measuring(parts)
   shardings = build.state_shardings(parts, mesh, abstract)
   placed = sharding.placed(abstract, shardings)
   hosts.agree(lambda: workdir_lib.check(workdir, parts.config, parts.contract))
@@ -84,7 +85,7 @@ def _begin(held, parts, mesh, workdir, show):
     hosts.agree(claim)
     train = parts.config.train
     keeper = checkpoint.Checkpoints(
-      workdir, keep=train.keep, every=train.keep_every, best='nats'
+      workdir, keep=train.keep, every=train.keep_every, best=measuring.BEST
     )
     return keeper, keeper.restore(placed)
 
@@ -96,7 +97,7 @@ def _begin(held, parts, mesh, workdir, show):
     flops, programs = answer()
   if keeper is None:
     keeper, restored = take()
-  job = _Job(parts, mesh, workdir, shardings, keeper, programs, show)
+  job = _Job(parts, mesh, workdir, shardings, keeper, measuring, programs, show)
   if restored is None:
     return job, 0, state, flops
   hosts.say(f'resuming {workdir} at step {restored[0]} of {parts.config.train.steps}')
@@ -109,7 +110,7 @@ def _train(job, start, state, flops, profile, progress):
   devices = mesh.size if jax.default_backend() != 'cpu' else 1
   log = logs.Logs(
     job.workdir, silent=not hosts.first(), total_steps=config.train.steps, start_step=start,
-    progress=progress, tokens_per_step=config.train.batch_size * parts.blocks.num_tokens,
+    progress=progress, tokens_per_step=config.train.batch_size * parts.spec.num_tokens,
     flops_per_step=flops, peak_flops=rates.matmul_rate(seconds=0.1) * devices,
   )
   with (
@@ -123,11 +124,11 @@ def _train(job, start, state, flops, profile, progress):
       raise
   if not finished:
     return hosts.UNFINISHED
-  report = evaluate.evaluate(
+  report = job.measuring.evaluate(
     parts, job.average(state), job.workdir, step=config.train.steps, mesh=mesh,
     flops_per_step=flops, progress=progress, programs=job.programs,
   )
-  hosts.say(f'{evaluate.said(report)}; report: {report["report"]}')
+  hosts.say(f'{job.measuring.said(report)}; report: {report["report"]}')
   return 0
 
 
@@ -135,7 +136,7 @@ def _loop(job, start, state, log, trace, stop):
   """(state, is it the last one?) after the loop; `stop` is not empty once a signal has arrived."""
   parts, config, keeper = job.parts, job.parts.config, job.keeper
   source = batches.Batches(
-    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
+    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.order,
     rows=sharding.local_rows(job.mesh, config.train.batch_size), workers=config.train.workers,
   )
   update, measure = make_update(parts, job.mesh, job.shardings), _measuring(job, log)
@@ -179,25 +180,26 @@ def _loop(job, start, state, log, trace, stop):
 
 
 def _measuring(job, log):
-  """(step, state) -> None: the bound and pictures, in the log, on the show and beside the
+  """(step, state) -> None: what is rated, and pictures, in the log, on the show and beside the
   checkpoint. What is saved is on the disk before that, and what was measured is not again."""
-  keeper, draw = job.keeper, _preview(job.parts, job.mesh)
+  keeper, draw = job.keeper, job.measuring.preview(job.parts, job.mesh)
+  best = job.measuring.BEST
 
   def measure(done, state):
     keeper.wait()
-    if hosts.told(keeper.rated(done) and logs.has(job.workdir, done, 'test/nats')):
+    if hosts.told(keeper.rated(done) and logs.has(job.workdir, done, f'test/{best}')):
       return
     average = job.average(state)
-    bound = job.programs.bound(average, samples=1)
-    told = {'test/nats': bound['nats'], 'test/per_block': bound['per_block']}
-    if not hosts.told(logs.has(job.workdir, done, 'test/nats')):
+    found = job.measuring.rate(job.programs, average)
+    if not hosts.told(logs.has(job.workdir, done, f'test/{best}')):
+      told = {f'test/{name}': value for name, value in found.items()}
       hosts.agree(functools.partial(log.write, done, told))
     for name, image in draw(average).items():
       hosts.agree(functools.partial(log.images, done, name, image))
       if job.show is not None:
         job.show(done, name, image)
     if done in keeper.steps():
-      keeper.rate(done, {'nats': bound['nats']})
+      keeper.rate(done, {best: found[best]})
     log.pause()
 
   return measure
@@ -231,24 +233,6 @@ def _check_finite(unchecked, keeper):
       f'loss or gradient is not finite at step {bad[0] + 1}; {kept}; lower optim.learning_rate or '
       'optim.clip in a new --workdir, where init_from may name this one'
     )
-
-
-def _preview(parts, mesh):
-  """params -> {name: picture}: a few samples on the way, of image sets."""
-  levels = parts.source.facts.levels
-  if parts.spec.medium != 'image' or not levels:
-    return lambda params: {}
-  num, run = 20, generate.make_sampler(parts, mesh=mesh)
-  labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
-
-  def preview(params):
-    keys = generate.example_keys(parts.config.seed, 0, num)
-    tokens = parts.blocks.to_raster(np.asarray(run(params, keys, labels)[0]))
-    if not np.all(np.isfinite(tokens)):
-      return {}
-    return {'samples': images.grid(parts.coded.decode(tokens), levels)}
-
-  return preview
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import types
 import pytest
 
 from adiff.judge import section
+from adiff.learn import plain
 from adiff.machine import checkpoint, files, manifest, sharding
 from adiff.run import curves, evaluate, evaluations, follow, output, report
 
@@ -138,7 +139,9 @@ def evaluated(workdir, monkeypatch):
   )
 
   def run(*changes, average='ema', data='f'):
-    parts = types.SimpleNamespace(config=config, coded=types.SimpleNamespace(fingerprint=data))
+    parts = types.SimpleNamespace(
+      config=config, coded=types.SimpleNamespace(fingerprint=data), recipe=plain.Plain,
+    )
     mesh = sharding.make_mesh()
     return evaluations.Run(str(workdir), parts, mesh, None, average, changes=changes)
 
