@@ -23,18 +23,21 @@ class Coder(abc.ABC):
     """Places of a code along each axis."""
 
   @abc.abstractmethod
-  def init(self, key) -> Any:
-    """{'encoder', 'decoder': parameters}, float32."""
+  def init(self, key) -> dict[str, Any]:
+    """{'encoder', 'decoder', 'head': parameters}, float32."""
 
   @abc.abstractmethod
   def encode(self, params, x) -> jax.Array:
     """x [B, N, D] -> z [B, *code_grid, C]."""
 
   @abc.abstractmethod
+  def features(self, params, z) -> jax.Array:
+    """The decoder up to its head: z [B, *code_grid, C] -> h [B, N, F]."""
+
+  @abc.abstractmethod
+  def read(self, head, h) -> jax.Array:
+    """h [B, N, F] -> x [B, N, D], of the parameters of the head alone: a linear map."""
+
   def decode(self, params, z) -> jax.Array:
     """z [B, *code_grid, C] -> x [B, N, D]."""
-
-  @property
-  @abc.abstractmethod
-  def last(self) -> tuple[str, ...]:
-    """The path in the parameters of the kernel that everything decoded has passed last."""
+    return self.read(params['head'], self.features(params, z))

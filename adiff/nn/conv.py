@@ -72,16 +72,18 @@ class Conv(coder.Coder):
     )
 
   @property
-  def last(self):
-    return ('decoder', 'out', 'kernel')
+  def _head(self):
+    return nn.Dense(self.dim, name='out')
 
   def init(self, key):
-    key_encoder, key_decoder = jax.random.split(key)
+    key_encoder, key_decoder, key_head = jax.random.split(key, 3)
     x = jnp.zeros((1, *self.grid, self.dim))
     z = jnp.zeros((1, *self.code_grid, self.num_channels))
+    h = jnp.zeros((1, 1, self.widths[0]))
     return {
       'encoder': _Encoder(self).init(key_encoder, x)['params'],
       'decoder': _Decoder(self).init(key_decoder, z)['params'],
+      'head': self._head.init(key_head, h)['params'],
     }
 
   def encode(self, params, x):
@@ -89,10 +91,13 @@ class Conv(coder.Coder):
     x = x.reshape(len(x), *self.grid, self.dim)
     return _Encoder(self).apply({'params': params['encoder']}, x)
 
-  def decode(self, params, z):
+  def features(self, params, z):
     chex.assert_shape(z, (None, *self.code_grid, self.num_channels))
-    x = _Decoder(self).apply({'params': params['decoder']}, z)
-    return x.reshape(len(x), math.prod(self.grid), self.dim)
+    h = _Decoder(self).apply({'params': params['decoder']}, z)
+    return h.reshape(len(h), math.prod(self.grid), -1)
+
+  def read(self, head, h):
+    return self._head.apply({'params': head}, h)
 
 
 def _axes(grid):
@@ -215,8 +220,7 @@ class _Decoder(nn.Module):
         sides = coder.folds[level - 1]
         x = nn.Dense(coder.widths[level - 1] * math.prod(sides), dtype=dtype, name=f'up_{level}')(x)
         x = unfold(x, sides)
-    x = nn.silu(Norm(dtype, name='norm')(x)).astype(jnp.float32)
-    return nn.Dense(coder.dim, name='out')(x)
+    return nn.silu(Norm(dtype, name='norm')(x)).astype(jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
