@@ -46,12 +46,47 @@ CHOICES = dict(
     subwords=dict(path='', size=1024, json=''),
   ),
   quantiser=dict(  # between encoder and decoder of a codec that is trained
+    # a channel a bit, without a codebook
+    bits=dict(
+      bits=10,
+      sphere=False,  # features have length 1 (BSQ), or any (LFQ)
+      commitment=0.25,  # weight of what is lost by rounding
+      entropy=0.1,  # weight of: each feature sure of its code, all codes used
+      diversity=1.0,  # weight of the second part beside the first
+      temperature=1.0,  # of soft bits
+      group=10,  # bits whose joint use is counted exactly
+    ),
     fsq=dict(levels=(8, 5, 5, 5)),  # channels that are rounded, each to so many levels
+    multiscale=dict(  # scales of pictures, each of what the coarser ones have left
+      sides=(1, 2, 4, 7),  # of the scales, up to the grid of features
+      vocab=1024,
+      dim=8,
+      signs=False,  # a code is the signs of all channels, not a vector of a codebook
+      phi=0.5,  # share of a convolution behind every scale
+      phis=4,  # such convolutions
+      decay=0.99, restart=0.1, commitment=0.25,  # as of vq
+    ),
+    # several codes a place, each of what the ones before have left; as vq
+    residual=dict(
+      depth=4, vocab=256, dim=8,
+      shared=False,  # one codebook for all depths
+      decay=0.99, restart=0.1, commitment=0.25,
+    ),
     vae=dict(  # vectors
       dim=4,
       kl=1e-3,  # weight of what they tell beyond a normal prior, in nats a token
       free=0.0,  # nats a channel and token that cost nothing more
       noise=None,  # deviation of all latents; None: the encoder's
+    ),
+    vq=dict(  # the nearest vector of a codebook
+      vocab=1024,
+      dim=8,
+      cosine=False,  # vectors of length 1
+      rotation=False,  # the gradient is turned as features are, or copied
+      decay=0.99,  # of the codebook, a running mean of features
+      restart=0.1,  # codes used by less than this share of an even use begin again; 0: none
+      commitment=0.25,  # weight of what is lost by rounding
+      entropy=0.0, diversity=1.0, temperature=1.0,  # as of bits
     ),
   ),
   blocks=dict(

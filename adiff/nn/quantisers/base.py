@@ -68,7 +68,8 @@ class Quantiser(abc.ABC):
 
   @abc.abstractmethod
   def dequantise(self, params, extra, codes, grid) -> jax.Array:
-    """Codes of a grid -> z [B, *grid, dim]; the codes of a Quantised give its z."""
+    """Codes of a grid -> z [B, *grid, dim]; those of a Quantised give its z, by the extra that it
+    was made with."""
 
   def hints(self, params, extra, codes, grid) -> dict[str, jax.Array]:
     """{name: float32 [B, N, C]}: what is known of a token once all coarser scales are made, and
