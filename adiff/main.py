@@ -7,6 +7,7 @@ r"""The binary: trains, evaluates, samples.
   python -m adiff.main --mode=sample --workdir=runs/text --prompt='The function' --steps=8
   python -m adiff.main --mode=export --workdir=runs/digits --batch=16 --out=served
   python -m adiff.main --mode=follow --workdir=runs/digits
+  python -m adiff.main --mode=encode --workdir=runs/digits --out=data/tokens
   python -m adiff.main --mode=compare --workdirs=runs/digits,runs/other --out=compare
   python -m adiff.main --mode=dryrun --config=configs/lm.py:110m --topology=v5e:4x4
   python -m adiff.main --mode=reproduce --config=configs/digits.py:short
@@ -53,9 +54,10 @@ _MODE = flags.DEFINE_enum(
   [mode for mode in modes.USES if mode != modes.PROMPTED],
   'train needs --config and --workdir; eval, sample, export and follow need --workdir alone, and '
   'read the config there. export writes a sampler that starts without tracing, see '
-  'adiff/run/exported.py; follow evaluates every checkpoint of a run while it trains. compare sets '
-  'the finished runs of --workdirs side by side. dryrun needs --config alone, and compiles its '
-  'programs for --topology. reproduce trains and evaluates a row of --config, and compares its '
+  'adiff/run/exported.py; follow evaluates every checkpoint of a run while it trains. encode '
+  'writes what the codec of --workdir makes of its data to --out, see adiff/run/encode.py. compare '
+  'sets the finished runs of --workdirs side by side. dryrun needs --config alone, and compiles '
+  'its programs for --topology. reproduce trains and evaluates a row of --config, and compares its '
   'numbers with those that it expects; without --config it lists all rows.',
 )
 _WORKDIRS = flags.DEFINE_list('workdirs', [], f'{modes.using("workdirs")}: the workdirs, as A,B,C.')
@@ -112,14 +114,21 @@ _NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lo
 _OUT = flags.DEFINE_string(
   'out', None, 'sample: the .npz to write, default WORKDIR/samples.npz; export: the folder, '
   'default WORKDIR/exported; compare and judge: the folder, default compare or judged; eval: the '
-  'folder, default WORKDIR with its own settings, else WORKDIR/evals/NAME.',
+  'folder, default WORKDIR with its own settings, else WORKDIR/evals/NAME; encode: the folder.',
 )
 _SEED = flags.DEFINE_integer(
-  'seed', None, f"{modes.using('seed')}: seed of the samples. Default: the config's.",
+  'seed', None, f"{modes.using('seed')}: seed of samples, or of moves. Default: the config's.",
   lower_bound=0, upper_bound=2**32 - 1,
 )
 _BATCH = flags.DEFINE_integer(
   'batch', 256, f'{modes.using("batch")}: examples in one compiled call.', lower_bound=1
+)
+_COPIES = flags.DEFINE_integer(
+  'copies', 1, 'encode: of every training picture, all but the first moved.', lower_bound=1
+)
+_FLIP = flags.DEFINE_bool('flip', False, 'encode: half of the further copies are mirrored.')
+_CROP = flags.DEFINE_integer(
+  'crop', 0, 'encode: pixels by which further copies are shifted at most.', lower_bound=0
 )
 _PROFILE = flags.DEFINE_integer(
   'profile', 0, 'train: write a trace of this many steps to WORKDIR/profile.', lower_bound=0
@@ -140,8 +149,7 @@ flags.register_validator(
   'write N, several as N,M, best or all',
 )
 _REFUSALS = (  # what absl and ml_collections raise for a mistake in a flag or a config
-  *(flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, ImportError),
-  SyntaxError,
+  flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, ImportError, SyntaxError
 )
 _HELP = {'--help', '-help', '-h', '--helpfull', '--helpshort'}
 
@@ -156,10 +164,8 @@ def run() -> int:
   if _MODE.value == 'judge':
     from adiff.run import judging
 
-    return judging.judge(
-      _SAMPLES.value, _REFERENCE.value, _OUT.value or 'judged', split=_SPLIT.value,
-      data=_DATA.value,
-    )
+    places = _SAMPLES.value, _REFERENCE.value, _OUT.value or 'judged'
+    return judging.judge(*places, split=_SPLIT.value, data=_DATA.value)
   from adiff.machine import hosts
 
   if _PROCESSES.value:
@@ -180,14 +186,30 @@ def run() -> int:
     if _CONFIG.value is None:
       return own.run(workdir, data, minutes, profile=_PROFILE.value)
     return train.train(places.placed(_CONFIG.value, data), workdir, profile=_PROFILE.value)
-  how = dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
   if _PROMPT.value:
-    return _write(how)
+    return _write()
   with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished, several=True):
-    return _use(how)
+    return _encode() if _MODE.value == 'encode' else _use()
 
 
-def _use(how) -> int:
+def _how() -> dict:
+  """How a workdir's config is arranged."""
+  return dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
+
+
+def _encode() -> int:
+  """Makes tokens of data."""
+  from adiff.machine import hosts
+  from adiff.run import encode
+
+  hosts.say(encode.encode(
+    _WORKDIR.value, _OUT.value, data=_DATA.value, batch=_BATCH.value, copies=_COPIES.value,
+    flip=_FLIP.value, crop=_CROP.value, seed=_SEED.value,
+  ))
+  return 0
+
+
+def _use() -> int:
   """Evaluates, samples or exports what a workdir holds; returns the exit code."""
   from adiff.machine import checkpoint, hosts, sharding
   from adiff.run import division, evaluations, kept, overrides, places
@@ -196,7 +218,7 @@ def _use(how) -> int:
   settings, evaluating = list(_SET.value), _MODE.value in ('eval', 'follow')
   if _MODE.value == 'eval' and _SPLIT.value:
     settings.append(f'eval.split={_SPLIT.value}')
-  config = overrides.arrange(workdir_lib.load(_WORKDIR.value, settings), _WORKDIR.value, **how)
+  config = overrides.arrange(workdir_lib.load(_WORKDIR.value, settings), _WORKDIR.value, **_how())
   config = places.placed(config, _DATA.value) if evaluating else config
   parts = kept.parts(
     _WORKDIR.value, config, examples=evaluating, others=_MODE.value == 'eval' and bool(_DATA.value)
@@ -262,12 +284,12 @@ def _seed(config) -> int:
   return config.seed if _SEED.value is None else _SEED.value
 
 
-def _write(how) -> int:
+def _write() -> int:
   """Writes on from the prompts, on the terminal."""
   from adiff.run import evaluations, handle, prompted
 
   step = evaluations.one(_WORKDIR.value, _STEP.value)
-  model = handle.load(_WORKDIR.value, step=step, settings=_SET.value, **how)
+  model = handle.load(_WORKDIR.value, step=step, settings=_SET.value, **_how())
   prompted.write(
     model, _PROMPT.value, seed=_seed(model.parts.config), num_tokens=_TOKENS.value
   )
@@ -288,28 +310,10 @@ def _parse(argv):
     getattr(_CONFIG.value, 'keys', None)  # Where the file could not be read, this raises.
   except _REFUSALS as error:
     raise ValueError(
-      f'{_sentence(error)} (--help lists flags and configs, configs/base.py the keys)'
+      f'{mistakes.sentence(error)} (--help lists flags and configs, configs/base.py the keys)'
     ) from error
   if rest:
     raise ValueError(f'{rest[0]!r} is no flag; write --FLAG=VALUE, --help lists them')
-
-
-def _sentence(error) -> str:
-  """An exception's text on one line, without the libraries' wrapping."""
-  while isinstance(error, KeyError | AttributeError) and error.args:
-    if not isinstance(error.args[0], Exception):
-      return f'no such key in the config: {" ".join(str(error.args[0]).split())}'
-    error = error.args[0]
-  text = str(error)
-  if 'Traceback (most recent call last)' in text:  # absl quotes the one of a config file whole
-    text = text.strip().splitlines()[-1].removeprefix('ValueError: ')
-  text = re.sub(r'^flag --config=\S+: ', '', text)  # absl says so of a sentence of ours
-  _, unread, why = text.partition('because of an earlier failure to load: ')
-  if unread:  # ml_collections says so of the file of --config
-    why = re.sub(r".*No such file or directory: ('.*')", r'there is no file \1', why, flags=re.S)
-    text = f'--config cannot be read: {why.rstrip(".")}; write --config=FILE.py or FILE.py:ROW'
-  # A file may hold what a terminal obeys.
-  return ''.join(c if c.isprintable() else '\ufffd' for c in ' '.join(text.split()))
 
 
 def main() -> None:
@@ -321,15 +325,15 @@ def main() -> None:
   except (ValueError, OSError, FloatingPointError) as error:
     if not mistakes.told(error):
       raise
-    print(f'adiff: {_sentence(error)}', file=sys.stderr, flush=True)
+    print(f'adiff: {mistakes.sentence(error)}', file=sys.stderr, flush=True)
     if isinstance(error, OSError):  # threads may wait for the storage, or print after the sentence
       sys.stdout.flush()
       os._exit(2)
     sys.exit(2)
   except MemoryError as error:
     print(
-      f'adiff: this needs more memory than there is: {_sentence(error)}; write smaller sizes, such '
-      'as eval.num or batch_size', file=sys.stderr, flush=True,
+      f'adiff: this needs more memory than there is: {mistakes.sentence(error)}; write smaller '
+      'sizes, such as eval.num or batch_size', file=sys.stderr, flush=True,
     )
     sys.exit(2)
   except RuntimeError as error:
@@ -337,7 +341,7 @@ def main() -> None:
 
     if not hosts.lost(error):
       raise
-    hosts.leave(_sentence(error)[:300])
+    hosts.leave(mistakes.sentence(error)[:300])
 
 
 if __name__ == '__main__':

@@ -24,6 +24,9 @@ CHOICES = dict(
     # latents of an autoencoder, encoded beforehand, see adiff/data/latents.py; shape (H, W, C) or
     # (T, H, W, C). made_up: random fields instead
     latents=dict(data_dir='', shape=(32, 32, 4), num_classes=0, made_up=False),
+    # tokens that --mode=encode has made of any of these, to train on with the same codec; the last
+    # two of texts, as below, num_tokens=0: as in the run whose data was encoded
+    encoded=dict(data_dir='', num_tokens=0, packed=False),
     # a UTF-8 file or a folder of them; '': the documentation that ships inside Python. packed:
     # whole documents, several a row, instead of rows cut anywhere
     text=dict(path='', num_tokens=256, packed=False),

@@ -15,6 +15,8 @@ import urllib.parse
 
 import fsspec
 
+from adiff.machine import storage
+
 REAL = importlib.util.find_spec('gcsfs') is not None
 
 
@@ -27,9 +29,16 @@ def connect(url) -> None:
   })
   if not REAL:
     fsspec.register_implementation('gcs', Buckets, clobber=True)
-    storage = types.ModuleType('google.cloud.storage')  # which orbax asks the same
-    storage.Client = _Client
-    sys.modules['google.cloud.storage'] = storage
+    module = types.ModuleType('google.cloud.storage')  # which orbax asks the same
+    module.Client = _Client
+    sys.modules['google.cloud.storage'] = module
+
+
+def upload(place, target) -> None:
+  """Copies a file or a folder into a bucket."""
+  files = [path for path in place.rglob('*') if path.is_file()] if place.is_dir() else [place]
+  for path in files:
+    storage.put(path, f'{target}/{path.relative_to(place).as_posix()}'.removesuffix('/.'))
 
 
 class _Client:

@@ -38,7 +38,7 @@ def test_a_prompt_is_written_on_from_by_the_seed_given_else_by_that_of_the_confi
 
 @pytest.mark.parametrize('word', [
   '--seed=-1', '--seed=4294967296', '--num=0', '--num=-5', '--batch=0', '--tokens=0', '--steps=0',
-  '--block_size=0', '--step=-1', '--gather=0',
+  '--block_size=0', '--step=-1', '--gather=0', '--copies=0', '--crop=-1',
 ])
 def test_a_number_that_means_nothing_is_refused_where_it_is_read(word):
   with pytest.raises(ValueError, match=word[2:].partition('=')[0]), launchers.parsed([word]):
@@ -51,10 +51,12 @@ VALUES = {  # of every flag
   'solver': 'heun', 'num': '3', 'out': 'x', 'seed': '3', 'batch': '3', 'profile': '3',
   'topology': 'cpu:8', 'processes': 'auto', 'gather': '3', 'data': 'x', 'minutes': '3',
   'average': 'raw', 'split': 'test', 'samples': 'x', 'reference': 'x',
+  'copies': '2', 'flip': 'true', 'crop': '1',
 }
 NEEDED = {  # by a mode, besides --mode
   'train': ('config', 'workdir'), 'dryrun': ('config',), 'compare': (), 'reproduce': ('config',),
-  modes.PROMPTED: ('workdir', 'prompt'), 'judge': ('samples', 'reference'),
+  modes.PROMPTED: ('workdir', 'prompt'), 'encode': ('workdir', 'out'),
+  'judge': ('samples', 'reference'),
 }
 
 
@@ -107,7 +109,8 @@ def test_a_flag_that_a_mode_does_not_use_is_refused_and_named(mode):
   ('--config={config} --workdir=x --gather=3', 'gather'),
   ('--config={config} --workdir=x --data=x --minutes=3', 'minutes'),
   ('--workdir=x --minutes=3', 'minutes'), ('--data=x --mode=eval', 'workdir'),
-  ('--workdir= --config={config}', 'workdir'), ('--workdir=x', 'config'),
+  ('--workdir= --config={config}', 'workdir'), ('--mode=encode --workdir=x', 'out'),
+  ('--workdir=x', 'config'),
 ])
 def test_what_somebody_meant_something_by_is_not_ignored(line, flag):
   line = line.format(config=VALUES['config']).split()
@@ -135,8 +138,8 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
   arranged = types.SimpleNamespace(mesh={}, seed=0, train=types.SimpleNamespace(steps=1))
   stubs = {
     name: mock.MagicMock() for name in
-    'build compare division dryrun evaluations generate handle judging kept output overrides own '
-    'places reproduce shards train workdir'
+    'build compare division dryrun encode evaluations generate handle judging kept output '
+    'overrides own places reproduce shards train workdir'
     .split()
   }
   stubs['overrides'].arrange.return_value = stubs['places'].placed.return_value = arranged

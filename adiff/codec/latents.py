@@ -43,6 +43,8 @@ class Latents(base.Codec):
     return facts.medium in ('image', 'video') and not facts.levels
 
   def fit(self, source):
+    if self.mean and self.std:
+      return self
     mean, std = source.statistics
     return dataclasses.replace(
       self, mean=self.mean if self.mean else tuple(mean.tolist()),

@@ -59,6 +59,12 @@ class Source(abc.ABC):
     return {}
 
   @property
+  def encoded_by(self) -> Any:
+    """The codec whose tokens are stored in place of the examples, as data/encoded.py tells it; None
+    where these are."""
+    return None
+
+  @property
   def decodes(self) -> bool:
     """Do examples take long to make of what is stored, so that several threads help?"""
     return False

@@ -41,7 +41,7 @@ class Corpus(abc.ABC):
     """A sequence of str, read when asked for; raises ValueError for an unknown split."""
 
 
-class _Documents(collections.abc.Sequence):
+class Documents(collections.abc.Sequence):
   """A sequence of str behind read(list of indices) -> list of str."""
 
   def __init__(self, size, read):
@@ -181,7 +181,7 @@ class Files(Corpus):
     def read(indices):
       return [_read(self._path / names[i]) for i in indices]
 
-    return _Documents(len(names), read)
+    return Documents(len(names), read)
 
 
 def _hash(name):
@@ -235,4 +235,4 @@ class TfdsText(Corpus):
     splits = self._builder.info.splits
     if all(splits[part].num_examples == 1 for part in ('train', *self._parts)):
       return [''.join(read(range(len(records))))]
-    return _Documents(len(records), read)
+    return Documents(len(records), read)

@@ -109,6 +109,10 @@ class Documents(base.Source):
     """The documents of a split, read when asked for."""
     return self.corpus.documents(split)
 
+  def stream(self, split, codec, folder) -> stream_lib.Stream:
+    """The symbols of the documents of a split; folder: where a large one may be kept."""
+    return stream_lib.tokenise(self.documents(split), codec, folder)
+
   def size(self, split):
     return len(self.documents(split))
 
@@ -174,7 +178,7 @@ class Rows(base.Coded):
   def _make_view(self, split):
     source = self.source
     folder = self._cache / files.digest(source.fingerprint, self.codec.digest) / split
-    stream = stream_lib.tokenise(source.documents(split), self.codec, folder)
+    stream = source.stream(split, self.codec, folder)
     if not source.packed and len(stream.bounds) == 2:  # A lone document: no end follows it.
       stream = stream._replace(tokens=stream.tokens[:-1])
     if len(stream.tokens) < source.num_tokens:

@@ -6,6 +6,7 @@ archives must hold their arrays as they are (numpy.savez), for packed ones may u
 """
 
 import math
+import struct
 import zipfile
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +17,7 @@ from adiff.machine import input_file
 
 ADVICE = 'write it again with numpy'
 _KINDS = 'biufcUS'  # bool, numbers and texts
+_HEADER, _LENGTHS = 30, 26  # of a member of a zip: bytes, and which of them tell what follows
 
 
 def npy(path, *, advice=ADVICE) -> np.ndarray:
@@ -27,11 +29,36 @@ def npy(path, *, advice=ADVICE) -> np.ndarray:
 def mapped(path, *, advice=ADVICE) -> np.ndarray:
   """The array of a .npy on a disk, read where it is looked at; raises as `npy`."""
   with input_file.opened(path) as file, input_file.told(path, 'is no .npy file', advice):
-    shape, fortran, dtype = _header(file, path, input_file.size(file), advice)
-    if not math.prod(shape):
-      return np.empty(shape, dtype)
-    order = 'F' if fortran else 'C'
-    return np.memmap(path, dtype, mode='r', offset=file.tell(), shape=shape, order=order)
+    return _mapped(file, path, path, input_file.size(file), advice)
+
+
+def mapped_npz(path, *, advice=ADVICE) -> dict[str, np.ndarray]:
+  """{name: array} of an .npz on a disk, read where they are looked at; no checksum is compared.
+  Raises as `npy`."""
+  found = {}
+  with input_file.opened(path) as file, input_file.told(path, 'is no .npz file', advice):
+    with zipfile.ZipFile(file) as archive:
+      for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_STORED:
+          raise input_file.Unreadable(f'{path} is packed; {advice}')
+        file.seek(info.header_offset + _LENGTHS)
+        begin = info.header_offset + _HEADER + sum(struct.unpack('<HH', file.read(4)))
+        if begin + info.file_size > input_file.size(file):
+          raise input_file.Unreadable(f'{path} announces more than it holds; {advice}')
+        file.seek(begin)
+        name = info.filename.removesuffix('.npy')
+        where = f'{name[:60]} of {path}'
+        found[name] = _mapped(file, path, where, begin + info.file_size, advice)
+  return found
+
+
+def _mapped(file, path, where, end, advice):
+  """The map of the array that begins where an open file is, and ends at `end`."""
+  shape, fortran, dtype = _header(file, where, end, advice)
+  if not math.prod(shape):
+    return np.empty(shape, dtype)
+  order = 'F' if fortran else 'C'
+  return np.memmap(path, dtype, mode='r', offset=file.tell(), shape=shape, order=order)
 
 
 def npz(path, names=(), *, advice=ADVICE) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Whose mistake an exception is: a sentence for a user, or a fault that needs its traceback."""
 
 import pathlib
+import re
 import traceback
 
 _HOME = pathlib.Path(__file__).resolve().parents[1]
@@ -27,3 +28,21 @@ def ours(error) -> bool:
 def told(error) -> bool:
   """Is one sentence enough? What the system refuses says itself what is wrong."""
   return True if isinstance(error, OSError) else ours(error)
+
+
+def sentence(error) -> str:
+  """An exception's text on one line, without the libraries' wrapping."""
+  while isinstance(error, KeyError | AttributeError) and error.args:
+    if not isinstance(error.args[0], Exception):
+      return f'no such key in the config: {" ".join(str(error.args[0]).split())}'
+    error = error.args[0]
+  text = str(error)
+  if 'Traceback (most recent call last)' in text:  # absl quotes the one of a config file whole
+    text = text.strip().splitlines()[-1].removeprefix('ValueError: ')
+  text = re.sub(r'^flag --config=\S+: ', '', text)  # absl says so of a sentence of ours
+  _, unread, why = text.partition('because of an earlier failure to load: ')
+  if unread:  # ml_collections says so of the file of --config
+    why = re.sub(r".*No such file or directory: ('.*')", r'there is no file \1', why, flags=re.S)
+    text = f'--config cannot be read: {why.rstrip(".")}; write --config=FILE.py or FILE.py:ROW'
+  # A file may hold what a terminal obeys.
+  return ''.join(c if c.isprintable() else '\ufffd' for c in ' '.join(text.split()))

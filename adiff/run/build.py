@@ -13,7 +13,7 @@ from adiff.learn import lessons, optim
 from adiff.machine import sharding
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
-from adiff.run import choose, places, settings
+from adiff.run import choose, codec_file, places, settings
 from adiff.sample import guidance, self_condition, truncation
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import blocks as blocks_lib
@@ -168,8 +168,8 @@ def build_coded(config, codec=None) -> data_base.Coded:
       f'config.data.name={config.data.name!r}; it takes {" or ".join(fitting)}'
     )
   if codec is None:
-    codec = choose.resolve('codec', config.codec, shape=facts.shape, levels=facts.levels)
-    codec = codec.fit(source)
+    choice = codec_file.completed(config.codec, source.encoded_by)
+    codec = choose.resolve('codec', choice, shape=facts.shape, levels=facts.levels).fit(source)
   # Packed documents are filled up to whole blocks, of every size.
   align = max((*blocks_of(config, codec.spec(facts)).sizes, *config.train.block_sizes))
   return source.coded(codec, align=align)

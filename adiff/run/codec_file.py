@@ -9,7 +9,7 @@ import os
 
 from adiff.codec import base as codec_base
 from adiff.machine import files, input_file, json_file
-from adiff.run import choose
+from adiff.run import choose, places
 
 FOLDER = 'codec'
 FORM = {
@@ -49,6 +49,29 @@ def read(folder, told: dict, *, where, advice) -> codec_base.Codec:
     choice[argument] = _text(path, told['files'].get(name), os.path.basename(where))
   with input_file.told(where, 'holds no codec', advice):
     return choose.resolve('codec', choice)
+
+
+def completed(choice, stored) -> dict:
+  """The codec of a config, with what it leaves open ('' and ()) as `stored` has it, a codec in a
+  folder (data/encoded.py), where that is the same one: it cannot be learnt from tokens. stored:
+  None where examples are there to learn from.
+
+  Raises ValueError for another name; other arguments are told apart by the codec's digest.
+  """
+  if stored is None:
+    return dict(choice)
+  own = {key: value for key, value in choice.items() if value not in ('', ())}
+  told = json_file.tuples(stored.told['codec'])
+  if own['name'] != told['name']:
+    raise ValueError(
+      f'{stored.where} tells of tokens of the codec {told["name"]}, and config.codec.name is '
+      f'{own["name"]!r}; write --config.codec.name={told["name"]}, or encode the data with the '
+      'other one'
+    )
+  if any(key in own for key in places.of('codec', told['name'])):  # it is read from there
+    return dict(choice)
+  there = read(stored.folder, stored.told, where=stored.where, advice='encode the data again')
+  return {**dataclasses.asdict(there), **own}
 
 
 def _text(path, digest, owner):

@@ -138,6 +138,17 @@ def codec(workdir, config) -> codec_base.Codec | None:
   return None if told is None else _codec(workdir, told)
 
 
+def stored(workdir) -> tuple[dict, codec_base.Codec]:
+  """(what data.json holds, the codec); raises ValueError where a workdir keeps none."""
+  told = read(workdir)
+  if told is None:
+    raise ValueError(
+      f'{workdir} has no {FILE}, and so no codec to encode with; name the workdir of a run, or, of '
+      'an earlier version, train on where its data is'
+    )
+  return told, _codec(workdir, told)
+
+
 def write(workdir, parts: build.Parts) -> None:
   """Writes the files, unless they are there. Raises ValueError where those are of other data."""
   found = read(workdir)

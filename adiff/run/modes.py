@@ -11,6 +11,7 @@ USES = {
   PROMPTED: (*_WORKDIR, 'step', 'prompt', 'tokens', 'seed'),
   'export': (*_WORKDIR, 'step', 'out', 'seed', 'batch', *_SEVERAL),
   'follow': (*_WORKDIR, 'data', *_SEVERAL),
+  'encode': ('workdir', 'data', 'out', 'batch', 'copies', 'flip', 'crop', 'seed', *_SEVERAL),
   'judge': ('samples', 'reference', 'data', 'split', 'out'),
   'compare': ('workdirs', 'out'),
   'reproduce': ('config', 'workdir', *_SEVERAL),
@@ -53,6 +54,8 @@ def check(mode, given) -> None:
   listing = mode == 'reproduce' and 'workdir' not in given
   if 'workdir' in USES[mode] and 'workdir' not in given and not own and not listing:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
+  if mode == 'encode' and 'out' not in given:
+    raise ValueError('--out is missing; write for example --out=/data/tokens, a folder')
   if 'config' in USES[mode] and 'config' not in given and not own and not listing:
     raise ValueError(
       '--config is missing; write for example --config=configs/digits.py, --help lists them all; '

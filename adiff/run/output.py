@@ -34,14 +34,36 @@ def check_file(path, *, size=0) -> None:
     raise ValueError(
       f'{path} is there already and holds no samples; name another file with --out, or delete it'
     )
+  _check_space(path, folder, size, 'ask for fewer samples, or free space')
+
+
+def _check_space(path, folder, size, remedy):
+  """Raises ValueError where the disk of a folder cannot take `size` bytes; a bucket is never
+  full."""
   if storage.remote(path):
-    return  # a bucket is never full
+    return
   disk = os.statvfs(folder)
   if size > disk.f_bavail * disk.f_frsize:
     raise ValueError(
-      f'{path} would have {size / 2**30:.4g} GiB at least, more than its disk has free; ask for '
-      'fewer samples, or free space'
+      f'{path} would have {size / 2**30:.4g} GiB at least, more than its disk has free; {remedy}'
     )
+
+
+def check_set(path, names, folders, *, size=0) -> None:
+  """Raises ValueError where `path` cannot become, or go on as, a set of files `names`, and of
+  `folders` that hold files NUMBER.npz alone, of `size` bytes at least; OSError where it cannot be
+  written."""
+  _check_owner(path, own=_SHARDS)
+  files.check_replaceable(path, (*names, *folders))
+  for folder in folders:
+    place = os.path.join(path, folder)
+    numbered = [name for name in files.names(place) if re.match(r'\d+\.npz', name)]
+    files.check_replaceable(place, numbered)
+  check_writable(path)
+  place = storage.absolute(path)
+  while not storage.exists(place) and place != storage.parent(place):
+    place = storage.parent(place)
+  _check_space(path, place, size, 'name another folder, or free space')
 
 
 def check_export(path) -> None:

@@ -2,18 +2,11 @@
 
 import numpy as np
 import pytest
+from buckets import upload
 from test_fingerprints import ON_DISK, config_of, place_of
 
 from adiff.data import corpora
-from adiff.machine import storage
 from adiff.run import choose
-
-
-def upload(place, target):
-  """Copies a file or a folder into a bucket."""
-  files = [path for path in place.rglob('*') if path.is_file()] if place.is_dir() else [place]
-  for path in files:
-    storage.put(path, f'{target}/{path.relative_to(place).as_posix()}'.removesuffix('/.'))
 
 
 @pytest.mark.parametrize('name', ON_DISK)
