@@ -7,6 +7,10 @@ import pathlib
 import numpy as np
 import PIL.Image
 
+from adiff.run import build, encode, kept
+from adiff.run import workdir as workdir_lib
+from configs import base
+
 TFDS = {  # dataset: one example
   'mnist': {'image': np.zeros((28, 28, 1), np.uint8), 'label': 0},
   'cifar10': {'image': np.zeros((32, 32, 3), np.uint8), 'label': 0},
@@ -20,14 +24,17 @@ def point(config, root: pathlib.Path) -> None:
   """Makes the config read a few examples below `root`, which are written at the first call."""
   data = config.data
   if 'data_dir' in data and not data.get('made_up'):
-    data.data_dir = str(_folder(data, root))
+    data.data_dir = str(_folder(config, root))
   if data.get('path'):
     data.path = str(_written(root / 'words.txt', lambda path: path.write_text(WORDS)))
   if config.codec.get('path'):
     config.codec.path = str(_written(root / 'tokenizer.json', _tokenizer))
 
 
-def _folder(data, root):
+def _folder(config, root):
+  data = config.data
+  if data.name == 'encoded':
+    return _written(root / f'tokens_{config.codec.name}', lambda path: _tokens(path, config))
   if data.name == 'latents':
     name = 'x'.join(map(str, data.shape))
     return _written(root / f'latents_{name}_{data.num_classes}', lambda path: _latents(path, data))
@@ -50,6 +57,17 @@ def _latents(folder, data):
     if data.num_classes:
       np.save(folder / split / '0.label.npy', np.zeros(2, np.int64))
   (folder / 'latents.json').write_text(json.dumps(statistics))
+
+
+def _tokens(folder, config):
+  """Those that the config's codec makes of digits."""
+  config, workdir = config.copy_and_resolve_references().unlock(), f'{folder}_run'
+  base.choose(config, 'data', 'digits')
+  parts = build.build(config.lock())
+  with workdir_lib.lock(workdir):
+    workdir_lib.claim(workdir, parts.config, parts.contract)
+    kept.write(workdir, parts)
+  encode.encode(workdir, folder)
 
 
 def _pictures(folder):

@@ -246,9 +246,10 @@ def _said(job):
     times = f' x {found["copies"]}' if found['copies'] > 1 else ''
     words.append(f'{num}{times} in {split}')
   found, *_ = told['statistics'].values()
-  if 'used' in found:
+  if 'share' in found:
     words.append(
-      f'{found["used"]} of {found["symbols"]} symbols used, perplexity {found["perplexity"]:.4g}'
+      f'{found["share"]:.1%} of {found["symbols"]} symbols used, perplexity '
+      f'{found["perplexity"]:.4g}'
     )
   return (
     f'{job.folder}: {", ".join(words)}; read it with --config.data.name=encoded '

@@ -9,8 +9,10 @@ import numpy as np
 from adiff.codec import base as codec_base
 from adiff.data import base as data_base
 from adiff.data import encoded, moved
+from adiff.judge.metrics import codebook
 
 SUMS = ('counts', 'moments')
+_MOST_COUNTED = 2**20  # symbols; the use of a larger codebook is not told
 
 
 class Moves(NamedTuple):
@@ -146,31 +148,25 @@ def _summed(work, tokens):
   """What the statistics of a set are the sum of."""
   kind = _kind(work)
   if kind.discrete:
-    return {'counts': np.bincount(tokens.reshape(-1), minlength=kind.vocab)}
+    few = kind.vocab <= _MOST_COUNTED
+    return {'counts': np.bincount(tokens.reshape(-1), minlength=kind.vocab)} if few else {}
   values = tokens.reshape(-1, tokens.shape[-1]).astype(np.float64)
   num = np.full(values.shape[-1], len(values))
   return {'moments': np.stack([num, values.sum(0), (values**2).sum(0)])}
 
 
 def statistics(summed: dict[str, np.ndarray]) -> dict:
-  """What is told of tokens: of symbols how many there are and occur, and the perplexity of their
-  frequencies, with the most frequent one and without; of floats the mean and the deviation of each
-  of a token's values.
+  """What is told of tokens: of symbols how many there are, and codebook.Use, where they can be
+  counted; of floats the mean and the deviation of each of a token's values.
 
   summed: the sum of what the shards of a split have of SUMS.
   """
+  if not summed:
+    return {}
   if 'counts' in summed:
-    counts = np.sort(summed['counts'])[::-1]
-    return {
-      'symbols': len(counts), 'used': int((counts > 0).sum()), 'perplexity': _perplexity(counts),
-      'perplexity_without_most_frequent': _perplexity(counts[1:]),
-    }
+    counts = summed['counts']
+    return {'symbols': len(counts), **codebook.of_counts(counts, len(counts))._asdict()}
   num, total, squares = summed['moments']
   mean = total / num
   std = np.sqrt(np.maximum(squares / num - mean**2, 0))
   return {'mean': mean.tolist(), 'std': std.tolist()}
-
-
-def _perplexity(counts):
-  share = counts[counts > 0] / max(counts.sum(), 1)
-  return float(np.exp(-(share * np.log(share)).sum()))

@@ -32,12 +32,17 @@ def use(codes, size) -> Use:
       f'codes run from {codes.min()} to {codes.max()}, and the codebook has 0..{size - 1}; give '
       'the size of the codebook that they are of'
     )
-  counts = np.sort(np.unique(codes, return_counts=True)[1])
+  return of_counts(np.unique(codes, return_counts=True)[1], size)
+
+
+def of_counts(counts, size) -> Use:
+  """As `use`, of how often codes occur, int [n], those that never do or not."""
+  counts = np.sort(counts[counts > 0])
   others = counts[:-1]
   nats = _entropy(counts)
   return Use(
     share=len(counts) / size, perplexity=float(np.exp(nats)),
-    most_frequent=float(counts[-1] / codes.size),
+    most_frequent=float(counts[-1] / counts.sum()),
     share_others=len(others) / (size - 1) if size > 1 else None,
     perplexity_others=float(np.exp(_entropy(others))) if len(others) else None,
     bits=float(nats / np.log(2)),
