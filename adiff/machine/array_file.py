@@ -1,11 +1,12 @@
-"""The reader of arrays, .npy and .npz: never a pickle, never more memory than the file has bytes.
-It writes those that do not fit into memory at once.
+"""The reader of arrays, .npy, .npz and .safetensors: never a pickle, never more memory than the
+file has bytes. It writes those that do not fit into memory at once.
 
 What a file announces is checked before anything is read: its shape must be that of its bytes, and
 archives must hold their arrays as they are (numpy.savez), for packed ones may unfold without end.
 """
 
 import math
+import os
 import struct
 import zipfile
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from adiff.machine import input_file
 ADVICE = 'write it again with numpy'
 _KINDS = 'biufcUS'  # bool, numbers and texts
 _HEADER, _LENGTHS = 30, 26  # of a member of a zip: bytes, and which of them tell what follows
+_BYTES = 2**34  # of a .safetensors
 
 
 def npy(path, *, advice=ADVICE) -> np.ndarray:
@@ -80,6 +82,19 @@ def npz(path, names=(), *, advice=ADVICE) -> dict[str, np.ndarray]:
     if name not in found:
       raise input_file.Unreadable(f'{path} has no array {name}; {advice}')
   return found
+
+
+def weights(path, *, advice=ADVICE) -> dict[str, np.ndarray]:
+  """{name: array} of all in a .safetensors or an .npz; raises as `npy`."""
+  if os.fspath(path).endswith('.npz'):
+    return npz(path, advice=advice)
+  if not os.fspath(path).endswith('.safetensors'):
+    raise input_file.Unreadable(f'{path} ends neither in .safetensors nor in .npz; {advice}')
+  import safetensors.numpy  # who reads other arrays needs none of it
+
+  content = input_file.read(path, limit=_BYTES)
+  with input_file.told(path, 'is no .safetensors file', advice):
+    return safetensors.numpy.load(content)
 
 
 def names(path, *, advice=ADVICE) -> set[str]:

@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import adiff
 from adiff.machine import array_file, input_file, json_file
@@ -140,6 +141,25 @@ def test_arrays_come_back_as_they_were_written(tmp_path):
       again = read(tmp_path / 'a.npy')
       np.testing.assert_array_equal(again, array)
       assert again.dtype == array.dtype
+
+
+def test_weights_are_read_of_either_kind_of_file_and_of_no_other(tmp_path):
+  arrays = {'a.weight': np.arange(6, dtype=np.float32).reshape(2, 3), 'b': np.float16([2.5])}
+  np.savez(tmp_path / 'a.npz', **arrays)
+  safetensors.numpy.save_file(arrays, tmp_path / 'a.safetensors')
+  for name in ('a.npz', 'a.safetensors'):
+    found = array_file.weights(tmp_path / name)
+    assert found.keys() == arrays.keys()
+    for key, array in arrays.items():
+      np.testing.assert_array_equal(found[key], array)
+      assert found[key].dtype == array.dtype
+  whole = (tmp_path / 'a.safetensors').read_bytes()
+  for content in (b'', b'no arrays', whole[:-1], bytes(8) + whole[8:]):
+    (tmp_path / 'a.safetensors').write_bytes(content)
+    refused(array_file.weights, tmp_path / 'a.safetensors', 'is no .safetensors file')
+  refused(array_file.weights, tmp_path / 'a.pth', 'ends neither in .safetensors nor in .npz')
+  with pytest.raises(FileNotFoundError):
+    array_file.weights(tmp_path / 'b.safetensors')
 
 
 @pytest.mark.parametrize(('content', 'word'), [

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import threadpoolctl
-from PIL import Image
+from PIL import Image, WebPImagePlugin
 
 from adiff.judge import subset
 from adiff.judge.metrics import chunks
@@ -42,7 +42,9 @@ def webp(images, levels, *, quality) -> Coded:
     _file(image, 'WEBP', quality=quality, method=6) for image in _bytes(images, levels)
   ]
   mode = 'L' if images.shape[-1] == 1 else 'RGB'
-  read = np.stack([np.asarray(Image.open(io.BytesIO(file)).convert(mode)) for file in files])
+  read = np.stack([
+    np.asarray(WebPImagePlugin.WebPImageFile(io.BytesIO(file)).convert(mode)) for file in files
+  ])
   made = np.rint(read.reshape(images.shape) * ((levels - 1) / 255)).astype(images.dtype)
   return Coded(
     f'WebP, quality {quality}', made, 8 * float(np.mean([len(file) for file in files])), None
