@@ -155,6 +155,7 @@ CHOICES = dict(
       heads=4,
       mlp_ratio=4.0,
       dropout=0.0,
+      encoder=2,  # layers of what reads a condition's symbols, trained along
       rotary_base=100.0,  # 10,000 for long texts
       # blocks that a block looks back; None: all, 0: none. Then a cache holds no more than these
       reach=None,
@@ -255,8 +256,10 @@ def get_config():
   c.guidance.scale = 1.0  # 1: none
   # scale on the first block; it changes linearly to `scale` on the last (with scale 1: ignored)
   c.guidance.first = 1.0
+  # ((NAME, SCALE), ..): scales of several conditions, each given those before it; scale is 1, then
+  c.guidance.scales = ()
   c.guidance.interval = (0.0, 1.0)  # of levels inside which guidance acts
-  c.cond_dropout = 0.1  # share of examples that train without their label
+  c.cond_dropout = 0.1  # share of examples that train without all conditions, such as their label
   c.optim = ml_collections.ConfigDict()
   c.optim.name = 'adamw'
   c.optim.learning_rate = 1e-3
@@ -277,6 +280,8 @@ def get_config():
   c.train.microbatches = 1  # gradient accumulation: parts of a batch, each with its own noise
   # further sizes of equal blocks that the same network learns; the batch is dealt out among all
   c.train.block_sizes = ()
+  # ((NAME, SHARE), ..): besides cond_dropout, shares that lose this condition, each by itself
+  c.train.cond_dropouts = ()
   c.train.random_length = 0.0  # share of examples that end at a random token
   c.train.flip = False  # mirror half of the pictures, left to right; no symbols, then
   c.train.crop = 0  # pixels by which every picture is shifted at most, its edges repeated

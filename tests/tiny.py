@@ -17,7 +17,7 @@ from adiff.run import build
 from adiff.sample import cached as cached_lib
 from adiff.sample import capacity, guidance, walk
 from adiff.sequence import ask as ask_lib
-from adiff.sequence import copies
+from adiff.sequence import conditions, copies
 from configs import toy
 
 BATCH = 4
@@ -44,12 +44,11 @@ def random_params(model, process, blocks, coords, *, seed=0):
   """Parameters of the model with every leaf perturbed."""
   shape = (1, blocks.num_tokens)
   x = process.prior(jax.random.key(seed), shape)
-  cond = {'label': jnp.zeros(shape, jnp.int32)}
 
-  def init(key, x, t, cond):
-    return model.init(key, ask_lib.Ask(x, t, blocks.token_slots(coords), cond=cond))
+  def init(key, x, t):
+    return model.init(key, ask_lib.Ask(x, t, blocks.token_slots(coords)))
 
-  abstract = jax.eval_shape(init, jax.random.key(seed), x, jnp.ones(shape), cond)
+  abstract = jax.eval_shape(init, jax.random.key(seed), x, jnp.ones(shape))
   leaves, tree = jax.tree.flatten(abstract)
   rng = np.random.default_rng(seed)
 
@@ -138,7 +137,7 @@ class Regime:
 def regime(name) -> Regime:
   """The row of that name."""
   parts = build.build(config(name))
-  model = dataclasses.replace(parts.model, num_classes=NUM_CLASSES)
+  model = dataclasses.replace(parts.model, conds={'label': conditions.Label(NUM_CLASSES)})
   params = random_params(model, parts.process, parts.blocks, parts.spec.coords)
   return Regime(name, parts, model, params)
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from adiff.machine import files
+from adiff.sequence import conditions
 from adiff.sequence import spec as spec_lib
 
 
@@ -20,7 +21,7 @@ class Facts:
   medium: str  # one of spec.MEDIA
   shape: tuple[int, ...]  # of an example, (H, W, C) of an image; (N,) of a row of text
   levels: int = 0  # values are the integers 0 .. levels - 1; 0: they are floats, or text
-  conds: dict[str, spec_lib.Label] = dataclasses.field(default_factory=dict)
+  conds: dict[str, conditions.Condition] = dataclasses.field(default_factory=dict)
   coords: np.ndarray | None = None  # int32 [N, A], where examples are tokens already
 
 

@@ -43,13 +43,24 @@ def _check(source, split, batch_size, order, rows):
   return size
 
 
+def ordered(examples, order, spec) -> dict[str, np.ndarray]:
+  """Examples with what they have of every token in block order."""
+
+  def one(name, value):
+    cond = spec.conds.get(name)
+    per_token = value.ndim > 1 if cond is None else cond.per_token
+    return value[:, order] if per_token else value
+
+  return {name: one(name, value) for name, value in examples.items()}
+
+
 class _Reader:
   """Examples of a split, their tokens in block order; several threads share those that take long
   to decode, and what they give does not depend on how many they are."""
 
   def __init__(self, source, split, order, workers):
     self._read = functools.partial(source.examples, split)
-    self._order = None if order is None else np.asarray(order)
+    self._order, self._spec = None if order is None else np.asarray(order), source.spec
     self._parts = base.threads(workers) if source.source.decodes else 1
     self._pool = futures.ThreadPoolExecutor(self._parts, thread_name_prefix='decode')
 
@@ -62,12 +73,7 @@ class _Reader:
       examples = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
     else:
       examples = self._read(indices)
-    if self._order is None:
-      return dict(examples)
-    return {
-      name: values[:, self._order] if values.ndim > 1 else values
-      for name, values in examples.items()
-    }
+    return dict(examples) if self._order is None else ordered(examples, self._order, self._spec)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

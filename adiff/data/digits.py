@@ -14,7 +14,7 @@ import numpy as np
 from adiff.codec import base as codec_base
 from adiff.data import base
 from adiff.machine import files
-from adiff.sequence import spec as spec_lib
+from adiff.sequence import conditions
 
 SHAPE = (8, 8, 1)
 LEVELS = 17
@@ -75,7 +75,7 @@ class Digits(base.Source):
 
   @property
   def facts(self):
-    return codec_base.Facts('image', SHAPE, LEVELS, {'label': spec_lib.Label(10)})
+    return codec_base.Facts('image', SHAPE, LEVELS, {'label': conditions.Label(10)})
 
   @property
   def splits(self):

@@ -6,13 +6,15 @@ import numpy as np
 
 from adiff.codec import base as codec_base
 from adiff.machine import json_file
-from adiff.sequence import spec as spec_lib
+from adiff.sequence import conditions
 
 FORM = {
   'medium': str, 'shape': [int], 'levels': int, 'coords?': [[int]],
   'conds': {str: {'class': str}},  # and its fields, such as names of the classes of a label
 }
-_CONDS = {one.__name__: one for one in (spec_lib.Label,)}
+_CONDS = {
+  one.__name__: one for one in (conditions.Label, conditions.Features, conditions.Memory)
+}
 
 
 def told(facts: codec_base.Facts) -> dict:

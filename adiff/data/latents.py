@@ -15,8 +15,7 @@ import numpy as np
 from adiff.codec import base as codec_base
 from adiff.data import base
 from adiff.machine import array_file, contents, copies, files, json_file
-from adiff.sequence import spec as spec_lib
-from adiff.sequence import values
+from adiff.sequence import conditions, values
 
 _MADE_UP = {'train': 4096, 'test': 512}
 _SPLITS = tuple(_MADE_UP)
@@ -56,7 +55,7 @@ class Latents(base.Source):
 
   @property
   def facts(self):
-    conds = {'label': spec_lib.Label(self.num_classes)} if self.num_classes else {}
+    conds = {'label': conditions.Label(self.num_classes)} if self.num_classes else {}
     medium = 'image' if len(self.shape) == 3 else 'video'
     return codec_base.Facts(medium, self.shape, conds=conds)
 

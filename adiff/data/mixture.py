@@ -12,8 +12,7 @@ from adiff.codec import base as codec_base
 from adiff.data import base
 from adiff.judge.metrics import chi_square
 from adiff.machine import files
-from adiff.sequence import spec as spec_lib
-from adiff.sequence import values
+from adiff.sequence import conditions, values
 
 _SPLITS = ('train', 'test')
 
@@ -60,7 +59,7 @@ class Mixture(base.Source):
   @functools.cached_property
   def facts(self):
     return codec_base.Facts(
-      'law', (self.num_tokens, self.dim), conds={'label': spec_lib.Label(self.components)}
+      'law', (self.num_tokens, self.dim), conds={'label': conditions.Label(self.components)}
     )
 
   @property

@@ -8,7 +8,7 @@ import numpy as np
 
 from adiff.codec import base as codec_base
 from adiff.data import base
-from adiff.sequence import spec as spec_lib
+from adiff.sequence import conditions
 
 LEVELS = 256
 RAM_BYTES = 2 * 2**30
@@ -68,7 +68,7 @@ class Images(base.Source):
 
   @property
   def facts(self):
-    label = spec_lib.Label(self.num_classes, self.classes)
+    label = conditions.Label(self.num_classes, self.classes)
     conds = {'label': label} if self.num_classes else {}
     return codec_base.Facts('image', self.shape, LEVELS, conds)
 

@@ -18,6 +18,7 @@ from adiff.nn import network as network_lib
 from adiff.process import base as process_base
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import conditions
 from adiff.sequence import draw as draw_lib
 
 # Whoever asks for shapes, costs or a program of one recipe shares one trace: a second of a start.
@@ -31,8 +32,9 @@ class Plain(base.Recipe):
   blocks, draw: several of each make one network that serves them all: the batch is dealt out among
   them.
   microbatches: parts of a batch, one after another, each with its own noise.
-  cond_dropout: share of examples that lose their label, decided once an example.
-  history_cond: do history slots carry the condition? See copies.labels.
+  cond_dropout: share of examples that lose all their conditions, decided once an example;
+  cond_dropouts: (name, share) of those that lose one condition, besides, each by itself.
+  history_cond: do history slots carry the condition? See conditions.over_slots.
   lessons: what is made of a batch before its loss, one after another.
   complementary, next_token: see objectives.py; next_token is the weight of its term, 0: none.
   """
@@ -47,6 +49,7 @@ class Plain(base.Recipe):
   cond_dropout: float
   microbatches: int
   history_cond: bool
+  cond_dropouts: tuple[tuple[str, float], ...] = ()
   lessons: tuple[lessons_lib.Lesson, ...] = ()
   complementary: bool = False
   next_token: float = 0.0
@@ -59,6 +62,12 @@ class Plain(base.Recipe):
         f'train.batch_size={batch} must be a multiple of {sizes} block sizes times '
         f'{self.microbatches} micro-batches'
       )
+    for name, _ in self.cond_dropouts:
+      if name not in self.model.conds:
+        raise ValueError(
+          f'config.train.cond_dropouts hides {name!r}, and {parts.config.data.name} has '
+          f'{", ".join(self.model.conds) or "no conditions"}; name one of these, or write ()'
+        )
     if self.next_token and not self.process.discrete:
       raise ValueError('config.train.next_token is a loss on symbols; set it to 0 for floats')
     if self.complementary and not self.process.absorbing:
@@ -72,10 +81,7 @@ class Plain(base.Recipe):
     slots = self.blocks[0].token_slots(self.coords)
     key_params, key_x = jax.random.split(key)
     x = self.process.prior(key_x, self.blocks[0].shape(1))
-    ask = ask_lib.Ask(x, jnp.zeros(x.shape[:2]), slots, cond={
-      'label': jnp.zeros(x.shape[:2], jnp.int32)
-    })
-    params = self.model.init(key_params, ask)
+    params = self.model.init(key_params, ask_lib.Ask(x, jnp.zeros(x.shape[:2]), slots))
     return state_lib.create({base.DENOISER: params}, {base.DENOISER: self.tx})
 
   def network(self, params, role=base.DENOISER, *, key=None, loops=False):
@@ -90,7 +96,9 @@ class Plain(base.Recipe):
       return self.process.prior(key, self.blocks[0].shape(size))
 
     tokens = jax.eval_shape(tokens, jax.eval_shape(lambda: jax.random.key(0)))
-    return {'tokens': tokens, 'label': base.label(size)}
+    told = conditions.nothing(self.model.conds, size, self.blocks[0].num_tokens)
+    told = {name: jax.ShapeDtypeStruct(one.shape, one.dtype) for name, one in told.items()}
+    return {'tokens': tokens, conditions.LABEL: base.label(size), **told}
 
   def taken(self, batch):
     '''The share of the head's chunks with tokens that carry loss; weights are not known here.'''
@@ -215,7 +223,7 @@ class Plain(base.Recipe):
     """(loss, {name: Mean}) of one micro-batch that was `taught`, cut into blocks[index], with noise
     of its own; whole: see loss.loss."""
     key_loss, key_cond, key_drop = jax.random.split(key, 3)
-    denoise = self._conditioned(params, rows['label'], key_cond, key_drop)
+    denoise = self._conditioned(params, rows, key_cond, key_drop)
     return loss_lib.loss(
       denoise, key_loss, rows['tokens'],
       blocks=self.blocks[index], process=self.process, draw=self.draw[index], coords=self.coords,
@@ -224,21 +232,28 @@ class Plain(base.Recipe):
       term=self.term, whole=whole,
     )
 
-  def _conditioned(self, params, label, key_cond, key_drop) -> ask_lib.Denoise:
-    """The network with dropout, labels hidden at their rate, and its own estimate where it is made
-    to be shown one."""
-    hidden = jax.random.uniform(key_cond, label.shape) < self.cond_dropout
-    cond = {'label': jnp.where(hidden, -1, label)}
-    estimate = network_lib.condition(
-      self.network(params), cond, history_cond=self.history_cond
-    )
+  def _conditioned(self, params, rows, key_cond, key_drop) -> ask_lib.Denoise:
+    """The network with dropout, conditions hidden at their rates, and its own estimate where it is
+    made to be shown one."""
+    cond = self._dropped(conditions.of(rows, self.model.conds), key_cond)
     denoise = network_lib.condition(
       self.network(params, key=key_drop), cond, history_cond=self.history_cond
     )
     if not self.model.num_hints:
       return denoise
+    estimate = network_lib.condition(self.network(params), cond, history_cond=self.history_cond)
     key_half = jax.random.fold_in(key_cond, 1)
     return network_lib.self_condition(denoise, estimate, self.process, key_half)
+
+  def _dropped(self, cond, key) -> dict[str, jax.Array]:
+    """Conditions of examples, some of them hidden: all together, or by itself."""
+    batch = len(cond[conditions.LABEL])
+    hidden = jax.random.uniform(key, (batch,)) < self.cond_dropout
+    cond = {name: conditions.hide(value, hidden) for name, value in cond.items()}
+    for index, (name, share) in enumerate(self.cond_dropouts):
+      hidden = jax.random.uniform(jax.random.fold_in(key, 2 + index), (batch,)) < share
+      cond[name] = conditions.hide(cond[name], hidden)
+    return cond
 
 
 def _sum(trees) -> Any:

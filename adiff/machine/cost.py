@@ -19,6 +19,7 @@ from jax.extend import core
 from adiff.learn import loss
 from adiff.machine import sharding
 from adiff.nn import layout, network
+from adiff.sequence import conditions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +152,8 @@ def kept(parts) -> int:
 
   def loss_of(params, batch, key):
     denoise = network.condition(
-      model.denoise(params), {'label': batch['label']}, history_cond=parts.history_cond
+      model.denoise(params), conditions.of(batch, parts.spec.conds),
+      history_cond=parts.history_cond,
     )
     return loss.loss(
       denoise, key, batch['tokens'], blocks=parts.blocks, process=parts.process, draw=parts.draw,

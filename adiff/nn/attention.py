@@ -70,6 +70,13 @@ def visible(
   return Seen(tuple(tiles), tuple(masks), kernels)
 
 
+def shown(mask, num_rows) -> Seen:
+  """The Seen of queries [B, S] and `num_rows` rows of their own mask: bool [B, S, num_rows]."""
+  num_queries = mask.shape[1]
+  tile = (rectangles.Rectangle((0, num_queries), 0, (0, num_rows)),)
+  return Seen(((((0, num_queries),), tile),), ((mask,),))
+
+
 def _at(slots, index) -> blocks_lib.Slots:
   return jax.tree.map(lambda leaf: leaf[..., index], slots._replace(coords=None))
 

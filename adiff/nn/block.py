@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from adiff.nn import attention, layout, rotary
+from adiff.nn import attention, cross, layout, norm, rotary
 
 LAYER_INPUT = 'layer_input'
 # What the backward pass has of a layer's forward pass; it computes the rest again.
@@ -26,27 +26,21 @@ REMAT = {
 }
 
 
-class Norm(nn.Module):
-  """RMSNorm (arXiv:1910.07467). Its factors are applied one by one: their product, which Flax makes
-  first, is as large as x and would be kept for the backward pass."""
-
-  dtype: jnp.dtype
-
-  @nn.compact
-  def __call__(self, x):
-    scale = self.param('scale', nn.initializers.ones, (x.shape[-1],), jnp.float32)
-    wide = x.astype(jnp.promote_types(self.dtype, jnp.float32))
-    size = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
-    scale = jnp.expand_dims(scale.astype(wide.dtype), range(x.ndim - 1))
-    return (wide * jax.lax.rsqrt(size + 1e-6) * scale).astype(self.dtype)
-
-
 class Shared(NamedTuple):
   """What all layers of a call read besides their input."""
 
   modulation: jax.Array  # [B, S, 6 W], or [B, M, 6 W] one a copy: see `Modulation`
   turns: tuple[jax.Array, jax.Array]  # of rotary positions
   seen: attention.Seen  # what each slot may read
+  given: attention.Seen | None = None  # what each slot may read of memories; None: there are none
+
+
+class Own(NamedTuple):
+  """What a layer of a call has of its own; leaves are stacked where layers are scanned."""
+
+  cached: tuple[jax.Array, jax.Array] | None = None  # keys and values [P, H, C, D] of the cache
+  memory: tuple[jax.Array, jax.Array] | None = None  # and [P, H, R, D] of memories
+  dropout_key: jax.Array | None = None
 
 
 class Modulation(NamedTuple):
@@ -77,10 +71,10 @@ class Block(nn.Module):
   wanted: tuple[int, int] | None = None
 
   @nn.compact
-  def __call__(self, x, layer, shared: Shared):
-    """(x [B, T, W] after the layer, its (keys, values) [B, H, S, D]); layer: (keys and values of
-    the cache or None, a dropout key or None), what each layer has of its own."""
-    cached, dropout_key = layer
+  def __call__(self, x, layer: Own, shared: Shared):
+    """(x [B, T, W] after the layer, its (keys, values) [B, H, S, D]); layer: what each layer has of
+    its own."""
+    cached, memory, dropout_key = layer
     x = checkpoint_name(x, LAYER_INPUT)
     modulation, turns = self._modulation(shared.modulation), shared.turns
 
@@ -99,6 +93,9 @@ class Block(nn.Module):
     h = layout.slots_of_heads(attention.attention(q, pieces, shared.seen))
     h = self._dense(self.width, 'attention_out', axis=(-2, -1))(h)
     x = layout.slots(x + modulation.attention_gate * self._drop(h, dropout_key, 0))
+    if memory is not None:
+      h = cross.Cross(self.width, self.heads, self.dtype, name='cross')(x, memory, shared.given)
+      x = layout.slots(x + self._drop(h, dropout_key, 2))
 
     h = self._norm('norm_mlp')(x) * (1 + modulation.mlp_scale) + modulation.mlp_shift
     h = self._mlp(h)
@@ -120,7 +117,7 @@ class Block(nn.Module):
     return nn.DenseGeneral(shape, use_bias=False, dtype=self.dtype, name=name, **how)
 
   def _norm(self, name):
-    return Norm(self.dtype, name=name)
+    return norm.Norm(self.dtype, name=name)
 
   def _drop(self, h, key, index):
     if key is None or self.dropout == 0:

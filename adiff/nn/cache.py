@@ -83,6 +83,7 @@ def append(cache: Cache, fresh, slots: blocks_lib.Slots, keep, *, reach=None, si
     tuple(map(write, old, new))
     for old, new in zip((cache.k, cache.v), zip(*fresh, strict=True), strict=True)
   )
+  slots = slots._replace(token=None)
   slots = jax.tree.map(lambda old, new: put(old, new[:keep], 0), cache.slots, slots)
   return Cache(k, v, slots, cache.length + keep)
 

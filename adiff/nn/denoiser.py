@@ -5,9 +5,9 @@ DiT (arXiv:2212.09748) with per-slot adaLN-zero from one shared modulation netwo
 layer (PixArt-alpha, arXiv:2310.00426, section 2.3), RMSNorm, QK-norm, rotary positions, a gated
 MLP. Layers are scanned.
 
-  h = token(x) + hint + position                     [B, S, W]
-  signal = silu(level(t) + labels)                   [B, S, W], or [B, M, W] one a copy of a block
-  for every layer:  h = block(h, modulation(signal) + offset of the layer)
+  h = token(x) + hint + features + position          [B, S, W]
+  signal = silu(level(t) + conditions)               [B, S, W], or [B, M, W] one a copy of a block
+  for every layer:  h = block(h, modulation(signal) + offset of the layer, keys of memories)
   h = norm(h) (1 + scale(signal)) + shift(signal)    features; the head makes outputs of them
 """
 
@@ -19,24 +19,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.nn import attention, block, embed, layout, network, rotary, shifted
+from adiff.nn import attention, block, embed, layout, memory, network, norm, rotary, shifted
 from adiff.nn import cache as cache_lib
 from adiff.nn.heads import chunked
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import copies, values
+from adiff.sequence import conditions, copies, values
 from adiff.sequence import tokens as tokens_lib
 
+MEMORY = 'memory'  # parameters that make keys of what is given
 DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
 
 @dataclasses.dataclass(frozen=True)
 class Denoiser(network.Network):
-  """num_inputs and num_outputs come from the process, num_classes from the data; width, depth and
-  heads are the size. Tokens of several kinds share the trunk: each kind has an embedding and a head
-  of its own, and an offset of the levels' signal says which kind a block is of.
+  """num_inputs and num_outputs come from the process, conds {name: Condition} from the data; width,
+  depth and heads are the size. Tokens of several kinds share the trunk: each kind has an embedding
+  and a head of its own, and an offset of the levels' signal says which kind a block is of.
 
   reach: a block reads at most that many blocks before it (None: all), and the first `sinks`.
+  encoder: layers of what reads a memory's symbols, see memory.py.
   self_condition: it can be shown its own last estimate of the outputs' size.
   shifted: a token's slot carries the token before it, see shifted.py.
   remat: what the backward pass recomputes, one of block.REMAT.
@@ -47,13 +49,14 @@ class Denoiser(network.Network):
 
   num_inputs: int | tuple[tuple[str, int], ...]
   num_outputs: int | tuple[tuple[str, int], ...]
-  num_classes: int = 0
+  conds: dict[str, conditions.Condition] = dataclasses.field(default_factory=dict)
   head: ask_lib.Head = chunked.Chunked()  # noqa: RUF009
   width: Annotated[values.Count, values.between(1, 2**20)] = 128
   depth: Annotated[values.Count, values.between(1, 2**12)] = 4
   heads: values.Count = 4
   mlp_ratio: Annotated[values.Positive, values.between(0, 64)] = 4.0
   dropout: values.ShareBelow1 = 0.0
+  encoder: values.Whole = 2
   rotary_base: values.Positive = 100.0
   reach: values.Whole | None = None
   sinks: values.Whole = 0
@@ -82,9 +85,20 @@ class Denoiser(network.Network):
   def num_hints(self):
     return self.num_outputs if self.self_condition else 0
 
+  @property
+  def memories(self) -> dict[str, conditions.Memory]:
+    """Those of its conditions that cross-attention reads."""
+    return {name: one for name, one in self.conds.items() if isinstance(one, conditions.Memory)}
+
   def init(self, key, ask):
-    params = Trunk(self).init(key, ask, None)['params']
-    return {**params, network.HEAD: self.head.init(key, self.width, self.num_outputs)}
+    cond, own = conditions.nothing(self.conds, *ask.x.shape[:2]), {}
+    if self.memories:
+      key_memory = jax.random.fold_in(key, 1)
+      cond, own = memory.Memory(self).init_with_output(key_memory, cond)
+      own = {MEMORY: own['params']}
+    cond = {name: conditions.over_slots(value, ask.slots) for name, value in cond.items()}
+    params = Trunk(self).init(key, dataclasses.replace(ask, cond=cond), None)['params']
+    return {**params, **own, network.HEAD: self.head.init(key, self.width, self.num_outputs)}
 
   def denoise(self, params, *, key=None, loops=False):
     bind = self._cut_layers(params) if loops else lambda: params
@@ -93,7 +107,12 @@ class Denoiser(network.Network):
     def trunk(ask):
       return Trunk(self).apply({'params': bind()}, ask, key)
 
-    denoise = ask_lib.Denoise(trunk, self.head.bind(params[network.HEAD], wide))
+    def remember(cond):
+      return memory.Memory(self).apply({'params': params[MEMORY]}, cond)
+
+    denoise = ask_lib.Denoise(
+      trunk, self.head.bind(params[network.HEAD], wide), remember if self.memories else dict
+    )
     return shifted.shift(denoise) if self.shifted else denoise
 
   def _cut_layers(self, params):
@@ -136,7 +155,12 @@ class Denoiser(network.Network):
     return cache_lib.shortened(cache, places)
 
   def tensor_axes(self):
-    return {
+    read = {
+      'cross_q/kernel': -2,  # [W, H, D]
+      'cross_out/kernel': -3,  # [H, D, W]
+      f'{MEMORY}/keys/kernel': -2,  # [W, layers, 2, H, D]
+    }
+    return (read if self.memories else {}) | {
       'qkv/kernel': -2,  # [W, 3, H, D]
       'attention_out/kernel': -3,  # [H, D, W]
       'mlp_in/kernel': -1,  # [W, 2, F]
@@ -168,9 +192,13 @@ class Trunk(nn.Module):
     per_slot = ask.t.shape[1] == ask.x.shape[1]
     first, lengths = (slice(None), None) if per_slot else copies.find(ask.slots, ask.t.shape[1])
     signal = embed.Level(of.width, dtype, name='level')(ask.t)
-    if of.num_classes:
-      label = embed.Label(of.num_classes, of.width, dtype, name='label')
-      signal = signal + label(ask.cond['label'][:, first])
+    for name, cond in of.conds.items():
+      if isinstance(cond, conditions.Label):
+        label = embed.Label(cond.num, of.width, dtype, name=_condition(name))
+        signal = signal + label(ask.cond[name][:, first])
+      elif isinstance(cond, conditions.Features) and not cond.per_token:
+        features = embed.Features(of.width, dtype, name=_condition(name))
+        signal = signal + features(ask.cond[name][:, first])
     if isinstance(ask.x, tokens_lib.Tokens):
       signal = signal + self._kinds(ask.x.runs)[first][None]
     signal = layout.copies(nn.silu(layout.copies(signal)))
@@ -180,7 +208,7 @@ class Trunk(nn.Module):
     h, fresh = self._layers(h, ask, modulation, lengths, wanted, key)
     modulation_out = block.over_slots(modulation_out, lengths)[:, slice(*wanted)]
     shift, scale = jnp.split(modulation_out, 2, axis=-1)
-    h = block.Norm(dtype, name='norm_out')(h) * (1 + scale) + shift
+    h = norm.Norm(dtype, name='norm_out')(h) * (1 + scale) + shift
     cache = ask.cache
     if cache is not None and ask.keep:
       cache = cache_lib.append(
@@ -189,7 +217,7 @@ class Trunk(nn.Module):
     return h, cache
 
   def _embed(self, ask):
-    """[B, S, W] of tokens, hints and positions."""
+    """[B, S, W] of tokens, hints, features and positions."""
     of, dtype = self.of, jnp.dtype(self.of.dtype)
     if isinstance(ask.x, tokens_lib.Tokens):
       num_inputs = dict(of.num_inputs)
@@ -203,6 +231,9 @@ class Trunk(nn.Module):
       hint = ask.hint.get(network.ESTIMATE)
       hint = jnp.zeros((*ask.x.shape[:2], of.num_hints)) if hint is None else hint
       h = h + nn.Dense(of.width, use_bias=False, dtype=dtype, name='hint')(hint)
+    for name, cond in of.conds.items():
+      if isinstance(cond, conditions.Features) and cond.per_token:
+        h = h + embed.Features(of.width, dtype, name=_condition(name))(ask.cond[name])
     position = embed.Position(of.width, dtype, name='position')(ask.slots.coords)
     return layout.slots(h + (position if position.ndim == 3 else position[None]))
 
@@ -229,6 +260,7 @@ class Trunk(nn.Module):
     queries = jax.tree.map(lambda leaf: leaf[..., slice(*wanted)], slots._replace(coords=None))
     cached = [None] * of.depth if cache is None else list(zip(cache.k, cache.v))
     keys = None if key is None else jax.random.split(key, of.depth)
+    remembered, given = self._remembered(ask)
     recompute = of.remat != 'none'
     layer = block.Block
     if recompute:
@@ -245,13 +277,35 @@ class Trunk(nn.Module):
         unroll=1 if recompute else of.depth - 1,  # what is recomputed must stay in a loop
       )(*sizes, name=network.STACK)
       stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *cached[:-1])
-      own = stacked, None if keys is None else keys[:-1]
-      h, written = layers(h, own, block.Shared(modulation, turns, self._seen(slots, ask)))
+      own = block.Own(
+        stacked, jax.tree.map(lambda leaf: leaf[:-1], remembered),
+        None if keys is None else keys[:-1],
+      )
+      shared = block.Shared(modulation, turns, self._seen(slots, ask), _shown(given))
+      h, written = layers(h, own, shared)
       fresh = [jax.tree.map(lambda leaf, i=i: leaf[i], written) for i in range(of.depth - 1)]
-    own = cached[-1], None if keys is None else keys[-1]
+    own = block.Own(
+      cached[-1], jax.tree.map(lambda leaf: leaf[-1], remembered),
+      None if keys is None else keys[-1],
+    )
     last_layer = layer(*sizes, wanted, name='last_layer')
-    h, written = last_layer(h, own, block.Shared(modulation, turns, self._seen(queries, ask)))
+    given = None if given is None else given[:, slice(*wanted)]
+    shared = block.Shared(modulation, turns, self._seen(queries, ask), _shown(given))
+    h, written = last_layer(h, own, shared)
     return h, [*fresh, written]
+
+  def _remembered(self, ask):
+    """((keys, values) [layers, P, H, R, D] of all memories, bool [B, S, R] who sees them: the null
+    row of each always); (None, None) where there are none."""
+    recalled = [ask.cond[name] for name in self.of.memories]
+    if not recalled:
+      return None, None
+    keys = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=3), *(
+      one.keys for one in recalled
+    ))
+    beside = ((0, 0), (0, 0), (1, 0))
+    given = [jnp.pad(one.mask, beside, constant_values=True) for one in recalled]
+    return keys, jnp.concatenate(given, axis=2)
 
   def _seen(self, queries, ask):
     """What queries see of the cache and of the call's own slots."""
@@ -260,6 +314,16 @@ class Trunk(nn.Module):
     shape = layout.local_heads(of.heads), of.width // of.heads
     head = jax.ShapeDtypeStruct(shape, jnp.dtype(of.dtype)) if of.attention == 'kernel' else None
     return attention.visible(queries, pieces, of.reach, of.sinks, head=head)
+
+
+def _condition(name) -> str:
+  """What the parameters of a condition are called; the label's as before there were others."""
+  return name if name == conditions.LABEL else f'cond_{name}'
+
+
+def _shown(given) -> attention.Seen | None:
+  """What slots see of memories."""
+  return None if given is None else attention.shown(given, given.shape[-1])
 
 
 def _wanted(slots: blocks_lib.Slots, keep) -> tuple[int, int]:

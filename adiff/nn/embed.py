@@ -1,4 +1,4 @@
-"""Into the network's width: tokens, levels, positions, labels."""
+"""Into the network's width: tokens, levels, positions, conditions."""
 
 import flax.linen as nn
 import jax
@@ -81,3 +81,20 @@ class Label(nn.Module):
       self.num_classes + 1, self.width, dtype=self.dtype, embedding_init=init, name='row'
     )
     return table(row)
+
+
+class Features(nn.Module):
+  """Features [B, S, C] -> [B, S, width], projected, zero at first (ControlNet, arXiv:2302.05543,
+  section 3.1); a learned vector where nothing is given, which is nan."""
+
+  width: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, value):
+    zeros = nn.initializers.zeros
+    null = self.param('null', zeros, (self.width,), jnp.float32).astype(self.dtype)
+    given = ~jnp.any(jnp.isnan(value), axis=-1, keepdims=True)
+    value = jnp.where(given, value, 0).astype(self.dtype)
+    dense = nn.Dense(self.width, dtype=self.dtype, kernel_init=zeros, name='rows')
+    return jnp.where(given, dense(value), null[None, None])

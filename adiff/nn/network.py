@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from adiff.sequence import ask as ask_lib
-from adiff.sequence import copies
+from adiff.sequence import conditions, copies
 
 ESTIMATE = 'estimate'  # the hint of self-conditioning
 # Parameters that others must know: of the head, computed in float32 at least; and of layers that
@@ -31,6 +31,7 @@ class Network(abc.ABC):
   remat: str  # what the backward pass recomputes, one of block.REMAT
   head: ask_lib.Head  # what it turns features into outputs with
   num_hints: int  # features of the hint ESTIMATE that it can be shown; 0: none
+  conds: dict[str, conditions.Condition]  # what it can be asked for by
 
   def needs(self, parts: Any) -> None:
     """Raises ValueError where the rest of the config does not suit it."""
@@ -81,14 +82,16 @@ class Network(abc.ABC):
 
 
 def condition(denoise: ask_lib.Denoise, cond, *, history_cond=False) -> ask_lib.Denoise:
-  """`denoise` under conditions {name: int [B] or [B, K]}; see copies.labels."""
+  """`denoise` under conditions {name: value of examples}, see conditions.over_slots; what a network
+  makes of a Memory is made here, once for all calls."""
+  cond = denoise.remember(cond)
 
   def trunk(ask):
-    labels = {
-      name: copies.labels(value, ask.slots, history_cond=history_cond)
+    told = {
+      name: conditions.over_slots(value, ask.slots, history_cond=history_cond)
       for name, value in cond.items()
     }
-    return denoise.trunk(dataclasses.replace(ask, cond={**ask.cond, **labels}))
+    return denoise.trunk(dataclasses.replace(ask, cond={**ask.cond, **told}))
 
   return denoise._replace(trunk=trunk)
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff.sequence import ask as ask_lib
+from adiff.sequence import conditions
 
 
 def needs(parts: Any) -> None:
@@ -53,7 +54,7 @@ def _shifted(ask: ask_lib.Ask) -> ask_lib.Ask:
   if ask.keep:  # the cached walk: finished tokens, and the one behind them
     carried = jax.tree.map(lambda leaf: leaf[:, :-1], carried)
     slots = jax.tree.map(lambda leaf: leaf[1:], slots)
-    cond = jax.tree.map(lambda leaf: leaf[:, 1:], cond)
+    cond = conditions.at(cond, slice(1, None))
     starts = np.zeros(num_slots - 1, bool)
   elif num_slots == 1:  # its first token
     starts = np.ones(1, bool)
@@ -64,7 +65,7 @@ def _shifted(ask: ask_lib.Ask) -> ask_lib.Ask:
     slots = jax.tree.map(lambda leaf: leaf[..., :num_tokens], slots._replace(coords=None))
     slots, starts = slots._replace(coords=coords), _starts(slots.segment)
     carried = jax.tree.map(lambda leaf: _behind_start(leaf, leaf[:, past], starts), carried)
-    cond = jax.tree.map(lambda leaf: leaf[:, :num_tokens], cond)
+    cond = conditions.at(cond, slice(0, num_tokens))
   stream = np.zeros(carried['x'].shape[1], np.int32)
   stream = stream[None] if slots.segment.ndim == 2 else stream
   slots = slots._replace(stream=stream, readable=~starts)

@@ -80,11 +80,19 @@ class Parts:
     return tuple((n,) for n in self.blocks.sizes) if one_pass else None
 
   @property
-  def guidance(self) -> np.ndarray:
-    """[K] guidance scale of each block."""
+  def guidance(self) -> np.ndarray | dict[str, float]:
+    """[K] guidance scale of each block; or {name: scale} of each condition."""
     guide = self.config.guidance
+    if guide.scales:
+      return dict(guide.scales)
     first = guide.first if guide.scale != 1 else 1.0
     return np.linspace(first, guide.scale, self.blocks.num_blocks, dtype=np.float32)
+
+  @property
+  def branches(self) -> int:
+    """Calls of the network that guidance makes at a time, stacked; 1 where nothing is guided."""
+    guide = self.config.guidance
+    return 1 + len(guide.scales) if guide.scales else 1 + (guide.scale != 1)
 
   def check_mesh(self, mesh) -> None:
     """Raises ValueError where a training step cannot be split over it."""
@@ -130,7 +138,7 @@ def build(config, coded=None, *, codec=None) -> Parts:
   plan = build_plan(config, geometries[0][0])
   model = choose.resolve(
     'model', config.model,
-    num_inputs=process.num_inputs, num_outputs=process.num_outputs, num_classes=spec.num_classes,
+    num_inputs=process.num_inputs, num_outputs=process.num_outputs, conds=spec.conds,
     head=choose.resolve('head', config.head),
   )
   solver = choose.resolve('solver', config.solver)
@@ -281,7 +289,8 @@ def build_recipe(
     'recipe', config.recipe,
     model=model, tx=tx, process=process, coords=coords,
     blocks=tuple(blocks for blocks, _ in geometries), draw=tuple(draw for _, draw in geometries),
-    ema=config.train.ema, cond_dropout=config.cond_dropout, microbatches=microbatches,
+    ema=config.train.ema, cond_dropout=config.cond_dropout,
+    cond_dropouts=tuple(config.train.cond_dropouts), microbatches=microbatches,
     history_cond=history_cond(config, geometries[0][0], model),
     lessons=taught,
     complementary=config.train.complementary, next_token=config.train.next_token,

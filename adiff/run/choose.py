@@ -39,12 +39,12 @@ ROOMS = {
   'solver': Room('adiff.sample.solvers', 'adiff.sample.solvers.base.Solver'),
   'head': Room('adiff.nn.heads', 'adiff.sequence.ask.Head', ('params', 'dtype')),
   'model': Room(
-    'adiff.nn', 'adiff.nn.network.Network', ('num_inputs', 'num_outputs', 'num_classes', 'head')
+    'adiff.nn', 'adiff.nn.network.Network', ('num_inputs', 'num_outputs', 'conds', 'head')
   ),
   'recipe': Room(
     'adiff.learn', 'adiff.learn.base.Recipe',
-    ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'ema', 'cond_dropout', 'microbatches',
-     'history_cond', 'lessons', 'complementary', 'next_token'),
+    ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'ema', 'cond_dropout', 'cond_dropouts',
+     'microbatches', 'history_cond', 'lessons', 'complementary', 'next_token'),
   ),
   'judge': Room('adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features')),
 }

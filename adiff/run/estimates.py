@@ -13,6 +13,7 @@ from adiff.learn import lessons, state
 from adiff.machine import sharding
 from adiff.nn import network
 from adiff.run import build
+from adiff.sequence import conditions
 
 
 class Estimate:
@@ -27,7 +28,8 @@ class Estimate:
 
     def sample(params, key, batch):
       denoise = network.condition(
-        parts.recipe.network(params), {'label': batch['label']}, history_cond=parts.history_cond
+        parts.recipe.network(params), conditions.of(batch, parts.spec.conds),
+        history_cond=parts.history_cond,
       )
       return make(denoise, key, batch)
 

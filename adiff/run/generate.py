@@ -14,7 +14,7 @@ from adiff.nn import network
 from adiff.run import asked, build, exported
 from adiff.sample import capacity, guidance, session, walk
 from adiff.sequence import ask as ask_lib
-from adiff.sequence import values
+from adiff.sequence import conditions, values
 
 # libtpu 0.0.52 fails on sharded samplers otherwise: "async-collective-start overlaps with another
 # chunk", as of configs/imagenet256.py:acdit_xl on v5e:16x16.
@@ -22,13 +22,17 @@ _SEVERAL_TPUS = {'xla_tpu_enable_async_collective_fusion': False}
 
 
 def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Callable:
-  """(params, keys [B], labels [B]) -> (x0 [B, N, ..] in block order, network calls [B]), jitted;
-  trace: -> x after every row [R, B, N, ..], uncached. mesh: every device gets the whole result."""
+  """(params, keys [B], labels [B], {name: value of further conditions} or nothing) ->
+  (x0 [B, N, ..] in block order, network calls [B]), jitted.
+
+  trace: -> x after every row [R, B, N, ..], uncached. mesh: every device gets the whole result.
+  """
   plan = parts.plan if plan is None else plan
 
-  def run(params, keys, labels):
+  def run(params, keys, labels, told=None):
     def bind(params):
-      return guided(parts, parts.recipe.network(params, loops=True), {'label': labels})
+      denoise = parts.recipe.network(params, loops=True)
+      return guided(parts, denoise, asked_for(parts, labels, told))
 
     if trace:
       return walk.sample(
@@ -55,17 +59,25 @@ def make_session(parts: build.Parts, bind, plan=None, **more) -> session.Session
   )
 
 
+def asked_for(parts: build.Parts, labels, told=None) -> dict:
+  """All conditions of examples with these labels [B], and what is `told` besides, in block order;
+  what is not has its null."""
+  others = {name: one for name, one in parts.spec.conds.items() if name != conditions.LABEL}
+  nothing = conditions.nothing(others, len(labels), parts.spec.num_tokens)
+  return {conditions.LABEL: labels, **nothing, **(told or {})}
+
+
 def guided(parts: build.Parts, denoise: ask_lib.Denoise, cond) -> ask_lib.Denoise:
-  """`denoise` under conditions {name: [B] or [B, K]}, guided as the config says."""
-  if parts.config.guidance.scale != 1:
+  """`denoise` under conditions {name: value of examples}, guided as the config says."""
+  if parts.branches > 1:
     interval = parts.config.guidance.interval
     denoise = guidance.guide(denoise, scale=parts.guidance, interval=interval)
   return network.condition(denoise, cond, history_cond=parts.history_cond)
 
 
 def caches(parts: build.Parts) -> int:
-  """Caches an example needs: two for guidance over history that carries the condition."""
-  return 2 if parts.config.guidance.scale != 1 and parts.history_cond else 1
+  """Caches an example needs: one a branch for guidance over history that carries the condition."""
+  return parts.branches if parts.history_cond else 1
 
 
 def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollout:

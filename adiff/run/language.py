@@ -174,9 +174,9 @@ class Model(model_lib.Model):
 
   def _bind(self, num, params):
     """The Denoise of `num` rows without labels."""
-    labels = {'label': jnp.full(num, -1, jnp.int32)}
+    told = generate.asked_for(self.parts, np.full(num, -1, np.int32))
     return network.condition(
-      self.parts.recipe.network(params, loops=True), labels, history_cond=self.parts.history_cond
+      self.parts.recipe.network(params, loops=True), told, history_cond=self.parts.history_cond
     )
 
   @functools.cached_property

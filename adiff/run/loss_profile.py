@@ -12,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
+from adiff.data import batches
 from adiff.learn import state
 from adiff.machine import sharding
 from adiff.nn import network
 from adiff.run import build
 from adiff.sequence import ask as ask_lib
+from adiff.sequence import conditions
 
 MOST = 64  # numbers of masked tokens that are measured; those between are interpolated
 
@@ -36,7 +38,8 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) 
 
   def nats(params, key, batch, masked):
     denoise = network.condition(
-      parts.recipe.network(params), {'label': batch['label']}, history_cond=parts.history_cond
+      parts.recipe.network(params), conditions.of(batch, parts.spec.conds),
+      history_cond=parts.history_cond,
     )
     x0 = batch['tokens']
     u = jnp.full((len(x0), blocks.num_blocks), (masked - 0.5) / size)
@@ -57,8 +60,9 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) 
   for first in tqdm.tqdm(starts, desc='loss profile', disable=not progress, leave=False):
     index = rows[np.minimum(np.arange(first, first + batch_size), len(rows) - 1)]
     batch = parts.coded.examples(split, index[local])
-    tokens = blocks.from_raster(batch['tokens'])
-    batch = sharding.put_batch(mesh, {'tokens': tokens, 'label': batch['label']}, batch_size)
+    batch = batches.ordered(batch, np.asarray(blocks.order), parts.spec)
+    told = conditions.of(batch, parts.spec.conds)
+    batch = sharding.put_batch(mesh, {'tokens': batch['tokens'], **told}, batch_size)
     key = state.stream(config.seed, 'plans', int(index[0]))
     drawn = [
       [measure_batch(params, jax.random.fold_in(key, n), batch, float(k)) for k in numbers]

@@ -65,6 +65,7 @@ class Guidance:
   """How strongly samples are pulled to their condition."""
 
   scale: values.NotNegative
+  scales: tuple[tuple[str, values.NotNegative], ...]
   first: values.NotNegative
   interval: Annotated[tuple[values.Share, values.Share], _RISING]
 
@@ -79,6 +80,7 @@ class Train:
   offload: Annotated[str, values.one_of(*sharding.OFFLOAD)]
   ema: values.ShareBelow1
   block_sizes: tuple[values.Count, ...]
+  cond_dropouts: tuple[tuple[str, values.ShareBelow1], ...]
   random_length: values.Share
   flip: bool
   crop: values.Whole

@@ -21,7 +21,8 @@ VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as cho
 # Keys that came since that version began, and what held before there were any: a workdir may lack
 # them, and a section that is all here. Arguments of choices need no entry, for they have defaults.
 LATER = {
-  'train': {'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0},
+  'guidance': {'scales': ()},
+  'train': {'cond_dropouts': (), 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0},
   'eval': {'orders': 0, 'chain': 1000, 'ode': 0}, 'mesh': {'slices': 1}, 'quantiser': {'name': ''},
 }
 DATA = 'data.json'  # what is kept of the data, see kept.py
@@ -272,7 +273,8 @@ def _stored(workdir):
 
 def _completed(config):
   """A config as JSON with the keys that came after it was written."""
-  later = {name: _filled(config.get(name) or {}, keys) for name, keys in LATER.items()}
+  later = json_file.plain(LATER)
+  later = {name: _filled(config.get(name) or {}, keys) for name, keys in later.items()}
   config = {**config, **later}
   for kind in choose.ROOMS:
     with contextlib.suppress(ValueError):  # a class that is registered elsewhere

@@ -3,31 +3,55 @@
 import dataclasses
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from adiff.sequence import ask as ask_lib
-from adiff.sequence import copies
+from adiff.sequence import conditions, copies
 from adiff.sequence import tokens as tokens_lib
-
-NULL = -1  # "no condition" of a label
 
 
 def needs(parts: Any) -> None:
-  """Raises ValueError where the config guides towards labels and the data has none, or the network
-  never learns to do without."""
-  scale = parts.config.guidance.scale
-  if scale != 1 and not parts.spec.num_classes:
+  """Raises ValueError where the config guides towards conditions that the data has not, or the
+  network never learns to do without."""
+  config, conds = parts.config, parts.spec.conds
+  scale, scales = config.guidance.scale, dict(config.guidance.scales)
+  if scale != 1 and not conds:
     raise ValueError(
-      f'guidance.scale={scale} needs labels, and {parts.config.data.name} has none; set it to 1'
+      f'guidance.scale={scale} needs labels or other conditions, and {config.data.name} has none; '
+      'set it to 1'
     )
-  if scale != 1 and not parts.config.cond_dropout:
+  if scale != 1 and not _forgets(config, conds, conds):
     raise ValueError(
       f'guidance.scale={scale} needs a network that learnt without labels too, and cond_dropout=0 '
       'hides none; set guidance.scale=1, or train with cond_dropout=0.1'
     )
+  if scale != 1 and scales:
+    raise ValueError(
+      f'guidance.scale={scale} weighs all conditions together and guidance.scales each by itself; '
+      'set guidance.scale=1, or guidance.scales=()'
+    )
+  for name in scales:
+    if name not in conds:
+      raise ValueError(
+        f'guidance.scales weighs {name!r}, and {config.data.name} has '
+        f'{", ".join(conds) if conds else "no conditions"}; name one of these, or write ()'
+      )
+  for hidden in _hidden(scales)[1:]:
+    if not _forgets(config, conds, hidden):
+      raise ValueError(
+        f'guidance.scales asks the network without {" and ".join(hidden)} alone, which it never '
+        'learnt; train with train.cond_dropouts for each of them, such as '
+        f'{tuple((name, 0.1) for name in hidden)}'
+      )
+
+
+def _forgets(config, conds, hidden) -> bool:
+  """Does training hide these conditions, and no others, in some examples?"""
+  together = config.cond_dropout > 0 and set(hidden) == set(conds)
+  alone = {name for name, share in config.train.cond_dropouts if share > 0}
+  return together or set(hidden) <= alone
 
 
 def guide(denoise: ask_lib.Denoise, *, scale, interval=(0.0, 1.0)) -> ask_lib.Denoise:
@@ -37,54 +61,70 @@ def guide(denoise: ask_lib.Denoise, *, scale, interval=(0.0, 1.0)) -> ask_lib.De
     out = null + scale (cond - null)
 
   on tokens with a level inside `interval` (Kynkaanniemi et al. 2024, arXiv:2404.07724); elsewhere
-  scale is 1. scale: one number, or one a block [K].
-  A cache of B examples is read by both branches: right where history carries no condition. One of
-  2 B serves them apart.
+  scale is 1. scale: one number, or one a block [K], of all conditions together; or {name: number},
+  one a condition, nested in their order (Brooks et al. 2023, arXiv:2211.09800, eq. 3):
+
+    out = out() + scale_1 (out(c_1) - out()) + scale_2 (out(c_1, c_2) - out(c_1)) + ..
+
+  a call of one branch more than there are names, whose law is the network's own where all scales
+  are 1; conditions that are not named are given in every branch.
+  A cache of B examples is read by all branches: right where history carries no condition. One with
+  B for each branch serves them apart.
   """
-  scale = np.asarray(scale, float)
-  chex.assert_rank(scale, {0, 1})
-  head = Guided(denoise.head, scale, interval)
-  return ask_lib.Denoise(lambda ask: denoise.trunk(both_branches(ask)), head)
+  hidden = _hidden(scale) if isinstance(scale, dict) else ((), None)
+  weights = tuple(scale.values()) if isinstance(scale, dict) else (scale,)
+  weights = tuple(np.asarray(weight, float) for weight in weights)
+  head = Guided(denoise.head, weights, hidden, interval)
+  return denoise._replace(trunk=lambda ask: denoise.trunk(branches(ask, hidden)), head=head)
 
 
-def both_branches(ask: ask_lib.Ask) -> ask_lib.Ask:
-  """Every example under its conditions, and behind them every one without."""
-  x, t, s, hint = jax.tree.map(_twice, (ask.x, ask.t, ask.s, ask.hint))
-  cond = {
-    name: jnp.concatenate([value, jnp.full_like(value, NULL)]) for name, value in ask.cond.items()
-  }
-  return dataclasses.replace(ask, x=x, t=t, s=s, hint=hint, cond=cond)
+def _hidden(names) -> tuple[tuple[str, ...], ...]:
+  """The names that are hidden in each branch, from none of them to all."""
+  names = tuple(names)
+  return tuple(names[len(names) - num:] for num in range(len(names) + 1))
 
 
-def _twice(leaf):
-  return jnp.concatenate([leaf, leaf])
+def branches(ask: ask_lib.Ask, hidden=((), None)) -> ask_lib.Ask:
+  """Every example with all its conditions, and behind them every one without those `hidden` in
+  each further branch; None: without any."""
+  x, t, s, hint = jax.tree.map(
+    lambda leaf: jnp.concatenate([leaf] * len(hidden)), (ask.x, ask.t, ask.s, ask.hint)
+  )
+  names = [ask.cond if own is None else own for own in hidden]
+  return dataclasses.replace(
+    ask, x=x, t=t, s=s, hint=hint, cond=conditions.branches(ask.cond, names)
+  )
 
 
 @dataclasses.dataclass(frozen=True)
 class Guided(ask_lib.Head):
-  """Reads both branches and combines them."""
+  """Reads all branches and combines them."""
 
   head: ask_lib.Head
-  scale: np.ndarray
+  weights: tuple[np.ndarray, ...]  # of what each condition adds; [] or [K]
+  hidden: tuple[tuple[str, ...] | None, ...]  # see `branches`
   interval: tuple[float, float]
 
   def read(self, h, ask):
-    out = self.head.read(h, both_branches(ask))
+    out = self.head.read(h, branches(ask, self.hidden))
     t = copies.levels(ask.t, ask.slots)
     answered = slice(t.shape[1] - out.shape[1], None)  # kept slots may have no outputs
-    scale, t = jnp.asarray(self.scale), t[:, answered]
-    if scale.ndim:
-      scale = scale[ask.slots.block[answered]][None]
+    t = t[:, answered]
     inside = (t >= self.interval[0]) & (t <= self.interval[1])
-    with_cond, without = (
-      jax.tree.map(lambda leaf, half=half: jnp.split(leaf, 2)[half], out) for half in range(2)
-    )
-    return tokens_lib.map_kinds(_guided, jnp.where(inside, scale, 1), with_cond, without)
+    num = len(self.hidden)
+    outs = [jax.tree.map(lambda leaf, i=i: jnp.split(leaf, num)[i], out) for i in range(num)]
+    out = outs[-1]
+    for weight, more, less in zip(self.weights, outs[-2::-1], outs[:0:-1], strict=True):
+      scale = jnp.asarray(weight)
+      if scale.ndim:
+        scale = scale[ask.slots.block[answered]][None]
+      out = tokens_lib.map_kinds(_guided, jnp.where(inside, scale, 1), out, more, less)
+    return out
 
   def loss(self, h, key, ask, objective, weight, *tokens):
     return ask_lib.weighted(self.read(h, ask), objective, weight, *tokens)
 
 
-def _guided(scale, with_cond, without):
-  """Outputs [B, n, O] at a scale [B, n]."""
-  return without + scale[..., None] * (with_cond - without)
+def _guided(scale, out, more, less):
+  """Outputs [B, n, O] moved by what more conditions add to less, at a scale [B, n]."""
+  return out + scale[..., None] * (more - less)

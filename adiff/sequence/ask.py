@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import conditions
 from adiff.sequence import tokens as tokens_lib
 
 
@@ -37,8 +38,8 @@ class Ask:
   # {name: features [B, S, C]} that walk or recipe make of a token's own past, such as the last
   # estimate of self-conditioning: never dropped, never guided
   hint: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
-  # {name: [B, S], ..}: what a user gives, as each slot sees it; -1 is no label
-  cond: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
+  # {name: value}: what a user gives, as each slot sees it; see conditions.over_slots
+  cond: dict[str, Any] = dataclasses.field(default_factory=dict)
   cache: Any = None  # finished blocks that are read besides; opaque outside nn/
   keep: int = 0  # how many of the first slots are finished, and are written behind the cache
 
@@ -48,7 +49,7 @@ class Ask:
     chex.assert_shape(self.t, (batch, None))
     if self.s is not None:
       chex.assert_equal_shape([self.t, self.s])
-    for feature in (*self.hint.values(), *self.cond.values()):
+    for feature in (*self.hint.values(), *map(conditions.leading, self.cond.values())):
       assert feature.shape[:2] == self.x.shape[:2], (feature.shape, self.x.shape)
 
 
@@ -96,6 +97,9 @@ class Denoise(NamedTuple):
 
   trunk: Callable[[Ask], tuple[jax.Array, Any]]  # Ask -> (features [B, T, W], cache)
   head: Head
+  # {name: value of examples} -> the same with every Memory as a conditions.Recall, made once for
+  # all calls
+  remember: Callable[[dict[str, Any]], dict[str, Any]] = dict
 
   def __call__(self, ask: Ask) -> Answer:
     h, cache = self.trunk(ask)

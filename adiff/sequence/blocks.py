@@ -40,6 +40,7 @@ class Slots(NamedTuple):
   coords: jax.Array  # int position of the token on A axes; both copies of a token share it
   # int: place of the token in a history copy that is read token by token (`causal`); 0 elsewhere
   rank: jax.Array
+  token: jax.Array | None = None  # index of the slot's token; None in a cache, where nobody asks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +218,7 @@ class Blocks:
       segment=work.segment[..., token],
       coords=work.coords[..., token, :],
       rank=work.rank[..., token],
+      token=work.token[..., token],
     )
 
   def token_slots(self, coords) -> Slots:
@@ -228,6 +230,7 @@ class Blocks:
       block=self.block_of_token, stream=zeros, readable=np.ones(self.num_tokens, bool),
       segment=zeros, coords=coords[np.asarray(self.order)],
       rank=np.arange(self.num_tokens, dtype=np.int32) if self.causal else zeros,
+      token=np.arange(self.num_tokens, dtype=np.int32),
     )
 
 

@@ -31,17 +31,3 @@ def levels(t, slots: blocks_lib.Slots) -> jax.Array:
   lengths = np.asarray(find(slots, t.shape[1])[1])
   return jnp.repeat(t, lengths, axis=1, total_repeat_length=num_slots)
 
-
-def labels(label, slots: blocks_lib.Slots, *, history_cond=False) -> jax.Array:
-  """Labels int [B], or [B, K] one a block, as [B, S]; -1 is no label.
-
-  History slots get -1 unless history_cond: then the guided and the unguided branch read the same
-  history and can share one cache.
-  """
-  block = jnp.broadcast_to(slots.block, (label.shape[0], slots.block.shape[-1]))
-  if label.ndim == 1:
-    label = jnp.broadcast_to(label[:, None], block.shape)
-  else:
-    label = jnp.take_along_axis(label, block, axis=1)
-  hidden = jnp.broadcast_to((slots.stream == 1) & (not history_cond), block.shape)
-  return jnp.where(hidden, -1, label)

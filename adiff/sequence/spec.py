@@ -8,6 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from adiff.sequence import conditions
+
 MEDIA = ('image', 'video', 'audio', 'text', 'series', 'table', 'law')  # what examples may be
 
 
@@ -31,15 +33,6 @@ class Vectors:
 Kind = Symbols | Vectors
 
 
-@dataclasses.dataclass(frozen=True)
-class Label:
-  """A condition: one of `num` classes, an int an example."""
-
-  num: int
-  names: tuple[str, ...] = ()  # of the classes, where they have any
-  null: ClassVar[int] = -1  # what stands for "no class"
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Spec:
   """The facts about tokens that networks, processes and reports are built from."""
@@ -48,7 +41,7 @@ class Spec:
   num_tokens: int  # N, tokens an example
   grid: tuple[int, ...]  # rows and columns of tokens, or (N,)
   coords: np.ndarray  # int32 [N, A] of the tokens
-  conds: dict[str, Label]  # what examples can be asked for by; {}: nothing
+  conds: dict[str, conditions.Condition]  # what examples can be asked for by; {}: nothing
   dims: int  # values an example has, the denominator of bits per dimension
   medium: str  # one of MEDIA
 

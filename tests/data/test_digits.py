@@ -6,7 +6,7 @@ from sklearn import datasets, model_selection
 
 from adiff.codec import patches
 from adiff.data import digits
-from adiff.sequence import spec
+from adiff.sequence import conditions, spec
 
 
 @pytest.fixture(scope='module')
@@ -42,7 +42,7 @@ def test_examples_decode_to_the_images_of_their_index(source):
   np.testing.assert_array_equal(coded.decode(examples['tokens']), images[[5, 0, 5]])
   np.testing.assert_array_equal(examples['label'], labels[[5, 0, 5]])
   assert examples['label'].dtype == np.int32
-  assert coded.spec.conds == {'label': spec.Label(10)}
+  assert coded.spec.conds == {'label': conditions.Label(10)}
   assert coded.spec.kind == spec.Vectors(4, 2 / 16) and coded.spec.medium == 'image'
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -100,6 +101,7 @@ class Fake:
 
   out_of: Callable  # (params, ask) -> out
   num_hints = 0
+  conds = types.MappingProxyType({})
 
   def denoise(self, params, *, key=None, loops=False):
     return ask_lib.from_outputs(lambda ask: self.out_of(params, ask))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adiff.nn import attention, block, rotary
+from adiff.nn import attention, block, norm, rotary
 from adiff.sequence import blocks as blocks_lib
 
 SLOTS = blocks_lib.equal(4, 2).slots(np.zeros((4, 1)))
@@ -23,7 +23,7 @@ def layer(modulation, lengths=None, wanted=None):
   module = block.Block(8, 2, 4.0, 0.0, jnp.dtype('float32'), lengths, wanted)
   shared = block.Shared(modulation, turns, seen)
   (out, fresh), variables = module.init_with_output(
-    jax.random.key(1), H, (None, None), shared
+    jax.random.key(1), H, block.Own(), shared
   )
   return out, fresh, variables['params']
 
@@ -34,7 +34,7 @@ def test_the_norm_is_that_of_flax(dtype):
   params = {'params': {'scale': jnp.linspace(0.5, 2, 8)}}
   with jax.numpy_dtype_promotion('standard'), jax.numpy_rank_promotion('allow'):
     ours, theirs = (
-      kind(dtype=jnp.dtype(dtype)).apply(params, x) for kind in (block.Norm, nn.RMSNorm)
+      kind(dtype=jnp.dtype(dtype)).apply(params, x) for kind in (norm.Norm, nn.RMSNorm)
     )
   assert ours.dtype == theirs.dtype == dtype
   np.testing.assert_allclose(

@@ -13,6 +13,7 @@ from adiff.nn import block, denoiser
 from adiff.process import masked
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import conditions
 
 BLOCKS = blocks_lib.equal(6, 2, history=None)
 COORDS = np.arange(6)[:, None]
@@ -22,7 +23,8 @@ COND = {'label': jnp.array([[0] * 6, [2] * 6])}
 
 
 def model(depth=2, **arguments):
-  return denoiser.Denoiser(4, 3, num_classes=3, width=16, depth=depth, heads=2, **arguments)
+  return denoiser.Denoiser(
+    4, 3, conds={'label': conditions.Label(3)}, width=16, depth=depth, heads=2, **arguments)
 
 
 PARAMS = tiny.random_params(model(), masked.Masked(3), BLOCKS, COORDS)

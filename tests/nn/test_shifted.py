@@ -16,6 +16,7 @@ from adiff.nn import network
 from adiff.run import build, generate
 from adiff.sample import cached as cached_lib
 from adiff.sample import capacity, walk
+from adiff.sequence import conditions
 from configs import base
 
 LABELS = jnp.array([2, 0, 1], jnp.int32)
@@ -27,7 +28,7 @@ def made():
   config = tiny.config('ar-masked')
   config.model.shifted = True
   parts = build.build(config)
-  model = dataclasses.replace(parts.model, num_classes=tiny.NUM_CLASSES)
+  model = dataclasses.replace(parts.model, conds={'label': conditions.Label(tiny.NUM_CLASSES)})
   parts = dataclasses.replace(
     parts, model=model, recipe=dataclasses.replace(parts.recipe, model=model))
   params = tiny.random_params(model, parts.process, parts.blocks, parts.spec.coords)

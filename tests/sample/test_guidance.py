@@ -55,12 +55,12 @@ def test_kept_slots_without_outputs_are_passed_over():
   np.testing.assert_allclose(denoise(ask).out[0, :, 0], [7, 7, 11, 11])
 
 
-def test_both_branches_see_the_same_tokens_levels_and_hints():
+def test_all_branches_see_the_same_tokens_levels_and_hints():
   x, t, hint = (jax.random.normal(jax.random.key(i), (2, 6)) for i in range(3))
   ask = ask_lib.Ask(
     x, t, BLOCKS.token_slots(COORDS), t / 2, hint={'some': hint[..., None]},
     cond={'label': jnp.array([[3] * 6, [1] * 6])})
-  both = guidance.both_branches(ask)
+  both = guidance.branches(ask)
   for leaf, twice in ((x, both.x), (t, both.t), (t / 2, both.s), (hint, both.hint['some'][..., 0])):
     np.testing.assert_array_equal(twice, jnp.concatenate([leaf, leaf]))
   np.testing.assert_array_equal(both.cond['label'][:, 0], [3, 1, -1, -1])

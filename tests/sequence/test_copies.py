@@ -1,4 +1,4 @@
-"""What the slots of a copy share: where it begins, its level, its label."""
+"""What the slots of a copy share: where it begins, its level."""
 
 import jax
 import jax.numpy as jnp
@@ -35,16 +35,3 @@ def test_levels_one_a_copy_are_those_of_its_slots(known):
   np.testing.assert_array_equal(copies.levels(t, slots), np.repeat(t, 2, axis=1))
   one_a_slot = jnp.linspace(0, 1, 12).reshape(2, 6)
   assert copies.levels(one_a_slot, slots) is one_a_slot
-
-
-def test_history_slots_carry_no_condition_unless_asked():
-  slots, label = slots_of(blocks_lib.equal(4, 2)), jnp.array([3, 5])
-  hidden = copies.labels(label, slots)
-  np.testing.assert_array_equal(hidden, [[3] * 4 + [-1] * 2, [5] * 4 + [-1] * 2])
-  shown = copies.labels(label, slots, history_cond=True)
-  np.testing.assert_array_equal(shown, [[3] * 6, [5] * 6])
-
-
-def test_a_condition_may_differ_from_block_to_block():
-  slots = slots_of(blocks_lib.equal(4, 2, history=None))
-  np.testing.assert_array_equal(copies.labels(jnp.array([[3, 5]]), slots), [[3, 3, 5, 5]])
