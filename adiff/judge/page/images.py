@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 PAPER = (58, 64, 75)  # between the cells of a grid: neither ink nor background of a picture
 MASKED = (62, 105, 152)  # a pixel without a value yet
+UNTRUE = (191, 82, 71)  # below a picture that is not what was asked for
+INK = (236, 239, 244)  # on the paper
 
 
 def _colour(images, levels):
@@ -79,8 +81,36 @@ def _head(labels, centres, width, pitch):
   pen, font = ImageDraw.Draw(head), ImageFont.load_default(size)
   for label, centre in zip(labels, centres, strict=True):
     place = centre, head.height / 2 + 1
-    pen.text(place, str(label), fill=(236, 239, 244), anchor='mm', font=font)
+    pen.text(place, str(label), fill=INK, anchor='mm', font=font)
   return np.asarray(head)
+
+
+def captioned(pictures, captions, true, *, columns=6, width=192) -> np.ndarray:
+  """Pictures uint8 [n, H, W, 3], each `width` pixels wide, with its caption below and between the
+  two a bar: blue where it is true [n], red where it is not. Returns uint8 [height, width, 3]."""
+  scale, size, pad = max(1, width // pictures.shape[2]), 14, 8
+  font = ImageFont.load_default(size)
+  lines = [_lines(caption, font, width) for caption in captions]
+  height, below = pictures.shape[1] * scale, 6 + (max(map(len, lines)) + 1) * (size + 3)
+  columns = min(columns, len(pictures))
+  rows = -(-len(pictures) // columns)
+  canvas = Image.new('RGB', (columns * (width + pad) + pad, rows * (height + below) + pad), PAPER)
+  pen = ImageDraw.Draw(canvas)
+  for i, picture in enumerate(pictures):
+    x, y = pad + i % columns * (width + pad), pad + i // columns * (height + below)
+    canvas.paste(Image.fromarray(picture.repeat(scale, 0).repeat(scale, 1)), (x, y))
+    pen.rectangle((x, y + height, x + width - 1, y + height + 3), MASKED if true[i] else UNTRUE)
+    pen.multiline_text((x, y + height + 6), '\n'.join(lines[i]), fill=INK, font=font, spacing=3)
+  return np.asarray(canvas)
+
+
+def _lines(text, font, width):
+  """The lines of a text that are no wider, where its words are not."""
+  lines = ['']
+  for word in text.split():
+    longer = f'{lines[-1]} {word}'.strip()
+    lines[-1:] = [longer] if font.getlength(longer) <= width else [lines[-1], word]
+  return lines
 
 
 def colours(latents) -> np.ndarray:
