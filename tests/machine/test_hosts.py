@@ -3,6 +3,7 @@ they share samples, byte for byte as one makes them."""
 
 import os
 import pathlib
+import random
 import shutil
 import socket
 import time
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from adiff.machine import checkpoint, hosts, logs, sharding
-from adiff.run import build, shards
+from adiff.run import build, encode, kept, shards
 from adiff.run import workdir as workdir_lib
+from configs import digits
 from launch import runs
 
 STEPS = 40
@@ -217,6 +219,72 @@ def test_hosts_of_which_none_has_the_mesh_alone_sample_in_step(folder, whole, dr
   ours, theirs = np.load(out), np.load(drawn[0])
   for name in theirs.files:
     np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+MOVES = dict(batch=64, copies=3, flip=True, crop=1)  # 23 shards of train, 6 of test
+
+
+def encoder(folder):
+  """A workdir whose codec makes tokens of digits; nothing is trained."""
+  parts = build.build(digits.get_config())
+  with workdir_lib.lock(folder):
+    workdir_lib.claim(folder, parts.config, parts.contract)
+    kept.write(folder, parts)
+  return folder
+
+
+def contents(folder):
+  """{name: bytes} of a set of tokens."""
+  paths = (path for path in folder.rglob('*') if path.is_file() and path.name != 'lock')
+  return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def test_two_hosts_end_the_tokens_that_one_began_and_not_a_byte_is_another(folder):
+  workdir, one, two = encoder(folder / 'encoder'), folder / 'tokens', folder / 'two_tokens'
+  encode.encode(workdir, one, **MOVES)
+  shutil.copytree(one, two)
+  (two / 'encoded.json').unlink()
+  for index, path in enumerate(sorted(two.glob('*/*.npz'))):
+    if index == 3:
+      path.write_bytes(path.read_bytes()[:-30])
+    elif index % 3:
+      path.unlink()
+  command = ('--mode=encode', f'--workdir={workdir}', f'--out={two}', '--batch=64', '--copies=3',
+             '--flip', '--crop=1')
+  finish(start([command] * 2, folder / 'encode_log', devices=1), folder / 'encode_log')
+  assert contents(two) == contents(one)
+  said = [(folder / f'encode_log.{index}.out').read_text() for index in range(2)]
+  assert '00003.npz cannot be used' in said[0]
+  assert [text.count('1437 x 3 in train, 360 in test') for text in said] == [1, 0]
+
+
+@pytest.mark.soak
+def test_tokens_are_the_same_however_often_one_host_or_one_of_two_was_killed(folder):
+  rng, workdir, one = random.Random(0), encoder(folder / 'encoder'), folder / 'tokens_whole'
+  how = dict(MOVES, batch=8, copies=32)  # 180 shards of train, 45 of test
+  encode.encode(workdir, one, **how)
+  words = [f'--{name}={value}' for name, value in how.items()]
+  for count, kills in ((1, 10), (2, 5)):
+    out, log = folder / f'tokens_{count}', folder / f'tokens_log_{count}'
+    commands = [('--mode=encode', f'--workdir={workdir}', f'--out={out}', *words)] * count
+    for _ in range(kills):
+      kill_at_random(start(commands, log, devices=1), out, rng.randint(1, 100 // kills), rng)
+      assert not (out / 'encoded.json').exists()
+    finish(start(commands, log, devices=1), log)
+    assert contents(out) == contents(one)
+
+
+def kill_at_random(running, out, more, rng):
+  """Kills a process of a job once so many more shards are there, and the others soon after it, as a
+  launcher does."""
+  wanted = len(list(out.glob('*/*.npz'))) + more
+  while len(list(out.glob('*/*.npz'))) < wanted:
+    assert all(process.poll() is None for process in running)
+    time.sleep(0.002)
+  for process in rng.sample(running, len(running)):
+    process.kill()
+    time.sleep(rng.uniform(0, 0.3))
+  assert [process.wait(timeout=90) for process in running] == [-9] * len(running)
 
 
 def test_processes_that_were_started_otherwise_say_so_and_make_nothing(folder, whole):
