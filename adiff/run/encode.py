@@ -127,6 +127,12 @@ def _check_moves(facts, moves):
     )
   if moving and not (facts.medium == 'image' and facts.levels):
     raise ValueError('--copies moves the pixels of pictures, which these are not; leave it away')
+  fixed = [name for name, cond in facts.conds.items() if cond.per_token]
+  if moving and fixed:
+    raise ValueError(
+      f'--copies does not move the condition {fixed[0]}, which belongs to places of a picture; '
+      'leave it away'
+    )
   if moves.crop and moves.crop >= min(facts.shape[:2]):
     raise ValueError(
       f'--crop={moves.crop} moves pictures of {facts.shape[:2]} pixels out of sight; write a '

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from encoding import SMALL, contents, cut, first, flip, on
 
+from adiff.codec import base as codec_base
 from adiff.data import encoded, token_file
-from adiff.run import build, encode, kept
+from adiff.run import build, encode, encode_shard, kept
 from adiff.run import workdir as workdir_lib
+from adiff.sequence import conditions
 from configs import base
 
 
@@ -171,3 +173,10 @@ def test_a_codec_that_breaks_its_word_is_told(encoders, monkeypatch, tmp_path):
     with monkeypatch.context() as patched, pytest.raises(ValueError, match=words):
       patched.setattr(type(parts.coded.codec), name, made)
       encode.encode(workdir, tmp_path / kind)
+
+
+def test_a_condition_of_places_is_not_left_behind_by_a_moved_picture():
+  conds = {'edges': conditions.Features(3, per_token=True), 'label': conditions.Label(3)}
+  facts = codec_base.Facts('image', (8, 8, 3), 256, conds)
+  with pytest.raises(ValueError, match='does not move the condition edges, which belongs to places'):
+    encode._check_moves(facts, encode_shard.Moves(2, True))
