@@ -50,7 +50,7 @@ class Codebook:
 
   def values_of(self, state, codes) -> jax.Array:
     """Codes [..] -> vectors [.., C]."""
-    return state['vectors'][codes]
+    return jnp.take(state['vectors'], codes, axis=0, mode='clip')
 
   def moved(self, state, z, codes, key) -> dict[str, Any]:
     """State after features z [n, C] with these codes; which code begins where is the key's."""

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adiff.nn.quantisers import base, bits, fsq, multiscale, residual, vae, vq
 
@@ -39,12 +40,13 @@ class Case(NamedTuple):
 
 def features(of, seed, grid=GRID, batch=BATCH) -> jax.Array:
   """What an encoder might make."""
-  return 1.3 * jax.random.normal(jax.random.key(seed), (batch, *grid, of.num_channels))
+  z = np.random.default_rng(seed).normal(size=(batch, *grid, of.num_channels))
+  return jnp.asarray(1.3 * z, jnp.float32)
 
 
 def weights(z) -> jax.Array:
   """Numbers that the quantised z is weighted by, whatever its channels."""
-  return jnp.cos(jnp.arange(z.size, dtype=jnp.float32)).reshape(z.shape)
+  return jnp.asarray(np.cos(np.arange(z.size)).reshape(z.shape), jnp.float32)
 
 
 @functools.cache

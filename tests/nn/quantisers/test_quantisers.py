@@ -56,41 +56,45 @@ def test_codes_and_state_have_no_gradient(case):
   assert case.leaked.shape == case.z.shape and not np.any(case.leaked)
 
 
-@pytest.mark.parametrize('name', SYMBOLS)
-def test_all_or_none_or_a_share_of_the_codes_is_corrupted(name):
-  of, codes = cases.ROWS[name], jnp.tile(cases.case(name).codes, (40, 1))
-  first = jnp.where(jnp.arange(codes.shape[1])[None] < 8, 0.3, 0.0)
-  corrupt = jax.jit(lambda share: of.corrupt(jax.random.key(7), codes, share))
-  found = np.asarray(corrupt(jnp.broadcast_to(first, codes.shape)))
+@pytest.mark.parametrize('name', ['bits', 'fsq', 'multiscale of signs'])
+def test_of_every_code_its_share_is_corrupted(name):
+  of, codes = cases.ROWS[name], np.tile(np.asarray(cases.case(name).codes), (40, 1))
+  share = np.where(np.arange(codes.shape[1]) < 8, np.float32(0.3), 0) + np.zeros(codes.shape, 'f')
+  run = jax.jit(lambda codes, share: of.corrupt(jax.random.key(7), codes, share))
+  found = np.asarray(run(codes, share))
   np.testing.assert_array_equal(found[:, 8:], codes[:, 8:])
   changed = np.mean(found[:, :8] != codes[:, :8])
   assert 0.2 < changed < 0.9 and found.min() >= 0 and found.max() < of.kind.vocab
 
 
-@pytest.mark.parametrize('name', ['bits', 'multiscale', 'residual', 'vae', 'vq'])
+@pytest.mark.parametrize('name', ['multiscale', 'vq'])
 def test_a_batch_on_eight_devices_gives_what_one_device_gives(name):
-  _, params, extra, z, *expected = cases.case(name)
+  of, params, extra, z, expected, *_ = cases.case(name)
   mesh = jax.make_mesh((8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
   rows = jax.device_put(z, jax.NamedSharding(mesh, jax.P('data')))
-  found = cases.everything(name)(params, extra, rows, jax.random.key(13))
-  if cases.ROWS[name].kind.discrete:
-    np.testing.assert_array_equal(found[0].codes, expected[0].codes)
+  found = jax.jit(of.__call__, static_argnums=4)(params, extra, rows, jax.random.key(13), True)
+  np.testing.assert_array_equal(found.codes, expected.codes)
   for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('name', ['multiscale', 'vq', 'vae'])
+@pytest.mark.parametrize('name', ['multiscale', 'vae'])
 def test_another_grid_needs_no_other_parameters(name):
   of, params, extra, *_ = cases.case(name)
-  z = cases.features(of, 8, (6, 3), 2)
-  made, _, _, again, *_ = cases.everything(name)(params, extra, z, jax.random.key(9))
-  assert made.z.shape == (2, 6, 3, made.z.shape[-1])
-  np.testing.assert_allclose(again, made.z, atol=1e-6)
+
+  @jax.jit
+  def run(z):
+    made = of(params, extra, z, None, False)
+    return made.z, of.dequantise(params, extra, made.codes, (6, 3))
+
+  z, again = run(cases.features(of, 8, (6, 3), 2))
+  assert z.shape == (2, 6, 3, z.shape[-1])
+  np.testing.assert_allclose(again, z, atol=1e-6)
 
 
 def test_codes_are_replaced_by_any_symbol_with_the_same_chance():
-  codes = jnp.zeros((1, 80_000), jnp.int32)
-  found = np.asarray(cases.ROWS['fsq'].corrupt(jax.random.key(0), codes, 0.5))[0]
+  corrupt = jax.jit(lambda codes: cases.ROWS['fsq'].corrupt(jax.random.key(0), codes, 0.5))
+  found = np.asarray(corrupt(np.zeros((1, 80_000), np.int32)))[0]
   counts = np.bincount(found, minlength=60)
   assert abs(counts[0] - 40_000 * (1 + 1 / 60)) < 5 * np.sqrt(20_000)
   assert np.abs(counts[1:] - 40_000 / 60).max() < 5 * np.sqrt(40_000 / 60)
