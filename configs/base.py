@@ -283,6 +283,8 @@ def get_config():
   # ((NAME, SHARE), ..): besides cond_dropout, shares that lose this condition, each by itself
   c.train.cond_dropouts = ()
   c.train.random_length = 0.0  # share of examples that end at a random token
+  # share of examples that show some tokens, without loss: prompts and holes then have their law
+  c.train.given = 0.0
   c.train.flip = False  # mirror half of the pictures, left to right; no symbols, then
   c.train.crop = 0  # pixels by which every picture is shifted at most, its edges repeated
   c.train.complementary = False  # every example twice, the second time with the other tokens masked

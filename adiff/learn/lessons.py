@@ -1,5 +1,6 @@
 """Lessons: (key, batch) -> batch, inside the update, after micro-batching. batch has 'tokens'
-[B, N, ..] in block order, and what its rows have besides: 'label', 'segment', 'position', 'weight'.
+[B, N, ..] in block order, and what its rows have besides: 'label' and other conditions, 'segment',
+'position', 'weight', 'given'.
 """
 
 import dataclasses
@@ -31,6 +32,50 @@ class RandomLength:
       'segment': jnp.where(kept, batch.get('segment', zeros), -1),
       'weight': jnp.where(kept, batch.get('weight', ones), 0),
     }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Given:
+  """A `share` of the rows shows some tokens as they are, at level 0 and without loss: then what is
+  made beside a prompt or around a hole follows the conditional law, in blocks of any size. Which
+  tokens, one of five ways a row:
+
+    scattered  each at a rate of the row's own        prefix  the first ones, in block order
+    blocks     whole blocks, at such a rate           box     those of a box of places
+                                                      hole    all but those of a box
+
+  block_of_token int [N], coords int [N, A], both in block order. Walk and bound show given tokens
+  so; but the bound of masked tokens tells a block one level, as the other rows do.
+  """
+
+  share: float
+  block_of_token: np.ndarray
+  coords: np.ndarray
+
+  def __call__(self, key, batch):
+    size, num_tokens = batch['tokens'].shape[:2]
+    key_which, key_way, key_rate, key_token, key_box = jax.random.split(key, 5)
+    rate = jax.random.uniform(key_rate, (size, 1))
+    chance = jax.random.uniform(key_token, (size, num_tokens))
+    box = self._box(key_box, size)
+    ways = jnp.stack([
+      chance < rate, chance[:, self.block_of_token] < rate,
+      jnp.arange(num_tokens)[None] < (rate * num_tokens).astype(jnp.int32), box, ~box,
+    ])
+    way = jax.random.randint(key_way, (1, size, 1), 0, len(ways))
+    given = jnp.take_along_axis(ways, way, axis=0)[0]
+    given &= jax.random.uniform(key_which, (size, 1)) < self.share
+    weight = batch.get('weight', jnp.ones(given.shape, jnp.float32))
+    return {**batch, 'given': given, 'weight': jnp.where(given, 0, weight)}
+
+  def _box(self, key, size):
+    """bool [size, N]: the tokens whose coords lie in a random box."""
+    least, most = self.coords.min(0), self.coords.max(0)
+    corners = jax.random.uniform(key, (2, size, 1, len(least)), minval=0.0)
+    corners = jnp.floor(corners * (most - least + 1)[None, None, None].astype(corners.dtype))
+    low, high = (f(corners, axis=0).astype(jnp.int32) for f in (jnp.min, jnp.max))
+    place = (self.coords - least)[None]
+    return jnp.all((low <= place) & (place <= high), axis=-1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from adiff.sequence import ask as ask_lib
+from adiff.sequence import tokens as tokens_lib
 
 NUM_LEVELS = 10  # bins of the per-level curve
 
@@ -24,14 +25,17 @@ class Mean(NamedTuple):
 
 def loss(
   denoise: ask_lib.Denoise, key, x0, *, blocks, process, draw, coords, weight=None, documents=None,
-  corrupt: Corrupt | None = None, term=None, whole: dict[str, jax.Array] | None = None,
+  given=None, corrupt: Corrupt | None = None, term=None,
+  whole: dict[str, jax.Array] | None = None,
 ) -> tuple[jax.Array, dict[str, Mean]]:
   """(scalar, {name: Mean}): the process's objective, averaged over tokens, and what is logged.
 
-  x0 [B, N] or [B, N, D], or both (tokens.py), in block order; coords [N, A] in raster order; weight [B, N] or None: 0 for
-  tokens that carry no loss (padding, a prompt). Normalised by the weights, not by the noised
-  tokens. The network is told one level a copy of a block.
+  x0 [B, N] or [B, N, D], or both (tokens.py), in block order; coords [N, A] in raster order;
+  weight [B, N] or None: 0 for tokens that carry no loss (padding, a prompt). Normalised by the
+  weights, not by the noised tokens. The network is told one level a copy of a block.
   documents: {'segment', 'position'} of packed rows, see Blocks.slots.
+  given: bool [B, N] or None: tokens without weight that are shown as they are, at level 0; then the
+  network is told one level a token.
   corrupt: what makes levels and noisy tokens; None: `noised`. term: what is added to the loss, an
   objectives.NextToken or None.
   whole: `counts` of the batch of which these rows are a part; the scalars of its parts, and their
@@ -48,7 +52,9 @@ def loss(
     xh = process.add_noise(key_history, x0, blocks.past(t.shape, t.dtype))
 
   # 2. Both streams are one question.
-  x, t_copies = blocks.pack(xt, xh, levels)
+  if given is not None:
+    xt = tokens_lib.pick(given, x0, xt)
+  x, t_copies = blocks.pack(xt, xh, levels if given is None else jnp.where(given, 0, t))
   ask = ask_lib.Ask(x, t_copies, blocks.slots(coords, **(documents or {})))
 
   # 3. The network answers, and 4. its head compares with the clean tokens.

@@ -227,7 +227,7 @@ class Plain(base.Recipe):
     return loss_lib.loss(
       denoise, key_loss, rows['tokens'],
       blocks=self.blocks[index], process=self.process, draw=self.draw[index], coords=self.coords,
-      weight=rows.get('weight'), documents=lessons_lib.documents(rows),
+      weight=rows.get('weight'), documents=lessons_lib.documents(rows), given=rows.get('given'),
       corrupt=objectives.complementary if self.complementary else None,
       term=self.term, whole=whole,
     )

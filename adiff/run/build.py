@@ -259,6 +259,9 @@ def build_lessons(config, coded, blocks) -> tuple[lessons.Lesson, ...]:
     taught.append(lessons.Moved(_layout(train.crop, coded, blocks), train.flip, train.crop))
   if train.random_length:
     taught.append(lessons.RandomLength(train.random_length))
+  if train.given:
+    coords = blocks.from_raster(coded.spec.coords, axis=0)
+    taught.append(lessons.Given(train.given, blocks.block_of_token, coords))
   return tuple(taught)
 
 

@@ -82,6 +82,7 @@ class Train:
   block_sizes: tuple[values.Count, ...]
   cond_dropouts: tuple[tuple[str, values.ShareBelow1], ...]
   random_length: values.Share
+  given: values.Share
   flip: bool
   crop: values.Whole
   complementary: bool

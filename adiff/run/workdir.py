@@ -22,7 +22,9 @@ VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as cho
 # them, and a section that is all here. Arguments of choices need no entry, for they have defaults.
 LATER = {
   'guidance': {'scales': ()},
-  'train': {'cond_dropouts': (), 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0},
+  'train': {
+    'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
+  },
   'eval': {'orders': 0, 'chain': 1000, 'ode': 0}, 'mesh': {'slices': 1}, 'quantiser': {'name': ''},
 }
 DATA = 'data.json'  # what is kept of the data, see kept.py
