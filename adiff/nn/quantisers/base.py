@@ -10,6 +10,7 @@ unquantised one (Bengio et al. 2013, arXiv:1308.3432).
 import abc
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -40,6 +41,11 @@ class Quantiser(abc.ABC):
 
   @property
   @abc.abstractmethod
+  def dim(self) -> int:
+    """Channels that the decoder reads: those of a quantised z."""
+
+  @property
+  @abc.abstractmethod
   def kind(self) -> spec_lib.Kind:
     """The kind of the tokens: Symbols(vocab), or Vectors(dim)."""
 
@@ -59,17 +65,22 @@ class Quantiser(abc.ABC):
 
   @abc.abstractmethod
   def __call__(self, params, extra, z, key, train) -> Quantised:
-    """z [B, *grid, num_channels] -> Quantised. key: for what is random. train, static: are losses
-    made, and does extra move?"""
+    """z float32 [B, *grid, num_channels] -> Quantised. key: for what is random. train, static: are
+    losses made, and does extra move?"""
 
   @abc.abstractmethod
   def codes_of(self, params, extra, z) -> jax.Array:
-    """z [B, *grid, num_channels] -> codes; nothing is random."""
+    """z float32 [B, *grid, num_channels] -> codes; nothing is random."""
 
   @abc.abstractmethod
   def dequantise(self, params, extra, codes, grid) -> jax.Array:
     """Codes of a grid -> z [B, *grid, dim]; those of a Quantised give its z, by the extra that it
     was made with."""
+
+  def check(self, z) -> None:
+    """Raises AssertionError for features that are not float32 [B, *grid, num_channels]."""
+    chex.assert_axis_dimension(z, -1, self.num_channels)
+    chex.assert_type(z, jnp.float32)
 
   def hints(self, params, extra, codes, grid) -> dict[str, jax.Array]:
     """{name: float32 [B, N, C]}: what is known of a token once all coarser scales are made, and

@@ -42,6 +42,10 @@ class Bits(base.Quantiser):
     return self.bits
 
   @property
+  def dim(self):
+    return self.bits
+
+  @property
   def kind(self):
     return spec_lib.Symbols(2**self.bits)
 
@@ -51,6 +55,7 @@ class Bits(base.Quantiser):
     return 1 / math.sqrt(self.bits) if self.sphere else 1.0
 
   def __call__(self, params, extra, z, key, train):
+    self.check(z)
     z = codebook.unit(z) if self.sphere else z
     quantised = jnp.where(z > 0, self.step, -self.step).astype(jnp.float32)
     losses = {}
@@ -63,6 +68,7 @@ class Bits(base.Quantiser):
     return base.Quantised(base.straight_through(z, quantised), codes, losses, extra)
 
   def codes_of(self, params, extra, z):
+    self.check(z)
     return base.flat(packed(z > 0))
 
   def dequantise(self, params, extra, codes, grid):

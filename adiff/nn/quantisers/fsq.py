@@ -43,15 +43,21 @@ class Fsq(base.Quantiser):
     return len(self.levels)
 
   @property
+  def dim(self):
+    return len(self.levels)
+
+  @property
   def kind(self):
     return spec_lib.Symbols(math.prod(self.levels))
 
   def __call__(self, params, extra, z, key, train):
+    self.check(z)
     bounded = self.bound(z)
     rounded = base.straight_through(bounded, jnp.round(bounded))
     return base.Quantised(rounded / self._halves(z), self.codes_of(params, extra, z), {}, extra)
 
   def codes_of(self, params, extra, z):
+    self.check(z)
     return self.codes_at(jnp.round(self.bound(z)) / self._halves(z))
 
   def dequantise(self, params, extra, codes, grid):

@@ -94,6 +94,7 @@ class Scaled(base.Quantiser):
     self, params, extra, z, go_over: Callable[[int, jax.Array], jax.Array] = lambda _, codes: codes
   ) -> list[Step]:
     """The walk over the scales; go_over(scale, codes [B, n]) -> those that are added instead."""
+    self.check(z)
     z, grid, done = jax.lax.stop_gradient(z), z.shape[1:-1], []
     total = jnp.zeros_like(z)
     for scale, shape in enumerate(self.scales(grid)):

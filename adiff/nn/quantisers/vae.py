@@ -65,6 +65,7 @@ class Vae(base.Quantiser):
 
   def posterior(self, z):
     """Features [.., num_channels] -> (mean, log std^2), both [.., dim]."""
+    self.check(z)
     if self.noise is not None:
       return z, jnp.full_like(z, 2 * jnp.log(self.noise))
     mean, log_variance = jnp.split(z, 2, axis=-1)

@@ -59,6 +59,7 @@ class Vq(base.Quantiser):
     return self.book.begin()
 
   def __call__(self, params, extra, z, key, train):
+    self.check(z)
     z = codebook.unit(z) if self.cosine else z
     rows = z.reshape(-1, self.dim)
     affinity = self.book.affinity(extra, rows)
@@ -76,6 +77,7 @@ class Vq(base.Quantiser):
     return base.Quantised(through(z, quantised), codes.reshape(len(z), -1), losses, extra)
 
   def codes_of(self, params, extra, z):
+    self.check(z)
     z = codebook.unit(z) if self.cosine else z
     return self.book.codes_of(extra, z.reshape(-1, self.dim)).reshape(len(z), -1)
 

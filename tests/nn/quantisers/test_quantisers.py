@@ -26,6 +26,7 @@ def test_codes_stand_scale_by_scale_and_give_what_the_decoder_reads(case):
   num = sum(int(np.prod(shape)) for shape in case.of.scales(cases.GRID))
   assert case.made.codes.shape[:2] == (cases.BATCH, num)
   assert case.made.z.dtype == jnp.float32
+  assert case.made.z.shape == (cases.BATCH, *cases.GRID, case.of.dim)
   assert case.made.codes.dtype == (jnp.int32 if case.of.kind.discrete else jnp.float32)
   np.testing.assert_allclose(case.again, case.made.z, atol=1e-6)
 
@@ -90,6 +91,16 @@ def test_another_grid_needs_no_other_parameters(name):
   z, again = run(cases.features(of, 8, (6, 3), 2))
   assert z.shape == (2, 6, 3, z.shape[-1])
   np.testing.assert_allclose(again, z, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', cases.ROWS)
+def test_features_of_other_channels_or_types_are_refused(name):
+  of, params, extra, z, *_ = cases.case(name)
+  for wrong in (z[..., :1], z.astype(jnp.bfloat16)):
+    with pytest.raises(AssertionError):
+      of(params, extra, wrong, None, False)
+    with pytest.raises(AssertionError):
+      of.codes_of(params, extra, wrong)
 
 
 def test_codes_are_replaced_by_any_symbol_with_the_same_chance():
