@@ -49,7 +49,7 @@ def main(argv=None):
     parser.exit(2, f'adiff: {" ".join(str(error).split())}\n')
   config = parts.config
   source = batches.Batches(
-    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order
+    parts.coded, 'train', config.train.batch_size, seed=config.seed, blocks=parts.blocks
   )
   # What one gradient sees: the first block size's share, the first micro-batch.
   share = len(parts.geometries) * config.train.microbatches

@@ -14,6 +14,10 @@ CHOICES = dict(
     chain=dict(num_tokens=6, vocab=3, size=65536, seed=0, sides=()),
     # a Gaussian mixture, likewise (floats)
     mixture=dict(num_tokens=6, dim=1, components=3, size=65536, seed=0),
+    # two kinds of tokens, symbols of a chain and floats of the component that they name, likewise
+    coupled=dict(
+      num_symbols=4, vocab=3, num_floats=2, dim=1, components=3, size=65536, seed=0
+    ),
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
     # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures
     # are cropped and scaled to, 0: as they are
@@ -37,6 +41,7 @@ CHOICES = dict(
   ),
   codec=dict(
     none=dict(),  # examples are tokens already
+    joint=dict(),  # several kinds of tokens: that of each in `kinds`
     # patch x patch pixels a token; discrete: symbols (patch must be 1)
     patches=dict(patch=1, discrete=False),
     pyramid=dict(sides=(1, 2, 4, 8), discrete=False),  # average-pooled images, coarse to fine
@@ -99,6 +104,9 @@ CHOICES = dict(
     cells=dict(cell=(2, 2)),  # boxes of the token grid
     frames=dict(grid=(3, 2), per_block=1),  # whole frames of a (frames, ...) grid
     scales=dict(sides=(1, 2, 4)),  # side x side tokens a block, coarse to fine
+    # several kinds of tokens: the blocks of each in `kinds`, all of the first kind in `order`, then
+    # all of the next; turns: they take turns
+    joint=dict(order=(), turns=False),
   ),
   process=dict(
     gaussian=dict(
@@ -110,6 +118,7 @@ CHOICES = dict(
       clip=1.0,  # bound on |x0_hat| in sampling; 0 for none
       log_snr=(-10.0, 9.0),  # ends of the bound's integral
     ),
+    joint=dict(),  # several kinds of tokens: that of each in `kinds`
     masked=dict(),
     uniform=dict(objective='cross_entropy'),  # or bound
     mixed=dict(random=0.1, objective='cross_entropy'),  # masks, and this share of random symbols
@@ -187,6 +196,19 @@ def choose(config, key, name, **arguments):
     config[key] = ml_collections.ConfigDict(dict(name=name, **arguments))
 
 
+def of_kind(config, kind, **own):
+  """Says of one kind of tokens what is not as the config says of all: names of choices, with their
+  defaults, and numbers; see `kinds` in get_config."""
+  section = ml_collections.ConfigDict(dict(config.kinds.get(kind, {})))
+  for key, value in own.items():
+    if key in CHOICES:
+      choose(section, key, value)
+    else:
+      section[key] = value
+  with config.unlocked():
+    config.kinds[kind] = section
+
+
 def expect(device, *, minutes=None, commit='', flags='', **numbers):
   """What a row of a config ends at: an entry of its table EXPECTED {argument: entry}, which
   --mode=reproduce reads. It is no part of the config: a run stays what it is.
@@ -229,6 +251,10 @@ def get_config():
   choose(c, 'codec', 'none')
   c.quantiser = ml_collections.ConfigDict(dict(name=''))  # '': the recipe takes none
   choose(c, 'blocks', 'equal')
+  # Where examples have several kinds of tokens, what is said of one alone, by its name: the choices
+  # codec, blocks, process, draw, spacing, solver, head; steps, history, weight (of its tokens in
+  # the loss). What a kind does not say is as below of all.
+  c.kinds = ml_collections.ConfigDict()
   # Level at which a block reads its past: 0.0 clean, 0.02 "stabilised", None as noisy as it is.
   c.history = ml_collections.config_dict.placeholder(float)
   c.history = 0.0
@@ -282,6 +308,8 @@ def get_config():
   c.train.block_sizes = ()
   # ((NAME, SHARE), ..): besides cond_dropout, shares that lose this condition, each by itself
   c.train.cond_dropouts = ()
+  # further orders of kinds that the same network learns, such as (('image', 'text'),)
+  c.train.orders = ()
   c.train.random_length = 0.0  # share of examples that end at a random token
   # share of examples that show some tokens, without loss: prompts and holes then have their law
   c.train.given = 0.0

@@ -46,6 +46,13 @@ ROWS = dict(
     about='frame by frame', blocks=dict(name='frames', grid=(3, 2), per_block=1), history=0.0,
     draw='uniform', zero=0.0, steps=32, processes=ANY,
   ),
+  # Two kinds of tokens; one network learns both orders, the row's is sampled and judged.
+  joint=dict(
+    about='symbols, then floats that depend on them', order=('symbols', 'floats'), processes=('',),
+  ),
+  joint_reversed=dict(
+    about='floats, then the symbols', order=('floats', 'symbols'), processes=('',),
+  ),
 )
 
 
@@ -75,7 +82,10 @@ EXPECTED = {
   'frames-uniform': _expect(4.992, 4, 'd268f47'),
   'frames-gaussian': _expect(1.714, 2, '168ae3b'),
 }
-ARGUMENTS = tuple(f'{name}-{process}' for name, row in ROWS.items() for process in row['processes'])
+ARGUMENTS = tuple(
+  f'{name}-{process}' if process else name
+  for name, row in ROWS.items() for process in row['processes']
+)
 
 
 def get_config(argument='block'):
@@ -87,6 +97,8 @@ def get_config(argument='block'):
       f'{", ".join(ARGUMENTS)}'
     )
   row = ROWS[name]
+  if 'order' in row:
+    return _joint(name, row['order'])
   blocks, process = row['blocks'], process or row['processes'][0]
   c = base.get_config()
   c.name = f'toy {name} {process}'
@@ -105,13 +117,37 @@ def get_config(argument='block'):
   c.atoms.zero, c.plan.steps = row['zero'], row['steps']
   if process == 'uniform':
     c.plan.steps *= 2  # a token may jump more than once: finer steps for the same error
+  # Every row sees as many tokens; those with scales have 21 an example instead of 6.
+  c.train.steps = 2000 * 6 // num_tokens
+  c.eval.samples = 4 if process == 'masked' else 16
+  return _sized(c).lock()
+
+
+def _sized(c):
+  """The network, and how long it learns."""
   base.choose(c, 'model', 'denoiser', width=64, depth=3, heads=4, rotary_base=100.0)
   c.cond_dropout = 0.1
   c.optim.learning_rate = 2e-3
-  # Every row sees as many tokens; those with scales have 21 an example instead of 6.
-  c.train.steps, c.train.batch_size = 2000 * 6 // num_tokens, 128
+  c.train.batch_size = 128
   c.train.eval_every = 1000
   c.train.checkpoint_every = 1000
   c.eval.batch_size, c.eval.num, c.eval.steps = 512, 2048, ()
-  c.eval.samples = 4 if process == 'masked' else 16
-  return c.lock()
+  return c
+
+
+def _joint(name, order):
+  """Symbols and floats in one sequence, in blocks of two tokens."""
+  c = base.get_config()
+  c.name = f'toy {name}'
+  base.choose(c, 'data', 'coupled', num_symbols=4, num_floats=2)
+  base.choose(c, 'codec', 'joint')
+  base.choose(c, 'blocks', 'joint', order=order)
+  base.choose(c, 'process', 'joint')
+  c.train.orders = (order[::-1],)
+  base.of_kind(c, 'symbols', process='masked', blocks='equal', codec='none', steps=8)
+  base.of_kind(
+    c, 'floats', process='gaussian', blocks='equal', codec='none', solver='heun', steps=32
+  )
+  c.kinds.floats.process.clip = 0.0
+  c.train.steps, c.eval.samples = 4000, 16
+  return _sized(c).lock()

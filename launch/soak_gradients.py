@@ -80,7 +80,7 @@ def _source(parts, mesh):
   """The batches of a training run, as train.py makes them."""
   config = parts.config
   return batches.Batches(
-    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.blocks.order,
+    parts.coded, 'train', config.train.batch_size, seed=config.seed, blocks=parts.blocks,
     rows=sharding.local_rows(mesh, config.train.batch_size),
   )
 

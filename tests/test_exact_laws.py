@@ -7,14 +7,17 @@ import pytest
 import tiny
 
 from adiff.data import chain as chain_lib
+from adiff.data import coupled as coupled_lib
 from adiff.data import mixture as mixture_lib
 from adiff.judge import likelihood
 from adiff.process import gaussian, masked, uniform
-from adiff.sample import walk
+from adiff.process import joint as joint_process
+from adiff.sample import joint, walk
 from adiff.sample.solvers import first_order, heun, multistep
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
+from adiff.sequence import tokens
 
 # ---- The order of a solver ----------------------------------------------------------------------
 
@@ -129,3 +132,63 @@ def test_one_token_after_another_samples_the_exact_law():
 
 def test_all_tokens_at_once_do_not():
   assert chain_law(blocks_lib.whole(3), plan_lib.Plan(1, 1)) < 1e-6
+
+
+# ---- Two kinds of tokens -------------------------------------------------------------------------
+
+COUPLED = coupled_lib.Coupled(num_symbols=3, num_floats=2)
+ORDERS = {
+  'symbols first': (dict(), ('symbols', 'floats_given_symbols')),
+  'floats first': (dict(order=('floats', 'symbols')), ('floats', 'symbols_given_floats')),
+  'in turns': (dict(turns=True), None),
+}
+
+
+def joint_parts(**how):
+  """(blocks of one symbol and of two floats, process) of COUPLED."""
+  kinds = {'symbols': blocks_lib.tokens(3), 'floats': blocks_lib.whole(2)}
+  process = joint_process.Joint({
+    'symbols': masked.Masked(3), 'floats': gaussian.Gaussian(1, prediction='x0', clip=0.0),
+  })
+  return blocks_lib.joint(kinds, **how), process
+
+
+def coupled_examples(num, blocks, *, seed):
+  example = COUPLED.sample(num, seed=seed)
+  runs = (('symbols', 3), ('floats', 2))
+  return example, jax.tree.map(jnp.asarray, blocks.from_raster(tokens.Tokens(example, runs)))
+
+
+@pytest.mark.parametrize('name', ORDERS)
+def test_the_bound_of_the_exact_denoiser_of_two_kinds_is_exact_jointly_and_given_the_other(name):
+  how, parts = ORDERS[name]
+  blocks, process = joint_parts(**how)
+  example, x0 = coupled_examples(2048, blocks, seed=3)
+  exact, denoise = COUPLED.nats(example), tiny.exact_coupled(COUPLED, blocks, process)
+  run = jax.jit(lambda keys: jax.lax.map(lambda key: likelihood.bound(
+    denoise, key, x0, blocks=blocks, process=process, coords=np.zeros((5, 1)))[0], keys))
+  nats = np.asarray(run(jax.random.split(jax.random.key(0), 16)), np.float64).mean(0)
+  wanted = {'whole': (nats.sum(1), exact['symbols'] + exact['floats_given_symbols'])}
+  for kind, part in zip(dict.fromkeys(blocks.kinds), parts or (), strict=False):
+    wanted[part] = nats[:, blocks.blocks_of[kind]].sum(1), exact[part]
+  for own, truth in wanted.values():
+    excess = own - truth
+    error = excess.std(ddof=1) / np.sqrt(len(excess))
+    assert abs(excess.mean()) < 4 * error + 0.01 and error < 0.05, (excess.mean(), error)
+
+
+@pytest.mark.parametrize('name', [
+  'floats first', *(pytest.param(name, marks=pytest.mark.soak)
+                    for name in ('symbols first', 'in turns'))
+])
+def test_samples_of_two_kinds_follow_the_joint_law_whatever_the_order_of_blocks(name):
+  blocks, process = joint_parts(**ORDERS[name][0])
+  plan = plan_lib.Plan(4, tuple(1 if kind == 'symbols' else 24 for kind in blocks.kinds))
+  solver = joint.Joint({'symbols': first_order.FirstOrder(), 'floats': heun.Heun()})
+  run = jax.jit(lambda keys: walk.sample(
+    tiny.exact_coupled(COUPLED, blocks, process), keys, plan, blocks=blocks, process=process,
+    solver=solver, coords=np.zeros((5, 1))))
+  x = blocks.to_raster(run(jax.random.split(jax.random.key(5), 8192)))
+  assert COUPLED.law_test(x.parts)['p_value'] > 1e-3
+  wrong = {**x.parts, 'floats': np.roll(x.parts['floats'], 1, axis=0)}
+  assert COUPLED.law_test(wrong)['p_value'] < 1e-6

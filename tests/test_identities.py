@@ -11,10 +11,12 @@ import tiny
 from adiff.judge import likelihood
 from adiff.nn import denoiser
 from adiff.process import gaussian, masked
+from adiff.process import joint as joint_process
+from adiff.sample import joint
 from adiff.sample.solvers import first_order, heun, multistep
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import mask
+from adiff.sequence import mask, tokens
 from configs import toy as toy_config
 
 # ---- One attention rule -------------------------------------------------------------------------
@@ -86,7 +88,8 @@ def test_slots_known_beforehand_and_one_level_a_copy_give_the_same_outputs(regim
 
   out = fast(regime.params)
   assert out.shape[1] == blocks.num_tokens
-  np.testing.assert_allclose(out, slow, atol=2e-5, rtol=1e-5)
+  for one, other in zip(jax.tree.leaves(out), jax.tree.leaves(slow), strict=True):
+    np.testing.assert_allclose(one, other, atol=2e-5, rtol=1e-5)
 
 
 def test_the_working_copy_of_a_block_is_what_one_stream_with_a_finished_past_gives(regime):
@@ -105,29 +108,34 @@ def test_the_working_copy_of_a_block_is_what_one_stream_with_a_finished_past_giv
   for k in range(blocks.num_blocks):
     past = jnp.asarray(blocks.block_of_token < k)
     here = slots._replace(stream=past.astype(jnp.int32))
-    x = jnp.where(past.reshape(1, -1, *(1,) * (xt.ndim - 2)), xh, xt)
+    x = tokens.pick(past[None], xh, xt)
     levels = jnp.where(past[None], blocks.history, t)
     sampling = regime.call(regime.params, x, levels, here, label)
-    own = blocks.block_of_token == k
-    np.testing.assert_allclose(sampling[:, own], training[:, own], atol=2e-5)
+    own = jnp.asarray(blocks.block_of_token == k)[None]
+    both = tokens.pick(own, sampling, training), training
+    for one, other in zip(*map(jax.tree.leaves, both), strict=True):
+      np.testing.assert_allclose(one, other, atol=2e-5)
 
 
 # ---- The cache is an optimisation ---------------------------------------------------------------
 
 
-def close(process, a, b):
-  assert np.all(np.isfinite(a))
-  if process.discrete:
-    np.testing.assert_array_equal(a, b)
-  else:
-    np.testing.assert_allclose(a, b, atol=2e-4 * max(1, float(np.abs(a).max())))
+def close(a, b):
+  """Symbols are equal, and floats as good as equal."""
+  for one, other in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+    assert np.all(np.isfinite(one))
+    if jnp.issubdtype(one.dtype, jnp.integer):
+      np.testing.assert_array_equal(one, other)
+    else:
+      np.testing.assert_allclose(one, other, atol=2e-4 * max(1, float(np.abs(one).max())))
 
 
 def test_the_cached_sampler_returns_what_the_plain_one_does_guided_and_stochastic(regime):
   plain = regime.sampler(False)(*regime.arguments())
   cached = regime.sampler(True)(*regime.arguments())
-  close(regime.process, plain, cached)
-  assert len(np.unique(np.asarray(plain).reshape(tiny.BATCH, -1), axis=0)) > 1
+  close(plain, cached)
+  for leaf in jax.tree.leaves(plain):
+    assert len(np.unique(np.asarray(leaf).reshape(tiny.BATCH, -1), axis=0)) > 1
 
 
 def test_it_does_so_without_guidance():
@@ -135,7 +143,7 @@ def test_it_does_so_without_guidance():
   plain, cached = (
     regime.sampler(cached, guided=False)(*regime.arguments()) for cached in (False, True)
   )
-  close(regime.process, plain, cached)
+  close(plain, cached)
 
 
 def check_exactness(name, solver, guided, delay):
@@ -145,18 +153,35 @@ def check_exactness(name, solver, guided, delay):
   gaussian_rows = not regime.process.discrete
   with jax.enable_x64(gaussian_rows), jax.numpy_dtype_promotion('standard'):
     if gaussian_rows:
-      ancestral = dataclasses.replace(regime.process, eta=1.0 if solver.calls == 1 else 0.0)
-      parts = dataclasses.replace(regime.parts, process=ancestral)
+      process = ancestral(regime.process, eta=1.0 if solver.calls == 1 else 0.0)
+      parts = dataclasses.replace(regime.parts, process=process)
       model = dataclasses.replace(regime.model, dtype='float64')
       regime = dataclasses.replace(regime, model=model, parts=parts)
+    if regime.blocks.kinds is not None:
+      solver = joint.Joint({'symbols': SOLVERS[0], 'floats': solver})
     keys, label, _, none = regime.arguments()
-    given = jnp.asarray(np.asarray(regime.data()), jnp.float64 if gaussian_rows else jnp.int32)
+    given = jax.tree.map(wide, regime.data())
     plain, cached = (
       regime.sampler(cached, solver=solver, guided=guided, plan=plan)(keys, label, given, none)
       for cached in (False, True)
     )
-    assert plain.dtype == given.dtype
-    np.testing.assert_allclose(cached, plain, rtol=0, atol=1e-8 * float(jnp.abs(plain).max()))
+    for one, other, like in zip(*map(jax.tree.leaves, (cached, plain, given)), strict=True):
+      assert other.dtype == like.dtype
+      np.testing.assert_allclose(one, other, rtol=0, atol=1e-8 * float(jnp.abs(other).max()))
+
+
+def ancestral(process, eta):
+  """The process with this share of noise in the steps of floats."""
+  if isinstance(process, joint_process.Joint):
+    floats = ancestral(process.of('floats'), eta)
+    return dataclasses.replace(process, kinds={**process.kinds, 'floats': floats})
+  return dataclasses.replace(process, eta=eta)
+
+
+def wide(leaf):
+  """Floats as float64."""
+  floats = jnp.issubdtype(leaf.dtype, jnp.floating)
+  return jnp.asarray(np.asarray(leaf), jnp.float64 if floats else jnp.int32)
 
 
 SOLVERS = (first_order.FirstOrder(), heun.Heun(), multistep.Multistep())
@@ -165,6 +190,7 @@ SOLVERS = (first_order.FirstOrder(), heun.Heun(), multistep.Multistep())
 @pytest.mark.parametrize('name, solver, delay', [
   ('block-gaussian', SOLVERS[0], None), ('scales_denoised-gaussian', SOLVERS[0], None),
   ('block-gaussian', SOLVERS[1], None), ('forcing-gaussian', SOLVERS[2], 3),
+  ('joint', SOLVERS[0], None),
 ])
 def test_in_float64_cached_and_plain_agree_to_eight_digits(name, solver, delay):
   check_exactness(name, solver, guided=True, delay=delay)
@@ -193,7 +219,7 @@ def test_a_sample_does_not_depend_on_its_batch(regime):
     given, none,
   )
   first = regime.sampler(True)(*regime.arguments())
-  close(regime.process, np.asarray(first[0]), np.asarray(again[2]))
+  close(*(jax.tree.map(lambda leaf, i=i: leaf[i], x) for x, i in ((first, 0), (again, 2))))
 
 
 def test_given_tokens_are_kept_and_the_hole_is_filled(regime):
@@ -202,11 +228,11 @@ def test_given_tokens_are_kept_and_the_hole_is_filled(regime):
   plain = regime.sampler(False)(keys, label, given, hole)
   keys, *_ = regime.arguments()
   cached = regime.sampler(True)(keys, label, given, hole)
-  np.testing.assert_array_equal(plain[:, ::2], given[:, ::2])
-  np.testing.assert_array_equal(cached[:, ::2], given[:, ::2])
-  close(regime.process, plain, cached)
-  if regime.process.discrete:
-    assert int(jnp.max(plain)) < regime.parts.spec.kind.vocab
+  for made in (plain, cached):
+    jax.tree.map(np.testing.assert_array_equal, tokens.pick(hole, made, given), given)
+  close(plain, cached)
+  for kind, symbols in regime.symbols(plain):
+    assert int(jnp.max(symbols)) < kind.vocab
 
 
 def test_a_prompt_is_a_plan_whose_first_columns_are_given():
@@ -217,7 +243,7 @@ def test_a_prompt_is_a_plan_whose_first_columns_are_given():
   plain = regime.sampler(False, plan=plan)(keys, label, given, prompt)
   cached = regime.sampler(True, plan=plan)(regime.arguments()[0], label, given, prompt)
   np.testing.assert_array_equal(plain[:, :2], given[:, :2])
-  close(regime.process, plain, cached)
+  close(plain, cached)
   # Walking through steps that change nothing comes to the same.
   full = regime.sampler(True)(regime.arguments()[0], label, given, prompt)
   np.testing.assert_array_equal(full, plain)

@@ -17,7 +17,7 @@ from adiff.run import build
 from adiff.sample import cached as cached_lib
 from adiff.sample import capacity, guidance, walk
 from adiff.sequence import ask as ask_lib
-from adiff.sequence import conditions, copies
+from adiff.sequence import conditions, copies, tokens
 from configs import toy
 
 BATCH = 4
@@ -43,7 +43,7 @@ def config(name):
 def random_params(model, process, blocks, coords, *, seed=0):
   """Parameters of the model with every leaf perturbed."""
   shape = (1, blocks.num_tokens)
-  x = process.prior(jax.random.key(seed), shape)
+  x = process.prior(jax.random.key(seed), blocks.shape(1))
 
   def init(key, x, t):
     return model.init(key, ask_lib.Ask(x, t, blocks.token_slots(coords)))
@@ -85,7 +85,15 @@ class Regime:
   def data(self, num=BATCH, *, seed=5):
     """Examples [num, N, ..]."""
     sampled = self.parts.source.sample(num, seed=seed)
-    return jnp.asarray(sampled[0] if isinstance(sampled, tuple) else sampled)
+    if isinstance(sampled, dict):
+      sampled = self.blocks.from_raster(self.parts.coded.codec.encode((), sampled))
+    return jax.tree.map(jnp.asarray, sampled[0] if isinstance(sampled, tuple) else sampled)
+
+  def symbols(self, x):
+    """[(kind, array)] of those of the tokens x that are symbols."""
+    kinds = self.parts.spec.by_kind
+    own = [(kinds[name], x.parts[name]) for name in kinds] or [(self.parts.spec.kind, x)]
+    return [(kind, array) for kind, array in own if kind.discrete]
 
   def denoise(self, params, label) -> ask_lib.Denoise:
     """The model under labels [B] or [B, K]."""
@@ -204,3 +212,42 @@ def exact_gaussian(mixture, blocks, process) -> ask_lib.Denoise:
     return (x0 - skip * x) / jnp.where(scale == 0, 1, scale)
 
   return _block_by_block(blocks, posterior)
+
+
+def exact_coupled(coupled, blocks, process) -> ask_lib.Denoise:
+  """The exact denoiser of symbols and floats that depend on each other, on the slots of training
+  and likelihood and on those of the plain walk."""
+  symbols, floats = (process.of(kind) for kind in ('symbols', 'floats'))
+
+  def of_block(k, x, t):
+    """Outputs for the tokens of block k, all tokens x [B, N] at levels t [B, N]."""
+    later = jnp.asarray(blocks.block_of_token > k)[None]
+    t = blocks.to_raster(jnp.where(later, 1.0, t))
+    raster = blocks.to_raster(x)
+    dealt = tokens.deal(t, raster.runs)
+    hidden = jnp.where(dealt['symbols'] == 1, symbols.mask_id, raster.parts['symbols'])
+    alpha, sigma = (scale[..., 0] for scale in floats.scales(dealt['floats']))
+    alpha = jnp.where(dealt['floats'] == 1, 0.0, alpha)  # rounding aside, noise says nothing
+    p, x0 = coupled.posterior(hidden, symbols.mask_id, raster.parts['floats'], alpha, sigma)
+    out = {'symbols': jnp.log(jnp.maximum(p, 1e-30)), 'floats': x0}
+    return blocks.from_raster(tokens.Tokens(out, raster.runs))
+
+  def out_of(ask):
+    t, own = copies.levels(ask.t, ask.slots), (0, blocks.runs)
+    work, level = tokens.cut(ask.x, *own), t[:, :blocks.num_tokens]
+    whole, past = work, ask.x.shape[1] - blocks.num_tokens
+    if past:  # two streams: a block's past is its history copy
+      runs = tokens.between(ask.x.runs, blocks.num_tokens, ask.x.shape[1])
+      behind = blocks.num_tokens - past
+      rest = tokens.cut(work, past, tokens.between(blocks.runs, past, past + behind))
+      whole = tokens.join(tokens.cut(ask.x, blocks.num_tokens, runs), rest)
+    out = None
+    for k in range(blocks.num_blocks):
+      block = blocks.block_of_token
+      seen, here = jnp.asarray(block < k)[None], jnp.asarray(block == k)[None]
+      levels = jnp.where(seen & bool(past), 0.0, level)
+      made = of_block(k, tokens.pick(seen, whole, work), levels)
+      out = made if out is None else tokens.pick(here, made, out)
+    return out
+
+  return ask_lib.from_outputs(out_of)

@@ -23,6 +23,8 @@ class Facts:
   levels: int = 0  # values are the integers 0 .. levels - 1; 0: they are floats, or text
   conds: dict[str, conditions.Condition] = dataclasses.field(default_factory=dict)
   coords: np.ndarray | None = None  # int32 [N, A], where examples are tokens already
+  # of examples {name: part} of several kinds, those of each part; shape is (), then
+  parts: dict[str, 'Facts'] = dataclasses.field(default_factory=dict)
 
 
 class Codec(abc.ABC):

@@ -75,6 +75,10 @@ class Source(abc.ABC):
     del examples
     raise ValueError(f'the law of {type(self).__name__} is not known; judge it as another medium')
 
+  def part(self, name) -> 'Source':
+    """The source of one part of examples that have several, for a codec to learn from."""
+    raise ValueError(f'examples of {type(self).__name__} have no part {name}')
+
   def coded(self, codec, params=(), *, align=1) -> 'Coded':
     """Its tokens through a codec with parameters. align: documents that are packed into rows are
     filled up to a multiple of it."""

@@ -10,12 +10,15 @@ import functools
 import itertools
 from collections.abc import Iterator
 from concurrent import futures
+from typing import Any
 
 import grain
+import jax
 import numpy as np
 
 from adiff.data import base
 from adiff.judge import subset
+from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import values
 
 _PREFETCH = 4
@@ -23,7 +26,7 @@ _STALLED = 600  # seconds without a batch: the storage is gone
 _EXAMPLE = 2**11  # bytes that an example takes beside its tokens: each is gathered by itself
 
 
-def _check(source, split, batch_size, order, rows):
+def _check(source, split, batch_size, blocks, rows):
   """The number of examples of the split; raises ValueError where no batch can be made of it."""
   size = source.size(split)
   if size < 1:
@@ -33,23 +36,21 @@ def _check(source, split, batch_size, order, rows):
   num_tokens, own = source.spec.num_tokens, range(batch_size)[slice(None) if rows is None else rows]
   values.check_memory(
     f'a batch of batch_size={batch_size} examples',
-    len(own) * (_EXAMPLE + 4 * num_tokens * getattr(source.spec.kind, 'dim', 1)),
+    len(own) * (_EXAMPLE + 4 * source.spec.num_floats),
     'write a smaller one',
   )
-  if order is not None and sorted(np.asarray(order).tolist()) != list(range(num_tokens)):
-    raise ValueError(
-      f'order must list each of the {num_tokens} raster positions once; take it from Blocks'
-    )
+  if blocks is not None and blocks.num_tokens != num_tokens:
+    raise ValueError(f'blocks order {blocks.num_tokens} tokens, and examples have {num_tokens}')
   return size
 
 
-def ordered(examples, order, spec) -> dict[str, np.ndarray]:
+def ordered(examples, blocks, spec) -> dict[str, Any]:
   """Examples with what they have of every token in block order."""
 
   def one(name, value):
     cond = spec.conds.get(name)
-    per_token = value.ndim > 1 if cond is None else cond.per_token
-    return value[:, order] if per_token else value
+    per_token = len(value.shape) > 1 if cond is None else cond.per_token
+    return blocks.from_raster(value) if per_token else value
 
   return {name: one(name, value) for name, value in examples.items()}
 
@@ -58,9 +59,9 @@ class _Reader:
   """Examples of a split, their tokens in block order; several threads share those that take long
   to decode, and what they give does not depend on how many they are."""
 
-  def __init__(self, source, split, order, workers):
+  def __init__(self, source, split, blocks, workers):
     self._read = functools.partial(source.examples, split)
-    self._order, self._spec = None if order is None else np.asarray(order), source.spec
+    self._blocks, self._spec = blocks, source.spec
     self._parts = base.threads(workers) if source.source.decodes else 1
     self._pool = futures.ThreadPoolExecutor(self._parts, thread_name_prefix='decode')
 
@@ -70,10 +71,10 @@ class _Reader:
     parts = min(self._parts, len(indices))
     if parts > 1:
       found = list(self._pool.map(self._read, np.array_split(indices, parts)))
-      examples = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+      examples = jax.tree.map(lambda *parts: np.concatenate(parts), *found)
     else:
       examples = self._read(indices)
-    return dict(examples) if self._order is None else ordered(examples, self._order, self._spec)
+    return dict(examples) if self._blocks is None else ordered(examples, self._blocks, self._spec)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,16 +90,16 @@ class Batches:
   batch_size: int  # of the global batch, on all processes together
   _: dataclasses.KW_ONLY
   seed: int
-  order: np.ndarray | tuple[int, ...] | None = None  # raster index of token i; None: i
+  blocks: blocks_lib.Blocks | None = None  # whose order tokens have; None: raster order
   rows: slice | None = None  # the part of the global batch that this process feeds; None: all
   workers: int = 0  # threads that decode pictures; 0: one a core
 
   def __post_init__(self):
-    _check(self.source, self.split, self.batch_size, self.order, self.rows)
+    _check(self.source, self.split, self.batch_size, self.blocks, self.rows)
 
   @functools.cached_property
   def _reader(self):
-    return _Reader(self.source, self.split, self.order, self.workers)
+    return _Reader(self.source, self.split, self.blocks, self.workers)
 
   @functools.cached_property
   def _shuffled(self):
@@ -144,17 +145,17 @@ class Batches:
 
 
 def once(
-  source, split, batch_size, order=None, *, rows=None, num=None, workers=0
+  source, split, batch_size, blocks=None, *, rows=None, num=None, workers=0
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields every example of a split once, in order, as batches of one size, for evaluation; or
   `num` of them, spread over the split.
 
-  Each batch is as that of `Batches`; copies of the last example fill up the last batch. order, rows
-  and workers as there. Raises ValueError for an unknown or empty split.
+  Each batch is as that of `Batches`; copies of the last example fill up the last batch. blocks,
+  rows and workers as there. Raises ValueError for an unknown or empty split.
   """
-  size = _check(source, split, batch_size, order, rows)
+  size = _check(source, split, batch_size, blocks, rows)
   chosen = subset.spread(size, size if num is None else num)
-  reader = _Reader(source, split, order, workers)
+  reader = _Reader(source, split, blocks, workers)
   for start in range(0, len(chosen), batch_size):
     places = np.arange(start, start + batch_size)[slice(None) if rows is None else rows]
     yield reader.examples(chosen[np.minimum(places, len(chosen) - 1)])

@@ -63,7 +63,7 @@ def loss(
   carried = jnp.where(process.carries(xt, t), weight, 0)
   h, _ = denoise.trunk(ask)
   total, per_token = denoise.head.loss(
-    blocks.unpack(h), key_head, ask, process.objective, carried, x0, xt, t
+    blocks.unpack(h), key_head, ask, process.criterion, carried, x0, xt, t
   )
   means = {'loss': Mean(total, own['loss'])}
   if term is not None:

@@ -36,6 +36,7 @@ class Plain(base.Recipe):
   cond_dropouts: (name, share) of those that lose one condition, besides, each by itself.
   history_cond: do history slots carry the condition? See conditions.over_slots.
   lessons: what is made of a batch before its loss, one after another.
+  weights: {kind: weight of its tokens in the loss}, where it is not 1.
   complementary, next_token: see objectives.py; next_token is the weight of its term, 0: none.
   """
 
@@ -53,6 +54,7 @@ class Plain(base.Recipe):
   lessons: tuple[lessons_lib.Lesson, ...] = ()
   complementary: bool = False
   next_token: float = 0.0
+  weights: dict[str, float] = dataclasses.field(default_factory=dict)
 
   def needs(self, parts):
     batch, sizes = parts.config.train.batch_size, len(self.blocks)
@@ -141,7 +143,10 @@ class Plain(base.Recipe):
       batch if num == 1 else jax.tree.map(lambda leaf, i=index: leaf[i::num], batch)
       for index in range(num)
     ]
-    parts = [self._parts(own, key) for own, key in zip(dealt, keys, strict=True)]
+    parts = [
+      self._parts(self._ordered(own, blocks), key)
+      for own, blocks, key in zip(dealt, self.blocks, keys, strict=True)
+    ]
     whole = _sum([self._counts(own) for own in parts])
     grads, means = zip(*(
       self._gradient(params, parts[index], keys[index], index, whole) for index in range(num)
@@ -151,8 +156,23 @@ class Plain(base.Recipe):
     )
     if num > 1:
       for blocks, own in zip(self.blocks, means, strict=True):
-        scalars[f'loss_block{blocks.sizes[0]}'] = loss_lib.scalars(own, self.term)['loss']
+        scalars[f'loss_{_called(blocks)}'] = loss_lib.scalars(own, self.term)['loss']
     return _sum(grads), scalars
+
+  def _ordered(self, batch, blocks):
+    """A batch, which is in the order of blocks[0], in that of `blocks`, with the weights of its
+    kinds."""
+    first = self.blocks[0]
+    if blocks.order != first.order:
+      batch = {
+        name: blocks.from_raster(first.to_raster(leaf)) if len(leaf.shape) > 1 else leaf
+        for name, leaf in batch.items()
+      }
+    if not self.weights:
+      return batch
+    own = np.repeat([self.weights.get(kind, 1.0) for kind in blocks.kinds], blocks.sizes)
+    weight = batch.get('weight', jnp.ones(batch['tokens'].shape, jnp.float32))
+    return {**batch, 'weight': weight * jnp.asarray(own, jnp.float32)[None]}
 
   def _parts(self, batch, key):
     """The micro-batches of a batch as its loss takes them: leaves [M, B / M, ..], or [B, ..] where
@@ -254,6 +274,13 @@ class Plain(base.Recipe):
       hidden = jax.random.uniform(jax.random.fold_in(key, 2 + index), (batch,)) < share
       cond[name] = conditions.hide(cond[name], hidden)
     return cond
+
+
+def _called(blocks) -> str:
+  """How the loss of these blocks is called, where the network learns several."""
+  if blocks.kinds is None:
+    return f'block{blocks.sizes[0]}'
+  return '_'.join(dict.fromkeys(blocks.kinds))
 
 
 def _sum(trees) -> Any:

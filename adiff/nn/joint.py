@@ -7,7 +7,7 @@ from adiff.sequence import tokens as tokens_lib
 from adiff.sequence.tokens import Tokens
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Joint(ask_lib.Head):
   """{kind: its head}; outputs are Tokens."""
 

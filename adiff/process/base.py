@@ -28,7 +28,7 @@ class Process(abc.ABC):
   has_ode: bool = False  # is there a deterministic step, `move`?
 
   @property
-  def objective(self) -> Any:
+  def criterion(self) -> Any:
     """What a head compares its outputs with the clean tokens by: `loss`, or {kind: it} of several
     kinds."""
     return self.loss

@@ -16,7 +16,7 @@ from adiff.sequence import tokens as tokens_lib
 from adiff.sequence.tokens import Tokens
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Joint(base.Process):
   """A process made of processes, one a kind of tokens."""
 
@@ -39,8 +39,8 @@ class Joint(base.Process):
     return tuple((kind, own.num_outputs) for kind, own in self.kinds.items())
 
   @property
-  def objective(self):
-    return {kind: own.objective for kind, own in self.kinds.items()}
+  def criterion(self):
+    return {kind: own.criterion for kind, own in self.kinds.items()}
 
   def of(self, kind):
     return self.kinds[kind]

@@ -90,7 +90,7 @@ def _look(parts):
   config = parts.config
   parts.source.check()
   batches.Batches(
-    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.order
+    parts.coded, 'train', config.train.batch_size, seed=config.seed, blocks=parts.arranged
   ).batch_at(0)
 
 

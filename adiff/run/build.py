@@ -11,10 +11,12 @@ from adiff.data import base as data_base
 from adiff.learn import base as learn_base
 from adiff.learn import lessons, optim
 from adiff.machine import sharding
+from adiff.nn import joint as joint_head
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
-from adiff.run import choose, codec_file, places, settings
+from adiff.run import choose, kinds, places, sequences, settings
 from adiff.sample import guidance, self_condition, truncation
+from adiff.sample import joint as joint_solver
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import draw as draw_lib
@@ -38,9 +40,9 @@ class Parts:
   counted: learn_base.Recipe  # the same recipe, of a program in which nothing is computed twice
 
   @property
-  def order(self) -> np.ndarray:
-    """[N] the place in raster order of each token of a batch."""
-    return self.blocks.order
+  def arranged(self) -> blocks_lib.Blocks:
+    """The blocks in whose order the tokens of a batch are."""
+    return self.blocks
 
   @property
   def source(self) -> data_base.Source:
@@ -51,6 +53,10 @@ class Parts:
   def spec(self) -> spec_lib.Spec:
     """The facts about their tokens."""
     return self.coded.spec
+
+  def of(self, kind) -> 'Parts':
+    """The same, for what is asked of one kind of tokens alone."""
+    return dataclasses.replace(self, process=self.process.of(kind))
 
   @property
   def blocks(self) -> blocks_lib.Blocks:
@@ -130,18 +136,18 @@ def build(config, coded=None, *, codec=None) -> Parts:
   of it. codec: that of config.codec with what it learnt from the same data.
   """
   settings.check(config, without=() if coded is None else ('data',))
-  coded = build_coded(config, codec) if coded is None else coded
+  coded = sequences.coded(config, codec) if coded is None else coded
   spec = coded.spec
   data_base.check_split(config.eval.split, coded.splits)
-  process = build_process(config, spec)
-  geometries = build_geometries(config, spec, process)
-  plan = build_plan(config, geometries[0][0])
+  process = sequences.process(config, spec)
+  geometries = sequences.geometries(config, spec, process)
+  plan = sequences.plan(config, geometries[0][0])
   model = choose.resolve(
     'model', config.model,
     num_inputs=process.num_inputs, num_outputs=process.num_outputs, conds=spec.conds,
-    head=choose.resolve('head', config.head),
+    head=_each(config, spec, 'head', joint_head.Joint),
   )
-  solver = choose.resolve('solver', config.solver)
+  solver = _each(config, spec, 'solver', joint_solver.Joint)
   if model.num_hints:
     solver = self_condition.SelfCondition(solver, model.num_hints)
   common = {
@@ -165,91 +171,19 @@ def check(parts) -> None:
     part.needs(parts)
 
 
-def build_coded(config, codec=None) -> data_base.Coded:
-  """The data set, seen through its codec; codec: it, where it has learnt already."""
-  source = choose.resolve('data', config.data)
-  facts = source.facts
-  if not choose.find('codec', config.codec.name).reads(facts):
-    fitting = [name for name in choose.names('codec') if choose.find('codec', name).reads(facts)]
-    raise ValueError(
-      f'config.codec.name={config.codec.name!r} does not fit '
-      f'config.data.name={config.data.name!r}; it takes {" or ".join(fitting)}'
-    )
-  if codec is None:
-    choice = codec_file.completed(config.codec, source.encoded_by)
-    codec = choose.resolve('codec', choice, shape=facts.shape, levels=facts.levels).fit(source)
-  # Packed documents are filled up to whole blocks, of every size.
-  align = max((*blocks_of(config, codec.spec(facts)).sizes, *config.train.block_sizes))
-  return source.coded(codec, align=align)
-
-
-def build_process(config, spec) -> process_base.Process:
-  """The process, which must fit the kind of tokens."""
-  kind, wanted = spec.kind, choose.find('process', config.process.name).discrete
-  if wanted != kind.discrete:
-    words, other = ('symbols', 'floats') if wanted else ('floats', 'symbols')
-    change = (
-      f'codec.discrete={wanted}' if 'discrete' in config.codec
-      else f'data.name={"chain" if wanted else "mixture"}'
-    )
-    raise ValueError(
-      f'process {config.process.name} needs tokens that are {words} but the data has {other}; set '
-      f'{change}'
-    )
-  return choose.resolve('process', config.process, **dataclasses.asdict(kind))
-
-
-def blocks_of(config, spec) -> blocks_lib.Blocks:
-  """The blocks, which must cover the data's tokens."""
-  blocks = choose.resolve(
-    'blocks', config.blocks,
-    num_tokens=spec.num_tokens, grid=spec.grid, history=config.history,
-  )
-  if blocks.num_tokens != spec.num_tokens:
-    raise ValueError(
-      f'blocks sum to {blocks.num_tokens} tokens but {config.data.name} rows have '
-      f'{spec.num_tokens}; change config.blocks or the codec so that they agree'
-    )
-  return dataclasses.replace(blocks, causal=bool(config.train.next_token))
-
-
-def equal(config, spec, size) -> blocks_lib.Blocks:
-  """Equal blocks of another size that the same network learns."""
-  blocks = blocks_lib.equal(spec.num_tokens, size, history=config.history)
-  return dataclasses.replace(blocks, causal=bool(config.train.next_token))
-
-
-def build_geometries(
-  config, spec, process
-) -> tuple[tuple[blocks_lib.Blocks, draw_lib.Draw], ...]:
-  """(blocks, draw) of the config, and of train.block_sizes; masked blocks of one token are always
-  all noise, the chain rule."""
-  draw = choose.resolve('draw', config.draw)
-  if config.atoms.zero or config.atoms.one:
-    draw = draw.with_atoms(zero=config.atoms.zero, one=config.atoms.one)
-  geometries = [(blocks_of(config, spec), draw)]
-  for size in config.train.block_sizes:
-    ones = size == 1 and process.absorbing
-    geometries.append((equal(config, spec, size), draw_lib.ones() if ones else draw))
-  return tuple(geometries)
+def _each(config, spec, choice, joint) -> Any:
+  """What a choice stands for; of several kinds of tokens joint({kind: what its choice stands
+  for})."""
+  if not spec.by_kind:
+    return choose.resolve(choice, config[choice])
+  return joint({
+    kind: choose.resolve(choice, kinds.own(config, kind, choice)) for kind in spec.by_kind
+  })
 
 
 def history_cond(config, blocks, model) -> bool:
   """Do history slots carry the condition? They must where they are working slots, too."""
   return config.history_cond or blocks.history is None or model.shifted
-
-
-def build_plan(config, blocks, *, steps=None) -> plan_lib.Plan:
-  """The sampling plan; `steps` a block replaces the config's."""
-  steps = config.plan.steps if steps is None else steps
-  first = config.plan.first if config.plan.first else steps
-  budgets = (first,) + (steps,) * (blocks.num_blocks - 1)
-  return plan_lib.Plan(
-    blocks.num_blocks,
-    budgets,
-    config.plan.delay,
-    spacing=choose.resolve('spacing', config.spacing),
-  )
 
 
 def build_lessons(config, coded, blocks) -> tuple[lessons.Lesson, ...]:
@@ -297,6 +231,7 @@ def build_recipe(
     history_cond=history_cond(config, geometries[0][0], model),
     lessons=taught,
     complementary=config.train.complementary, next_token=config.train.next_token,
+    weights={kind: own.weight for kind, own in config.kinds.items() if 'weight' in own},
   )
 
 

@@ -28,12 +28,13 @@ class Room(NamedTuple):
 
 ROOMS = {
   'data': Room('adiff.data', 'adiff.data.base.Source'),
-  'codec': Room('adiff.codec', 'adiff.codec.base.Codec', ('shape', 'levels')),
+  'codec': Room('adiff.codec', 'adiff.codec.base.Codec', ('shape', 'levels', 'kinds')),
   'quantiser': Room('adiff.nn.quantisers', 'adiff.nn.quantisers.base.Quantiser'),
   'blocks': Room(
-    'adiff.sequence.blocks', 'adiff.sequence.blocks.Blocks', ('num_tokens', 'grid', 'history')
+    'adiff.sequence.blocks', 'adiff.sequence.blocks.Blocks',
+    ('num_tokens', 'grid', 'history', 'kinds'),
   ),
-  'process': Room('adiff.process', 'adiff.process.base.Process', ('vocab', 'dim', 'bin')),
+  'process': Room('adiff.process', 'adiff.process.base.Process', ('vocab', 'dim', 'bin', 'kinds')),
   'draw': Room('adiff.sequence.draw', 'adiff.sequence.draw.Draw'),
   'spacing': Room('adiff.sequence.plan', 'adiff.sequence.plan.Spacing'),
   'solver': Room('adiff.sample.solvers', 'adiff.sample.solvers.base.Solver'),
@@ -44,7 +45,7 @@ ROOMS = {
   'recipe': Room(
     'adiff.learn', 'adiff.learn.base.Recipe',
     ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'ema', 'cond_dropout', 'cond_dropouts',
-     'microbatches', 'history_cond', 'lessons', 'complementary', 'next_token'),
+     'microbatches', 'history_cond', 'lessons', 'complementary', 'next_token', 'weights'),
   ),
   'judge': Room('adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features')),
 }

@@ -56,7 +56,7 @@ class Estimate:
     """The rows of the split, or of eval.examples of it, that are this process's."""
     parts = self._parts
     return batches.once(
-      parts.coded, parts.config.eval.split, self._size, parts.blocks.order,
+      parts.coded, parts.config.eval.split, self._size, parts.blocks,
       rows=sharding.local_rows(self._mesh, self._size), num=self._num,
     )
 

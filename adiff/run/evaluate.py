@@ -19,7 +19,16 @@ from adiff.judge import likelihood, training
 from adiff.judge.page import images
 from adiff.machine import checkpoint, logs, storage
 from adiff.run import attempts as attempts_lib
-from adiff.run import build, choose, estimates, generate, loss_profile, overrides, references
+from adiff.run import (
+  build,
+  choose,
+  estimates,
+  generate,
+  loss_profile,
+  overrides,
+  references,
+  sequences,
+)
 from adiff.run import growing as growing_lib
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
@@ -55,11 +64,15 @@ class Bound:
 
 def dequantisation(parts) -> str:
   """What kind of number the bound is, in words."""
-  if parts.process.discrete:
+  return '; '.join(dict.fromkeys(map(_dequantisation, parts.spec.kinds)))
+
+
+def _dequantisation(kind):
+  if kind.discrete:
     return 'symbols: a probability'
-  if parts.spec.kind.bin is None:
+  if kind.bin is None:
     return 'continuous data: a density'
-  step = f'{parts.spec.kind.bin:.4g}'
+  step = f'{kind.bin:.4g}'
   return f'values on a lattice of step {step}, read through a normal on that lattice: a probability'
 
 
@@ -125,7 +138,7 @@ def check(parts) -> None:
   estimates.check(parts)
   for steps in judge.steps:
     try:
-      build.build_plan(parts.config, parts.blocks, steps=steps).needs(parts)
+      sequences.plan(parts.config, parts.blocks, steps=steps).needs(parts)
     except ValueError as error:
       raise ValueError(f'config.eval.steps: {steps}: {error}') from error
 

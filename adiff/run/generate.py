@@ -92,7 +92,7 @@ def check_batch(parts: build.Parts, batch) -> None:
   """Raises ValueError where `batch` samples do not fit into the devices' memory together, by what
   their tokens and caches take: before anything is made."""
   places = capacity.places(parts.plan, parts.blocks, parts.model.reach, parts.model.sinks)
-  tokens = 4 * batch * parts.spec.num_tokens * getattr(parts.spec.kind, 'dim', 1)
+  tokens = 4 * batch * parts.spec.num_floats
   values.check_memory(
     f'a batch of {values.shown(batch)} samples',
     tokens + parts.model.cache_bytes(batch * caches(parts), places),
@@ -103,7 +103,7 @@ def check_batch(parts: build.Parts, batch) -> None:
 def _rollout(parts, batch, plan, cached, program):
   plan, model = parts.plan if plan is None else plan, parts.model
   places = capacity.places(plan, parts.blocks, model.reach, model.sinks) if cached else 0
-  asked = evaluations(plan, parts.solver)
+  asked = evaluations(plan, parts.solver, parts.blocks)
   later, most = sum(asked) - len(asked), len(asked) * (parts.solver.calls - 1)
   return cost.Rollout(
     cost.traced(program, taken=later / most if most else 1).products,
@@ -112,10 +112,10 @@ def _rollout(parts, batch, plan, cached, program):
   )
 
 
-def evaluations(plan, solver) -> list[int]:
+def evaluations(plan, solver, blocks) -> list[int]:
   """[R]: network calls of each row of the walk, one after another, at most."""
   before, after = plan.matrix[:-1], plan.matrix[1:]
-  asks = np.where(after < before, np.asarray(solver.asks(after)), 1)
+  asks = np.where(after < before, np.asarray(solver.asks(after, blocks.runs_of_blocks)), 1)
   return asks.max(axis=1).tolist()
 
 
@@ -182,12 +182,12 @@ class Sampler:
       begun = time.perf_counter()
       x, called = jax.block_until_ready(self._run(self._params, *inputs))
       seconds += time.perf_counter() - begun
-      tokens.append(np.asarray(x))
+      tokens.append(jax.tree.map(np.asarray, x))
       calls.append(np.asarray(called))
       if progress is not None:
         progress.update(min(self.size, start + num - first))
-    tokens = np.concatenate(tokens)[:num]
-    if not self._parts.process.discrete and not np.all(np.isfinite(tokens)):
+    tokens = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:num], *tokens)
+    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tokens)):
       raise ValueError(
         'the samples are not finite; train longer, lower optim.learning_rate, or set '
         'process.clip=1.0'

@@ -19,7 +19,7 @@ from adiff.codec import base as codec_base
 from adiff.data import base as data_base
 from adiff.data import facts_file
 from adiff.machine import files, input_file, json_file
-from adiff.run import build, codec_file
+from adiff.run import build, codec_file, sequences
 from adiff.run import workdir as workdir_lib
 
 FILE, VERSION = workdir_lib.DATA, 1
@@ -109,7 +109,7 @@ def parts(workdir, config, *, examples=False, others=False) -> build.Parts:
   if told is None:
     built = _with_data(workdir, config)
   elif others:
-    built = build.build(config, build.build_coded(config, _codec(workdir, told)))
+    built = build.build(config, sequences.coded(config, _codec(workdir, told)))
     _check_form(workdir, told, built)
   else:
     coded = _coded(workdir, config, told)
@@ -214,7 +214,7 @@ def _codec(workdir, told):
 def _opened(workdir, config, codec, fingerprint):
   """The data set itself; raises FileNotFoundError where it is not, ValueError for another one."""
   try:
-    coded = build.build_coded(config, codec)
+    coded = sequences.coded(config, codec)
     found = coded.fingerprint  # some look for the data now
   except FileNotFoundError as error:
     raise FileNotFoundError(

@@ -60,7 +60,7 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) 
   for first in tqdm.tqdm(starts, desc='loss profile', disable=not progress, leave=False):
     index = rows[np.minimum(np.arange(first, first + batch_size), len(rows) - 1)]
     batch = parts.coded.examples(split, index[local])
-    batch = batches.ordered(batch, np.asarray(blocks.order), parts.spec)
+    batch = batches.ordered(batch, blocks, parts.spec)
     told = conditions.of(batch, parts.spec.conds)
     batch = sharding.put_batch(mesh, {'tokens': batch['tokens'], **told}, batch_size)
     key = state.stream(config.seed, 'plans', int(index[0]))

@@ -271,7 +271,7 @@ def _seconds_a_step(config, parts):
   shardings = build.state_shardings(parts, mesh, abstract)
   size = config.train.batch_size
   batch = batches.Batches(
-    parts.coded, 'train', size, seed=config.seed, order=parts.blocks.order,
+    parts.coded, 'train', size, seed=config.seed, blocks=parts.blocks,
     rows=sharding.local_rows(mesh, size),
   ).batch_at(0)
   with jax.set_mesh(mesh):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from adiff.learn import optim
 from adiff.machine import sharding
-from adiff.run import choose
+from adiff.run import choose, kinds
 from adiff.sequence import values
 
 _RISING = values.Rule('must be (low, high) with low <= high', lambda ends: ends[0] <= ends[1])
@@ -81,6 +81,7 @@ class Train:
   ema: values.ShareBelow1
   block_sizes: tuple[values.Count, ...]
   cond_dropouts: tuple[tuple[str, values.ShareBelow1], ...]
+  orders: tuple[tuple[str, ...], ...]
   random_length: values.Share
   given: values.Share
   flip: bool
@@ -135,7 +136,7 @@ def check(config, without=()) -> None:
   """Raises ValueError, in words, for a key that is absent or unknown, or a value that no run can
   have; before anything is made, or compared with anything. without: choices that nobody makes."""
   for key in config:
-    if key not in (*SECTIONS, *choose.ROOMS, *keys('')):
+    if key not in (*SECTIONS, *choose.ROOMS, *keys(''), 'kinds'):
       raise ValueError(f'config.{values.shown(key)} is no key; configs/base.py has them all')
   for kind in choose.ROOMS:
     choice = _get(config, kind)
@@ -143,6 +144,7 @@ def check(config, without=()) -> None:
       continue
     if kind not in OPEN or not hasattr(choice, 'keys') or choice.get('name') != '':
       choose.check(kind, choice)
+  kinds.check(_get(config, 'kinds'))
   for section in SECTIONS:
     _check_section(section, _get(config, section) if section else config)
 

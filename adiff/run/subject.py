@@ -8,7 +8,7 @@ import numpy as np
 import tqdm
 
 from adiff.judge import base, subset
-from adiff.run import build, generate, loss_profile, overrides
+from adiff.run import build, generate, loss_profile, overrides, sequences
 
 ROWS = 64  # of the evaluated split that the loss profile is measured on
 
@@ -82,7 +82,7 @@ def batch_size(parts: build.Parts) -> int:
 def _sample(parts, params, mesh, *, steps, labels, sampler, progress):
   """eval.num samples at `steps` a block (None: as the config says), and what they cost."""
   config = parts.config
-  plan = parts.plan if steps is None else build.build_plan(config, parts.blocks, steps=steps)
+  plan = parts.plan if steps is None else sequences.plan(config, parts.blocks, steps=steps)
   made = generate.Sampler(
     parts, params, mesh, plan=plan, seed=config.seed, batch_size=batch_size(parts),
     labels=labels, traced=sampler,

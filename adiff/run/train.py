@@ -136,7 +136,7 @@ def _loop(job, start, state, log, trace, stop):
   """(state, is it the last one?) after the loop; `stop` is not empty once a signal has arrived."""
   parts, config, keeper = job.parts, job.parts.config, job.keeper
   source = batches.Batches(
-    parts.coded, 'train', config.train.batch_size, seed=config.seed, order=parts.order,
+    parts.coded, 'train', config.train.batch_size, seed=config.seed, blocks=parts.arranged,
     rows=sharding.local_rows(job.mesh, config.train.batch_size), workers=config.train.workers,
   )
   update, measure = make_update(parts, job.mesh, job.shardings), _measuring(job, log)

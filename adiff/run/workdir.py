@@ -21,9 +21,10 @@ VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as cho
 # Keys that came since that version began, and what held before there were any: a workdir may lack
 # them, and a section that is all here. Arguments of choices need no entry, for they have defaults.
 LATER = {
-  'guidance': {'scales': ()},
+  'guidance': {'scales': ()}, 'kinds': {},
   'train': {
     'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
+    'orders': (),
   },
   'eval': {'orders': 0, 'chain': 1000, 'ode': 0}, 'mesh': {'slices': 1}, 'quantiser': {'name': ''},
 }
@@ -33,7 +34,7 @@ MADE_BY = 'made_by.json'  # beside what was made: all that it follows from
 _CONFIG = {
   **{kind: {'name': str} for kind in choose.ROOMS if kind not in LATER},
   **{f'{kind}?': {'name?': str} for kind in choose.ROOMS if kind in LATER},
-  **{section: dict for section in settings.SECTIONS if section},
+  **{section: dict for section in settings.SECTIONS if section}, 'kinds?': {str: dict},
 }
 _CONTRACT = {'version?': int, 'registered?': {str: str}, 'codec?': {'name': str}, 'data?': str}
 FREE_TRAIN = (

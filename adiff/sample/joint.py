@@ -9,10 +9,10 @@ from adiff.sequence import tokens as tokens_lib
 from adiff.sequence.tokens import Tokens
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Joint(base.Solver):
-  """{kind: its solver}. Where tokens of several kinds are in flight at once, a solver that asks more
-  than once a step moves its own kind in between, and the others wait where they are."""
+  """{kind: its solver}. Where tokens of several kinds are in flight at once, a solver that asks
+  more than once a step moves its own kind in between, and the others wait where they are."""
 
   solvers: dict[str, base.Solver]
 

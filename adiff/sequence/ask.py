@@ -87,8 +87,8 @@ class Head(abc.ABC):
   def loss(self, h, key, ask: Ask, objective, weight, *tokens) -> tuple[jax.Array, jax.Array]:
     """(sum of weight * value [], value [B, T]), value = objective(read(h), *tokens) [B, T].
 
-    weight [B, T], tokens [B, T, ..]; of several kinds an objective a kind. The sum carries the gradient; where weight is 0, value may be
-    0 instead. key: for heads that sample.
+    weight [B, T], tokens [B, T, ..]; of several kinds an objective a kind. The sum carries the
+    gradient; where weight is 0, value may be 0 instead. key: for heads that sample.
     """
 
 

@@ -100,6 +100,12 @@ class Blocks:
     kinds = (None,) * self.num_blocks if self.kinds is None else self.kinds
     return tokens_lib.merged(zip(kinds, self.sizes, strict=True))
 
+  @property
+  def runs_of_blocks(self) -> tokens_lib.Runs:
+    """As `runs`, of an axis with one entry a block."""
+    kinds = (None,) * self.num_blocks if self.kinds is None else self.kinds
+    return tokens_lib.merged((kind, 1) for kind in kinds)
+
   def shape(self, batch) -> tuple[int, int | tokens_lib.Runs]:
     """(B, N), or (B, runs) of several kinds: what a process makes noise of."""
     return batch, self.num_tokens if self.kinds is None else self.runs

@@ -28,7 +28,11 @@ class Draw:
 
   def needs(self, parts: Any) -> None:
     """Raises ValueError where a network could not learn from these levels alone."""
-    if self.pure_noise and not parts.process.absorbing:
+    self.check(parts.process)
+
+  def check(self, process) -> None:
+    """As `needs`, of a process."""
+    if self.pure_noise and not process.absorbing:
       raise ValueError(
         'draw ones trains on pure noise alone, which only process masked can learn from; set '
         'draw.name=uniform'

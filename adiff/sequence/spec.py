@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from adiff.sequence import conditions
+from adiff.sequence import tokens as tokens_lib
 
 MEDIA = ('image', 'video', 'audio', 'text', 'series', 'table', 'law')  # what examples may be
 
@@ -37,19 +38,36 @@ Kind = Symbols | Vectors
 class Spec:
   """The facts about tokens that networks, processes and reports are built from."""
 
-  kinds: tuple[Kind, ...]  # of the tokens; one of them, so far
+  kinds: tuple[Kind, ...]  # of the tokens, in raster order
   num_tokens: int  # N, tokens an example
   grid: tuple[int, ...]  # rows and columns of tokens, or (N,)
   coords: np.ndarray  # int32 [N, A] of the tokens
   conds: dict[str, conditions.Condition]  # what examples can be asked for by; {}: nothing
   dims: int  # values an example has, the denominator of bits per dimension
   medium: str  # one of MEDIA
+  # which tokens are of which kind, in raster order: ((name, number), ..), all of one kind and then
+  # all of the next; None where there is one kind
+  runs: tokens_lib.Runs | None = None
+  grids: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)  # of several kinds
 
   @property
   def kind(self) -> Kind:
     """The kind of all tokens."""
     (kind,) = self.kinds
     return kind
+
+  @property
+  def by_kind(self) -> dict[str, Kind]:
+    """{name: kind} of several kinds; {} where there is one."""
+    return dict(zip(tokens_lib.kinds(self.runs), self.kinds, strict=True)) if self.runs else {}
+
+  @property
+  def num_floats(self) -> int:
+    """Numbers that an example's tokens are."""
+    nums = [num for _, num in self.runs] if self.runs else [self.num_tokens]
+    return sum(
+      num * getattr(kind, 'dim', 1) for num, kind in zip(nums, self.kinds, strict=True)
+    )
 
   @property
   def names(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Tokens:
     return self.shape[0]
 
   def tree_flatten_with_keys(self):
-    kinds = tuple(self.parts)
+    kinds = tuple(sorted(self.parts))  # as in dictionaries: whoever made them, it is one tree
     children = [(jax.tree_util.DictKey(kind), self.parts[kind]) for kind in kinds]
     return children, (kinds, self.runs)
 

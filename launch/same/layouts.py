@@ -107,7 +107,7 @@ class Old:
     """step -> batch of numpy arrays, tokens in block order."""
     train = parts.config.train
     return self.at.batches.Batches(
-      self.data(parts), 'train', train.batch_size, seed=parts.config.seed, order=parts.blocks.order,
+      self.data(parts), 'train', train.batch_size, seed=parts.config.seed, blocks=parts.blocks,
     ).batch_at
 
   def update(self, parts):

@@ -217,7 +217,7 @@ def test_a_config_reads_what_was_prepared(prepared):
     config.codec.patch, config.blocks.cell = 2, (2, 2)
   parts = build.build(config)
   assert parts.blocks.num_blocks == 4 and parts.spec.num_classes == 3
-  fed = batches.Batches(parts.coded, 'train', 4, seed=0, order=parts.blocks.order)
+  fed = batches.Batches(parts.coded, 'train', 4, seed=0, blocks=parts.blocks)
   batch = fed.batch_at(0)
   pictures, labels = everything(parts.source, 'train')
   made = parts.coded.decode(parts.blocks.to_raster(batch['tokens']))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from adiff.process import gaussian, masked
-from adiff.run import build
+from adiff.run import build, sequences
 from adiff.sequence import plan as plan_lib
 from configs import base, digits, toy
 
@@ -74,7 +74,7 @@ def test_blocks_must_cover_the_tokens_of_the_data():
 def test_the_first_block_may_have_its_own_budget_and_all_may_be_overruled():
   parts = build.build(changed(plan__first=40))
   assert parts.plan.budgets == (40, 32, 32)
-  assert build.build_plan(parts.config, parts.blocks, steps=4).budgets == (40, 4, 4)
+  assert sequences.plan(parts.config, parts.blocks, steps=4).budgets == (40, 4, 4)
 
 
 def test_guidance_grows_from_the_first_block_to_the_last():

@@ -28,7 +28,7 @@ def test_a_run_on_tokens_sees_the_batches_of_one_that_makes_them_on_the_way(kind
     assert ours.coded.size(split) == parts.coded.size(split)
     for step in (0, 7):
       one, other = (
-        batches.Batches(of.coded, split, 4, seed=3, order=of.blocks.order).batch_at(step)
+        batches.Batches(of.coded, split, 4, seed=3, blocks=of.blocks).batch_at(step)
         for of in (ours, parts)
       )
       assert one.keys() == other.keys()

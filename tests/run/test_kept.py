@@ -9,7 +9,7 @@ import tiny
 import tiny_data
 
 from adiff.machine import files, sharding
-from adiff.run import build, choose, kept, places
+from adiff.run import build, choose, kept, places, sequences
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import values
 from configs import base, digits, text
@@ -76,7 +76,7 @@ def test_what_is_kept_says_of_the_data_what_the_data_says(kind, runs, tmp_path, 
   workdir, parts = runs(kind)
   examples = parts.source.examples('test', np.arange(1))['example']
   moved = shutil.copytree(workdir, tmp_path / 'moved')
-  monkeypatch.setattr(build, 'build_coded', gone)
+  monkeypatch.setattr(sequences, 'coded', gone)
   found = opened(moved)
   assert found.contract == parts.contract and found.coded.codec == parts.coded.codec
   for name in ('medium', 'shape', 'levels', 'conds'):
@@ -221,7 +221,7 @@ def test_an_older_workdir_is_opened_where_its_data_is_and_told_where_it_is_not(
   workdir = shutil.copytree(workdir, tmp_path / 'run')
   (workdir / 'data.json').unlink()
   assert opened(workdir).contract == parts.contract
-  monkeypatch.setattr(build, 'build_coded', gone)
+  monkeypatch.setattr(sequences, 'coded', gone)
   with pytest.raises(FileNotFoundError, match='has no data.json, which earlier versions did not'):
     opened(workdir)
 

@@ -13,7 +13,7 @@ import pytest
 
 import adiff
 from adiff.machine import checkpoint, sharding
-from adiff.run import build, evaluate, handle, kept, model, workdir
+from adiff.run import build, evaluate, handle, kept, model, sequences, workdir
 from configs import base, digits, toy
 from configs import text as text_config
 
@@ -97,7 +97,7 @@ def test_a_saved_model_is_the_model_from_another_folder_without_its_data(
   def gone(*_):
     raise FileNotFoundError('there is no folder data; set data_dir')
 
-  monkeypatch.setattr(build, 'build_coded', gone)
+  monkeypatch.setattr(sequences, 'coded', gone)
   monkeypatch.chdir(tmp_path)
   loaded = adiff.load('kept')
   assert loaded.step == trained.step == 3 and str(tmp_path) in saved

@@ -3,7 +3,6 @@ plain for random networks: identities.)"""
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

@@ -50,7 +50,8 @@ def test_windows_of_equal_shape_are_one_stretch_and_parts_of_it_are_its_windows(
 
 
 def test_shapes_that_take_turns_are_one_stretch_however_many_there_are():
-  blocks = blocks_lib.joint({'a': blocks_lib.equal(24, 2), 'b': blocks_lib.equal(12, 1)}, turns=True)
+  kinds = {'a': blocks_lib.equal(24, 2), 'b': blocks_lib.equal(12, 1)}
+  blocks = blocks_lib.joint(kinds, turns=True)
   listed = windows_lib.listed(plan_lib.Plan(24, 2), blocks)
   first, turns, last = windows_lib.grouped(listed)
   assert [len(stretch.shapes) for stretch in (first, turns, last)] == [1, 2, 1]
