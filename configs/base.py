@@ -251,9 +251,8 @@ def get_config():
   choose(c, 'codec', 'none')
   c.quantiser = ml_collections.ConfigDict(dict(name=''))  # '': the recipe takes none
   choose(c, 'blocks', 'equal')
-  # Where examples have several kinds of tokens, what is said of one alone, by its name: the choices
-  # codec, blocks, process, draw, spacing, solver, head; steps, history, weight (of its tokens in
-  # the loss). What a kind does not say is as below of all.
+  # of several kinds of tokens, what is said of one alone, by its name: codec, blocks, process, draw,
+  # spacing, solver, head, steps, history, weight (in the loss); the rest is as said of all
   c.kinds = ml_collections.ConfigDict()
   # Level at which a block reads its past: 0.0 clean, 0.02 "stabilised", None as noisy as it is.
   c.history = ml_collections.config_dict.placeholder(float)

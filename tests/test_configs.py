@@ -56,8 +56,9 @@ def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
     config.model.attention = 'xla'
     parts = build.build(config, parts.coded)
   rows = parts.coded.examples(config.eval.split, np.arange(2))
-  tokens = jax.ShapeDtypeStruct((config.train.batch_size, *rows['tokens'].shape[1:]),
-                                rows['tokens'].dtype)
+  tokens = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((config.train.batch_size, *leaf.shape[1:]), leaf.dtype),
+    rows['tokens'])
   label = jax.ShapeDtypeStruct((config.train.batch_size,), np.int32)
 
   def step(key_init, key_step, batch):

@@ -103,7 +103,7 @@ class Plain(base.Recipe):
     return {'tokens': tokens, conditions.LABEL: base.label(size), **told}
 
   def taken(self, batch):
-    '''The share of the head's chunks with tokens that carry loss; weights are not known here.'''
+    """The share of the head's chunks with tokens that carry loss; weights are not known here."""
     chunks = self.model.head.chunks(self.process.num_outputs)
     if chunks == 1:
       return 1.0
@@ -162,12 +162,14 @@ class Plain(base.Recipe):
   def _ordered(self, batch, blocks):
     """A batch, which is in the order of blocks[0], in that of `blocks`, with the weights of its
     kinds."""
-    first = self.blocks[0]
+    first, conds = self.blocks[0], self.model.conds
+
+    def ordered(name, leaf):
+      per_token = conds[name].per_token if name in conds else len(leaf.shape) > 1
+      return blocks.from_raster(first.to_raster(leaf)) if per_token else leaf
+
     if blocks.order != first.order:
-      batch = {
-        name: blocks.from_raster(first.to_raster(leaf)) if len(leaf.shape) > 1 else leaf
-        for name, leaf in batch.items()
-      }
+      batch = {name: ordered(name, leaf) for name, leaf in batch.items()}
     if not self.weights:
       return batch
     own = np.repeat([self.weights.get(kind, 1.0) for kind in blocks.kinds], blocks.sizes)

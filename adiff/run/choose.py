@@ -144,6 +144,11 @@ def resolve(kind, choice, **provided) -> Any:
   return chosen(**arguments)
 
 
+def takes(kind, name, argument) -> bool:
+  """Has what a name stands for such an argument, or field?"""
+  return argument in values.parameters(find(kind, name))
+
+
 def take(config, kind, name) -> None:
   """Makes `name` the choice of a config, with its own defaults, if another one was."""
   if config[kind].name == name:

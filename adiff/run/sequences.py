@@ -42,7 +42,7 @@ def process(config, spec) -> process_base.Process:
   """The process, which must fit the kinds of tokens."""
   if not spec.by_kind:
     return _process(config, spec.kind)
-  if config.process.name != 'joint':
+  if not choose.takes('process', config.process.name, 'kinds'):
     raise ValueError(
       f'process {config.process.name} is of one kind of tokens and the data has '
       f'{", ".join(spec.by_kind)}; write process.name=joint, and a process for each in config.kinds'
@@ -56,7 +56,7 @@ def _process(config, kind, name=None) -> process_base.Process:
   """The process of one kind of tokens, which is called `name` where there are several."""
   choice = kinds.own(config, name, 'process')
   wanted = choose.find('process', choice.name).discrete
-  if choice.name == 'joint':
+  if choose.takes('process', choice.name, 'kinds'):
     missing = 'the data has one' if name is None else f'config.kinds.{name} names no process'
     raise ValueError(f'process joint is made of those of several kinds, and {missing}; name it')
   if wanted != kind.discrete:
@@ -78,7 +78,7 @@ def blocks_of(config, spec, order=None) -> blocks_lib.Blocks:
   parts = {
     name: _blocks(config, num, spec.grids[name], name) for name, num in spec.runs or ()
   }
-  if bool(parts) != (config.blocks.name == 'joint'):
+  if bool(parts) != choose.takes('blocks', config.blocks.name, 'kinds'):
     several = ', '.join(spec.by_kind)
     raise ValueError(
       f'blocks {config.blocks.name} are of one kind of tokens and the data has {several}; write '
@@ -148,7 +148,7 @@ def _draw(config, spec, process, blocks) -> draw_lib.Draw:
 
 def plan(config, blocks, *, steps=None) -> plan_lib.Plan:
   """The sampling plan; `steps` a block replaces the config's."""
-  num, names = blocks.num_blocks, blocks.kinds or (None,) * blocks.num_blocks
+  names = blocks.kind_of_block
   budgets = [
     kinds.own(config, kind, 'steps', config.plan.steps) if steps is None else steps
     for kind in names
@@ -158,5 +158,7 @@ def plan(config, blocks, *, steps=None) -> plan_lib.Plan:
   spacings = {
     kind: choose.resolve('spacing', kinds.own(config, kind, 'spacing')) for kind in set(names)
   }
-  spacing = spacings[None] if blocks.kinds is None else tuple(spacings[kind] for kind in names)
-  return plan_lib.Plan(num, tuple(budgets), config.plan.delay, spacing=spacing)
+  return plan_lib.Plan(
+    blocks.num_blocks, tuple(budgets), config.plan.delay, spacing=spacings[names[0]],
+    spacings=() if blocks.kinds is None else tuple(spacings[kind] for kind in names),
+  )

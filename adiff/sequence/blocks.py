@@ -94,17 +94,19 @@ class Blocks:
   def num_slots(self) -> int:
     return self.num_tokens + self._num_history
 
+  @property
+  def kind_of_block(self) -> tuple[str | None, ...]:
+    return (None,) * self.num_blocks if self.kinds is None else self.kinds
+
   @functools.cached_property
   def runs(self) -> tokens_lib.Runs:
     """Which kinds the tokens are of, in block order."""
-    kinds = (None,) * self.num_blocks if self.kinds is None else self.kinds
-    return tokens_lib.merged(zip(kinds, self.sizes, strict=True))
+    return tokens_lib.merged(zip(self.kind_of_block, self.sizes, strict=True))
 
   @property
   def runs_of_blocks(self) -> tokens_lib.Runs:
     """As `runs`, of an axis with one entry a block."""
-    kinds = (None,) * self.num_blocks if self.kinds is None else self.kinds
-    return tokens_lib.merged((kind, 1) for kind in kinds)
+    return tokens_lib.merged((kind, 1) for kind in self.kind_of_block)
 
   def shape(self, batch) -> tuple[int, int | tokens_lib.Runs]:
     """(B, N), or (B, runs) of several kinds: what a process makes noise of."""
@@ -113,7 +115,7 @@ class Blocks:
   @functools.cached_property
   def blocks_of(self) -> dict[str | None, np.ndarray]:
     """{kind: int [k], its blocks}."""
-    kinds = np.array((None,) * self.num_blocks if self.kinds is None else self.kinds)
+    kinds = np.array(self.kind_of_block)
     return {kind: np.flatnonzero(kinds == kind) for kind in tokens_lib.kinds(self.runs)}
 
   def only(self, kind) -> 'Blocks':

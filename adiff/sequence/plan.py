@@ -68,14 +68,16 @@ class Plan:
   steps: steps per block, one number or one a block (the first block may get more).
   delay: how many steps after its predecessor a block starts; None: when its predecessor is
   finished.
-  spacing: progress in [0, 1] -> level, one or one a block.
+  spacing: progress in [0, 1] -> level.
+  spacings: one a block, where blocks differ; (): `spacing` of all.
   given: this many leading blocks are data (a prompt) and take no step.
   """
 
   num_blocks: int
   steps: int | tuple[int, ...] = 8
   delay: int | None = None
-  spacing: Spacing | tuple[Spacing, ...] = dataclasses.field(default_factory=linear)
+  spacing: Spacing = dataclasses.field(default_factory=linear)
+  spacings: tuple[Spacing, ...] = ()
   given: int = 0
 
   def __post_init__(self):
@@ -102,9 +104,8 @@ class Plan:
     return self.steps if isinstance(self.steps, tuple) else (self.steps,) * self.num_blocks
 
   @property
-  def spacings(self) -> tuple[Spacing, ...]:
-    """The spacing of each block."""
-    return self.spacing if isinstance(self.spacing, tuple) else (self.spacing,) * self.num_blocks
+  def spacing_of_block(self) -> tuple[Spacing, ...]:
+    return self.spacings if self.spacings else (self.spacing,) * self.num_blocks
 
   @property
   def starts(self) -> np.ndarray:
@@ -136,7 +137,7 @@ class Plan:
   def needs(self, parts: Any) -> None:
     """As `check_history` of parts.blocks, and where the spacing has no level for a step."""
     self.check_history(parts.blocks)
-    for steps, spacing in set(zip(self.budgets, self.spacings, strict=True)):
+    for steps, spacing in set(zip(self.budgets, self.spacing_of_block, strict=True)):
       spacing(np.arange(steps + 1) / steps)
 
   def check_history(self, blocks) -> None:
@@ -158,8 +159,8 @@ class Plan:
     steps = np.asarray(self.budgets)
     made = np.clip(np.arange(self.num_rows + 1)[:, None] - self.starts, 0, steps)
     levels = np.empty(made.shape)
-    for spacing in set(self.spacings):
-      own = np.array([one is spacing for one in self.spacings])
+    for spacing in set(self.spacing_of_block):
+      own = np.array([one is spacing for one in self.spacing_of_block])
       levels[:, own] = spacing((made / steps)[:, own])
     levels = np.where(made == steps, 0.0, np.where(made == 0, 1.0, levels))
     return np.where(np.arange(self.num_blocks) < self.given, 0.0, levels).astype(np.float32)
