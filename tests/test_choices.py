@@ -208,7 +208,7 @@ def copy(tmp_path_factory):
     shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns('__pycache__'))
   for path, text in NEW.items():
     (root / path).write_text(textwrap.dedent(text).strip() + '\n')
-  base = root / 'configs' / 'base.py'
+  base = root / 'configs' / 'choices.py'
   text = base.read_text()
   for kind, row in ROWS.items():
     assert text.count(f'  {kind}=dict(') == 1

@@ -112,7 +112,7 @@ def test_files_stay_short_and_the_reading_order_is_an_hour():
   files = {**FILES, **{str(path.relative_to(HOUSE.parent)): path for path in others}}
   lines = {name: len(path.read_text().splitlines()) for name, path in files.items()}
   assert {name: count for name, count in lines.items() if count > 350} == {}
-  assert sum(lines[f'adiff.{one}'] for one in READING_ORDER) <= 1300
+  assert sum(lines[f'adiff.{one}'] for one in READING_ORDER) <= 1400
 
 
 @pytest.mark.parametrize('name', FILES)

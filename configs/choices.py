@@ -1,0 +1,178 @@
+"""What a name may be in every choice of a config, and which arguments it takes, with their defaults.
+
+Code never supplies a default of its own; a test compares this table with the files.
+"""
+
+CHOICES = dict(
+  data=dict(
+    # a Markov chain, exact answers known (symbols); with the sides of a pyramid, a tree
+    chain=dict(num_tokens=6, vocab=3, size=65536, seed=0, sides=()),
+    # a Gaussian mixture, likewise (floats)
+    mixture=dict(num_tokens=6, dim=1, components=3, size=65536, seed=0),
+    # two kinds of tokens, symbols of a chain and floats of the component that they name, likewise
+    coupled=dict(
+      num_symbols=4, vocab=3, num_floats=2, dim=1, components=3, size=65536, seed=0
+    ),
+    digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
+    # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures
+    # are cropped and scaled to, 0: as they are
+    tfds=dict(dataset='mnist', data_dir='', size=0),
+    # a folder or .zip of CLASS/*.png, or an .npz of an array, cropped and scaled to size; every
+    # test_every-th is held out
+    image_folder=dict(data_dir='', size=32, channels=3, test_every=10, skip_unreadable=False),
+    # latents of an autoencoder, encoded beforehand, see adiff/data/latents.py; shape (H, W, C) or
+    # (T, H, W, C). made_up: random fields instead
+    latents=dict(data_dir='', shape=(32, 32, 4), num_classes=0, made_up=False),
+    # tokens that --mode=encode has made of any of these, to train on with the same codec; the last
+    # two of texts, as below, num_tokens=0: as in the run whose data was encoded
+    encoded=dict(data_dir='', num_tokens=0, packed=False),
+    # a UTF-8 file or a folder of them; '': the documentation that ships inside Python. packed:
+    # whole documents, several a row, instead of rows cut anywhere
+    text=dict(path='', num_tokens=256, packed=False),
+    # any text set of TFDS; heldout: splits to evaluate on, such as 'validation+test'; '': test
+    tfds_text=dict(
+      dataset='tiny_shakespeare', data_dir='', heldout='', num_tokens=256, packed=False
+    ),
+  ),
+  codec=dict(
+    none=dict(),  # examples are tokens already
+    joint=dict(),  # several kinds of tokens: that of each in `kinds`
+    # patch x patch pixels a token; discrete: symbols (patch must be 1)
+    patches=dict(patch=1, discrete=False),
+    pyramid=dict(sides=(1, 2, 4, 8), discrete=False),  # average-pooled images, coarse to fine
+    # squares of latents, less mean, over std of the channels; (): those that the data says
+    latents=dict(patch=1, mean=(), std=()),
+    bytes=dict(),  # text as UTF-8
+    characters=dict(alphabet=''),  # text as characters; '': those of its corpus
+    # a tokenizer.json of the library tokenizers; '': a byte-level BPE of `size` symbols learnt from
+    # the corpus. json: the text of such a file
+    subwords=dict(path='', size=1024, json=''),
+  ),
+  quantiser=dict(  # between encoder and decoder of a codec that is trained
+    # a channel a bit, without a codebook
+    bits=dict(
+      bits=10,
+      sphere=False,  # features have length 1 (BSQ), or any (LFQ)
+      commitment=0.25,  # weight of what is lost by rounding
+      entropy=0.1,  # weight of: each feature sure of its code, all codes used
+      diversity=1.0,  # weight of the second part beside the first
+      temperature=1.0,  # of soft bits
+      group=10,  # bits whose joint use is counted exactly
+    ),
+    fsq=dict(levels=(8, 5, 5, 5)),  # channels that are rounded, each to so many levels
+    multiscale=dict(  # scales of pictures, each of what the coarser ones have left
+      sides=(1, 2, 4, 7),  # of the scales, up to the grid of features
+      vocab=1024,
+      dim=8,
+      signs=False,  # a code is the signs of all channels, not a vector of a codebook
+      phi=0.5,  # share of a convolution behind every scale
+      phis=4,  # such convolutions
+      decay=0.99, restart=0.1, commitment=0.25,  # as of vq
+    ),
+    # several codes a place, each of what the ones before have left; as vq
+    residual=dict(
+      depth=4, vocab=256, dim=8,
+      shared=False,  # one codebook for all depths
+      decay=0.99, restart=0.1, commitment=0.25,
+    ),
+    vae=dict(  # vectors
+      dim=4,
+      kl=1e-3,  # weight of what they tell beyond a normal prior, in nats a token
+      free=0.0,  # nats a channel and token that cost nothing more
+      noise=None,  # deviation of all latents; None: the encoder's
+    ),
+    vq=dict(  # the nearest vector of a codebook
+      vocab=1024,
+      dim=8,
+      cosine=False,  # vectors of length 1
+      rotation=False,  # the gradient is turned as features are, or copied
+      decay=0.99,  # of the codebook, a running mean of features
+      restart=0.1,  # codes used by less than this share of an even use begin again; 0: none
+      commitment=0.25,  # weight of what is lost by rounding
+      entropy=0.0, diversity=1.0, temperature=1.0,  # as of bits
+    ),
+  ),
+  blocks=dict(
+    whole=dict(),  # one block: full-sequence diffusion
+    tokens=dict(),  # one token a block: autoregression
+    equal=dict(size=2),  # `size` consecutive tokens a block
+    cells=dict(cell=(2, 2)),  # boxes of the token grid
+    frames=dict(grid=(3, 2), per_block=1),  # whole frames of a (frames, ...) grid
+    scales=dict(sides=(1, 2, 4)),  # side x side tokens a block, coarse to fine
+    # several kinds of tokens: the blocks of each in `kinds`, all of the first kind in `order`, then
+    # all of the next; turns: they take turns
+    joint=dict(order=(), turns=False),
+  ),
+  process=dict(
+    gaussian=dict(
+      schedule='cosine',  # cosine, linear (variance preserving), flow (rectified flow)
+      prediction='v',  # x0, eps, v, flow
+      weight='plain',  # plain, min_snr
+      gamma=5.0,  # of min_snr
+      eta=0.0,  # steps: 0 deterministic .. 1 ancestral
+      clip=1.0,  # bound on |x0_hat| in sampling; 0 for none
+      log_snr=(-10.0, 9.0),  # ends of the bound's integral
+    ),
+    joint=dict(),  # several kinds of tokens: that of each in `kinds`
+    masked=dict(),
+    uniform=dict(objective='cross_entropy'),  # or bound
+    mixed=dict(random=0.1, objective='cross_entropy'),  # masks, and this share of random symbols
+  ),
+  draw=dict(
+    # shared: one level an example instead of one a block
+    uniform=dict(low=0.0, high=1.0, shared=False),
+    logit_normal=dict(mean=0.0, std=1.0, shared=False),
+    clipped=dict(low=0.3, high=0.8, shared=False),
+    ones=dict(),  # always all noise
+  ),
+  spacing=dict(
+    linear=dict(),
+    cosine=dict(),
+    power=dict(exponent=2.0),
+    reveals=dict(counts=(1,)),  # tokens of a block revealed in each of plan.steps steps
+  ),
+  solver=dict(
+    first_order=dict(),
+    heun=dict(),
+    multistep=dict(),
+    # masked tokens; a block is finished when none is left, plan.steps is an upper bound
+    first_hitting=dict(),  # one random token a step: the exact law
+    threshold=dict(threshold=0.9, edit=None),  # all tokens the network is that sure of
+    entropy_bound=dict(bound=0.1),  # as many tokens as keep their joint entropy within the bound
+    scheduled=dict(choose='random'),  # as many as the spacing says: random, or by confidence
+  ),
+  head=dict(
+    # outputs are made where there is loss, and not kept; with fewer than `least` a token, as linear
+    chunked=dict(least=1024),
+    linear=dict(),
+  ),
+  recipe=dict(plain=dict()),  # gradient descent on the loss, see `train` below
+  judge=dict(  # see `eval` below
+    law=dict(),  # tests samples against the law of the data
+    image=dict(),  # shows samples, and measures them in the features of a classifier
+    text=dict(),  # words, entropy, which token came when, other samplers
+  ),
+  model=dict(
+    denoiser=dict(
+      width=128,
+      depth=4,
+      heads=4,
+      mlp_ratio=4.0,
+      dropout=0.0,
+      encoder=2,  # layers of what reads a condition's symbols, trained along
+      rotary_base=100.0,  # 10,000 for long texts
+      # blocks that a block looks back; None: all, 0: none. Then a cache holds no more than these
+      reach=None,
+      sinks=0,  # first blocks that are seen from everywhere
+      self_condition=False,  # show the network its own last estimate
+      # one stream in which a token's slot carries the token before it: half the slots, for blocks
+      # of one masked token that train on pure noise (draw ones) alone
+      shifted=False,
+      # what the backward pass recomputes: none; dots: all but projections, little work; layers:
+      # whole ones, a third more work; offload: as layers, their inputs wait in the host's memory
+      remat='none',
+      dtype='float32',  # of the computation: float32, bfloat16; parameters and softmax stay float32
+      attention='xla',  # or kernel: the fused one of TPUs and GPUs, elsewhere as xla
+    ),
+  ),
+)
