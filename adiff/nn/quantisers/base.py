@@ -65,8 +65,8 @@ class Quantiser(abc.ABC):
 
   @abc.abstractmethod
   def __call__(self, params, extra, z, key, train) -> Quantised:
-    """z float32 [B, *grid, num_channels] -> Quantised. key: for what is random. train, static: are
-    losses made, and does extra move?"""
+    """z float32 [B, *grid, num_channels] -> Quantised. train, static: are losses made, does extra
+    move? key: for what is random then."""
 
   @abc.abstractmethod
   def codes_of(self, params, extra, z) -> jax.Array:
@@ -96,8 +96,8 @@ class Quantiser(abc.ABC):
 
   def requantise(self, params, extra, z, key, share) -> tuple[jax.Array, jax.Array]:
     """(codes, shown), both [B, N]: shown are codes that `corrupt` went over; the codes of a scale
-    are those that make up for what is shown of coarser ones (Han et al. 2024, arXiv:2412.04431,
-    section 3.4). z may also be what `dequantise` makes of codes."""
+    are those that make up for what is shown of coarser ones (Infinity's self-correction, Han et al.
+    2024, arXiv:2412.04431). z may also be what `dequantise` makes of codes."""
     codes = self.codes_of(params, extra, z)
     return codes, self.corrupt(key, codes, share)
 

@@ -1,8 +1,8 @@
 """Binary codes without a codebook: the sign of every channel is a bit.
 
-LFQ (Yu et al. 2023, arXiv:2310.05737, section 3.1): zhat = sign(z). BSQ (Zhao et al. 2024,
-arXiv:2406.07548, section 3.2), with `sphere`: z^ = z / |z|, zhat = sign(z) / sqrt(d), so that the
-error of rounding is bounded. The law of a soft code falls apart into its bits,
+LFQ (Yu et al. 2023, arXiv:2310.05737): zhat = sign(z). BSQ (Zhao et al. 2024, arXiv:2406.07548),
+with `sphere`: z^ = z / |z|, zhat = sign(z) / sqrt(d), so that the error of rounding is bounded. The
+law of a soft code falls apart into its bits,
 
   p(bit = 1 | z) = sigmoid(4 (z / s) / temperature),   s = 1, or 1 / sqrt(d),
 

@@ -13,7 +13,6 @@ nearly all vectors.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +51,7 @@ class Codebook:
     """Codes [..] -> vectors [.., C]."""
     return jnp.take(state['vectors'], codes, axis=0, mode='clip')
 
-  def moved(self, state, z, codes, key) -> dict[str, Any]:
+  def moved(self, state, z, codes, key) -> dict[str, jax.Array]:
     """State after features z [n, C] with these codes; which code begins where is the key's."""
     z = jax.lax.stop_gradient(z)
     blend = lambda old, new: self.decay * old + (1 - self.decay) * new

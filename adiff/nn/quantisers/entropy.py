@@ -1,4 +1,4 @@
-"""Entropies of soft codes, which keep a codebook in use (Yu et al. 2023, arXiv:2310.05737, eq. 6).
+"""Entropies of soft codes, which keep a codebook in use (Yu et al. 2023, arXiv:2310.05737).
 
 A feature z takes code v with probability p_v(z), the softmax of -|z - e_v|^2 / temperature. Each
 feature should be sure of its code and all codes should be used: mean H(p(z)) is to be small,
@@ -34,8 +34,8 @@ def of_bits(logits, group) -> Entropies:
 
   `each` is a sum over bits. `mean` is exact for d <= group, and costs n 2^d products but n 2^(d/2)
   memory, as a code's probability is that of its first half times that of its second. For more bits
-  it is the sum over groups of so many, an upper bound (Zhao et al. 2024, arXiv:2406.07548, section
-  3.3, in groups instead of single bits).
+  it is the sum over groups of so many, an upper bound (Zhao et al. 2024, arXiv:2406.07548, has
+  groups of one).
   """
   p = jax.nn.sigmoid(logits)
   each = jnp.sum(p * jax.nn.softplus(-logits) + (1 - p) * jax.nn.softplus(logits), -1)

@@ -2,7 +2,7 @@
 
   f_0 = 0,   codes_k = Q(down_k(z - f_k)),   f_{k+1} = f_k + up_k(values of codes_k),   zhat = f_K
 
-(Lee et al. 2022, arXiv:2203.01941, eq. 3; with scales of several sizes Tian et al. 2024,
+(Lee et al. 2022, arXiv:2203.01941; with scales of several sizes Tian et al. 2024,
 arXiv:2404.02905, algorithms 1 and 2.) The encoder is drawn to every partial sum,
 
   commitment * mean over k of mean |z - sg(f_{k+1})|^2.
@@ -13,7 +13,7 @@ made.
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +34,8 @@ class Step(NamedTuple):
 
 
 class Scaled(base.Quantiser):
-  """Subclasses say how many scales there are, what they are told in, and how they meet. extra is
-  the state of `code` with a leading axis, one a book.
-  """
+  """Subclasses say how many scales there are, what they are told in, and how they meet; extra is
+  the state of `code`, with a leading axis of books."""
 
   commitment: float
 
@@ -148,5 +147,5 @@ class Scaled(base.Quantiser):
     return jnp.split(codes, np.cumsum(sizes)[:-1].tolist(), axis=1)
 
 
-def _joined(parts) -> Any:
+def _joined(parts) -> jax.Array:
   return jnp.concatenate(list(parts), axis=1)

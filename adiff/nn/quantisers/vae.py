@@ -6,9 +6,9 @@ Tokens are vectors z ~ N(mean, std^2), drawn to the prior N(0, 1) by
   KL_c = (mean_c^2 + std_c^2 - 1 - log std_c^2) / 2   in nats,
 
 where a channel that tells less than `free` nats a token costs the same (free bits, Kingma et al.
-2016, arXiv:1606.04934, appendix C.8). The encoder makes the mean and log std^2, or, with `noise`,
-the mean alone: std is that number, and the prior keeps the means from outgrowing it. Codes are the
-mean; in training z is sampled.
+2016, arXiv:1606.04934). The encoder makes the mean and log std^2, or, with `noise`, the mean alone:
+std is that number, and the prior keeps the means from outgrowing it. Codes are the mean; in
+training z is sampled.
 """
 
 import dataclasses

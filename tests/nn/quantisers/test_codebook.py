@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn import cluster, datasets
 
 from adiff.nn.quantisers import codebook
 
@@ -114,3 +115,26 @@ def test_the_first_batch_places_all_codes_that_it_does_not_use():
 def test_a_feature_of_length_zero_has_no_direction_and_no_infinite_gradient():
   value, gradient = jax.value_and_grad(lambda z: jnp.sum(codebook.unit(z)))(np.zeros(3, np.float32))
   assert value == 0 and np.isfinite(gradient).all()
+
+
+@pytest.mark.soak
+def test_in_the_end_all_codes_are_in_use_and_nearly_as_good_as_those_of_k_means():
+  pictures = datasets.load_digits().images.astype(np.float32) / 16
+  patches = pictures.reshape(-1, 4, 2, 4, 2).swapaxes(2, 3).reshape(len(pictures), 16, 4)
+  rng = np.random.default_rng(0)
+  patches += 0.02 * rng.normal(size=patches.shape).astype(np.float32)
+  rows, held_out = patches[:1500].reshape(-1, 4), patches[1500:].reshape(-1, 4)
+  means = cluster.KMeans(256, n_init=1, max_iter=50, random_state=0).fit(rows)
+  best = np.mean((means.cluster_centers_[means.predict(held_out)] - held_out) ** 2)
+  found = {}
+  for restart in (0.0, 0.1):
+    of = codebook.Codebook(256, 4, 0.99, restart)
+    state = of.begin()
+    for seed in range(1500):
+      batch = patches[rng.integers(0, 1500, 64)].reshape(-1, 4)
+      state = step(of)(state, batch, seed)[1]
+    codes = of.codes_of(state, held_out)
+    error = float(np.mean((of.values_of(state, codes) - held_out) ** 2))
+    found[restart] = len(np.unique(np.asarray(codes))) / 256, error / best
+  assert found[0.1][0] > 0.95 and found[0.1][1] < 1.1
+  assert found[0.0][0] < 0.5 and found[0.0][1] > 2
