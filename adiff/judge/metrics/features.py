@@ -6,7 +6,8 @@ Every distance depends on them: their name and digest stand beside it.
 import abc
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,16 @@ def pieces(images, scale) -> Iterator[np.ndarray]:
   """`scaled` of chunks of images."""
   flat = np.asarray(images).reshape(len(images), -1)
   return (scaled(flat[rows], scale) for rows in chunks.slices(*flat.shape))
+
+
+def in_batches(find: Callable[[np.ndarray], Any], images, size) -> np.ndarray:
+  """find(batch), float64 [n, F], of batches of `size` images or of all there are: the last one is
+  filled up with its last image, so that one compiled program serves."""
+  found, size = [], min(size, len(images))
+  for start in range(0, len(images), size):
+    rows = np.minimum(np.arange(start, start + size), len(images) - 1)
+    found.append(np.asarray(find(images[rows]), np.float64))
+  return np.concatenate(found)[:len(images)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -32,13 +32,11 @@ class Inception(features.Features):
   def features(self, images):
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
       raise ValueError(f'Inception sees pictures [n, H, W, 1 or 3], not {list(images.shape)}')
-    found, size = [], min(BATCH, len(images))
-    for start in range(0, len(images), size):
-      rows = np.minimum(np.arange(start, start + size), len(images) - 1)  # one program for all
-      shown = np.rint(images[rows] * (255 / self.scale))
-      shown = np.broadcast_to(shown, (*shown.shape[:3], 3)).astype(np.uint8)
-      found.append(np.asarray(_run(self._params, shown), np.float64))
-    return np.concatenate(found)[:len(images)]
+    return features.in_batches(self._found, images, BATCH)
+
+  def _found(self, images):
+    shown = np.rint(images * (255 / self.scale)).astype(np.uint8)
+    return _run(self._params, np.broadcast_to(shown, (*shown.shape[:3], 3)))
 
   def arrays(self):
     return {'scale': np.float64(self.scale), **self.weights}
