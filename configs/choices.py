@@ -13,6 +13,8 @@ CHOICES = dict(
     coupled=dict(
       num_symbols=4, vocab=3, num_floats=2, dim=1, components=3, size=65536, seed=0
     ),
+    # three rows of panels that follow one abstract rule, some rules held out (symbols)
+    raven=dict(size=65536, seed=0),
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
     # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures
     # are cropped and scaled to, 0: as they are
@@ -149,6 +151,7 @@ CHOICES = dict(
   recipe=dict(plain=dict()),  # gradient descent on the loss, see `train` below
   judge=dict(  # see `eval` below
     law=dict(),  # tests samples against the law of the data
+    rules=dict(),  # how many samples of panels follow a rule, and which ones
     image=dict(),  # shows samples, and measures them in the features of a classifier
     text=dict(),  # words, entropy, which token came when, other samplers
   ),

@@ -155,14 +155,7 @@ class Mixture(base.Source):
     reference = sum(
       self._cells(self.sample(2**16, seed=2 + i)[0].reshape(2**16, -1)) for i in range(8)
     )
-    common = reference / reference.sum() * counts.sum() >= chi_square.MIN_EXPECTED
-    table = np.stack([counts, reference])
-    table = np.concatenate([table[:, common], table[:, ~common].sum(1, keepdims=True)], 1)
-    table = table[:, table.sum(0) > 0]
-    if table.shape[1] < 2:
-      return chi_square.verdict(0.0, 0)
-    expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
-    return chi_square.verdict(float(np.sum((table - expected) ** 2 / expected)), table.shape[1] - 1)
+    return chi_square.two_samples(counts, reference)
 
   def denoise(self, x, alpha, sigma) -> jax.Array:
     """Exact E[x0 | xt] for xt = alpha x0 + sigma eps: [B, N, D] in the dtype of x; jittable.

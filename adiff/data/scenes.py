@@ -2,30 +2,13 @@
 
 import numpy as np
 
+from adiff.data import chance as chance_lib
 from adiff.judge.shapes import render, scene
 
 SPLITS = ('train', 'test', 'unseen')
 _TRIES = 16  # drawn at a time
 _ALIKE = 0.35  # share of the scenes whose objects have one shape, so that there is what to count
 _SIDE = 32  # pixels at which it is measured how much of an object is seen
-
-
-def _mixed(x):
-  """A permutation of uint64 that looks random (splitmix64: Steele, Lea and Flood 2014)."""
-  x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-  x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-  return x ^ (x >> np.uint64(31))
-
-
-def uniforms(seed, stream, indices, rounds, num) -> np.ndarray:
-  """Uniform numbers in [0, 1), float64 [len(indices), len(rounds), num]: functions of the seed, the
-  stream (a whole number), the index, the round and the place alone, whatever else is asked for."""
-  indices, rounds = (np.asarray(part, np.uint64) for part in (indices, rounds))
-  state = _mixed(np.array([seed], np.uint64) + np.uint64(0x9E3779B97F4A7C15))
-  state = _mixed(state ^ np.uint64(stream))
-  state = _mixed(_mixed(state ^ indices)[:, None] ^ rounds)
-  state = state[..., None] + np.arange(1, num + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-  return (_mixed(state) >> np.uint64(11)) * 2.0**-53
 
 
 def _proposed(number, alike, chance):
@@ -77,7 +60,7 @@ def sample(seed, split, indices) -> scene.Scenes:
   """The scenes of some indices of a split: of ever further tries the first one that fits. The
   number of objects is uniform, and in the unseen split what sort of things is held out."""
   indices, code = np.asarray(indices), SPLITS.index(split)
-  chance = uniforms(seed, code, indices, [2**32], 3)[:, 0]
+  chance = chance_lib.uniforms(seed, code, indices, [2**32], 3)[:, 0]
   sort = np.floor(chance[:, 0] * 3).astype(int) if split == 'unseen' else np.full(len(indices), -1)
   number = 1 + np.floor(chance[:, 1] * scene.MOST)
   number = np.where(sort > 0, np.maximum(number, 2), number)
@@ -86,7 +69,7 @@ def sample(seed, split, indices) -> scene.Scenes:
   left, start = np.arange(len(indices)), 0
   while len(left):
     rounds = np.arange(start, start + _TRIES)
-    chance = uniforms(seed, code, indices[left], rounds, 1 + 5 * scene.MOST)
+    chance = chance_lib.uniforms(seed, code, indices[left], rounds, 1 + 5 * scene.MOST)
     again = np.repeat(left, _TRIES)
     tried = _proposed(number[again], alike[again], chance.reshape(len(again), -1))
     fits = _apart(tried) & _held_out(tried, sort[again])

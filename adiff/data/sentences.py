@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 
+from adiff.data import chance as chance_lib
 from adiff.data import scenes as scenes_lib
 from adiff.judge.shapes import grammar, scene
 
@@ -20,7 +21,7 @@ def describe(seed, split, indices, scenes) -> list[grammar.Meaning]:
   """A true caption of each of the scenes that `scenes.sample` made with the same arguments: in the
   unseen split it names what is held out, elsewhere it names nothing that is."""
   stream = _STREAM + scenes_lib.SPLITS.index(split)
-  chance = scenes_lib.uniforms(seed, stream, indices, np.arange(_TRIES), 8)
+  chance = chance_lib.uniforms(seed, stream, indices, np.arange(_TRIES), 8)
   return [
     _told(_Scene(scenes, row), split == 'unseen', itertools.chain(
       chance[row], _more(seed, stream, indices[row])
@@ -31,7 +32,7 @@ def describe(seed, split, indices, scenes) -> list[grammar.Meaning]:
 def _more(seed, stream, index):
   """Ever further uniform numbers of an index."""
   for start in itertools.count(_TRIES, _TRIES):
-    yield from scenes_lib.uniforms(seed, stream, [index], np.arange(start, start + _TRIES), 8)[0]
+    yield from chance_lib.uniforms(seed, stream, [index], np.arange(start, start + _TRIES), 8)[0]
 
 
 def _told(seen, unseen, chances):

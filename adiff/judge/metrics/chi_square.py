@@ -19,6 +19,19 @@ def goodness_of_fit(counts, probs) -> tuple[float, int]:
   return float(np.sum((counts - expected) ** 2 / expected)), len(expected) - 1
 
 
+def two_samples(counts, reference) -> dict:
+  """`verdict` on whether two samples have one law, by their counts of the same cells. Cells that
+  are expected rarely, as the reference says, are pooled."""
+  common = reference / reference.sum() * counts.sum() >= MIN_EXPECTED
+  table = np.stack([counts, reference])
+  table = np.concatenate([table[:, common], table[:, ~common].sum(1, keepdims=True)], 1)
+  table = table[:, table.sum(0) > 0]
+  if table.shape[1] < 2:
+    return verdict(0.0, 0)
+  expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
+  return verdict(float(np.sum((table - expected) ** 2 / expected)), table.shape[1] - 1)
+
+
 def verdict(statistic, dof) -> dict:
   """{'statistic', 'dof', 'p_value'}; raises ValueError without a degree of freedom."""
   from scipy import special  # half a second to import, for this alone; scipy.stats takes more
