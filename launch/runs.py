@@ -88,6 +88,15 @@ def differences(workdir, reference) -> list[str]:
   return different
 
 
+def differing(one, other) -> list[str]:
+  """Names of the files, at any depth, that two folders do not share byte by byte."""
+  names = {
+    str(path.relative_to(top)) for top in (one, other) for path in top.rglob('*') if path.is_file()
+  }
+  read = lambda path: path.read_bytes() if path.exists() else None
+  return sorted(name for name in names if read(one / name) != read(other / name))
+
+
 # What a row of the report says.
 
 

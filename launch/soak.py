@@ -165,7 +165,7 @@ def main(arguments=None) -> int:
     'exactness': exactness, 'kills': soak_faults.kills,
     'checkpoint-kills': soak_faults.checkpoint_kills, 'mutilations': soak_faults.mutilations,
     'processes': soak_processes.processes, 'follow': soak_processes.follow,
-    'chain': soak_chain.chain, 'hosts': soak_hosts.hosts,
+    'chain': soak_chain.chain, 'hosts': soak_hosts.hosts, 'tokens': soak_hosts.tokens,
   }
   for argument in toy.ARGUMENTS:
     entries[f'toy-{argument}'] = lambda folder, options, a=argument: regime(folder, options, a)

@@ -72,18 +72,48 @@ def _wave(rng):
 
 
 def chain(folder, options):
-  """Records of pictures are prepared by two hosts, killed on the way; two processes train on them;
-  another one evaluates."""
+  """Records of pictures are prepared by two hosts, killed on the way; two processes train on them,
+  and on tokens of them, which two hosts make, one killed on the way; another process evaluates."""
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
-  raw = folder / 'raw' / '1.0.0'
+  raw, workdir, on_tokens = folder / 'raw' / '1.0.0', folder / 'run', folder / 'on_tokens'
   made_up(raw, SPLITS)
+  data = ['--config.data.dataset=waves', f'--config.data.data_dir={folder / "both"}']
+  tokens = ['--config.data.name=encoded', f'--config.data.data_dir={folder / "tokens"}']
+  try:
+    prepared = _prepared(folder, raw)
+    _trained(workdir, data, options)
+    encoded = _encoded(folder, workdir)
+    _trained(on_tokens, tokens, options)
+    numbers = _numbers(on_tokens)
+    code = runs.start(['--mode=eval', f'--workdir={on_tokens}'], folder / 'eval').wait()
+    if code:
+      raise soak_processes.Ended(runs.failed(code, folder / 'eval'))
+  except soak_processes.Ended as ended:
+    return ended.args[0]
+  again, (first, *_, last) = _numbers(on_tokens), _bounds(workdir)
+  apart = abs(numbers['bits_per_dim'] - again['bits_per_dim'])
+  kept = sorted(int(path.name) for path in (workdir / 'checkpoints').glob('[0-9]*'))
+  differing = runs.differences(on_tokens, workdir)
+  return {
+    'passed': prepared['kills of preparing'] > 0 and encoded['kills of encoding'] > 0
+    and not prepared['files that differ'] and not encoded['tokens that differ'] and not differing
+    and math.isfinite(last) and last < first and apart < 1e-4 and kept == [200, 400],
+    'pictures': sum(map(sum, SPLITS.values())), **prepared, **encoded,
+    'what differs of a run on tokens': differing, 'nats after 200 steps': first,
+    'nats at the end': last, 'bits a dimension': numbers['bits_per_dim'],
+    'evaluated again, apart': apart, 'checkpoints kept': str(kept), **runs.made_by(workdir),
+  }
+
+
+def _prepared(folder, raw):
+  """Two hosts prepare, one after another, each killed twice; the facts of the row."""
   prepare = [f'--train={raw}:train', f'--test={raw}:validation', f'--size={SIZE}', '--workers=1']
   starter = lambda arguments, log: runs.start(arguments, log, module='adiff.data.prepare')
   alone, both = folder / 'alone' / 'waves', folder / 'both' / 'waves'
   code = starter([*prepare, f'--out={alone}'], folder / 'alone.log').wait()
   if code:
-    return runs.failed(code, folder / 'alone.log')
+    raise soak_processes.Ended(runs.failed(code, folder / 'alone.log'))
   rng, kills = random.Random(6), 0
   for host in range(COUNT):
     log, one = folder / f'host_{host}.log', [*prepare, f'--out={both}', f'--shard={host}/{COUNT}']
@@ -92,11 +122,15 @@ def chain(folder, options):
     made, code = runs.kill_and_resume(starter, one, moments, log)
     kills += made
     if code:
-      return runs.failed(code, log)
-  differing = _differences(alone / '1.0.0', both / '1.0.0')
+      raise soak_processes.Ended(runs.failed(code, log))
+  differing = runs.differing(alone / '1.0.0', both / '1.0.0')
+  return {'kills of preparing': kills, 'files that differ': differing}
+
+
+def _trained(workdir, data, options):
+  """Two processes train on the data."""
   command = [
-    '--config=configs/images.py:cifar10', '--config.data.dataset=waves',
-    f'--config.data.data_dir={both.parent}', '--config.blocks.cell=(2,2)',
+    '--config=configs/images.py:cifar10', *data, '--config.blocks.cell=(2,2)',
     '--config.model.width=64', '--config.model.depth=2', '--config.model.heads=2',
     '--config.train.steps=400', '--config.train.batch_size=64', '--config.train.log_every=50',
     '--config.train.eval_every=200',
@@ -105,33 +139,25 @@ def chain(folder, options):
     '--config.eval.steps=(4,)', '--config.eval.examples=256', '--config.eval.num=64',
     *options.training,
   ]
-  workdir = folder / 'run'
-  try:
-    soak_processes.through(*soak_processes.launched(command, workdir, COUNT, devices=COUNT))
-  except soak_processes.Ended as ended:
-    return ended.args[0]
-  numbers = _numbers(workdir)
-  code = runs.start(['--mode=eval', f'--workdir={workdir}'], folder / 'eval').wait()
-  if code:
-    return runs.failed(code, folder / 'eval')
-  again, (first, *_, last) = _numbers(workdir), _bounds(workdir)
-  apart = abs(numbers['bits_per_dim'] - again['bits_per_dim'])
-  kept = sorted(int(path.name) for path in (workdir / 'checkpoints').glob('[0-9]*'))
-  return {
-    'passed': kills > 0 and not differing and math.isfinite(last) and last < first and apart < 1e-4
-    and kept == [200, 400],
-    'pictures': sum(map(sum, SPLITS.values())), 'kills of preparing': kills,
-    'files that differ': differing, 'nats after 200 steps': first, 'nats at the end': last,
-    'bits a dimension': numbers['bits_per_dim'], 'evaluated again, apart': apart,
-    'checkpoints kept': str(kept), **runs.made_by(workdir),
-  }
+  soak_processes.through(*soak_processes.launched(command, workdir, COUNT, devices=COUNT))
 
 
-def _differences(one, other):
-  """Names of the files that two folders do not share byte by byte."""
-  names = {path.name for path in (*one.iterdir(), *other.iterdir())}
-  read = lambda path: path.read_bytes() if path.exists() else None
-  return sorted(name for name in names if read(one / name) != read(other / name))
+def _encoded(folder, workdir):
+  """Two hosts make tokens, one is killed once a shard is there; the facts of the row."""
+  out, alone = folder / 'tokens', folder / 'tokens_alone'
+  command = ['--mode=encode', f'--workdir={workdir}', '--batch=4']
+  start = lambda place, count: soak_processes.launch(
+    [*command, f'--out={place}'], count, f'{place}_log', devices=COUNT
+  )
+  soak_processes.through(lambda: start(alone, 1), f'{alone}_log')
+  running = start(out, COUNT)
+  runs.after(0, out / 'train' / '00000.npz')(running[1])
+  running[1].kill()
+  soak_processes.stop(running)
+  kills = int(running[1].wait() < 0)
+  soak_processes.through(lambda: start(out, COUNT), f'{out}_log')
+  differing = [name for name in runs.differing(alone, out) if name != 'lock']
+  return {'kills of encoding': kills, 'tokens that differ': differing}
 
 
 def _numbers(workdir):

@@ -1,4 +1,4 @@
-"""An entry of the soak: two hosts share samples and evaluations, killed at random moments."""
+"""Entries of the soak: two hosts share samples, evaluations and tokens, killed at random."""
 
 import collections
 import json
@@ -11,6 +11,7 @@ from launch.soak_processes import STOP, TINY, Ended, launch, stop, through
 
 HOSTS, DEVICES, SAMPLES = 2, 2, 1000  # devices of a host
 CHECKPOINTS, EVERY = 8, 10
+COPIES = 1000  # of a digit
 TIMES = ('Cost', 'Reproduce')  # sections of a page that tell seconds, and the name of the workdir
 
 
@@ -51,6 +52,39 @@ def hosts(folder, options):
   return {
     'passed': bool(passed), 'samples': SAMPLES, 'bytes equal': equal, 'sampling': sampled,
     'checkpoints': len(pages[0]), 'evaluations equal': pages[0] == pages[1], 'following': followed,
+    **runs.made_by(workdir),
+  }
+
+
+def tokens(folder, options):
+  """Two hosts encode: byte for byte what one host makes, whichever is killed. A survivor goes on
+  until it knows, so there is much to do."""
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir(parents=True)
+  workdir = folder / 'run'
+  train = [
+    '--config=configs/digits.py', f'--workdir={workdir}', '--config.train.steps=100',
+    '--config.eval.num=16', '--config.eval.steps=()', '--config.eval.features=False',
+    *options.training,
+  ]
+  command = [
+    '--mode=encode', f'--workdir={workdir}', '--batch=8', f'--copies={COPIES}', '--flip',
+    '--crop=1',
+  ]
+  try:
+    _alone(train, workdir)
+    _alone([*command, f'--out={folder}/one'], folder / 'one')
+    killed = _killed(
+      [*command, f'--out={folder}/two'], folder / 'two',
+      lambda: len(list(folder.glob('two/*/*.npz'))), 10, options,
+    )
+  except Ended as ended:
+    return ended.args[0]
+  differing = [name for name in runs.differing(folder / 'one', folder / 'two') if name != 'lock']
+  return {
+    'passed': not differing and killed['kills'] == options.host_kills
+    and killed['slowest stop, seconds'] <= STOP,
+    'shards': len(list(folder.glob('two/*/*.npz'))), 'files that differ': differing, **killed,
     **runs.made_by(workdir),
   }
 

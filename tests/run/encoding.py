@@ -13,8 +13,17 @@ KINDS = ('digits', 'characters', 'subwords', 'packed', 'image_folder', 'latents'
 SMALL = dict(batch=256, copies=3, flip=True)  # 6 shards of train, 2 of test
 
 
+def encoder(workdir, config) -> tuple:
+  """(a workdir of a config whose codec is there, its parts); nothing is trained."""
+  parts = build.build(config)
+  workdir.mkdir()
+  workdir_lib.claim(workdir, parts.config, parts.contract)
+  kept.write(workdir, parts)
+  return workdir, parts
+
+
 def encoders(top) -> Callable:
-  """A function: kind -> (workdir below a folder, its parts), made once; nothing is trained."""
+  """A function: kind -> `encoder` of it below a folder, made once."""
   made = {}
 
   def run(kind):
@@ -24,12 +33,7 @@ def encoders(top) -> Callable:
         config.eval.samplers = ()
         if kind in ('characters', 'packed'):  # many documents
           config.data.update(path='', packed=kind == 'packed')
-      parts = build.build(config)
-      workdir = top / kind / 'run'
-      workdir.mkdir()
-      workdir_lib.claim(workdir, parts.config, parts.contract)
-      kept.write(workdir, parts)
-      made[kind] = workdir, parts
+      made[kind] = encoder(top / kind / 'run', config)
     return made[kind]
 
   return run

@@ -178,5 +178,5 @@ def test_a_codec_that_breaks_its_word_is_told(encoders, monkeypatch, tmp_path):
 def test_a_condition_of_places_is_not_left_behind_by_a_moved_picture():
   conds = {'edges': conditions.Features(3, per_token=True), 'label': conditions.Label(3)}
   facts = codec_base.Facts('image', (8, 8, 3), 256, conds)
-  with pytest.raises(ValueError, match='does not move the condition edges, which belongs to places'):
+  with pytest.raises(ValueError, match='does not move the condition edges, which belongs'):
     encode._check_moves(facts, encode_shard.Moves(2, True))

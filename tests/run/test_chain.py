@@ -1,0 +1,48 @@
+"""From nothing to a number, small: get, prepare, encode, train, evaluate. As whole runs of the
+binary, on two processes: launch/soak_chain.py."""
+
+import jax
+import numpy as np
+from encoding import encoder, on
+
+from adiff.data import batches, prepare
+from adiff.machine import sharding
+from adiff.run import build, encode, evaluate
+from configs import base, images
+from launch import soak_chain
+
+
+def config_of(**data):
+  c = images.get_config('cifar10').copy_and_resolve_references().unlock()
+  base.choose(c, 'data', 'tfds', **data)
+  c.codec.patch, c.blocks.cell = 4, (1, 1)
+  c.model.width, c.model.depth, c.model.heads, c.optim.warmup = 16, 1, 2, 0
+  c.train.batch_size = c.eval.batch_size = 8
+  c.train.steps, c.eval.examples = 3, 0
+  return c.lock()
+
+
+def test_records_are_prepared_encoded_trained_on_and_judged_as_if_encoded_on_the_way(tmp_path):
+  raw, out = tmp_path / 'raw' / '1.0.0', tmp_path / 'data' / 'waves'
+  soak_chain.made_up(raw, {'train': (20, 20), 'validation': (10,)})
+  words = [f'--train={raw}:train', f'--test={raw}:validation', f'--out={out}', '--size=8']
+  assert prepare.main(words) == 0
+  workdir, pixels = encoder(
+    tmp_path / 'encoder', config_of(dataset='waves', data_dir=str(out.parent))
+  )
+  encode.encode(workdir, tmp_path / 'tokens', batch=8)
+  tokens = build.build(on(tmp_path / 'tokens', pixels.config))
+  start, update = jax.jit(pixels.recipe.init)(jax.random.key(0)), jax.jit(pixels.recipe.update)
+  ended = []
+  for parts in (pixels, tokens):
+    state, losses = start, []
+    fed = batches.Batches(parts.coded, 'train', 8, seed=1, order=parts.blocks.order)
+    for step in range(3):
+      state, scalars = update(state, fed.batch_at(step), jax.random.key(step + 1))
+      losses.append(float(scalars['loss']))
+    ended.append((losses, state))
+  assert ended[0][0] == ended[1][0] and len(set(ended[0][0])) == 3
+  jax.tree.map(np.testing.assert_array_equal, ended[0][1].params, ended[1][1].params)
+  mesh = sharding.make_mesh(devices=jax.devices()[:1])
+  bound = evaluate.Bound(tokens, mesh)(tokens.recipe.served(ended[1][1]), samples=1)
+  assert bound['num_examples'] == 10 and 0 < bound['bits_per_dim'] < 20
