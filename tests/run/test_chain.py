@@ -36,7 +36,7 @@ def test_records_are_prepared_encoded_trained_on_and_judged_as_if_encoded_on_the
   ended = []
   for parts in (pixels, tokens):
     state, losses = start, []
-    fed = batches.Batches(parts.coded, 'train', 8, seed=1, order=parts.blocks.order)
+    fed = batches.Batches(parts.coded, 'train', 8, seed=1, blocks=parts.blocks)
     for step in range(3):
       state, scalars = update(state, fed.batch_at(step), jax.random.key(step + 1))
       losses.append(float(scalars['loss']))

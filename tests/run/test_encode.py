@@ -150,7 +150,8 @@ def interrupted(monkeypatch, workdir, out, after):
 
 
 @pytest.mark.parametrize('spoil', [
-  lambda path: None, cut, flip, lambda path: path.write_bytes(path.with_name('00001.npz').read_bytes()),
+  lambda path: None, cut, flip,
+  lambda path: path.write_bytes(path.with_name('00001.npz').read_bytes()),
 ])
 def test_a_killed_run_goes_on_and_a_torn_shard_is_made_again(
   spoil, encoders, whole_set, tmp_path, monkeypatch, capsys
