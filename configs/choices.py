@@ -1,4 +1,4 @@
-"""What a name may be in every choice of a config, and which arguments it takes, with their defaults.
+"""What a name may be in every choice of a config, and which arguments it takes: their defaults.
 
 Code never supplies a default of its own; a test compares this table with the files.
 """
