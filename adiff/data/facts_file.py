@@ -12,6 +12,7 @@ FORM = {
   'medium': str, 'shape': [int], 'levels': int, 'coords?': [[int]],
   'conds': {str: {'class': str}},  # and its fields, such as names of the classes of a label
 }
+FORM['parts?'] = {str: FORM}  # of examples with several
 _CONDS = {
   one.__name__: one for one in (conditions.Label, conditions.Features, conditions.Memory)
 }
@@ -26,6 +27,7 @@ def told(facts: codec_base.Facts) -> dict:
       key: {'class': type(cond).__name__, **dataclasses.asdict(cond)}
       for key, cond in facts.conds.items()
     },
+    **({'parts': {name: told(part) for name, part in facts.parts.items()}} if facts.parts else {}),
   }
 
 
@@ -39,4 +41,5 @@ def read(found: dict) -> codec_base.Facts:
   return codec_base.Facts(
     found['medium'], tuple(found['shape']), found['levels'], conds,
     None if coords is None else np.array(coords, np.int32),
+    {name: read(part) for name, part in found.get('parts', {}).items()},
   )

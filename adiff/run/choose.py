@@ -144,6 +144,14 @@ def resolve(kind, choice, **provided) -> Any:
   return chosen(**arguments)
 
 
+def called(kind, made) -> str:
+  """The name of the choice that an object is."""
+  for name, chosen in _registered[kind].items():
+    if type(made) is chosen:
+      return name
+  return type(made).__module__.rpartition('.')[2]
+
+
 def takes(kind, name, argument) -> bool:
   """Has what a name stands for such an argument, or field?"""
   return argument in values.parameters(find(kind, name))

@@ -22,10 +22,9 @@ _FILE_BYTES = 2**28
 def write(folder, name, codec: codec_base.Codec) -> dict:
   """Writes the files of a codec, a choice of that name; returns the rest, in FORM. Raises
   ValueError for what can be no JSON, OSError where the folder cannot be written."""
-  arguments = dataclasses.asdict(codec)
-  texts = {file: arguments.pop(key).encode() for key, file in codec.files.items()}
+  choice, texts = _without_texts(as_choice(name, codec), codec)
   try:
-    told = {'codec': {'name': name, **json_file.plain(arguments)}, 'files': {}}
+    told = {'codec': json_file.plain(choice), 'files': {}}
   except TypeError as error:
     raise ValueError(
       f'codec {name} has learnt what is no JSON ({error}), so that no workdir can keep it; make '
@@ -44,11 +43,42 @@ def read(folder, told: dict, *, where, advice) -> codec_base.Codec:
   """The codec, with what it learnt. told: in FORM; where: the file that told it; advice: what to do
   where that is of no use. Raises ValueError."""
   choice = json_file.tuples(told['codec'])
-  for argument, name in choose.find('codec', choice['name']).files.items():
-    path = os.path.join(folder, FOLDER, name)
-    choice[argument] = _text(path, told['files'].get(name), os.path.basename(where))
+
+  def add_texts(choice, prefix=''):
+    for argument, name in choose.find('codec', choice['name']).files.items():
+      path = os.path.join(folder, FOLDER, prefix + name)
+      choice[argument] = _text(path, told['files'].get(prefix + name), os.path.basename(where))
+    for kind, own in choice.get('kinds', {}).items():
+      add_texts(own, f'{kind}.')
+
+  add_texts(choice)
   with input_file.told(where, 'holds no codec', advice):
-    return choose.resolve('codec', choice)
+    return made(choice)
+
+
+def as_choice(name, codec: codec_base.Codec) -> dict:
+  """The codec as a choice of that name; one of several kinds holds those of its kinds as such."""
+  choice = {'name': name, **dataclasses.asdict(codec)}
+  if 'kinds' in choice:
+    choice['kinds'] = {
+      kind: as_choice(choose.called('codec', own), own) for kind, own in codec.kinds.items()
+    }
+  return choice
+
+
+def made(choice) -> codec_base.Codec:
+  """Inverse of `as_choice`; raises ValueError for what is no codec."""
+  choice = dict(choice)
+  kinds = {kind: made(own) for kind, own in choice.pop('kinds', {}).items()}
+  return choose.resolve('codec', choice, kinds=kinds)
+
+
+def _without_texts(choice, codec, prefix='') -> tuple[dict, dict[str, bytes]]:
+  """(the choice without its long texts, {file: text})."""
+  texts = {prefix + file: choice.pop(key).encode() for key, file in codec.files.items()}
+  for kind, own in choice.get('kinds', {}).items():
+    texts |= _without_texts(own, codec.kinds[kind], f'{kind}.')[1]
+  return choice, texts
 
 
 def completed(choice, stored) -> dict:

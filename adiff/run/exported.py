@@ -9,6 +9,7 @@ compiled program in it: no pickle, no config.
 """
 
 import argparse
+import json
 import os
 import sys
 
@@ -21,15 +22,23 @@ import numpy as np  # noqa: E402
 import tqdm  # noqa: E402
 from jax import export  # noqa: E402
 
+from adiff.data import facts_file  # noqa: E402
 from adiff.machine import array_file, files, input_file, json_file, mistakes  # noqa: E402
-from adiff.run import asked, choose, output  # noqa: E402
+from adiff.run import asked, codec_file, output  # noqa: E402
+from adiff.sequence import tokens as tokens_lib  # noqa: E402
 
 FORMAT = 3
+# Of several kinds of tokens a program answers with Tokens: kinds and runs, as JSON.
+export.register_pytree_node_serialization(
+  tokens_lib.Tokens, serialized_name='adiff.Tokens',
+  serialize_auxdata=lambda static: json.dumps(static).encode(),
+  deserialize_auxdata=lambda text: json_file.tuples(json.loads(text)),
+)
 ABOUT, PARAMS, PROGRAM = output.EXPORT
 ADVICE = 'it is no exported sampler, write one with --mode=export'
 PROGRAM_BYTES = 2**30
 _FORM = {'format': int, 'batch': int, 'seed': int, 'labels': [int], 'platforms': [str],
-         'codec': {'name': str}, 'sha256': {PARAMS: str, PROGRAM: str}}
+         'codec': {'name': str}, 'facts?': facts_file.FORM, 'sha256': {PARAMS: str, PROGRAM: str}}
 
 
 def write(folder, run, params, *, batch, labels, seed, codec, about) -> str:
@@ -89,7 +98,9 @@ class Sampler:
     _check_fits(folder, program, leaves, self.about['batch'])
     self._leaves = jax.device_put(leaves)
     with input_file.told(place(ABOUT), 'names no codec', ADVICE):
-      self._codec = choose.resolve('codec', json_file.tuples(self.about['codec']))
+      self._codec = codec_file.made(json_file.tuples(self.about['codec']))
+      told = self.about.get('facts')
+      self.facts = None if told is None else facts_file.read(told)
     self._run = jax.jit(program.call)
 
   def sample(self, start, num, *, seed=None, progress=None) -> tuple[np.ndarray, np.ndarray]:
@@ -102,10 +113,10 @@ class Sampler:
     tokens = []
     for first in range(start, start + num, size):
       here = np.take(labels, np.arange(first, first + size), mode='wrap')
-      tokens.append(np.asarray(self._run(self._leaves, seed, np.int32(first), here)))
+      tokens.append(self._run(self._leaves, seed, np.int32(first), here))
       if progress is not None:
         progress.update(min(size, start + num - first))
-    tokens = np.concatenate(tokens)[:num]
+    tokens = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:num], *tokens)
     return self._codec.decode((), tokens), wanted
 
 
@@ -161,11 +172,10 @@ def main() -> int:
     asked.examples(options.num)
     output.check_file(options.out)
     with tqdm.tqdm(total=options.num, unit='sample', dynamic_ncols=True) as bar:
-      examples, labels = Sampler(options.folder).sample(
-        0, options.num, seed=options.seed, progress=bar
-      )
+      sampler = Sampler(options.folder)
+      examples, labels = sampler.sample(0, options.num, seed=options.seed, progress=bar)
     with files.whole(options.out, 'wb') as file:
-      np.savez(file, examples, labels)
+      np.savez(file, **output.arrays(sampler.facts, examples, labels))
   except (ValueError, OSError) as error:
     if not mistakes.told(error):
       raise

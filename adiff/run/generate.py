@@ -1,6 +1,5 @@
 """Samples: one compiled program for a whole batch, and as many batches as are asked for."""
 
-import dataclasses
 import time
 from collections.abc import Callable
 
@@ -8,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adiff.data import facts_file
 from adiff.learn import state
 from adiff.machine import cost, hosts, rates, sharding
 from adiff.nn import network
-from adiff.run import asked, build, exported
+from adiff.run import asked, build, codec_file, exported
 from adiff.sample import capacity, guidance, session, walk
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
@@ -187,16 +187,21 @@ class Sampler:
       if progress is not None:
         progress.update(min(self.size, start + num - first))
     tokens = jax.tree.map(lambda *leaves: np.concatenate(leaves)[:num], *tokens)
-    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tokens)):
-      raise ValueError(
-        'the samples are not finite; train longer, lower optim.learning_rate, or set '
-        'process.clip=1.0'
-      )
+    check_finite(tokens)
     return (
       self._parts.blocks.to_raster(tokens),
       self._labels(start, num),
       np.concatenate(calls)[:num],
       seconds,
+    )
+
+
+def check_finite(tokens) -> None:
+  """Raises ValueError for samples of a model that diverged."""
+  if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tokens)):
+    raise ValueError(
+      'the samples are not finite; train longer, lower optim.learning_rate, or set '
+      'process.clip=1.0'
     )
 
 
@@ -214,6 +219,8 @@ def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
   return hosts.by_first(lambda: exported.write(
     folder, run, params, batch=batch, seed=seed,
     labels=balanced_labels(parts.spec.num_classes, 0, max(parts.spec.num_classes, 1)),
-    codec={'name': parts.config.codec.name, **dataclasses.asdict(parts.coded.codec)},
-    about={'step': step, 'contract': parts.contract},
+    codec=codec_file.as_choice(parts.config.codec.name, parts.coded.codec),
+    about={
+      'step': step, 'contract': parts.contract, 'facts': facts_file.told(parts.source.facts),
+    },
   ))

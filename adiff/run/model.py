@@ -23,7 +23,7 @@ from adiff.learn import state
 from adiff.machine import checkpoint, files
 from adiff.machine import weights as weights_lib
 from adiff.nn import network
-from adiff.run import asked, build, generate, kept, output, shown
+from adiff.run import asked, build, directions, generate, kept, output, shown
 from adiff.run import workdir as workdir_lib
 
 
@@ -114,11 +114,19 @@ class Model:
         index = np.minimum(np.arange(done, done + size), num - 1)
         keys = jax.vmap(lambda i: state.stream(seed, 'sample', i))(index)
         x, called = self._sampler(self.params, keys, labels[index])
-        tokens.append(np.asarray(x)[:num - done])
+        tokens.append(jax.tree.map(lambda leaf, done=done: np.asarray(leaf)[:num - done], x))
         calls.append(np.asarray(called)[:num - done])
         done += size
         bar.update(len(calls[-1]))
-    return self._samples(np.concatenate(tokens), labels, np.concatenate(calls))
+    tokens = jax.tree.map(lambda *leaves: np.concatenate(leaves), *tokens)
+    return self._samples(tokens, labels, np.concatenate(calls))
+
+  def given(self, **parts) -> directions.Given:
+    """The model with some parts of examples given, {kind: [n, ..]}: it samples and scores the
+    others. Raises ValueError where the network has not learnt an order of blocks in which they come
+    first."""
+    toward = directions.toward(self.parts, tuple(parts))
+    return directions.Given(toward, self.params, directions.encoded(toward, parts))
 
   def fill(self, example, mask, *, num=1, label=None, seed=0) -> Samples:
     """`num` examples that are `example` where mask is False; mask: bool, of its shape or of its
@@ -158,8 +166,7 @@ class Model:
 
   def _samples(self, tokens, labels, calls):
     """Tokens in block order, decoded."""
-    if not self.parts.process.discrete and not np.all(np.isfinite(tokens)):
-      raise ValueError('the samples are not finite; the model diverged, or process.clip is 0')
+    generate.check_finite(tokens)
     examples = self.parts.coded.decode(self.parts.blocks.to_raster(tokens))
     return Samples(examples, labels, calls, self.parts.source.facts)
 

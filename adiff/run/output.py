@@ -8,6 +8,7 @@ kind alone.
 import contextlib
 import os
 import re
+from typing import Any
 
 from adiff.machine import array_file, files, input_file, manifest, storage
 
@@ -16,6 +17,18 @@ SAMPLES = ('arr_0', 'arr_1')
 OLD_SAMPLES = ('examples', 'labels')  # of earlier versions
 EXPORT = ('about.json', 'params.npz', 'program.bin')  # files of an exported sampler
 EVALUATIONS = 'evals'  # in a workdir: evaluations that are not the run's own
+def arrays(facts, examples, labels) -> dict[str, Any]:
+  """The arrays of a file of samples, by their names. Of examples with several parts the picture, or
+  the first part, is what evaluators of samples look for; the others are called as they are. facts:
+  of the examples; None: they have one part."""
+  if facts is None or not facts.parts:
+    return dict(zip(SAMPLES, (examples, labels), strict=True))
+  pictures = [name for name, part in facts.parts.items() if part.medium == 'image']
+  first = pictures[0] if len(pictures) == 1 else next(iter(facts.parts))
+  others = {name: part for name, part in examples.items() if name != first}
+  return dict(zip(SAMPLES, (examples[first], labels), strict=True)) | others
+
+
 _RUN, _EXPORTED, _SHARDS = 'run', 'exported', 'shards'
 _MARKS = (  # files that a folder is told by, and whose it is
   (('contract.json',), _RUN), (('config.json', 'checkpoints'), _RUN),

@@ -7,7 +7,7 @@ end merges. Which host made a shard changes no bit of it: a shard is whole batch
 made of (seed, i) alone, and every host has an equal mesh. So a job that one host has begun may be
 ended by two, and the other way round.
 
-  OUT                        npz: arr_0 (the examples), arr_1 (their labels)
+  OUT                        npz: arr_0 (the examples), arr_1 (their labels), see output.arrays
   OUT.parts/made_by.json     everything that the samples follow from
   OUT.parts/000004096.npz    a shard, by the number of its first example
 """
@@ -36,6 +36,12 @@ class Job(NamedTuple):
   folder: str  # of the shards
   shard: int  # examples of one
   key: str  # 16 hex digits of what the samples follow from: every shard bears them
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Of the arrays of a shard."""
+    parts = self.parts.source.facts.parts
+    return tuple(output.arrays(self.parts.source.facts, dict.fromkeys(parts), None))
 
   def starts(self) -> Iterator[int]:
     """The first example of each shard."""
@@ -140,8 +146,9 @@ def _sample(job, params, mesh, seed, batch_size):
 
 
 def _write(job, start, examples, labels):
+  arrays = output.arrays(job.parts.source.facts, examples, labels)
   with files.whole(job.path(start), 'wb') as file:
-    np.savez(file, examples, labels, made_by=np.array([job.key, str(start)]))
+    np.savez(file, **arrays, made_by=np.array([job.key, str(start)]))
 
 
 def _end(job, out):
@@ -159,10 +166,10 @@ def _end(job, out):
 
 def _read(job, start):
   """{name: array} of a shard; raises ValueError where it is not whole, or of other samples."""
-  found = array_file.npz(job.path(start), (*output.SAMPLES, 'made_by'))
+  found = array_file.npz(job.path(start), (*job.names, 'made_by'))
   if found['made_by'].tolist() != [job.key, str(start)]:
     raise ValueError(f'{job.path(start)} is of other samples')
-  if any(len(found[name]) != job.size(start) for name in output.SAMPLES):
+  if any(len(found[name]) != job.size(start) for name in job.names):
     raise ValueError(f'in {job.path(start)} examples are missing')
   return found
 
@@ -184,10 +191,10 @@ def _is_whole(job, start):
 
 def _merge(job, file):
   """Writes the npz of all shards, with one of them in memory at a time."""
-  dtypes, shapes = {name: set() for name in output.SAMPLES}, {}
+  dtypes, shapes = {name: set() for name in job.names}, {}
   for start in job.starts():
     found = _read(job, start)
-    for name in output.SAMPLES:
+    for name in job.names:
       dtypes[name].add(found[name].dtype)  # texts differ in length
       shapes[name] = (job.num, *found[name].shape[1:])
 
@@ -196,5 +203,5 @@ def _merge(job, file):
       yield _read(job, start)[name]
 
   array_file.write_npz(file, {
-    name: (shapes[name], np.result_type(*dtypes[name]), pieces(name)) for name in output.SAMPLES
+    name: (shapes[name], np.result_type(*dtypes[name]), pieces(name)) for name in job.names
   })

@@ -1,0 +1,153 @@
+"""Directions: some kinds of tokens given, the others made or scored.
+
+  model = adiff.load('runs/shapes')
+  given = model.given(text=captions)
+  pictures = given.sample()                     # one for each caption
+  given.score(image=pictures.examples['image'])
+
+A direction is an order of blocks that the network has learnt (config.blocks.order, train.orders) in
+which the given kinds come first: then what is made or scored follows the conditional law.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+
+from adiff.judge import likelihood
+from adiff.nn import network
+from adiff.run import asked, build, generate, sequences
+from adiff.sequence.tokens import Tokens
+
+
+def toward(parts: build.Parts, kinds) -> build.Parts:
+  """The parts of a run in the order of blocks in which `kinds` come first, given. Raises ValueError
+  for kinds that there are not, or an order that the network has not learnt."""
+  names = tuple(parts.spec.by_kind)
+  unknown = [kind for kind in kinds if kind not in names]
+  if unknown or not kinds or set(kinds) == set(names):
+    raise ValueError(
+      f'{", ".join(map(repr, unknown or kinds)) or "nothing"} cannot be given; give some, not all, '
+      f'of {", ".join(names) or "several kinds of tokens, which this run has not"}'
+    )
+  for geometry in parts.geometries:
+    blocks, _ = geometry
+    given = sum(len(blocks.blocks_of[kind]) for kind in kinds)
+    if set(blocks.kinds[:given]) == set(kinds):
+      plan = dataclasses.replace(sequences.plan(parts.config, blocks), given=given)
+      return dataclasses.replace(parts, geometries=(geometry,), plan=plan)
+  orders = ' or '.join(
+    ', '.join(dict.fromkeys(blocks.kinds)) for blocks, _ in parts.geometries
+  )
+  raise ValueError(
+    f'this network has learnt {orders}, one after another; to give {", ".join(kinds)} train it '
+    'with an order that begins so, config.blocks.order or config.train.orders'
+  )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Given:
+  """A model with some kinds of each of `num` examples given; make it with Model.given."""
+
+  parts: build.Parts  # as `toward` made them
+  params: Any
+  tokens: dict[str, np.ndarray]  # of the given kinds, in raster order
+
+  @property
+  def num(self) -> int:
+    """Examples."""
+    return len(next(iter(self.tokens.values())))
+
+  def sample(self, *, seed=0, batch=64, progress=True) -> dict[str, Any]:
+    """Examples {kind: [num, ..]}, given parts and made ones. Example i of a seed is the same
+    whatever batch is."""
+    seed, size = asked.seed(seed), min(asked.count('batch', batch), self.num)
+    made, blocks = [], self.parts.blocks
+    with tqdm.tqdm(total=self.num, unit='sample', delay=2, disable=not progress) as bar:
+      for first in range(0, self.num, size):
+        index = np.minimum(np.arange(first, first + size), self.num - 1)
+        keys = generate.example_keys(seed, 0, self.num)[index]
+        x = self._walk(self.params, keys, self._given(index))
+        made.append(jax.tree.map(lambda leaf, end=self.num - first: np.asarray(leaf)[:end], x))
+        bar.update(len(made[-1]))
+    tokens = jax.tree.map(lambda *leaves: np.concatenate(leaves), *made)
+    generate.check_finite(tokens)
+    return self.parts.coded.decode(blocks.to_raster(tokens))
+
+  def score(self, *, samples=16, seed=0, batch=64, **made) -> np.ndarray:
+    """-log p(made | given) in nats [num, samples], each an unbiased sample of a bound on it (or it
+    itself, where blocks are made in one call); made: {kind: [num, ..]}, all that is not given."""
+    parts, blocks = self.parts, self.parts.blocks
+    wanted = set(parts.spec.by_kind) - set(self.tokens)
+    if set(made) != wanted:
+      raise ValueError(f'score what is made: {", ".join(sorted(wanted))}')
+    tokens = {**self.tokens, **encoded(parts, made)}
+    if len({len(part) for part in tokens.values()}) != 1:
+      raise ValueError(f'there are {self.num} given examples; score one for each')
+    x0 = blocks.from_raster(Tokens(tokens, parts.spec.runs))
+    nats = []
+    for first in range(0, self.num, batch):
+      index = np.minimum(np.arange(first, first + batch), self.num - 1)
+      here = jax.tree.map(lambda leaf, index=index: leaf[index], x0)
+      keys = generate.example_keys(asked.seed(seed), first, samples)
+      nats.append(np.stack([self._bound(self.params, key, here) for key in keys], 1))
+    return np.concatenate(nats)[:self.num]
+
+  def _given(self, index):
+    """(tokens, bool [B, N]: which are given), in block order; the others are zeros."""
+    parts, blocks, tokens = self.parts, self.parts.blocks, {}
+    for kind, num in parts.spec.runs:
+      own = parts.spec.by_kind[kind]
+      shape = (len(index), num) if own.discrete else (len(index), num, own.dim)
+      tokens[kind] = (
+        self.tokens[kind][index] if kind in self.tokens
+        else np.zeros(shape, np.int32 if own.discrete else np.float32)
+      )
+    known = blocks.block_of_token < parts.plan.given
+    x = blocks.from_raster(Tokens(tokens, parts.spec.runs))
+    return x, np.broadcast_to(known[None], (len(index), len(known)))
+
+  @functools.cached_property
+  def _walk(self):
+    parts = self.parts
+
+    def run(params, keys, given):
+      def bind(params):
+        denoise = parts.recipe.network(params, loops=True)
+        return generate.guided(parts, denoise, self._nothing(len(keys)))
+
+      walk = generate.make_session(parts, bind)
+      return walk.finish(params, walk.start(keys, *given)).x
+
+    return jax.jit(run)
+
+  @functools.cached_property
+  def _bound(self):
+    parts = self.parts
+
+    def bound(params, key, x0):
+      denoise = network.condition(
+        parts.recipe.network(params), self._nothing(len(x0)), history_cond=parts.history_cond
+      )
+      nats, _ = likelihood.bound(
+        denoise, key, x0, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
+      )
+      return nats[:, parts.plan.given:].sum(1)
+
+    return jax.jit(bound)
+
+  def _nothing(self, num):
+    """No condition besides what is given."""
+    return generate.asked_for(self.parts, np.full(num, -1, np.int32))
+
+
+def encoded(parts: build.Parts, examples: dict[str, Any]) -> dict[str, np.ndarray]:
+  """Tokens in raster order of some parts of examples, {kind: [n, ..]}."""
+  codec, params = parts.coded.codec, parts.coded.params
+  return {
+    kind: codec.kinds[kind].encode(params[kind] if params else (), part)
+    for kind, part in examples.items()
+  }

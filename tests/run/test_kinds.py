@@ -1,0 +1,153 @@
+"""Runs on examples of several parts: made, kept, sampled, given in either direction, refused."""
+
+import json
+import os
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from adiff.run import build, codec_file, directions, exported, generate, handle, kept, kinds, train
+from adiff.sequence import tokens
+from configs import toy
+
+
+def config(row='joint'):
+  c = toy.get_config(row)
+  c.model.width, c.model.depth, c.model.heads = 16, 2, 2
+  c.data.size, c.optim.warmup = 256, 2
+  c.train.steps, c.train.batch_size, c.train.eval_every, c.train.checkpoint_every = 4, 16, 0, 4
+  c.eval.num, c.eval.batch_size, c.eval.samples, c.eval.examples = 2048, 32, 1, 32
+  for kind in c.kinds.values():
+    kind.steps = 2
+  return c
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  folder = str(tmp_path_factory.mktemp('joint') / 'run')
+  assert train.train(config(), folder, progress=False) == 0
+  return folder
+
+
+@pytest.fixture(scope='module')
+def model(workdir):
+  return handle.load(workdir)
+
+
+def test_a_run_on_two_kinds_ends_with_a_page_that_tests_the_joint_law(workdir):
+  with open(os.path.join(workdir, 'eval.json')) as file:
+    report = json.load(file)
+  assert np.isfinite(report['numbers']['nats']) and 0 <= report['numbers']['p_value'] <= 1
+
+
+def test_samples_are_made_by_kind_and_those_of_an_export_are_equal(model, tmp_path):
+  made = model.sample(5, seed=3, batch=5, progress=False).examples
+  assert made['symbols'].shape == (5, 4) and made['floats'].shape == (5, 2, 1)
+  folder = generate.to_folder(
+    model.parts, model.params, str(tmp_path / 'exported'), batch=5, seed=3, step=4)
+  again, _ = exported.Sampler(folder).sample(0, 5)
+  np.testing.assert_array_equal(again['symbols'], made['symbols'])
+  np.testing.assert_allclose(again['floats'], made['floats'], atol=1e-5)
+
+
+@pytest.mark.parametrize('kind, other', [('symbols', 'floats'), ('floats', 'symbols')])
+def test_one_network_makes_and_scores_either_kind_given_the_other(model, kind, other):
+  example = build.build(config()).source.sample(6, seed=9)
+  given = model.given(**{kind: example[kind]})
+  made, fewer = (given.sample(seed=1, batch=batch, progress=False) for batch in (6, 4))
+  np.testing.assert_array_equal(made[kind], example[kind])
+  np.testing.assert_allclose(made[other], fewer[other], atol=1e-5)
+  nats = given.score(samples=3, **{other: example[other]})
+  assert nats.shape == (6, 3) and np.all(np.isfinite(nats))
+  # What is given is read: another neighbour's part costs otherwise.
+  moved = model.given(**{kind: np.roll(example[kind], 1, axis=0)})
+  assert np.any(moved.score(samples=3, **{other: example[other]}) != nats)
+
+
+def test_an_order_that_the_network_has_not_learnt_is_refused():
+  c = config()
+  c.train.orders = ()
+  parts = build.build(c)
+  with pytest.raises(ValueError, match='has learnt symbols, floats.*train.orders'):
+    directions.toward(parts, ('floats',))
+
+
+@pytest.mark.parametrize('given, words', [
+  ((), 'nothing cannot be given'), (('pictures',), "'pictures' cannot be given"),
+  (('symbols', 'floats'), 'not all'),
+])
+def test_what_cannot_be_given_is_refused(model, given, words):
+  with pytest.raises(ValueError, match=words):
+    directions.toward(model.parts, given)
+
+
+def test_a_workdir_keeps_the_codecs_and_facts_of_all_kinds(workdir, model):
+  told, codec = kept.stored(workdir)
+  assert set(codec.kinds) == set(told['facts']['parts']) == {'symbols', 'floats'}
+  spec = codec.spec(model.parts.source.facts)
+  assert spec.runs == (('symbols', 4), ('floats', 2)) == model.parts.spec.runs
+  choice = codec_file.as_choice('joint', codec)
+  assert codec_file.made(choice) == codec
+
+
+def test_a_batch_of_the_other_order_is_the_same_examples(model):
+  recipe, coded = model.parts.recipe, model.parts.coded
+  first, other = recipe.blocks
+  raster = coded.examples('train', np.arange(4))['tokens']
+  batch = {'tokens': first.from_raster(raster), 'label': np.full(4, -1)}
+  moved = recipe._ordered(batch, other)['tokens']
+  assert moved.runs == other.runs != first.runs
+  jax.tree.map(np.testing.assert_array_equal, other.to_raster(moved), raster)
+
+
+def test_weights_of_kinds_reach_the_loss(model):
+  parts = build.build(config())
+  heavy = config()
+  with heavy.unlocked():
+    heavy.kinds.floats.weight = 0.25
+  weighted = build.build(heavy, parts.coded)
+  batch = {'tokens': tokens.Tokens({}, (('symbols', 4), ('floats', 2))), 'label': np.zeros(3)}
+  batch['tokens'] = parts.blocks.from_raster(parts.coded.examples('train', np.arange(3))['tokens'])
+  weight = weighted.recipe._ordered(batch, weighted.blocks)['weight']
+  np.testing.assert_array_equal(weight, np.tile([1, 1, 1, 1, 0.25, 0.25], (3, 1)))
+  assert 'weight' not in parts.recipe._ordered(batch, parts.blocks)
+
+
+BAD = {
+  'no section': ('kinds', 3, 'must be a section'),
+  'a kind that is no section': ('kinds.symbols', 3, 'config.kinds.symbols=3'),
+  'an unknown key': ('kinds.symbols.size', 3, "has no key 'size'"),
+  'an unknown kind': ('kinds.pictures', {'steps': 1}, 'pictures.*is no kind'),
+  'a wrong type': ('kinds.symbols.steps', 'many', 'kinds.symbols.steps'),
+  'no process of its own': (
+    'kinds.symbols', {'codec': {'name': 'none'}, 'blocks': {'name': 'tokens'}}, 'names no process'
+  ),
+  'a process of the other kind': ('kinds.symbols.process', {'name': 'gaussian'}, 'symbols'),
+  'a process of one kind': ('process', {'name': 'masked'}, 'process.name=joint'),
+  'blocks of one kind': ('blocks', {'name': 'whole'}, 'blocks.name=joint'),
+  'an order without a kind': ('blocks.order', ('symbols',), 'must name every kind once'),
+  'a level of history for one kind alone': ('history', None, 'history is None'),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_bad_kinds_are_refused_in_a_sentence(name):
+  key, value, words = BAD[name]
+  tree = config().to_dict()
+  tree['kinds']['symbols']['history'] = 0.0
+  *sections, last = key.split('.')
+  place = tree
+  for section in sections:
+    place = place[section]
+  place[last] = value
+  with pytest.raises(ValueError, match=words):
+    build.build(ml_collections.ConfigDict(tree))
+
+
+def test_a_kind_says_what_it_says_and_the_config_the_rest():
+  c = config()
+  assert kinds.own(c, 'floats', 'solver').name == 'heun'
+  assert kinds.own(c, 'symbols', 'solver').name == 'first_order' == c.solver.name
+  assert kinds.own(c, 'symbols', 'weight', 1.0) == 1.0
