@@ -3,7 +3,6 @@ look, and the simple codec that takes as much."""
 
 import abc
 import dataclasses
-import functools
 import math
 
 import numpy as np
@@ -79,9 +78,11 @@ class Codes(Code):
     rows = [{'name': 'all', 'places': num, **all_of_it._asdict()}]
     if len(self.grids) > 1:
       rows += [
-        {'name': f'{height} x {width}', 'places': height * width,
+        {'name': f'{i}: {height} x {width}', 'places': height * width,
          **codebook.use(codes, self.size)._asdict()}
-        for (height, width), codes in zip(self.grids, self._split, strict=True)
+        for i, ((height, width), codes) in enumerate(
+          zip(self.grids, self._cut(self.codes), strict=True), 1
+        )
       ]
     facts = [
       section.Fact(f'codes_{key}', f'codes: {heading}', getattr(all_of_it, key), better=better,
@@ -109,10 +110,6 @@ class Codes(Code):
       part.reshape(len(chosen), height, width, 3)
       for (height, width), part in zip(self.grids, self._cut(colours), strict=True)
     ]
-
-  @functools.cached_property
-  def _split(self):
-    return self._cut(self.codes)
 
   def _cut(self, codes):
     """Codes, or what stands for them, a grid each."""

@@ -30,8 +30,6 @@ _MEASURES = (
   ('gain', 'dB a bit', 'high', 'PSNR beyond that of the mean training picture, which takes no bit, '
    'for every bit.'),
 )
-_READ_ALIKE = ('read_alike', 'Read alike', 'high', 'Share of the reconstructions that a classifier '
-               'reads as it reads the originals.')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,8 +124,8 @@ class Reconstruction:
     for key, one in eyes.items():
       real = self._real[key]
       row[f'rfid_{key}'] = frechet.frechet(real.seen, one.features(made))
-      if real.read is not None and 'read_alike' not in row:
-        row['read_alike'] = float(np.mean(one.probabilities(made).argmax(1) == real.read))
+      if real.read is not None:
+        row[f'read_alike_{key}'] = float(np.mean(one.probabilities(made).argmax(1) == real.read))
     return row
 
   @functools.cached_property
@@ -138,6 +136,10 @@ class Reconstruction:
       shares = one.probabilities(real)
       looked[key] = _Looked(one.features(real), None if shares is None else shares.argmax(1))
     return looked
+
+  @functools.cached_property
+  def _digests(self):
+    return {key: one.digest for key, one in self._eyes.items()}
 
   @functools.cached_property
   def _blank(self):
@@ -154,13 +156,19 @@ class Reconstruction:
 
   def _measures(self):
     """(key, heading, what is better, what it means, kind) of every number of a row."""
-    yield from ((*measure, self._kind) for measure in (*_MEASURES, _READ_ALIKE))
+    yield from ((*measure, self._kind) for measure in _MEASURES)
     for key, one in self._eyes.items():
+      kind = f'features of {one.name} {self._digests[key]}; {self._kind}'
       yield (
         f'rfid_{key}', f'rFID, {key}', 'low', 'Fréchet distance between the features of the '
-        f'pictures and those of their reconstructions, in those of {one.name}.',
-        f'features of {one.name} {one.digest}; {self._kind}',
+        f'pictures and those of their reconstructions, in those of {one.name}.', kind,
       )
+      if one.classes is not None:
+        yield (
+          f'read_alike_{key}', f'Read alike, {key}', 'high', 'Share of the reconstructions that '
+          f'this classifier, which is right on {one.accuracy:.3g} of real pictures, reads as it '
+          'reads the originals.', kind,
+        )
 
   def _columns(self):
     return tuple(
@@ -173,13 +181,13 @@ class Reconstruction:
     (row,), rival = self._rows, self._others[:1]
     facts = [
       section.Fact(
-        key, heading, row[key], meaning=meaning, better=better, kind=kind, tile=_TILES.get(key, ''),
+        key, heading, row[key], meaning=meaning, better=better, kind=kind, tile=_tile(key),
         beside={other['name']: other[key] for other in rival if other.get(key) is not None},
       )
       for key, heading, better, meaning, kind in self._measures() if row.get(key) is not None
     ]
     facts += [
-      section.Fact(f'features_{key}', f'features: {key}', f'{one.name}, {one.digest}')
+      section.Fact(f'features_{key}', f'features: {key}', f'{one.name}, {self._digests[key]}')
       for key, one in self._eyes.items()
     ]
     return section.Facts(tuple(facts), shown=False)
@@ -248,10 +256,11 @@ class _Looked(NamedTuple):
   read: np.ndarray | None  # [n] what a classifier takes them for
 
 
-_TILES = {
-  'psnr': 'dB between held-out pictures and their reconstructions',
-  'read_alike': 'of the reconstructions are read as their originals are',
-}
+def _tile(key):
+  """Words under a number of the trained codec at the top of the page; '' where it is not there."""
+  if key.startswith('read_alike'):
+    return 'of the reconstructions are read as their originals are'
+  return 'dB between held-out pictures and their reconstructions' if key == 'psnr' else ''
 
 
 def _beneath(parts, levels, scale):

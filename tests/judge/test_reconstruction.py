@@ -78,7 +78,7 @@ def test_numbers_are_those_of_what_was_lost(made, found):
   assert numbers['rfid_rows'] == pytest.approx(
     frechet.frechet(eyes.features(found.real), eyes.features(found.made)))
   rows = [one.sum((2, 3)).argmax(1) for one in (found.real, found.made)]
-  assert numbers['read_alike'] == np.mean(rows[0] == rows[1]) < 1
+  assert numbers['read_alike_rows'] == np.mean(rows[0] == rows[1]) < 1
   blank = np.mean((found.real - found.train.mean(0)) ** 2)
   assert numbers['gain'] == pytest.approx(
     (numbers['psnr'] - 10 * np.log10(16**2 / blank)) / numbers['bits'])
@@ -88,6 +88,7 @@ def test_features_that_may_be_slow_see_the_trained_codec_alone(made):
   ours, others = table(made, 'Reconstruction').groups
   assert 'rfid_blind' in ours.rows[0] and all('rfid_rows' in row for row in others.rows)
   assert not any('rfid_blind' in row for row in others.rows)
+  assert 'read_alike_blind' not in ours.rows[0]  # they know no classes
   kinds = {column.key: column.kind for column in table(made, 'Reconstruction').columns}
   assert kinds['rfid_rows'] != kinds['rfid_blind'] and kinds['psnr'] == kinds['ssim']
 
@@ -97,7 +98,7 @@ def test_scales_are_told_one_by_one_and_are_seen_on_the_map():
   code = coded.Codes(codes, 4, ((1, 1), (2, 2)))
   rows = {row['name']: row for row in code.parts('')[0].groups[0].rows}
   assert {name: (row['places'], row['share']) for name, row in rows.items()} == {
-    'all': (5, 1), '1 x 1': (1, 0.25), '2 x 2': (4, 0.75)}
+    'all': (5, 1), '1: 1 x 1': (1, 0.25), '2: 2 x 2': (4, 0.75)}
   coarse, fine = code.maps([1, 0])
   assert coarse.shape == (2, 1, 1, 3) and fine.shape == (2, 2, 2, 3)
   assert tuple(fine[1, 0, 0]) == coded.GROUND  # of 1, which is the most frequent

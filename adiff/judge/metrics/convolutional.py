@@ -36,11 +36,8 @@ class Convolutional(features.Features):
     return features.in_batches(find, images, LOOKED)
 
   def probabilities(self, images):
-    return self.shares(self.features(images))
-
-  def shares(self, found) -> np.ndarray:
-    """Class probabilities [n, C] of features that were found."""
-    logits = classifier.logits(self.params, np.asarray(found, np.float32))
+    found = self.features(images).astype(np.float32)
+    logits = classifier.logits(self.params, found)
     return np.asarray(jax.nn.softmax(logits), np.float64)
 
   def arrays(self):
