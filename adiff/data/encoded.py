@@ -242,6 +242,10 @@ class _Texts(rows.Documents):
 
 
 def words(codec) -> str:
-  """What errors call a codec, on one line."""
-  text = repr(codec)
-  return text if len(text) <= 200 else f'{text[:200]}..'
+  """What errors call a codec, on one line: its arguments, but for places and what files hold."""
+  away = (*codec.places, *codec.files)
+  own = ', '.join(
+    f'{one.name}={getattr(codec, one.name)!r}'[:80] for one in dataclasses.fields(codec)
+    if one.name not in away and not callable(getattr(codec, one.name))
+  )
+  return f'{type(codec).__name__}({own})'

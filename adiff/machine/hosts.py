@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from absl import logging
 from jax.experimental import multihost_utils
 
 from adiff.machine import json_file, storage
@@ -28,6 +29,7 @@ UNFINISHED = 75  # exit code: "run me again"; 0 means finished
 HEARTBEAT = 20  # seconds without a sign of life until a process counts as dead
 AUTO = 'auto'
 _LONGEST = 2000  # characters of a sentence that all processes hear
+PATIENCE = 600.0  # seconds of waiting for another process after which that is said
 SEEN = 90.0  # seconds until a shared disk shows to all what one has written
 _saved: list[Callable[[], bool]] = []  # of this attempt: is what was begun complete?
 _meetings = 0  # of all processes, so far
@@ -207,11 +209,25 @@ def _value(word):
 
 
 def _heard(place, wanted) -> list[tuple[str, str]]:
-  """[(name, word)] of what lies in a folder of names, which ends in /, once there are `wanted`."""
-  pause = 0.002
+  """[(name, word)] of what lies in a folder of names, which ends in /, once there are `wanted`.
+
+  A process that died ends the wait, as JAX notices; one that only hangs does not, for nobody can
+  tell that from work that takes long: so after PATIENCE, and again and again, it is said who waits
+  for whom.
+  """
+  pause, begun, told = 0.002, time.monotonic(), 0
   while len(said := _service().key_value_dir_get(place)) < wanted:
     time.sleep(pause)
     pause = min(2 * pause, 1.0)
+    if (time.monotonic() - begun) // PATIENCE > told:
+      told += 1
+      there = {name.rpartition('/')[2] for name, _ in said}
+      missing = [str(index) for index in range(wanted) if str(index) not in there]
+      logging.warning(
+        'process %d has waited for %d minutes for process %s, which is alive; if nothing moves '
+        'there any more, stop all processes and run them again', jax.process_index(),
+        (time.monotonic() - begun) // 60, ', '.join(missing[:8]),
+      )
   return said
 
 

@@ -57,6 +57,19 @@ def test_a_piece_of_work_is_one_processs_and_that_of_all_who_work_together(job):
   assert not hosts.first()
 
 
+def test_who_waits_for_long_says_for_whom(job, monkeypatch):
+  said_of = []
+
+  def warning(text, *words):
+    said_of.append(text % words)
+    said(job, '[1, null]', by=3)
+
+  monkeypatch.setattr(hosts, 'PATIENCE', 0.01)
+  monkeypatch.setattr(hosts.logging, 'warning', warning)
+  assert hosts.together(lambda: 0)[3] == 1
+  assert 'process 0 has waited for 0 minutes for process 1, 2, 3, 4, 5, 6, 7, 8' in said_of[0]
+
+
 def test_what_went_wrong_in_one_process_is_raised_in_all(job):
   said(job, '[null, "the disk of the last one is full"]', by=10)
   with pytest.raises(ValueError, match=r'last one is full \(so says process 10\)'):
