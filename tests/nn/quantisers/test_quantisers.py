@@ -1,5 +1,9 @@
 """What is true of every quantiser."""
 
+import math
+import pathlib
+import re
+
 import cases
 import jax
 import jax.numpy as jnp
@@ -20,6 +24,19 @@ def case(request):
 
 def test_there_is_a_case_of_every_choice():
   assert {type(of).__name__.lower() for of in cases.ROWS.values()} == {*choose.names('quantiser')}
+
+
+def test_the_page_tells_the_bits_of_every_choice():
+  page = pathlib.Path(choose.__file__).parents[2] / 'docs/tokenizers.md'
+  rows = re.findall(r'^\| `(\w+)` \|.*\| (\d+) \| (\S+) \| (\S+) \|$', page.read_text(), re.M)
+  assert [name for name, *_ in rows] == ['vae', 'vq', 'fsq', 'bits', 'residual', 'multiscale']
+  for name, *told in rows:
+    of = choose.resolve('quantiser', {'name': name})
+    num, bits = sum(int(np.prod(shape)) for shape in of.scales((7, 7))), ['floats', 'floats']
+    if of.kind.discrete:
+      each = math.log2(of.kind.vocab)
+      bits = [f'{each:.2f}', f'{num * each:.0f}']
+    assert told == [str(num), *bits]
 
 
 def test_codes_stand_scale_by_scale_and_give_what_the_decoder_reads(case):
