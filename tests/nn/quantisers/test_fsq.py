@@ -33,9 +33,7 @@ def test_channels_are_bounded_and_rounded_as_in_the_paper():
   quantised, codes = by_hand(np.asarray(z, np.float64))
   np.testing.assert_allclose(made.z, quantised, atol=1e-6)
   np.testing.assert_array_equal(made.codes, codes.reshape(3, 20))
-  np.testing.assert_array_equal(OF.codes_of({}, {}, z), made.codes)
-  np.testing.assert_allclose(OF.dequantise({}, {}, made.codes, (4, 5)), made.z, atol=1e-6)
-  assert made.codes.dtype == jnp.int32 and made.z.dtype == jnp.float32 and not made.losses
+  assert not made.losses
 
 
 def test_every_code_is_that_of_its_own_values_and_is_reached():
@@ -49,10 +47,14 @@ def test_every_code_is_that_of_its_own_values_and_is_reached():
 
 def test_the_gradient_is_that_of_the_bounded_value():
   z = features()
-  halves = jnp.array([level // 2 for level in LEVELS], jnp.float32).reshape(1, 1, 1, -1)
-  found = jax.grad(lambda z: jnp.sum(jnp.sin(OF({}, {}, z, None, True).z)))(z)
-  quantised = jax.lax.stop_gradient(OF({}, {}, z, None, True).z)
-  expected = jax.grad(lambda z: jnp.sum(jnp.cos(quantised) * OF.bound(z) / halves))(z)
+  halves = np.array(LEVELS, np.float32).reshape(1, 1, 1, -1) // 2
+  of_quantised = lambda z: jnp.sum(jnp.sin(OF({}, {}, z, None, True).z))
+
+  def of_bounded(z):
+    quantised = jax.lax.stop_gradient(OF({}, {}, z, None, True).z)
+    return jnp.sum(jnp.cos(quantised) * OF.bound(z) / halves)
+
+  found, expected = jax.jit(lambda z: [jax.grad(one)(z) for one in (of_quantised, of_bounded)])(z)
   np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
