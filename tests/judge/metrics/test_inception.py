@@ -1,6 +1,5 @@
 """The FID Inception network with random weights: sizes, pinned features, and the reference's."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -44,13 +43,10 @@ def found(eyes, pictures):
   return eyes.features(pictures)
 
 
-def test_the_network_has_the_parameters_and_the_features_of_the_published_one(weights):
+def test_the_network_has_the_parameters_of_the_published_one(weights):
   learnt = {name: one for name, one in weights.items() if 'running' not in name}
   assert sum(one.size for one in learnt.values()) == 21_785_568  # that of torch without its classes
   assert len(learnt) == 3 * 94
-  params = jax.eval_shape(lambda: network.params(weights))
-  picture = jax.ShapeDtypeStruct((5, 299, 299, 3), np.uint8)
-  assert jax.eval_shape(network.features, params, picture).shape == (5, 2048)
 
 
 def test_features_are_those_that_were_pinned(found):
@@ -60,9 +56,10 @@ def test_features_are_those_that_were_pinned(found):
 
 
 def test_features_are_those_of_torch_fidelity(weights, pictures, found, tmp_path):
-  torch = pytest.importorskip('torch', reason='torch is not installed')
   peer = pytest.importorskip(
     'torch_fidelity.feature_extractor_inceptionv3', reason='torch-fidelity is not installed')
+  import torch  # which it stands on
+
   state = {name: torch.tensor(one) for name, one in weights.items()}
   state |= {name.replace('running_var', 'num_batches_tracked'): torch.tensor(0)
             for name in weights if name.endswith('running_var')}
@@ -80,6 +77,7 @@ def test_features_are_those_of_torch_fidelity(weights, pictures, found, tmp_path
 def test_pictures_are_seen_one_by_one_in_colours_of_eight_bits(
   weights, eyes, pictures, monkeypatch
 ):
+  monkeypatch.setattr(network, 'params', lambda weights: ())
   monkeypatch.setattr(inception, '_run', lambda params, shown: shown.reshape(len(shown), -1))
   monkeypatch.setattr(inception, 'BATCH', 2)
   shown = np.concatenate([pictures, pictures[:1]])
