@@ -212,7 +212,7 @@ def _encode() -> int:
 def _use() -> int:
   """Evaluates, samples or exports what a workdir holds; returns the exit code."""
   from adiff.machine import checkpoint, hosts, sharding
-  from adiff.run import division, evaluations, kept, overrides, places
+  from adiff.run import division, evaluations, kept, overrides, places, roles
   from adiff.run import workdir as workdir_lib
 
   settings, evaluating = list(_SET.value), _MODE.value in ('eval', 'follow')
@@ -223,6 +223,8 @@ def _use() -> int:
   parts = kept.parts(
     _WORKDIR.value, config, examples=evaluating, others=_MODE.value == 'eval' and bool(_DATA.value)
   )
+  if not evaluating:
+    roles.check_sampled(parts, _WORKDIR.value)
   hosts.by_first(lambda: _check_out(parts))
   whole = _MODE.value == 'eval' and not evaluations.several(_STEP.value)
   mesh = division.mesh(parts, _SET.value, together=whole)

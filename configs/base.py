@@ -76,7 +76,8 @@ def get_config():
   c.init_from = ''
   choose(c, 'data', 'chain')
   choose(c, 'codec', 'none')
-  c.quantiser = ml_collections.ConfigDict(dict(name=''))  # '': the recipe takes none
+  c.coder = ml_collections.ConfigDict(dict(name=''))  # '': the recipe takes none
+  c.quantiser = ml_collections.ConfigDict(dict(name=''))  # likewise
   choose(c, 'blocks', 'equal')
   # Of several kinds of tokens, what is said of one alone, by its name: codec, blocks, process,
   # draw, spacing, solver, head, steps, history, weight (in the loss). The rest is as said of all.

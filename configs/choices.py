@@ -49,6 +49,17 @@ CHOICES = dict(
     # a tokenizer.json of the library tokenizers; '': a byte-level BPE of `size` symbols learnt from
     # the corpus. json: the text of such a file
     subwords=dict(path='', size=1024, json=''),
+    # what a workdir was trained to be (configs/tokenizer.py). text: of its codec.json
+    trained=dict(workdir='', text=''),
+  ),
+  coder=dict(  # the two networks of a codec that is trained
+    conv=dict(
+      widths=(32, 64),  # features of each grid, from fine to coarse; each halves the one before
+      blocks=1,  # residual blocks on a grid
+      attention=False,  # on the coarsest grid
+      frames=1,  # of a film, that a code tells of, but for the first one
+      dtype='float32',  # of the computation: float32, bfloat16
+    ),
   ),
   quantiser=dict(  # between encoder and decoder of a codec that is trained
     # a channel a bit, without a codebook
@@ -148,7 +159,20 @@ CHOICES = dict(
     chunked=dict(least=1024),
     linear=dict(),
   ),
-  recipe=dict(plain=dict()),  # gradient descent on the loss, see `train` below
+  recipe=dict(
+    plain=dict(),  # gradient descent on the loss, see config.train
+    # trains a codec: distance of reconstructions, l1 |x - y| + l2 (x - y)^2 + perceptual |f(x) -
+    # f(y)|^2 in features f, and the losses of the quantiser
+    autoencoder=dict(l1=0.0, l2=1.0, perceptual=0.0),
+    adversarial=dict(  # likewise, and a critic of patches must not tell data from reconstructions
+      l1=1.0, l2=0.0, perceptual=0.0,
+      form='hinge',  # hinge, softplus, relativistic
+      weight=0.5,  # times the ratio of gradients at the last kernel of the decoder
+      start=1000,  # step at which the critic comes in
+      penalty='lecam', penalty_weight=0.001,  # on the critic: none, r1, lecam
+      critic_widths=(32, 64), critic_blocks=1,  # as of coder conv
+    ),
+  ),
   judge=dict(  # see `eval` below
     law=dict(),  # tests samples against the law of the data
     rules=dict(),  # how many samples of panels follow a rule, and which ones

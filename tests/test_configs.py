@@ -53,7 +53,7 @@ def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
   config = importlib.import_module(f'configs.{name}').get_config(argument)
   tiny_data.point(config, few)
   parts = build.build(config)
-  if parts.blocks.num_slots >= SLOTS:
+  if config.blocks.name and parts.blocks.num_slots >= SLOTS:
     config.model.attention = 'xla'
     parts = build.build(config, parts.coded)
   rows = parts.coded.examples(config.eval.split, np.arange(2))
@@ -67,7 +67,8 @@ def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
 
   keys = [jax.eval_shape(lambda: jax.random.key(0))] * 2
   # flax's own layers promote bfloat16.
-  promotion = 'strict' if config.model.dtype == 'float32' else 'standard'
+  network = config.model if config.model.name else config.coder
+  promotion = 'strict' if network.dtype == 'float32' else 'standard'
   with jax.numpy_dtype_promotion(promotion):
     state, scalars = jax.eval_shape(step, *keys, {'tokens': tokens, 'label': label})
   assert scalars['loss'].shape == () and jax.tree.leaves(state.params)

@@ -48,6 +48,11 @@ class Codec(abc.ABC):
     }
     return files.digest(type(self).__name__, repr(own))
 
+  @property
+  def told(self) -> dict[str, str]:
+    """What a contract tells of it besides its arguments: of what it learnt elsewhere."""
+    return {}
+
   @classmethod
   @abc.abstractmethod
   def reads(cls, facts: Facts) -> bool:

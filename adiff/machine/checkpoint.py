@@ -292,20 +292,20 @@ def copy(workdir, step, folder) -> None:
 
 def restore_params(
   workdir, abstract_params=None, *, ema: bool = True, role: str = base.DENOISER,
-  step: int | None = None,
+  step: int | None = None, part: str | None = None,
 ) -> tuple[int, Any]:
   """Returns (step, params) of a role without reading the optimiser's state; changes nothing on
   disk.
 
   With abstract_params (a tree of `jax.ShapeDtypeStruct`, shardings optional) the result has its
   structure; without, it is the stored tree as nested dicts of numpy arrays, whatever its shapes.
-  ema chooses the average instead of the last parameters. Damaged steps are passed over with a
-  warning. Raises FileNotFoundError without a checkpoint, ValueError when none is sound, when an
-  explicit `step` is missing or damaged, or when shapes differ. Weights (weights.py) are read, too.
+  ema chooses the average instead of the last parameters, part another part of the state. Damaged
+  steps are passed over with a warning. Raises FileNotFoundError without a checkpoint, ValueError
+  where none is sound, `step` is missing or damaged, or shapes differ. Reads weights.py's, too.
   """
   if weights.there(workdir):
     return weights.read(workdir, abstract_params, role, ema=ema, step=step)
-  place = 'ema' if ema else 'params', role
+  place = ('ema' if ema else 'params') if part is None else part, role
 
   def read(step):
     wanted = None if abstract_params is None else {place[0]: {role: abstract_params}}

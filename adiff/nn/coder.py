@@ -15,7 +15,7 @@ class Coder(abc.ABC):
 
   grid: tuple[int, ...]  # of the examples
   dim: int  # D, floats at each of its places
-  num_channels: int  # C, floats at each place of `code_grid`
+  num_channels: int  # C, floats that the encoder makes at each place of `code_grid`
 
   @property
   @abc.abstractmethod
@@ -23,8 +23,9 @@ class Coder(abc.ABC):
     """Places of a code along each axis."""
 
   @abc.abstractmethod
-  def init(self, key) -> dict[str, Any]:
-    """{'encoder', 'decoder', 'head': parameters}, float32."""
+  def init(self, key, channels) -> dict[str, Any]:
+    """{'encoder', 'decoder', 'head': parameters}, float32; channels: C', those that the decoder is
+    given."""
 
   @abc.abstractmethod
   def encode(self, params, x) -> jax.Array:
@@ -32,12 +33,12 @@ class Coder(abc.ABC):
 
   @abc.abstractmethod
   def features(self, params, z) -> jax.Array:
-    """The decoder up to its head: z [B, *code_grid, C] -> h [B, N, F]."""
+    """The decoder up to its head: z [B, *code_grid, C'] -> h [B, N, F]."""
 
   @abc.abstractmethod
   def read(self, head, h) -> jax.Array:
     """h [B, N, F] -> x [B, N, D], of the parameters of the head alone: a linear map."""
 
   def decode(self, params, z) -> jax.Array:
-    """z [B, *code_grid, C] -> x [B, N, D]."""
+    """z [B, *code_grid, C'] -> x [B, N, D]."""
     return self.read(params['head'], self.features(params, z))

@@ -75,10 +75,10 @@ class Conv(coder.Coder):
   def _head(self):
     return nn.Dense(self.dim, name='out')
 
-  def init(self, key):
+  def init(self, key, channels):
     key_encoder, key_decoder, key_head = jax.random.split(key, 3)
     x = jnp.zeros((1, *self.grid, self.dim))
-    z = jnp.zeros((1, *self.code_grid, self.num_channels))
+    z = jnp.zeros((1, *self.code_grid, channels))
     h = jnp.zeros((1, 1, self.widths[0]))
     return {
       'encoder': _Encoder(self).init(key_encoder, x)['params'],
@@ -92,7 +92,7 @@ class Conv(coder.Coder):
     return _Encoder(self).apply({'params': params['encoder']}, x)
 
   def features(self, params, z):
-    chex.assert_shape(z, (None, *self.code_grid, self.num_channels))
+    chex.assert_shape(z, (None, *self.code_grid, None))
     h = _Decoder(self).apply({'params': params['decoder']}, z)
     return h.reshape(len(h), math.prod(self.grid), -1)
 
@@ -239,7 +239,7 @@ class Critic:
 
   def init(self, key) -> dict:
     """Its parameters, float32."""
-    return self._encoder.init(key)['encoder']
+    return self._encoder.init(key, 1)['encoder']
 
   def __call__(self, params, x) -> jax.Array:
     z = self._encoder.encode({'encoder': params}, x)

@@ -9,12 +9,12 @@ import numpy as np
 
 from adiff.data import base as data_base
 from adiff.learn import base as learn_base
-from adiff.learn import lessons, optim
+from adiff.learn import optim
 from adiff.machine import sharding
 from adiff.nn import joint as joint_head
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
-from adiff.run import choose, kinds, places, sequences, settings
+from adiff.run import choose, kinds, places, sequences, settings, taught, tokenizer
 from adiff.sample import guidance, self_condition, truncation
 from adiff.sample import joint as joint_solver
 from adiff.sample.solvers import base as solvers_base
@@ -123,7 +123,7 @@ class Parts:
       'blocks': {'order': order, 'num_tokens': self.blocks.num_tokens},
       'shifted': self.model.shifted,
       'history_cond': self.history_cond,
-      'codec': places.own('codec', self.config.codec),
+      'codec': {**places.own('codec', self.config.codec), **self.coded.codec.told},
       'data': self.coded.fingerprint,
       **({'registered': made_here} if made_here else {}),
     }
@@ -139,6 +139,8 @@ def build(config, coded=None, *, codec=None) -> Parts:
   coded = sequences.coded(config, codec) if coded is None else coded
   spec = coded.spec
   data_base.check_split(config.eval.split, coded.splits)
+  if choose.find('recipe', config.recipe.name).role == learn_base.CODEC:
+    return tokenizer.build(config, coded)
   process = sequences.process(config, spec)
   geometries = sequences.geometries(config, spec, process)
   plan = sequences.plan(config, geometries[0][0])
@@ -152,7 +154,7 @@ def build(config, coded=None, *, codec=None) -> Parts:
     solver = self_condition.SelfCondition(solver, model.num_hints)
   common = {
     'process': process, 'coords': spec.coords, 'geometries': geometries,
-    'taught': build_lessons(config, coded, geometries[0][0]),
+    'lessons': taught.lessons_of(config, coded, geometries[0][0]),
   }
   microbatches = config.train.microbatches
   recipe = counted = build_recipe(config, model, microbatches, **common)
@@ -186,39 +188,8 @@ def history_cond(config, blocks, model) -> bool:
   return config.history_cond or blocks.history is None or model.shifted
 
 
-def build_lessons(config, coded, blocks) -> tuple[lessons.Lesson, ...]:
-  """What is made of a batch before its loss, one after another."""
-  train, taught = config.train, []
-  if train.flip or train.crop:
-    taught.append(lessons.Moved(_layout(train.crop, coded, blocks), train.flip, train.crop))
-  if train.random_length:
-    taught.append(lessons.RandomLength(train.random_length))
-  if train.given:
-    coords = blocks.from_raster(coded.spec.coords, axis=0)
-    taught.append(lessons.Given(train.given, blocks.block_of_token, coords))
-  return tuple(taught)
-
-
-def _layout(crop, coded, blocks):
-  """Codec.layout in block order; raises ValueError where pictures cannot be moved."""
-  layout = coded.codec.layout()
-  if layout is None:
-    raise ValueError(
-      'config.train.flip and crop move the pixels of pictures, which these tokens are not; write '
-      'codec.name=patches, or flip=False and crop=0'
-    )
-  if crop >= min(layout.shape[:2]):
-    raise ValueError(
-      f'config.train.crop={crop} moves pictures of {layout.shape[:2]} pixels out of sight; '
-      'write a smaller one'
-    )
-  dim = layout.size // blocks.num_tokens
-  token, value = np.divmod(layout, dim)
-  return np.argsort(blocks.order)[token] * dim + value
-
-
 def build_recipe(
-  config, model, microbatches, *, process, coords, geometries, taught
+  config, model, microbatches, *, process, coords, geometries, lessons
 ) -> learn_base.Recipe:
   """How the parameters of the model move."""
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
@@ -229,7 +200,7 @@ def build_recipe(
     ema=config.train.ema, cond_dropout=config.cond_dropout,
     cond_dropouts=tuple(config.train.cond_dropouts), microbatches=microbatches,
     history_cond=history_cond(config, geometries[0][0], model),
-    lessons=taught,
+    lessons=lessons,
     complementary=config.train.complementary, next_token=config.train.next_token,
     weights={kind: own.weight for kind, own in config.kinds.items() if 'weight' in own},
   )

@@ -28,7 +28,8 @@ class Room(NamedTuple):
 
 ROOMS = {
   'data': Room('adiff.data', 'adiff.data.base.Source'),
-  'codec': Room('adiff.codec', 'adiff.codec.base.Codec', ('shape', 'levels', 'kinds')),
+  'codec': Room('adiff.codec', 'adiff.codec.base.Codec', ('shape', 'levels', 'kinds', 'made')),
+  'coder': Room('adiff.nn', 'adiff.nn.coder.Coder', ('grid', 'dim', 'num_channels')),
   'quantiser': Room('adiff.nn.quantisers', 'adiff.nn.quantisers.base.Quantiser'),
   'blocks': Room(
     'adiff.sequence.blocks', 'adiff.sequence.blocks.Blocks',
@@ -45,7 +46,8 @@ ROOMS = {
   'recipe': Room(
     'adiff.learn', 'adiff.learn.base.Recipe',
     ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'ema', 'cond_dropout', 'cond_dropouts',
-     'microbatches', 'history_cond', 'lessons', 'complementary', 'next_token', 'weights'),
+     'microbatches', 'history_cond', 'lessons', 'complementary', 'next_token', 'weights',
+     'autoencoder', 'features'),
   ),
   'judge': Room('adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features')),
 }

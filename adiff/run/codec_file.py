@@ -4,12 +4,11 @@ and in files where an argument is a long text.
   FOLDER/codec/NAME   such as tokenizer.json
 """
 
-import dataclasses
 import os
 
 from adiff.codec import base as codec_base
 from adiff.machine import files, input_file, json_file
-from adiff.run import choose, places
+from adiff.run import choose, codecs, places
 
 FOLDER = 'codec'
 FORM = {
@@ -58,7 +57,7 @@ def read(folder, told: dict, *, where, advice) -> codec_base.Codec:
 
 def as_choice(name, codec: codec_base.Codec) -> dict:
   """The codec as a choice of that name; one of several kinds holds those of its kinds as such."""
-  choice = {'name': name, **dataclasses.asdict(codec)}
+  choice = {'name': name, **codecs.arguments(codec)}
   if 'kinds' in choice:
     choice['kinds'] = {
       kind: as_choice(choose.called('codec', own), own) for kind, own in codec.kinds.items()
@@ -70,7 +69,7 @@ def made(choice) -> codec_base.Codec:
   """Inverse of `as_choice`; raises ValueError for what is no codec."""
   choice = dict(choice)
   kinds = {kind: made(own) for kind, own in choice.pop('kinds', {}).items()}
-  return choose.resolve('codec', choice, kinds=kinds)
+  return codecs.resolve(choice, kinds=kinds)
 
 
 def _without_texts(choice, codec, prefix='') -> tuple[dict, dict[str, bytes]]:
@@ -101,7 +100,7 @@ def completed(choice, stored) -> dict:
   if any(key in own for key in places.of('codec', told['name'])):  # it is read from there
     return dict(choice)
   there = read(stored.folder, stored.told, where=stored.where, advice='encode the data again')
-  return {**dataclasses.asdict(there), **own}
+  return {**codecs.arguments(there), **own}
 
 
 def _text(path, digest, owner):

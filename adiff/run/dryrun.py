@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from adiff.machine import collectives, cost, rates, sharding
-from adiff.run import build, generate, train
+from adiff.run import build, generate, roles, train
 from adiff.sequence import values
 
 MOST_DEVICES = 2**16
@@ -196,6 +196,7 @@ def dryrun(config, topology) -> int:
   """Compiles a training step and a sampler for `topology`, and prints what they need; returns the
   exit code: 0, or 1 where the step does not fit. Without libtpu TPUs are estimated."""
   parts = build.build(config)
+  roles.check_sampled(parts, 'this config')
   devices = devices_of(topology, config.mesh.slices)
   estimated = isinstance(devices, int)
   kind = rates.KINDS[topology.partition(':')[0]] if estimated else devices[0].device_kind

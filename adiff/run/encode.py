@@ -84,7 +84,7 @@ def encode(
 
 def _job(workdir, config, out, data, batch, moves):
   """The same on every host."""
-  told, codec = kept.stored(workdir)
+  told, codec = kept.stored(workdir, config)
   if told['facts']['medium'] == 'law':
     raise ValueError(
       f'{workdir} has no codec: its examples are drawn from a law, as tokens; name the workdir of '

@@ -1,7 +1,7 @@
 """What `import adiff` gives: load a model, train one, register a class."""
 
 from adiff.machine import checkpoint, cost
-from adiff.run import kept, language, overrides, places, shipped
+from adiff.run import kept, language, overrides, places, roles, shipped
 from adiff.run import model as model_lib
 from adiff.run import own as own_lib
 from adiff.run import train as train_lib
@@ -24,6 +24,7 @@ def load(
   config = overrides.arrange(config, workdir, block_size=block_size, steps=steps, solver=solver)
   config = places.placed(config, data)
   parts = kept.parts(workdir, config)
+  roles.check_sampled(parts, workdir)
   step, params = checkpoint.restore_params(workdir, cost.params(parts), step=step)
   chosen = language.Model if parts.spec.medium == 'text' else model_lib.Model
   return chosen(parts, params, str(workdir), step)

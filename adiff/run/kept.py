@@ -18,8 +18,9 @@ from typing import Any
 from adiff.codec import base as codec_base
 from adiff.data import base as data_base
 from adiff.data import facts_file
+from adiff.learn import base as learn_base
 from adiff.machine import files, input_file, json_file
-from adiff.run import build, codec_file, sequences
+from adiff.run import build, choose, codec_file, codecs, sequences
 from adiff.run import workdir as workdir_lib
 
 FILE, VERSION = workdir_lib.DATA, 1
@@ -138,14 +139,18 @@ def codec(workdir, config) -> codec_base.Codec | None:
   return None if told is None else _codec(workdir, told)
 
 
-def stored(workdir) -> tuple[dict, codec_base.Codec]:
-  """(what data.json holds, the codec); raises ValueError where a workdir keeps none."""
+def stored(workdir, config) -> tuple[dict, codec_base.Codec]:
+  """(what data.json holds, the codec), or the codec that was trained there; raises ValueError where
+  a workdir has none."""
   told = read(workdir)
   if told is None:
     raise ValueError(
       f'{workdir} has no {FILE}, and so no codec to encode with; name the workdir of a run, or, of '
       'an earlier version, train on where its data is'
     )
+  if choose.find('recipe', config.recipe.name).role == learn_base.CODEC:
+    choice = {'name': 'trained', 'workdir': os.fspath(workdir)}
+    return {**told, 'codec': choice}, codecs.resolve(choice).fit(None)
   return told, _codec(workdir, told)
 
 

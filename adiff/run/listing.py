@@ -68,6 +68,6 @@ def _table(module, name):
 
 def _line(name, words):
   return textwrap.fill(
-    f'{name:<{COLUMN - 2}}{words}', WIDTH, initial_indent='  ', subsequent_indent=' ' * COLUMN,
+    f'{name:<{COLUMN - 3}} {words}', WIDTH, initial_indent='  ', subsequent_indent=' ' * COLUMN,
     break_on_hyphens=False,
   )

@@ -3,17 +3,25 @@ can be made of it.
 
 A module that measures has BEST, the number by which checkpoints are ranked, the lowest being best;
 check(parts); restore(workdir, placed, step=, ema=), what is served; Programs, of(parts, mesh) and
-trace(parts, mesh, params); rate(programs, params), what
-is measured on the way; preview(parts, mesh), pictures on the way; evaluate(..), the files; said, a
-report in a line.
+trace(parts, mesh, params); rate(programs, params), what is measured on the way; preview(parts,
+mesh), pictures on the way; evaluate(..), the files; said(report), it in a line.
 """
 
 from types import ModuleType
 
 from adiff.learn import base
-from adiff.run import evaluate
+from adiff.run import evaluate, reconstruct
 
-MEASURED_BY = {base.DENOISER: evaluate}
+MEASURED_BY = {base.DENOISER: evaluate, base.CODEC: reconstruct}
+
+
+def check_sampled(parts, where) -> None:
+  """Raises ValueError where nothing can be sampled; where: the workdir, or the config."""
+  if parts.recipe.role != base.DENOISER:
+    raise ValueError(
+      f'{where} is about a codec, which samples nothing by itself: --mode=train, eval and follow '
+      "take it, and a generator does as codec=dict(name='trained', workdir=..)"
+    )
 
 
 def measuring(parts) -> ModuleType:

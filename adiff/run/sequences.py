@@ -5,7 +5,7 @@ import dataclasses
 from adiff.codec import base as codec_base
 from adiff.data import base as data_base
 from adiff.process import base as process_base
-from adiff.run import choose, codec_file, kinds
+from adiff.run import choose, codec_file, codecs, kinds
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import draw as draw_lib
 from adiff.sequence import plan as plan_lib
@@ -18,9 +18,14 @@ def coded(config, codec=None) -> data_base.Coded:
   kinds.check_names(config, facts.parts)
   if codec is None:
     codec = _codec(config, facts, source.encoded_by).fit(source)
-  # Packed documents are filled up to whole blocks, of every size.
-  align = max((*blocks_of(config, codec.spec(facts)).sizes, *config.train.block_sizes))
-  return source.coded(codec, align=align)
+  return source.coded(codec, align=_align(config, codec.spec(facts)))
+
+
+def _align(config, spec):
+  """What packed documents are filled up to: whole blocks, of every size, where there are any."""
+  if not config.blocks.name:
+    return 1
+  return max((*blocks_of(config, spec).sizes, *config.train.block_sizes))
 
 
 def _codec(config, facts, encoded_by, kind=None) -> codec_base.Codec:
@@ -35,7 +40,7 @@ def _codec(config, facts, encoded_by, kind=None) -> codec_base.Codec:
     )
   choice = codec_file.completed(choice, encoded_by)
   parts = {name: _codec(config, own, None, name) for name, own in facts.parts.items()}
-  return choose.resolve('codec', choice, shape=facts.shape, levels=facts.levels, kinds=parts)
+  return codecs.resolve(choice, shape=facts.shape, levels=facts.levels, kinds=parts)
 
 
 def process(config, spec) -> process_base.Process:

@@ -18,8 +18,10 @@ _AXIS = values.Rule('must be positive, or -1', lambda size: size == -1 or size >
 _PATHS = (values.between(0, 2**16), values.Rule(
   'must be a power of two, or 0', lambda num: num & (num - 1) == 0
 ))
-# Choices that may have no name: the data's medium says which judge; few recipes take a quantiser.
-OPEN = ('judge', 'quantiser')
+# Choices that may have no name: the data's medium says which judge; and no recipe takes all others.
+OPEN = (
+  'judge', 'coder', 'quantiser', 'blocks', 'process', 'draw', 'spacing', 'solver', 'head', 'model',
+)
 
 
 @dataclasses.dataclass

@@ -27,6 +27,7 @@ LATER = {
     'orders': (),
   },
   'eval': {'orders': 0, 'chain': 1000, 'ode': 0}, 'mesh': {'slices': 1}, 'quantiser': {'name': ''},
+  'coder': {'name': ''},
 }
 DATA = 'data.json'  # what is kept of the data, see kept.py
 MADE_BY = 'made_by.json'  # beside what was made: all that it follows from

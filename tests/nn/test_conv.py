@@ -20,7 +20,7 @@ def case(name):
   rng = np.random.default_rng(0)
   params = jax.tree.map(
     lambda leaf: jnp.asarray(rng.normal(size=leaf.shape) * 0.2, jnp.float32),
-    jax.eval_shape(coder.init, jax.random.key(0)),
+    jax.eval_shape(lambda key: coder.init(key, 2), jax.random.key(0)),
   )
   x = jnp.asarray(rng.normal(size=(2, np.prod(coder.grid), coder.dim)), jnp.float32)
   return coder, params, x
@@ -98,7 +98,7 @@ def test_the_norm_of_a_group_is_that_of_flax(axes):
 def test_half_precision_gives_codes_and_pictures_in_float32():
   coder = conv.Conv((4, 4), 3, 2, (8, 8), dtype='bfloat16')
   with jax.numpy_dtype_promotion('standard'):
-    params = jax.eval_shape(coder.init, jax.random.key(0))
+    params = jax.eval_shape(lambda key: coder.init(key, 2), jax.random.key(0))
     z = jax.eval_shape(coder.encode, params, jnp.zeros((1, 16, 3)))
     assert {leaf.dtype for leaf in jax.tree.leaves((params, z))} == {jnp.dtype('float32')}
     assert jax.eval_shape(coder.decode, params, z).dtype == jnp.float32

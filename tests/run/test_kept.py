@@ -160,7 +160,7 @@ def test_a_run_goes_on_with_the_tokenizer_that_it_kept(runs, tmp_path):
 def test_every_choice_says_which_of_its_arguments_are_places(kind):
   for name in choose.names(kind):
     taken = values.parameters(choose.find(kind, name))
-    assert {'data_dir', 'path'} & set(taken) == set(places.of(kind, name)), name
+    assert {'data_dir', 'path', 'workdir'} & set(taken) == set(places.of(kind, name)), name
 
 
 def change(workdir, **changes):

@@ -1,0 +1,40 @@
+"""The lessons of a config: what is made of a batch before its loss."""
+
+import numpy as np
+
+from adiff.data import base as data_base
+from adiff.learn import lessons
+from adiff.sequence import blocks as blocks_lib
+
+
+def lessons_of(
+  config, coded: data_base.Coded, blocks: blocks_lib.Blocks
+) -> tuple[lessons.Lesson, ...]:
+  """They, one after another, of batches in the order of blocks."""
+  train, taught = config.train, []
+  if train.flip or train.crop:
+    taught.append(lessons.Moved(_layout(train.crop, coded, blocks), train.flip, train.crop))
+  if train.random_length:
+    taught.append(lessons.RandomLength(train.random_length))
+  if train.given:
+    coords = blocks.from_raster(coded.spec.coords, axis=0)
+    taught.append(lessons.Given(train.given, blocks.block_of_token, coords))
+  return tuple(taught)
+
+
+def _layout(crop, coded, blocks):
+  """Codec.layout in block order; raises ValueError where pictures cannot be moved."""
+  layout = coded.codec.layout()
+  if layout is None:
+    raise ValueError(
+      'config.train.flip and crop move the pixels of pictures, which these tokens are not; write '
+      'codec.name=patches, or flip=False and crop=0'
+    )
+  if crop >= min(layout.shape[:2]):
+    raise ValueError(
+      f'config.train.crop={crop} moves pictures of {layout.shape[:2]} pixels out of sight; '
+      'write a smaller one'
+    )
+  dim = layout.size // blocks.num_tokens
+  token, value = np.divmod(layout, dim)
+  return np.argsort(blocks.order)[token] * dim + value

@@ -1,0 +1,107 @@
+"""What the config of a codec that is trained stands for: an autoencoder of config.codec's tokens.
+
+It has no blocks, process, plan or sampler, and says in a sentence where a config names one.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+from adiff.data import base as data_base
+from adiff.learn import base as learn_base
+from adiff.learn import optim
+from adiff.machine import sharding
+from adiff.nn import autoencoder as autoencoder_lib
+from adiff.run import choose, codecs, places, taught
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import spec as spec_lib
+from adiff.sequence import values
+
+UNUSED = ('blocks', 'process', 'draw', 'spacing', 'solver', 'head', 'model')  # choices
+UNTAUGHT = (  # keys of config.train that are about blocks and noise
+  'block_sizes', 'random_length', 'given', 'complementary', 'next_token', 'cond_dropouts',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """As build.Parts, as far as training and evaluation ask."""
+
+  config: Any
+  coded: data_base.Coded  # the data set, through the codec that the autoencoder stands on
+  autoencoder: autoencoder_lib.Autoencoder
+  recipe: learn_base.Recipe
+  counted: learn_base.Recipe  # of a program in which nothing is computed twice
+
+  @property
+  def model(self) -> autoencoder_lib.Autoencoder:
+    """What says how parameters are split."""
+    return self.autoencoder
+
+  @property
+  def source(self) -> data_base.Source:
+    """The examples."""
+    return self.coded.source
+
+  @property
+  def spec(self) -> spec_lib.Spec:
+    """The facts about their tokens."""
+    return self.coded.spec
+
+  @property
+  def arranged(self) -> blocks_lib.Blocks:
+    """As build.Parts.arranged: the raster order."""
+    return blocks_lib.whole(self.spec.num_tokens)
+
+  def check_mesh(self, mesh) -> None:
+    """Raises ValueError where a training step cannot be split over it."""
+    for axis in ('tensor', 'sequence'):
+      if mesh.shape[axis] > 1:
+        raise ValueError(
+          f'mesh.{axis}={mesh.shape[axis]}: a codec is split over data and fsdp alone; write 1'
+        )
+    train = self.config.train
+    sharding.check_fits(
+      mesh, heads=1, batch_size=train.batch_size, parts=train.microbatches,
+      num_slots=self.spec.num_tokens,
+    )
+
+  @functools.cached_property
+  def contract(self) -> dict:
+    """What a checkpoint means, beyond its arrays."""
+    made_here = choose.registered(self.config)
+    return {
+      'codec': {**places.own('codec', self.config.codec), **self.coded.codec.told},
+      'data': self.coded.fingerprint,
+      **({'registered': made_here} if made_here else {}),
+    }
+
+
+def build(config, coded) -> Parts:
+  """All parts; raises ValueError for what cannot work, with what to write instead."""
+  for kind in UNUSED:
+    if config[kind].name:
+      raise ValueError(
+        f'recipe {config.recipe.name} trains a codec, which has no {kind}; begin with a row of '
+        f"configs/tokenizer.py, or write config.{kind} = dict(name='')"
+      )
+  for key in UNTAUGHT:
+    if config.train[key]:
+      raise ValueError(
+        f'config.train.{key}={values.shown(config.train[key])} is about blocks, which a codec that '
+        'is trained has none of; leave it away'
+      )
+  model = codecs.autoencoder(config, coded.spec)
+  tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
+  num = config.train.microbatches
+
+  def recipe(microbatches):
+    return choose.resolve(
+      'recipe', config.recipe,
+      autoencoder=model, tx=tx, ema=config.train.ema, microbatches=microbatches,
+      lessons=taught.lessons_of(config, coded, blocks_lib.whole(coded.spec.num_tokens)),
+    )
+
+  parts = Parts(config, coded, model, recipe(num), recipe(1))
+  parts.recipe.needs(parts)
+  return parts

@@ -1,0 +1,93 @@
+r"""Codecs that are trained: between pictures and codes, for any generator.
+
+  python -m adiff.main --config=configs/tokenizer.py:debug --workdir=runs/codec
+  python -m adiff.main --config=configs/tokenizer.py:mnist_fsq --config.data.data_dir=DIR \
+      --workdir=runs/fsq
+  python -m adiff.main --config=configs/images.py:mnist --config.codec.name=trained \
+      --config.codec.workdir=runs/fsq --workdir=runs/generator
+
+mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out; folder: pictures of any size, cut to
+64x64. Behind _ stands the quantiser. A codec is trained on the tokens of config.codec, small
+patches: they are the strided stem of its networks. Sized for two cores and minutes.
+"""
+
+import ml_collections
+
+from configs import base
+
+ROWS = {
+  'mnist_vae': dict(about='28x28 grey pixels to 7x7, vectors of 4 floats'),
+  'mnist_vq': dict(about='28x28 grey pixels to 7x7, codes of 10 bits from a codebook'),
+  'mnist_fsq': dict(about='28x28 grey pixels to 7x7, codes of 10 bits, rounded'),
+  'mnist_bits': dict(about='28x28 grey pixels to 7x7, codes of 10 bits, signs'),
+  'mnist_multiscale': dict(about='28x28 grey pixels to 1x1 .. 7x7, codes of 10 bits'),
+  'cifar10_vae': dict(about='32x32 pixels to 8x8, vectors of 8 floats'),
+  'cifar10_vq': dict(about='32x32 pixels to 8x8, codes of 10 bits from a codebook'),
+  'cifar10_fsq': dict(about='32x32 pixels to 8x8, codes of 10 bits, rounded'),
+  'cifar10_bits': dict(about='32x32 pixels to 8x8, codes of 10 bits, signs'),
+  'cifar10_multiscale': dict(about='32x32 pixels to 1x1 .. 8x8, codes of 10 bits'),
+  'folder_vae': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 vectors of 8 floats'),
+  'folder_vq': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
+  'debug': dict(about="scikit-learn's digits, 8x8 pixels to 4x4, codes of 7 bits, seconds"),
+}
+QUANTISERS = {
+  'vae': dict(dim=4, kl=1e-4),
+  'vq': dict(vocab=1024, dim=8),
+  'fsq': dict(levels=(8, 5, 5, 5)),
+  'bits': dict(bits=10),
+  'multiscale': dict(vocab=1024, dim=8),
+}
+EXPECTED = {
+  name: base.expect('cores', flags='' if name == 'debug' else '--config.data.data_dir=DIR')
+  for name in ROWS
+}
+ARGUMENTS = tuple(ROWS)
+UNUSED = ('blocks', 'process', 'draw', 'spacing', 'solver', 'head', 'model')  # by a codec
+
+
+def get_config(argument='debug'):
+  """A config of one of ARGUMENTS."""
+  if argument not in ARGUMENTS:
+    known = ', '.join(ARGUMENTS)
+    raise ValueError(f'configs/tokenizer.py has no {argument!r}; write one of {known}')
+  c = base.get_config()
+  c.name = f'tokenizer {argument}'
+  with c.unlocked():
+    for kind in UNUSED:
+      c[kind] = ml_collections.ConfigDict(dict(name=''))
+  data, _, quantiser = argument.partition('_')
+  if data == 'debug':
+    return _debug(c)
+  base.choose(c, 'quantiser', quantiser, **QUANTISERS[quantiser])
+  if quantiser == 'multiscale':
+    c.quantiser.sides = (1, 2, 4, 7) if data == 'mnist' else (1, 2, 4, 8)
+  elif quantiser == 'vae' and data != 'mnist':
+    c.quantiser.dim = 8
+  base.choose(c, 'recipe', 'autoencoder')
+  base.choose(c, 'codec', 'patches', patch=2)
+  if data == 'folder':
+    base.choose(c, 'data', 'image_folder', size=64)
+    base.choose(c, 'coder', 'conv', widths=(32, 64, 96))
+  else:
+    base.choose(c, 'data', 'tfds', dataset=data)
+    base.choose(c, 'coder', 'conv', widths=(32, 64) if data == 'mnist' else (64, 96))
+  c.train.steps, c.train.batch_size, c.train.ema = 2000, 64, 0.995
+  c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 20, 500, 500
+  c.train.flip = data != 'mnist'
+  c.optim.learning_rate, c.optim.warmup, c.optim.weight_decay = 2e-3, 100, 0.0
+  c.eval.examples, c.eval.num, c.eval.features = 2000, 2000, data != 'folder'
+  return c.lock()
+
+
+def _debug(c):
+  """Seconds on a core."""
+  base.choose(c, 'data', 'digits')
+  base.choose(c, 'codec', 'patches', patch=1)
+  base.choose(c, 'coder', 'conv', widths=(8, 16))
+  base.choose(c, 'quantiser', 'fsq', levels=(5, 5, 5))
+  base.choose(c, 'recipe', 'autoencoder')
+  c.train.steps, c.train.batch_size, c.train.ema, c.optim.warmup = 60, 32, 0.9, 10
+  c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 10, 30, 30
+  c.optim.learning_rate, c.optim.weight_decay = 4e-3, 0.0
+  c.eval.examples, c.eval.num = 64, 64
+  return c.lock()

@@ -1,0 +1,140 @@
+"""A trained codec is its file: what it makes of examples, and what it refuses."""
+
+import dataclasses
+import functools
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from adiff.codec import base, trained
+from adiff.run import codecs
+from adiff.sequence import conditions
+from adiff.sequence import spec as spec_lib
+
+FACTS = base.Facts('image', (4, 4, 1), 17, {'label': conditions.Label(3)})
+QUANTISERS = {
+  'fsq': dict(name='fsq', levels=(5, 5)),
+  'vae': dict(name='vae', dim=3),
+  'multiscale': dict(name='multiscale', sides=(1, 2), vocab=8, dim=3),
+}
+CHOICES = {
+  'shape': [4, 4, 1], 'levels': 17, 'medium': 'image',
+  'codec': {'name': 'patches', 'shape': [4, 4, 1], 'levels': 17},
+  'coder': {'name': 'conv', 'widths': [4, 4]},
+}
+
+
+@functools.cache
+def text(name, seed=0):
+  """The file of a codec with random parameters; its vectors have mean 1, 2, .. and deviation 2."""
+  about = {**CHOICES, 'quantiser': QUANTISERS[name]}
+  _, autoencoder = codecs.made(json.loads(json.dumps(about), object_hook=_tuples))
+  kind, rng = autoencoder.quantiser.kind, np.random.default_rng(seed)
+  abstract = jax.eval_shape(
+    lambda key: {'params': autoencoder.init(key), 'extra': autoencoder.init_extra()},
+    jax.random.key(0),
+  )
+  served = jax.tree.map(
+    lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype), abstract
+  )
+  width = 0 if kind.discrete else kind.dim
+  return trained.told(
+    about, served, mean=np.arange(width) + 1.0, std=np.full(width, 2.0), step=7
+  )
+
+
+def _tuples(found):
+  return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+
+
+@functools.cache
+def codec(name):
+  return codecs.resolve({'name': 'trained', 'text': text(name)})
+
+
+def pictures(num):
+  return np.random.default_rng(1).integers(0, 17, (num, 4, 4, 1), np.uint8)
+
+
+@pytest.mark.parametrize('name', QUANTISERS)
+def test_tokens_and_pictures_are_those_of_the_network_whatever_the_batch(name, monkeypatch):
+  own = codec(name)
+  spec, examples = own.spec(FACTS), pictures(5)
+  tokens = own.encode((), examples)
+  assert tokens.shape[1] == spec.num_tokens == len(spec.coords)
+  assert spec.conds == FACTS.conds and spec.dims == 16
+  shown = own.decode((), tokens)
+  assert shown.shape == examples.shape and shown.dtype == np.uint8
+  codes = tokens if spec.kind.discrete else tokens * 2 + np.arange(3, dtype=np.float32) + 1
+  parts = own._parts
+  x = parts.codec.encode((), examples)
+  filled = np.zeros((trained.BATCH, *x.shape[1:]), np.float32)
+  filled[:5] = x
+  np.testing.assert_allclose(np.asarray(parts.encode(filled))[:5], codes, rtol=1e-5, atol=1e-5)
+  monkeypatch.setattr(trained, 'BATCH', 2)
+  again = own.encode((), examples)
+  if spec.kind.discrete:
+    np.testing.assert_array_equal(again, tokens)
+  else:
+    np.testing.assert_allclose(again, tokens, atol=1e-5)
+
+
+def test_a_codec_of_scales_has_the_places_of_each():
+  spec = codec('multiscale').spec(FACTS)
+  assert spec.grid == (5,) and spec.kind == spec_lib.Symbols(8)
+  np.testing.assert_array_equal(
+    spec.coords, [[0, 0, 0], [1, 0, 0], [1, 0, 1], [1, 1, 0], [1, 1, 1]]
+  )
+
+
+def test_any_symbol_and_any_number_is_decoded():
+  assert codec('fsq').decode((), np.full((1, 4), 999, np.int32)).shape == (1, 4, 4, 1)
+  assert codec('vae').decode((), np.full((1, 4, 3), 1e3)).shape == (1, 4, 4, 1)
+
+
+def test_its_digest_is_that_of_its_parameters_wherever_they_lie():
+  one = codec('fsq')
+  elsewhere = dataclasses.replace(one, workdir='there')
+  other = codecs.resolve({'name': 'trained', 'text': text('fsq', seed=1)})
+  assert one.digest == elsewhere.digest != other.digest
+  assert one.told == {'digest': one.digest}
+
+
+def test_a_workdir_without_a_codec_is_told_what_to_name(tmp_path):
+  for workdir in ('', str(tmp_path)):
+    with pytest.raises(ValueError, match='name a workdir that has trained a codec'):
+      codecs.resolve({'name': 'trained', 'workdir': workdir}).fit(None)
+  (tmp_path / trained.FILE).write_text(text('fsq'))
+  found = codecs.resolve({'name': 'trained', 'workdir': str(tmp_path)}).fit(None)
+  assert found.digest == codec('fsq').digest
+
+
+@pytest.mark.parametrize('facts', [
+  base.Facts('image', (8, 8, 1), 17), base.Facts('image', (4, 4, 1), 256),
+  base.Facts('video', (4, 4, 1), 17),
+])
+def test_examples_of_another_form_are_refused(facts):
+  with pytest.raises(ValueError, match=r'was trained on image \[4, 4, 1\] of 17 levels'):
+    codec('fsq').spec(facts)
+
+
+def change(key, value):
+  return json.dumps({**json.loads(text('fsq')), key: value})
+
+
+@pytest.mark.parametrize('told, words', [
+  ('{', 'is not JSON'), ('{}', 'has no version'), (change('version', 9), 'has version 9'),
+  (change('weights', 'AAAA'), 'is no codec'),
+  (change('coder', {'name': 'conv', 'widths': [8, 4]}), 'those of another network'),
+  (change('quantiser', {'name': 'vq', 'dim': 2, 'vocab': 4}), 'those of another network'),
+  (change('mean', [1.0]), 'mean and deviation'), (change('levels', 1), 'of 1 levels'),
+  (change('coder', {'name': 'none'}), 'choose one of conv'),
+  (change('codec', {'name': 'patches', 'shape': [4, 4, 1], 'discrete': True}), 'trained on floats'),
+])
+def test_a_file_that_is_no_codec_is_told_in_a_sentence(told, words):
+  own = codecs.resolve({'name': 'trained', 'text': told})
+  with pytest.raises(ValueError, match=words) as error:
+    own.spec(FACTS)
+  assert '\n' not in str(error.value)

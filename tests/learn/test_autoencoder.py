@@ -1,0 +1,212 @@
+"""Both recipes of codecs: what they descend on, in parts and on meshes, and their critic."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from adiff.learn import adversarial, autoencoder, base, optim, reconstruction
+from adiff.machine import sharding
+from adiff.nn import autoencoder as autoencoder_lib
+from adiff.nn import conv
+from adiff.nn.quantisers import fsq, vae
+
+MESHES = {
+  'data 8': dict(data=8), 'fsdp 8': dict(data=1, fsdp=8), 'data 2 x fsdp 4': dict(data=2, fsdp=4),
+}
+ROWS, GRID, DIM = 16, (4, 4), 2
+
+
+def network(quantiser):
+  coder = conv.Conv(GRID, DIM, quantiser.num_channels, (8,))
+  return autoencoder_lib.Autoencoder(coder, quantiser)
+
+
+@functools.cache
+def recipe(kind=autoencoder.Autoencoder, quantiser=None, **how):
+  quantiser = fsq.Fsq((5, 5, 5)) if quantiser is None else quantiser
+  tx, _ = optim.make(learning_rate=1e-2, schedule='constant', warmup=0, total_steps=99)
+  how = {'ema': 0.9, 'microbatches': 1, 'tx': tx} | how
+  return kind(autoencoder=network(quantiser), **how)
+
+
+@functools.cache
+def batch():
+  """Waves."""
+  rng = np.random.default_rng(0)
+  place = np.arange(16) / 4 + rng.uniform(0, 6, (ROWS, 1))
+  tokens = np.stack([np.sin(place), np.cos(place)], -1).astype(np.float32)
+  return {'tokens': jnp.asarray(tokens), 'label': jnp.zeros(ROWS, jnp.int32)}
+
+
+def steps(of, num):
+  """(states, scalars), one after each of `num` updates."""
+  found, state = [], of.init(jax.random.key(0))
+  for _ in range(num):
+    state, scalars = of.update(state, batch(), jax.random.fold_in(jax.random.key(1), state.step))
+    found.append((state, scalars))
+  return found
+
+
+def same(ours, theirs, rtol=1e-5):
+  largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(theirs))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(
+    np.asarray(a), np.asarray(b), rtol=rtol, atol=1e-5 * largest), ours, theirs)
+
+
+def test_it_learns_to_copy_and_serves_the_average_of_its_parameters():
+  of = recipe(l1=1.0, l2=0.5)
+  found = steps(of, 60)
+  assert found[-1][1]['mse'] < 0.25 * found[0][1]['mse']
+  state, scalars = found[-1]
+  served = of.served(state)
+  assert served['params'] is state.ema[base.CODEC] and served['extra'] == {}
+  assert scalars['finite'] and scalars['grad_norm'] > 0 and state.step == 60
+
+
+def test_the_loss_is_the_distance_and_what_the_quantiser_adds():
+  of = recipe(quantiser=vae.Vae(2, kl=0.1), l1=0.5, l2=2.0)
+  (_, scalars), = steps(of, 1)
+  wanted = 0.5 * scalars['l1'] + 2.0 * scalars['mse'] + scalars['kl']
+  np.testing.assert_allclose(scalars['loss'], wanted, rtol=1e-6)
+
+
+def test_a_perceptual_distance_is_told_in_units_of_its_features():
+  x, y = batch()['tokens'], batch()['tokens'] * 0.5
+  of = reconstruction.Distance(0.0, 0.0, 3.0, lambda x: x.reshape(len(x), -1) * 7)
+  total, terms = of(x, y)
+  np.testing.assert_allclose(total, 3 * 0.25, rtol=1e-6)
+  np.testing.assert_allclose(terms['perceptual'], 0.25, rtol=1e-6)
+
+
+def sgd(of):
+  """The recipe with steps that are the gradient."""
+  return dataclasses.replace(of, tx=optax.sgd(1.0))
+
+
+KINDS = {
+  'autoencoder': (autoencoder.Autoencoder, {}),
+  'adversarial': (adversarial.Adversarial, dict(
+    start=0, critic_widths=(8,), penalty='r1', penalty_weight=0.1)),
+}
+
+
+@functools.cache
+def alone(kind):
+  """(recipe, state after a step on one device) of plain descent."""
+  chosen, how = KINDS[kind]
+  of = sgd(recipe(chosen, **how))
+  return of, steps(of, 1)[0][0]
+
+
+def test_micro_batches_together_move_as_the_whole_batch_does():
+  of, whole = alone('autoencoder')
+  parts, _ = steps(dataclasses.replace(of, microbatches=4), 1)[0]
+  same(parts.params, whole.params)
+
+
+@pytest.mark.skipif(jax.device_count() != 8, reason='needs 8 devices')
+@pytest.mark.parametrize('kind, mesh', [
+  ('autoencoder', 'data 2 x fsdp 4'),
+  *(pytest.param('autoencoder', mesh, marks=pytest.mark.soak) for mesh in list(MESHES)[:2]),
+  *(pytest.param('adversarial', mesh, marks=pytest.mark.soak) for mesh in MESHES),
+])
+def test_a_step_on_a_mesh_is_that_of_one_device(kind, mesh):
+  of, wanted = alone(kind)
+  mesh = sharding.make_mesh(**MESHES[mesh])
+  before = of.init(jax.random.key(0))
+  placed = sharding.state_shardings(mesh, before, min_size=1)
+  with jax.set_mesh(mesh):
+    update = jax.jit(of.update, out_shardings=(placed, sharding.replicated(mesh)))
+    rows = sharding.put_batch(mesh, jax.tree.map(np.asarray, batch()), ROWS)
+    key = jax.random.fold_in(jax.random.key(1), 0)
+    state, _ = update(jax.device_put(before, placed), rows, key)
+  same(jax.device_get(state.params), jax.device_get(wanted.params))
+  extra = [jax.tree.leaves(jax.device_get(one.extra)) for one in (state, wanted)]
+  np.testing.assert_allclose(*extra, rtol=1e-5)
+
+
+# The critic.
+
+
+def test_before_its_critic_comes_in_it_is_the_recipe_without_one():
+  plain = recipe(l1=1.0, l2=0.5)
+  other = recipe(adversarial.Adversarial, l1=1.0, l2=0.5, start=2, critic_widths=(8,))
+  ours, theirs = steps(other, 3), steps(plain, 3)
+  begun = ours[0][0].params[base.CRITIC]
+  for number in range(2):
+    same(ours[number][0].params[base.CODEC], theirs[number][0].params[base.CODEC])
+    jax.tree.map(np.testing.assert_array_equal, ours[number][0].params[base.CRITIC], begun)
+    assert ours[number][1]['adversarial_weight'] == 0
+  assert ours[2][1]['adversarial_weight'] > 0
+  moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), ours[2][0].params[base.CRITIC], begun)
+  assert max(jax.tree.leaves(moved)) > 0
+  assert set(ours[2][0].ema) == {base.CODEC}
+
+
+def test_its_gradient_is_that_of_the_distance_and_the_weighted_term_and_the_critics_own():
+  of, _ = alone('adversarial')
+  state = of.init(jax.random.key(0))
+  params, x = state.params, batch()['tokens']
+  grads, _, told = jax.jit(of.gradient)(
+    params, state.extra, batch(), jax.random.key(3), jnp.float32(1.0)
+  )
+
+  def made(own):
+    h, _ = of.autoencoder.features(own, {}, x, None)  # of fsq, which samples nothing
+    return of.autoencoder.coder.read(own['coder']['head'], h)
+
+  def terms(own):
+    y = made(own)
+    return jnp.mean(jnp.abs(y - x)), -jnp.mean(of.critic(params[base.CRITIC], y))
+
+  pull, push = jax.jit(lambda own: [
+    jax.grad(lambda own: terms(own)[0])(own), jax.grad(lambda own: terms(own)[1])(own)
+  ])(params[base.CODEC])
+  last = lambda tree: float(jnp.linalg.norm(tree['coder']['head']['kernel']))
+  weight = 0.5 * last(pull) / (last(push) + 1e-4)
+  np.testing.assert_allclose(told['adversarial_weight'], weight, rtol=1e-4)
+  wanted = jax.tree.map(lambda a, b: a + weight * b, pull, push)
+  same(grads[base.CODEC], wanted, rtol=1e-4)
+
+  def critic(own):
+    logits = functools.partial(of.critic, own)
+    return adversarial.critic_loss('hinge', logits(x), logits(made(params[base.CODEC]))) + (
+      0.1 * adversarial.r1(logits, x))
+
+  same(grads[base.CRITIC], jax.jit(jax.grad(critic))(params[base.CRITIC]), rtol=1e-4)
+
+
+def test_losses_of_a_critic_are_their_formulas_in_double_precision():
+  rng = np.random.default_rng(0)
+  real, fake = rng.normal(size=(2, 3, 5)) * 2
+  softplus, relu = lambda x: np.log1p(np.exp(x)), lambda x: np.maximum(x, 0)
+  wanted = {
+    'hinge': (0.5 * (relu(1 - real) + relu(1 + fake)).mean(), -fake.mean()),
+    'softplus': (0.5 * (softplus(-real) + softplus(fake)).mean(), softplus(-fake).mean()),
+    'relativistic': (softplus(fake - real).mean(), softplus(real - fake).mean()),
+  }
+  for form, (critic, maker) in wanted.items():
+    pair = jnp.asarray(real, jnp.float32), jnp.asarray(fake, jnp.float32)
+    np.testing.assert_allclose(adversarial.critic_loss(form, *pair), critic, rtol=1e-5)
+    np.testing.assert_allclose(adversarial.maker_loss(form, *pair), maker, rtol=1e-5)
+  memory = {'real': jnp.float32(0.3), 'fake': jnp.float32(-0.2)}
+  lecam = (relu(real + 0.2) ** 2).mean() + (relu(0.3 - fake) ** 2).mean()
+  np.testing.assert_allclose(adversarial.lecam(*pair, memory), lecam, rtol=1e-5)
+
+
+def test_r1_of_a_linear_critic_is_half_the_square_of_its_weights():
+  weights = jnp.asarray([[1.0, 2.0], [3.0, -1.0]])
+  x = jnp.ones((5, 2, 2))
+  logits = lambda x: jnp.einsum('bnd,nd->b', x, weights)[:, None]
+  np.testing.assert_allclose(adversarial.r1(logits, x), 7.5, rtol=1e-6)
+
+
+def test_the_weight_makes_both_gradients_alike_and_is_bounded():
+  one, other = jnp.full((3, 3), 2.0), jnp.full((3, 3), 0.5)
+  np.testing.assert_allclose(adversarial.adaptive_weight(one, other), 4.0, rtol=1e-3)
+  assert adversarial.adaptive_weight(1e9 * one, 0 * other) == 1e4

@@ -1,0 +1,146 @@
+"""A codec that is trained is a workdir like any other, and then the codec of other configs."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from adiff.codec import trained
+from adiff.learn import base as learn_base
+from adiff.machine import checkpoint, cost, manifest
+from adiff.run import build, encode, handle, kept, roles, train
+from adiff.run import workdir as workdir_lib
+from configs import base, tokenizer
+
+STEPS = 4
+
+
+def config(**how):
+  """Of digits: all that moves without a gradient, in two parts a batch, with a critic half way."""
+  c = tokenizer.get_config('debug').unlock()
+  base.choose(c, 'codec', 'patches', patch=2)
+  base.choose(c, 'coder', 'conv', widths=(4,))
+  base.choose(c, 'quantiser', 'vq', vocab=16, dim=3)
+  base.choose(c, 'recipe', 'adversarial', start=2, critic_widths=(4,))
+  c.train.steps, c.train.batch_size, c.train.microbatches, c.optim.warmup = STEPS, 16, 2, 0
+  c.train.eval_every = c.train.checkpoint_every = 2
+  c.train.log_every, c.train.keep = 1, 5
+  c.eval.examples = c.eval.batch_size = c.eval.num = 16
+  for key, value in how.items():
+    c[key] = value
+  return c.lock()
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  """Of a run that ended."""
+  place = tmp_path_factory.mktemp('runs') / 'codec'
+  assert train.train(config(), place, progress=False) == 0
+  return place
+
+
+def generator(workdir, **how):
+  """A config that the codec serves."""
+  c = base.get_config().unlock()
+  base.choose(c, 'data', 'digits')
+  base.choose(c, 'codec', 'trained', workdir=str(workdir))
+  base.choose(c, 'blocks', 'equal', size=4)
+  c.model.width, c.model.depth, c.model.heads = 8, 1, 1
+  c.eval.steps = ()
+  for key, value in how.items():
+    c[key] = value
+  return c.lock()
+
+
+def test_its_page_tells_what_it_keeps_of_held_out_pictures(workdir):
+  report = json.loads((workdir / 'eval.json').read_text())
+  titles = [one['title'] for one in report['sections']]
+  assert titles[:4] == ['Reconstruction', 'Code', 'Held out', 'Training'] and report['complete']
+  assert report['numbers']['bits'] == 64 and report['numbers']['psnr'] > 0
+  lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+  rated = [line['test/mse'] for line in lines if 'test/mse' in line]
+  assert len(rated) == 2 and rated[-1] == pytest.approx(report['numbers']['mse'])
+  assert {'adversarial_weight', 'commitment', 'grad_norm_critic'} <= set(lines[0])
+
+
+def test_a_run_that_was_killed_ends_bit_for_bit_where_the_other_one_did(workdir, tmp_path):
+  again = tmp_path / 'again'
+  shutil.copytree(workdir, again)
+  for place in (manifest.folder(again, STEPS), manifest.path(again, STEPS)):
+    shutil.rmtree(place, ignore_errors=True)
+  for name in ('eval.json', 'codec.json'):
+    (again / name).unlink()
+  assert train.train(config(), again, progress=False) == 0
+  (step, ours), (_, theirs) = (checkpoint.restore_arrays(one) for one in (again, workdir))
+  assert step == STEPS and set(theirs['extra']) == {learn_base.CODEC, learn_base.CRITIC}
+  jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+  assert (again / trained.FILE).read_bytes() == (workdir / trained.FILE).read_bytes()
+
+
+def test_a_generator_is_built_on_it_and_keeps_it_whatever_becomes_of_the_other(workdir, tmp_path):
+  parts = build.build(generator(workdir))
+  tokens = parts.coded.examples('test', np.arange(3))['tokens']
+  assert tokens.shape == (3, 16) and parts.process.vocab == 16
+  assert parts.coded.decode(tokens).shape == (3, 8, 8, 1)
+  place = str(tmp_path / 'generator')
+  with workdir_lib.lock(place):
+    workdir_lib.claim(place, parts.config, parts.contract)
+    kept.write(place, parts)
+  gone = generator(str(tmp_path / 'gone'))
+  workdir_lib.check(place, gone, build.build(gone, codec=kept.codec(place, parts.config)).contract)
+  again = kept.parts(place, workdir_lib.load(place))
+  np.testing.assert_array_equal(again.coded.decode(tokens), parts.coded.decode(tokens))
+
+
+def test_another_codec_is_refused_in_words(workdir, tmp_path):
+  parts = build.build(generator(workdir))
+  place, other = tmp_path / 'generator', tmp_path / 'other'
+  for folder in (place, other):
+    folder.mkdir()
+  workdir_lib.claim(place, parts.config, parts.contract)
+  told = json.loads((workdir / trained.FILE).read_text())
+  (other / trained.FILE).write_text(json.dumps({**told, 'step': told['step'] + 1}))
+  changed = build.build(generator(str(other)))
+  with pytest.raises(ValueError, match=r'was trained with codec\.digest = \w{16}, but here'):
+    workdir_lib.check(place, changed.config, changed.contract)
+
+
+def test_nothing_is_sampled_from_a_codec(workdir):
+  with pytest.raises(ValueError, match='samples nothing by itself'):
+    handle.load(workdir)
+
+
+def test_tokens_are_encoded_by_the_codec_that_was_trained_and_not_by_the_one_below(
+  workdir, tmp_path
+):
+  encode.encode(workdir, str(tmp_path / 'tokens'), batch=64)
+  c = generator('').unlock()
+  base.choose(c, 'data', 'encoded', data_dir=str(tmp_path / 'tokens'))
+  ours = build.build(c.lock()).coded.examples('test', np.arange(5))['tokens']
+  theirs = build.build(generator(workdir)).coded.examples('test', np.arange(5))['tokens']
+  np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize('changes, words', [
+  ({'quantiser': {'name': ''}}, "config.quantiser.name='' is unknown"),
+  ({'coder': {'name': ''}}, "config.coder.name='' is unknown"),
+  ({'codec': {'name': 'patches', 'patch': 1, 'discrete': True}}, 'trained on floats on a grid'),
+  ({'model': {'name': 'denoiser'}}, 'trains a codec, which has no model'),
+  ({'train': {**config().train, 'random_length': 0.5}}, 'train.random_length=0.5 is about blocks'),
+  ({'mesh': {'data': 1, 'fsdp': 1, 'tensor': 8, 'sequence': 1, 'slices': 1}}, 'mesh.tensor=8'),
+])
+def test_a_config_that_cannot_work_is_told_in_a_sentence(changes, words):
+  with pytest.raises(ValueError, match=words) as error:
+    build.build_mesh(build.build(config(**changes)))
+  assert '\n' not in str(error.value)
+
+
+def test_a_step_is_counted_with_its_convolutions_and_its_critic():
+  parts = build.build(config())
+  plain = config().unlock()
+  base.choose(plain, 'recipe', 'autoencoder')
+  whole, alone = cost.step(parts).flops, cost.step(build.build(plain.lock())).flops
+  assert 1.5 < whole / alone < 4
+  assert roles.measuring(parts).BEST == 'mse'
