@@ -10,6 +10,8 @@ from judged import table, titles
 from adiff.data import digits
 from adiff.judge import base, coded, reconstruction, section
 from adiff.judge.metrics import features, frechet
+from adiff.judge.page import page
+from adiff.run import attempts as attempts_lib
 
 
 class Rows(features.Features):
@@ -144,6 +146,18 @@ def test_large_pictures_are_told_ssim_and_grids_that_do_not_divide_them_have_no_
   assert section.numbers(made)['ssim'] == pytest.approx(1)
   others = table(made, 'Reconstruction').groups[1].rows
   assert [row['name'] for row in others] == ['WebP, quality 0', 'WebP, quality 75', 'PNG']
+
+
+def test_a_simple_codec_that_fails_loses_its_row_alone(found):
+  few = dataclasses.replace(found, train=found.train[:2])  # 8 patches, and 20 codes
+  attempts = attempts_lib.Attempts()
+  made = base.latest(
+    reconstruction.Reconstruction(few, {'rows': Rows()}, attempt=attempts.made).sections())
+  ours, others = table(made, 'Reconstruction').groups
+  assert len(ours.rows) == 1 and [row['name'] for row in others.rows] == [
+    'WebP, quality 0', 'WebP, quality 75', 'PNG']
+  assert 'take fewer codes' in attempts.failed['Reconstruction']
+  assert 'take fewer codes' in page.page('toy', (), made)
 
 
 def test_what_does_not_fit_together_is_refused(found):
