@@ -54,8 +54,8 @@ class Reconstruction:
     attempt: Callable[..., section.Section] = base.Subject.attempt,
     tell: Callable[[str], None] = base.Subject.tell,
   ):
-    """eyes: {short name: features}; in the first ones simple codecs are measured, too, in others,
-    which may be slow, the trained one alone. attempt, tell: as those of base.Subject."""
+    """eyes: {short name: features}; in costly ones the trained codec is measured alone. attempt,
+    tell: as those of base.Subject."""
     if found.real.shape != found.made.shape or found.train.shape[1:] != found.real.shape[1:]:
       raise ValueError(
         f'pictures {list(found.real.shape)}, reconstructions {list(found.made.shape)} and training '
@@ -98,13 +98,13 @@ class Reconstruction:
     if found.real.shape[-1] in (1, 3):
       makers += [functools.partial(compression.webp, *args, quality=q) for q in QUALITIES]
       makers.append(functools.partial(compression.png, *args))
-    first = dict(list(self._eyes.items())[:1])
+    quick = {key: one for key, one in self._eyes.items() if not one.costly}
 
     def measure(maker):
       self._tell('measures simple codecs')
       made = maker()
       if made is not None:
-        self._others.append(self._measured(made.name, made.made, made.bits, made.numbers, first))
+        self._others.append(self._measured(made.name, made.made, made.bits, made.numbers, quick))
 
     return [functools.partial(measure, maker) for maker in makers]
 
@@ -196,8 +196,8 @@ class Reconstruction:
     """Of what the numbers are."""
     found = self._found
     words = f'Measured on {len(found.real):,} pictures: {found.data}.'
-    if len(self._eyes) > 1:
-      words += f' Simple codecs are compared in the features called {next(iter(self._eyes))} alone.'
+    if costly := [key for key, one in self._eyes.items() if one.costly]:
+      words += f' In {" and ".join(costly)}, which takes long, simple codecs are not compared.'
     if min(found.real.shape[1:3]) < fidelity.WINDOW:
       words += ' The pictures are smaller than a window of SSIM, which is left out.'
     return words

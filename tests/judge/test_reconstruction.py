@@ -34,9 +34,9 @@ class Rows(features.Features):
 
 
 class Blind(Rows):
-  """Rows that know no classes."""
+  """Rows that know no classes and take long."""
 
-  name, classes = 'blind', None
+  name, classes, costly = 'blind', None, True
 
   def probabilities(self, images):
     return None
@@ -86,7 +86,7 @@ def test_numbers_are_those_of_what_was_lost(made, found):
     (numbers['psnr'] - 10 * np.log10(16**2 / blank)) / numbers['bits'])
 
 
-def test_features_that_may_be_slow_see_the_trained_codec_alone(made):
+def test_features_that_take_long_see_the_trained_codec_alone(made):
   ours, others = table(made, 'Reconstruction').groups
   assert 'rfid_blind' in ours.rows[0] and all('rfid_rows' in row for row in others.rows)
   assert not any('rfid_blind' in row for row in others.rows)

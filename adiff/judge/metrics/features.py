@@ -23,6 +23,7 @@ class Features(abc.ABC):
   name: str  # what to print beside every number
   accuracy: float | None  # of the classes on the test images; None where it knows no classes
   classes: np.ndarray | None  # [C] their labels
+  costly = False  # do they take so long that only what matters most is looked at?
 
   @abc.abstractmethod
   def features(self, images) -> np.ndarray:

@@ -28,6 +28,7 @@ class Inception(features.Features):
   weights: Mapping[str, np.ndarray]  # by their published names
 
   accuracy = classes = None
+  costly = True
 
   def features(self, images):
     if images.ndim != 4 or images.shape[-1] not in (1, 3):
