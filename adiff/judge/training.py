@@ -26,6 +26,7 @@ def _curves(rows):
   for key, name, ylabel, caption in (
     ('loss', 'loss', 'loss', 'Training loss: every logged step, and its running mean.'),
     ('test/nats', 'loss_bound', 'held-out bound (nats)', 'The held-out bound while training.'),
+    ('test/mse', 'loss_held_out', 'mean squared error', 'Of held-out examples while training.'),
   ):
     have = [row for row in rows if row.get(key) is not None]
     if have:

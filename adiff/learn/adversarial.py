@@ -83,6 +83,7 @@ class Adversarial(base.Recipe):
   l1: values.NotNegative = 1.0  # weights, see reconstruction.Distance
   l2: values.NotNegative = 0.0
   perceptual: values.NotNegative = 0.0
+  perceptual_from: values.Path = ''  # the file that `features` were read from
   form: Annotated[str, values.one_of('hinge', 'softplus', 'relativistic')] = 'hinge'
   weight: values.NotNegative = 0.5  # of the adversarial term, times the adaptive weight
   start: values.Whole = 1000  # step before which there is no critic
@@ -93,6 +94,7 @@ class Adversarial(base.Recipe):
 
   def needs(self, parts):
     base.check_microbatches(parts.config.train)
+    reconstruction.check_features(self)
 
   @property
   def distance(self) -> reconstruction.Distance:

@@ -34,9 +34,11 @@ class Autoencoder(base.Recipe):
   l1: values.NotNegative = 0.0  # weights, see reconstruction.Distance
   l2: values.NotNegative = 1.0
   perceptual: values.NotNegative = 0.0
+  perceptual_from: values.Path = ''  # the file that `features` were read from
 
   def needs(self, parts):
     base.check_microbatches(parts.config.train)
+    reconstruction.check_features(self)
 
   @property
   def distance(self) -> reconstruction.Distance:

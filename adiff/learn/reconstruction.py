@@ -15,11 +15,11 @@ from adiff.learn import state as state_lib
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Distance:
-  """l1 |x - y| + l2 (x - y)^2 + perceptual |f(x) - f(y)|^2, each a mean over values, of examples x
-  and reconstructions y [B, N, D].
+  """l1 |x - y| + l2 (x - y)^2 + perceptual sum_i |f_i(x) - f_i(y)|^2 / |f_i(x)|^2, each a mean over
+  values, of examples x and reconstructions y [B, N, D].
 
-  features: f, [B, N, D] -> [B, F], of a network that does not learn (perceptual losses, Johnson et
-  al. 2016, arXiv:1603.08155); its distance is told in units of the mean square of the features.
+  features: x -> [f_i(x), ..], of a network that does not learn, layer by layer (Johnson et al.
+  2016, arXiv:1603.08155), each measured in its own size over the batch.
   """
 
   l1: float
@@ -33,11 +33,23 @@ class Distance:
     terms = {'mse': jnp.mean(jnp.square(difference)), 'l1': jnp.mean(jnp.abs(difference))}
     total = self.l2 * terms['mse'] + self.l1 * terms['l1']
     if self.perceptual:
-      real, made = self.features(x), self.features(y)
-      size = jax.lax.stop_gradient(jnp.mean(jnp.square(real)))
-      terms['perceptual'] = jnp.mean(jnp.square(made - real)) / jnp.maximum(size, 1e-6)
+      layers = zip(self.features(x), self.features(y), strict=True)
+      terms['perceptual'] = sum(
+        jnp.mean(jnp.square(made - real)) / jnp.maximum(jnp.mean(jnp.square(real)), 1e-6)
+        for real, made in layers
+      )
       total += self.perceptual * terms['perceptual']
     return total, terms
+
+
+def check_features(recipe) -> None:
+  """Raises ValueError where a perceptual distance has no features to be measured in."""
+  if recipe.perceptual and recipe.features is None:
+    raise ValueError(
+      f'recipe.perceptual={recipe.perceptual} is a distance in features; write '
+      'recipe.perceptual_from=WORKDIR/eyes.npz, of a codec of such pictures that was evaluated '
+      'with eval.features=True'
+    )
 
 
 def moved(state, role, grads, tx: optax.GradientTransformation, *, average) -> state_lib.State:

@@ -18,12 +18,14 @@ from adiff.data import batches
 from adiff.judge import base as judge_base
 from adiff.judge import coded, reconstruction, section, training
 from adiff.judge import reference as reference_lib
+from adiff.judge.metrics import convolutional, features
 from adiff.judge.page import images
 from adiff.learn import base as learn_base
 from adiff.machine import checkpoint, files, hosts, logs, sharding, storage
 from adiff.run import attempts as attempts_lib
-from adiff.run import codecs, references, tokenizer
+from adiff.run import codecs, tokenizer
 from adiff.run import evaluate as evaluate_lib
+from adiff.run import eyes as eyes_lib
 from adiff.run import growing as growing_lib
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
@@ -131,6 +133,7 @@ def evaluate(
   average='ema', other_data=False, progress=True, programs: Programs | None = None, again=(),
 ) -> dict:
   """As evaluate.evaluate; the run's own page writes the codec, too."""
+  del kept  # statistics of real images, which nothing here takes
   config, programs = parts.config, Programs.of(parts, mesh) if programs is None else programs
   own = (average, other_data) == ('ema', False) and folder in (None, workdir)
   told = growing_lib.told(
@@ -151,10 +154,11 @@ def evaluate(
     hosts.agree(lambda: _write(os.path.join(workdir, trained.FILE), text))
   if parts.spec.medium == 'image' and parts.source.facts.levels:
     with subject_lib.telling(progress) as tell:
-      places = [os.path.join(workdir, references.FILE), *([] if kept is None else [kept])]
-      subject = _subject(parts, attempts, tell, places)
+      subject = _subject(parts, attempts, tell)
       attempts.value('Report', lambda: growing.take(
-        _sections(programs, served, subject, scale, progress)
+        _sections(
+          programs, served, subject, scale, growing.folder if other_data else workdir, progress
+        )
       ))
   growing.write(complete=True)
   if attempts.failures:
@@ -200,7 +204,7 @@ def _write(path, text):
     file.write(text)
 
 
-def _subject(parts, attempts, tell, places):
+def _subject(parts, attempts, tell):
   """What a judge may ask of the data."""
   config, coded = parts.config, parts.coded
   return judge_base.Subject(
@@ -208,19 +212,14 @@ def _subject(parts, attempts, tell, places):
     steps=None, solver='', num_classes=parts.spec.num_classes, num_tokens=parts.spec.num_tokens,
     bound={}, sample=None, trace=None, size=coded.size, tokens=coded.examples,
     examples=parts.source.examples, decode=coded.decode, levels=parts.source.facts.levels,
-    attempt=attempts.made, tell=tell, reference=functools.partial(
-      references.remembered, places, references.source_of(parts)
-    ),
+    attempt=attempts.made, tell=tell,
   )
 
 
-def _sections(programs, served, subject, scale, progress):
+def _sections(programs, served, subject, scale, workdir, progress):
   """Sections of what the codec keeps of pictures, one after another."""
-  parts, eyes = programs.parts, {}
-  if parts.config.eval.features:
-    real = subject.reference(lambda: reference_lib.Reference.make(subject))
-    eyes = {'own': real.eyes}
-  train = reference_lib.read(subject, 'train')['example']
+  parts, train = programs.parts, reference_lib.read(subject, 'train')
+  eyes = _eyes(parts, subject, train, workdir) if parts.config.eval.features else {}
   found = list(programs.made(served, subject.split, subject.num, progress))
   x, codes, made = (np.concatenate(one) for one in zip(*found, strict=True))
   between = programs.between(served, codes[:2 * PAIRS]) if len(codes) >= 2 * PAIRS else None
@@ -228,12 +227,25 @@ def _sections(programs, served, subject, scale, progress):
     shown = subject.decode(between.reshape(-1, *between.shape[2:]))
     between = shown.reshape(*between.shape[:2], *shown.shape[1:])
   reconstructed = reconstruction.Reconstructed(
-    data=subject.data, levels=subject.levels, train=train, real=subject.decode(x),
+    data=subject.data, levels=subject.levels, train=train['example'], real=subject.decode(x),
     made=subject.decode(made), code=_code(parts, codes, scale), between=between,
   )
   yield from reconstruction.Reconstruction(
     reconstructed, eyes, attempt=subject.attempt, tell=subject.tell
   ).sections()
+
+
+def _eyes(parts, subject, train, workdir):
+  """{short name: features}: of pictures with labels a classifier, which the workdir keeps, and of
+  others components of their pixels."""
+  if train['label'].min() < 0 or len(np.unique(train['label'])) < 2:
+    return {'components': features.components(train['example'], levels=subject.levels)}
+  subject.tell('trains a classifier of real images')
+  test = reference_lib.read(subject, subject.split)
+  return {'convolutional': eyes_lib.remembered(workdir, parts.coded.fingerprint, lambda: (
+    convolutional.fit(*(one[key] for one in (train, test) for key in ('example', 'label')),
+                      levels=subject.levels)
+  ))}
 
 
 def _code(parts, codes, scale):

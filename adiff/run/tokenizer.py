@@ -12,7 +12,9 @@ from adiff.learn import base as learn_base
 from adiff.learn import optim
 from adiff.machine import sharding
 from adiff.nn import autoencoder as autoencoder_lib
+from adiff.nn import classifier
 from adiff.run import choose, codecs, places, taught
+from adiff.run import eyes as eyes_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import spec as spec_lib
 from adiff.sequence import values
@@ -32,6 +34,7 @@ class Parts:
   autoencoder: autoencoder_lib.Autoencoder
   recipe: learn_base.Recipe
   counted: learn_base.Recipe  # of a program in which nothing is computed twice
+  eyes: str = ''  # digest of the features of a perceptual distance
 
   @property
   def model(self) -> autoencoder_lib.Autoencoder:
@@ -73,6 +76,7 @@ class Parts:
     return {
       'codec': {**places.own('codec', self.config.codec), **self.coded.codec.told},
       'data': self.coded.fingerprint,
+      **({'eyes': self.eyes} if self.eyes else {}),
       **({'registered': made_here} if made_here else {}),
     }
 
@@ -93,15 +97,40 @@ def build(config, coded) -> Parts:
       )
   model = codecs.autoencoder(config, coded.spec)
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
-  num = config.train.microbatches
+  num, (features, eyes) = config.train.microbatches, _features(config, coded)
 
   def recipe(microbatches):
     return choose.resolve(
       'recipe', config.recipe,
-      autoencoder=model, tx=tx, ema=config.train.ema, microbatches=microbatches,
+      autoencoder=model, features=features, tx=tx, ema=config.train.ema, microbatches=microbatches,
       lessons=taught.lessons_of(config, coded, blocks_lib.whole(coded.spec.num_tokens)),
     )
 
-  parts = Parts(config, coded, model, recipe(num), recipe(1))
+  parts = Parts(config, coded, model, recipe(num), recipe(1), eyes)
   parts.recipe.needs(parts)
   return parts
+
+
+def _features(config, coded):
+  """(x [B, N, D] -> features, layer by layer; their digest) of recipe.perceptual_from; (None, '')
+  where it names no file. Raises ValueError for tokens that are no pictures it can see."""
+  path, layout = config.recipe.get('perceptual_from', ''), coded.codec.layout()
+  if not path:
+    return None, ''
+  try:
+    found, _ = eyes_lib.read(path)
+  except FileNotFoundError as error:
+    raise ValueError(
+      f'config.recipe.perceptual_from={path}: there is no such file; name the eyes.npz of a workdir'
+    ) from error
+  channels = found.params[0][0].shape[2]
+  if layout is None or layout.shape[-1] != channels:
+    raise ValueError(
+      f'config.recipe.perceptual_from={path} sees pictures of {channels} channels, which these '
+      'tokens are not; take another file, or codec.name=patches'
+    )
+
+  def features(x):
+    return classifier.maps(found.params, x.reshape(len(x), -1)[:, layout])
+
+  return features, found.digest

@@ -75,12 +75,12 @@ def test_the_loss_is_the_distance_and_what_the_quantiser_adds():
   np.testing.assert_allclose(scalars['loss'], wanted, rtol=1e-6)
 
 
-def test_a_perceptual_distance_is_told_in_units_of_its_features():
+def test_a_perceptual_distance_adds_layers_each_in_units_of_its_size():
   x, y = batch()['tokens'], batch()['tokens'] * 0.5
-  of = reconstruction.Distance(0.0, 0.0, 3.0, lambda x: x.reshape(len(x), -1) * 7)
+  of = reconstruction.Distance(0.0, 0.0, 3.0, lambda x: [7 * x, x[:, :2]])
   total, terms = of(x, y)
-  np.testing.assert_allclose(total, 3 * 0.25, rtol=1e-6)
-  np.testing.assert_allclose(terms['perceptual'], 0.25, rtol=1e-6)
+  np.testing.assert_allclose(total, 3 * 0.5, rtol=1e-6)
+  np.testing.assert_allclose(terms['perceptual'], 0.5, rtol=1e-6)
 
 
 def sgd(of):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from adiff.codec import trained
+from adiff.judge.metrics import convolutional
 from adiff.learn import base as learn_base
 from adiff.machine import checkpoint, cost, manifest
-from adiff.run import build, encode, handle, kept, roles, train
+from adiff.nn import classifier
+from adiff.run import build, encode, eyes, handle, kept, roles, train
 from adiff.run import workdir as workdir_lib
 from configs import base, tokenizer
 
@@ -135,6 +137,32 @@ def test_a_config_that_cannot_work_is_told_in_a_sentence(changes, words):
   with pytest.raises(ValueError, match=words) as error:
     build.build_mesh(build.build(config(**changes)))
   assert '\n' not in str(error.value)
+
+
+def test_a_perceptual_distance_is_measured_in_the_features_of_a_file(tmp_path):
+  params = classifier.init(jax.random.key(0), (8, 8, 1), 10)
+  found = convolutional.Convolutional('it', 0.5, 16.0, np.arange(10), jax.device_get(params))
+  eyes.write(tmp_path / eyes.FILE, found, 'data')
+  again, of = eyes.read(tmp_path / eyes.FILE)
+  assert (again.digest, again.accuracy, of) == (found.digest, 0.5, 'data')
+  c = config().unlock()
+  base.choose(c, 'recipe', 'autoencoder', perceptual=2.0, l2=0.0)
+  with pytest.raises(ValueError, match='write recipe.perceptual_from='):
+    build.build(c)
+  c.recipe.perceptual_from = str(tmp_path / 'none.npz')
+  with pytest.raises(ValueError, match='there is no such file'):
+    build.build(c)
+  c.recipe.perceptual_from = str(tmp_path / eyes.FILE)
+  parts = build.build(c)
+  assert parts.contract['eyes'] == found.digest
+  examples = parts.source.examples('test', np.arange(4))['example']
+  x = parts.coded.codec.encode((), examples)
+  y = -x
+  total, _ = parts.recipe.distance(x, y)
+  pictures = np.float32(examples) / 8 - 1
+  layers = [np.asarray(classifier.maps(params, sign * pictures)[0]) for sign in (1, -1)]
+  wanted = np.square(layers[1] - layers[0]).mean() / np.square(layers[0]).mean()
+  np.testing.assert_allclose(total, 2 * wanted, rtol=1e-5)
 
 
 def test_a_step_is_counted_with_its_convolutions_and_its_critic():
