@@ -107,17 +107,18 @@ def rate(programs: Programs, params) -> dict:
   return {name: bound[name] for name in ('nats', 'per_block')}
 
 
-def preview(parts, mesh) -> Callable:
+def preview(parts, programs: Programs) -> Callable:
   """params -> {name: picture}: a few samples on the way, of image sets."""
   levels = parts.source.facts.levels
   if parts.spec.medium != 'image' or not levels:
     return lambda params: {}
-  num, run = 20, generate.make_sampler(parts, mesh=mesh)
+  num = 20
   labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
 
   def preview(params):
     keys = generate.example_keys(parts.config.seed, 0, num)
-    tokens = parts.blocks.to_raster(np.asarray(run(params, keys, labels)[0]))
+    made, _ = programs.sampler(params, keys, labels)
+    tokens = parts.blocks.to_raster(np.asarray(made))
     if not np.all(np.isfinite(tokens)):
       return {}
     return {'samples': images.grid(parts.coded.decode(tokens), levels)}

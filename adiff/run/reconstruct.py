@@ -111,12 +111,11 @@ def rate(programs: Programs, served) -> dict:
   return {BEST: total / count}
 
 
-def preview(parts: tokenizer.Parts, mesh) -> Callable:
+def preview(parts: tokenizer.Parts, programs: Programs) -> Callable:
   """served -> {name: picture}: a few reconstructions on the way, of image sets."""
   levels = parts.source.facts.levels
   if parts.spec.medium != 'image' or not levels:
     return lambda served: {}
-  programs = Programs(parts, mesh)
 
   def draw(served):
     x, _, made = next(programs.made(served, parts.config.eval.split, 10))

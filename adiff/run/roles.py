@@ -4,7 +4,7 @@ can be made of it.
 A module that measures has BEST, the number by which checkpoints are ranked, the lowest being best;
 check(parts); restore(workdir, placed, step=, ema=), what is served; Programs, of(parts, mesh) and
 trace(parts, mesh, params); rate(programs, params), what is measured on the way; preview(parts,
-mesh), pictures on the way; evaluate(..), the files; said(report), it in a line.
+programs), pictures on the way; evaluate(..), the files; said(report), it in a line.
 """
 
 from types import ModuleType

@@ -182,7 +182,7 @@ def _loop(job, start, state, log, trace, stop):
 def _measuring(job, log):
   """(step, state) -> None: what is rated, and pictures, in the log, on the show and beside the
   checkpoint. What is saved is on the disk before that, and what was measured is not again."""
-  keeper, draw = job.keeper, job.measuring.preview(job.parts, job.mesh)
+  keeper, draw = job.keeper, job.measuring.preview(job.parts, job.programs)
   best = job.measuring.BEST
 
   def measure(done, state):
