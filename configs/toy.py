@@ -146,7 +146,7 @@ def _joint(name, order):
   base.choose(c, 'blocks', 'joint', order=order)
   base.choose(c, 'process', 'joint')
   c.train.orders = (order[::-1],)
-  base.of_kind(c, 'symbols', process='masked', blocks='equal', codec='none', steps=8)
+  base.of_kind(c, 'symbols', process='masked', blocks='equal', codec='none', steps=32)
   base.of_kind(
     c, 'floats', process='gaussian', blocks='equal', codec='none', solver='heun', steps=32
   )

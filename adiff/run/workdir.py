@@ -12,7 +12,7 @@ from typing import Any
 import ml_collections
 
 from adiff.machine import bucket_lock, files, input_file, json_file, manifest, storage, weights
-from adiff.run import choose, places, settings
+from adiff.run import choose, kinds, places, settings
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
@@ -159,8 +159,8 @@ def lock(workdir, what='is being trained') -> Iterator[None]:
 
 
 def load(workdir, overrides=()) -> ml_collections.ConfigDict:
-  """The config a workdir was made by, with 'key=value' overrides of the keys in FREE or of
-  process.eta and clip.
+  """The config a workdir was made by, with 'key=value' overrides of the keys in FREE, of
+  process.eta and clip, and of those of each kind.
 
   Raises ValueError for a missing or unreadable file, a link that leads out of the workdir, an
   unknown key or a value of the wrong type.
@@ -174,7 +174,7 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
     key, separator, value = override.partition('=')
     if not separator:
       raise ValueError(f'--set={override} is no KEY=VALUE; write for example --set=plan.steps=4')
-    if key.split('.')[0] not in FREE and key not in ('process.eta', 'process.clip'):
+    if not _is_free(key):
       raise ValueError(
         f'--set={key} would change what the checkpoint means; it takes {", ".join(FREE)}, '
         'process.eta, process.clip'
@@ -244,10 +244,23 @@ def as_json(config) -> dict:
   return json_file.parse(config.to_json(), dict, where='the config')
 
 
+def _is_free(key) -> bool:
+  """May a checkpoint be read with another value of this key? A kind's keys are called as those of
+  the config."""
+  first, *rest = key.split('.')
+  if first == 'kinds' and len(rest) > 1:
+    return rest[1] == 'steps' or _is_free('.'.join(rest[1:]))
+  return first in FREE or key in ('process.eta', 'process.clip')
+
+
 def _fixed(config):
   """The part of a config that a workdir cannot change."""
   config = places.without(config)
   kept = {key: value for key, value in config.items() if key not in FREE}
+  kept['kinds'] = {
+    name: {key: value for key, value in own.items() if not _is_free(f'kinds.{name}.{key}')}
+    for name, own in config['kinds'].items()
+  }
   kept['train'] = {key: value for key, value in config['train'].items() if key not in FREE_TRAIN}
   return kept
 
@@ -284,7 +297,18 @@ def _completed(config):
     with contextlib.suppress(ValueError):  # a class that is registered elsewhere
       choice = json_file.plain(choose.defaults(kind, config[kind]['name']))
       config[kind] = _filled(config[kind], choice)
+  config['kinds'] = {name: _completed_kind(own) for name, own in config['kinds'].items()}
   return config
+
+
+def _completed_kind(own):
+  """What is said of a kind, its choices with the arguments that came later."""
+  completed = dict(own)
+  for key in set(own) & set(kinds.CHOICES):
+    with contextlib.suppress(ValueError):
+      choice = json_file.plain(choose.defaults(key, own[key]['name']))
+      completed[key] = _filled(own[key], choice)
+  return completed
 
 
 def _filled(section, defaults):
