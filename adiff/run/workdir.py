@@ -12,29 +12,18 @@ from typing import Any
 import ml_collections
 
 from adiff.machine import bucket_lock, files, input_file, json_file, manifest, storage, weights
-from adiff.run import choose, kinds, places, settings
+from adiff.run import choose, later, places, settings
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
 OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach', 'quantiser.noise')  # a number, or null
 VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as choices since 3
-# Keys that came since that version began, and what held before there were any: a workdir may lack
-# them, and a section that is all here. Arguments of choices need no entry, for they have defaults.
-LATER = {
-  'guidance': {'scales': ()}, 'kinds': {},
-  'train': {
-    'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
-    'orders': (),
-  },
-  'eval': {'orders': 0, 'chain': 1000, 'ode': 0}, 'mesh': {'slices': 1}, 'quantiser': {'name': ''},
-  'coder': {'name': ''},
-}
 DATA = 'data.json'  # what is kept of the data, see kept.py
 MADE_BY = 'made_by.json'  # beside what was made: all that it follows from
 # What every reader of the files needs of their form.
 _CONFIG = {
-  **{kind: {'name': str} for kind in choose.ROOMS if kind not in LATER},
-  **{f'{kind}?': {'name?': str} for kind in choose.ROOMS if kind in LATER},
+  **{kind: {'name': str} for kind in choose.ROOMS if kind not in later.LATER},
+  **{f'{kind}?': {'name?': str} for kind in choose.ROOMS if kind in later.LATER},
   **{section: dict for section in settings.SECTIONS if section}, 'kinds?': {str: dict},
 }
 _CONTRACT = {'version?': int, 'registered?': {str: str}, 'codec?': {'name': str}, 'data?': str}
@@ -285,35 +274,7 @@ def _stored(workdir):
   """config.json of a workdir of this version, with its sections and choices."""
   _read(workdir, 'config.json', dict)  # is it a workdir at all?
   check_version(workdir)
-  return _completed(_read(workdir, 'config.json', _CONFIG))
-
-
-def _completed(config):
-  """A config as JSON with the keys that came after it was written."""
-  later = json_file.plain(LATER)
-  later = {name: _filled(config.get(name) or {}, keys) for name, keys in later.items()}
-  config = {**config, **later}
-  for kind in choose.ROOMS:
-    with contextlib.suppress(ValueError):  # a class that is registered elsewhere
-      choice = json_file.plain(choose.defaults(kind, config[kind]['name']))
-      config[kind] = _filled(config[kind], choice)
-  config['kinds'] = {name: _completed_kind(own) for name, own in config['kinds'].items()}
-  return config
-
-
-def _completed_kind(own):
-  """What is said of a kind, its choices with the arguments that came later."""
-  completed = dict(own)
-  for key in set(own) & set(kinds.CHOICES):
-    with contextlib.suppress(ValueError):
-      choice = json_file.plain(choose.defaults(key, own[key]['name']))
-      completed[key] = _filled(own[key], choice)
-  return completed
-
-
-def _filled(section, defaults):
-  """A section with what it lacks behind what it has."""
-  return section | {key: value for key, value in defaults.items() if key not in section}
+  return later.completed(_read(workdir, 'config.json', _CONFIG))
 
 
 def _read(workdir, name, form):

@@ -15,7 +15,7 @@ import pytest
 import adiff
 from adiff.data import corpora, digits
 from adiff.machine import checkpoint, weights
-from adiff.run import shipped, workdir
+from adiff.run import later, shipped, workdir
 from configs import base
 from launch import ship
 
@@ -141,7 +141,7 @@ def test_a_model_that_was_damaged_or_is_of_another_version_is_refused(copy, spoi
 def test_a_workdir_of_before_a_key_was_there_is_read_as_it_was_then(copy):
   folder = copy('digits', 'mine')
   told = json.loads((folder / 'config.json').read_text())
-  for section, keys in workdir.LATER.items():
+  for section, keys in later.LATER.items():
     told[section] = {key: value for key, value in told.get(section, {}).items() if key not in keys}
   del told['process']['clip']
   (folder / 'config.json').write_text(json.dumps(told))
@@ -150,7 +150,7 @@ def test_a_workdir_of_before_a_key_was_there_is_read_as_it_was_then(copy):
 
 def test_keys_that_came_later_are_as_a_config_has_them_by_default():
   config = base.get_config()
-  for section, keys in workdir.LATER.items():
+  for section, keys in later.LATER.items():
     assert {key: config[section][key] for key in keys} == keys
 
 
