@@ -29,9 +29,10 @@ def toward(parts: build.Parts, kinds) -> build.Parts:
   names = tuple(parts.spec.by_kind)
   unknown = [kind for kind in kinds if kind not in names]
   if unknown or not kinds or set(kinds) == set(names):
+    wrong = ', '.join(map(repr, unknown if unknown else kinds))
     raise ValueError(
-      f'{", ".join(map(repr, unknown or kinds)) or "nothing"} cannot be given; give some, not all, '
-      f'of {", ".join(names) or "several kinds of tokens, which this run has not"}'
+      f'{wrong or "nothing"} cannot be given; give some, not all, of '
+      f'{", ".join(names) or "several kinds of tokens, which this run has not"}'
     )
   for geometry in parts.geometries:
     blocks, _ = geometry

@@ -5,8 +5,9 @@ import contextlib
 from adiff.machine import json_file
 from adiff.run import choose, kinds
 
-# Keys that came since version 3 of the files (workdir.py) began, and what held before there were any: a workdir may lack
-# them, and a section that is all here. Arguments of choices need no entry, for they have defaults.
+# Keys that came since version 3 of the files (workdir.py), and what held before there were any: a
+# workdir may lack them, and a section that is all here. Arguments of choices need no entry, for
+# they have defaults.
 LATER = {
   'guidance': {'scales': ()}, 'kinds': {},
   'train': {
