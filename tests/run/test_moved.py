@@ -1,6 +1,7 @@
 """A run moves: to another folder without its data, to other devices, to another mount."""
 
 import ctypes
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import tiny_data
 
 from adiff.run import build
 from adiff.run import workdir as workdir_lib
+from configs import digits
 from launch import runs
 
 pytestmark = pytest.mark.soak
@@ -28,6 +30,7 @@ SMALL = (
 KINDS = {  # {kind of data: (its config, where it lies and other flags)}
   'chain': ('toy.py:block', '--config.data.size=2048 --config.eval.num=2048'),
   'digits': ('digits.py', ''),
+  'tokens': ('digits.py', '--config.data.name=encoded --config.data.data_dir={data}/tokens'),
   'pictures': ('images.py:folder', '--config.data.data_dir={data}/pictures --config.data.size=16 '
                '--config.blocks.cell=(2,2)'),
   'latents': ('imagenet256.py:acdit_xl', '--config.data.data_dir={data}/latents '
@@ -38,6 +41,8 @@ KINDS = {  # {kind of data: (its config, where it lies and other flags)}
   'learnt': ('text.py:block16', '--config.data.path={data}/words.txt --config.eval.samplers=() '
              '--config.data.num_tokens=32 --config.codec.size=300'),
 }
+
+JUDGED = ('digits', 'tokens', 'pictures')  # kinds whose samples are pictures
 
 
 def data_below(folder):
@@ -55,6 +60,7 @@ def data_below(folder):
   )
   (folder / 'words.txt').write_text(tiny_data.WORDS)
   tiny_data._tokenizer(folder / 'tokenizer.json')
+  tiny_data._tokens(folder / 'tokens', digits.get_config())
   return folder
 
 
@@ -84,6 +90,16 @@ def train(kind, workdir, data, desk, *more, devices=1):
     '-m', 'adiff.main', f'--config={ROOT}/configs/{config}', *SMALL,
     *flags.format(data=data).split(), f'--workdir={workdir}', *more,
   ], desk, devices=devices)
+
+
+def judged(workdir, samples, desk):
+  """The numbers of samples that are judged against the real pictures that a workdir keeps."""
+  out = desk / f'judged_{workdir.parent.name}'
+  call([
+    '-m', 'adiff.main', '--mode=judge', f'--samples={samples}', f'--reference={workdir}',
+    f'--out={out}',
+  ], desk)
+  return json.loads((out / 'eval.json').read_text())['numbers']
 
 
 def unwritable(folder):
@@ -117,6 +133,13 @@ def test_a_workdir_elsewhere_does_what_it_did_and_goes_on_at_another_mount(kind,
       else:
         np.testing.assert_array_equal(other[name], here[name], err_msg=name)
 
+  if kind in JUDGED:
+    real = parts.source.examples('test', np.arange(20))['example']
+    np.savez(desk / 'made.npz', arr_0=real)
+    one, other = (judged(place, desk / 'made.npz', desk) for place in (run, moved))
+    assert one.keys() == other.keys() and one['frechet'] >= 0
+    np.testing.assert_allclose(list(other.values()), list(one.values()), rtol=1e-5, atol=1e-5)
+
   half = shutil.copytree(run, desk / 'half')
   for path in (half / 'checkpoints').rglob('20*'):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -129,4 +152,6 @@ def test_a_workdir_elsewhere_does_what_it_did_and_goes_on_at_another_mount(kind,
 
 def _place(kind, folder):
   """What --data names."""
-  return folder / {'pictures': 'pictures', 'latents': 'latents'}.get(kind, 'words.txt')
+  return folder / {
+    'pictures': 'pictures', 'latents': 'latents', 'tokens': 'tokens'
+  }.get(kind, 'words.txt')
