@@ -100,7 +100,7 @@ def _job(workdir, config, out, data, batch, moves):
   _check_moves(source.facts, moves)
   if data is None:
     workdir_lib.check_data(workdir, told['fingerprint'], source.coded(codec).fingerprint)
-  work = encode_shard.Work(source, codec, (), batch, moves)
+  work = encode_shard.Work(source, codec, batch, moves)
   shards, name = tuple(encode_shard.shards(work)), told['codec']['name']
   return Job(work, name, shards, os.fspath(out), _made_by(work, name, shards))
 
@@ -234,9 +234,10 @@ def _end(job):
       if (path := os.path.join(job.folder, split, name)) not in ours:
         files.delete(path)
   codec = job.work.codec
+  written = codec_file.write(job.folder, job.name, codec)
   token_file.write(job.folder, {
     'facts': facts_file.told(job.work.source.facts),
-    **codec_file.write(job.folder, job.name, codec),
+    'codec': places.own('codec', written['codec']), 'files': written['files'],
     'codec_digest': codec.digest, 'codec_words': encoded.words(codec),
     'splits': splits,
     'statistics': {split: encode_shard.statistics(one) for split, one in summed.items()},

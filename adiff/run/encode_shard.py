@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent import futures
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,6 @@ class Work(NamedTuple):
 
   source: data_base.Source
   codec: codec_base.Codec
-  params: Any  # of the codec
   batch: int  # examples that are encoded together
   moves: Moves
 
@@ -97,9 +96,9 @@ def _batches(work, shard, pool):
 def _tokens(work, shard, indices, examples):
   """{'tokens': [n * copies, N(, D)], the copies of an example one after another} of a batch; of
   texts [T], and their lengths."""
-  copies = [_encoded(work, examples)]
+  copies = [work.codec.encode((), examples)]
   for copy in range(1, shard.copies):
-    copies.append(_encoded(work, moved.copies(
+    copies.append(work.codec.encode((), moved.copies(
       examples, indices, split=shard.split, copy=copy, flip=work.moves.flip, crop=work.moves.crop,
       seed=work.moves.seed,
     )))
@@ -108,18 +107,8 @@ def _tokens(work, shard, indices, examples):
     ended = [np.append(text, work.codec.eos) for text in texts]
     lengths = np.array([len(text) for text in ended], np.int64)
     return {'tokens': _stored(work, np.concatenate(ended)), 'lengths': lengths}
-  tokens = np.stack(copies, 1)
+  tokens = np.stack(copies, 1)  # from the devices, where they were made there
   return {'tokens': _stored(work, tokens.reshape(-1, *tokens.shape[2:]))}
-
-
-def _encoded(work, examples):
-  """What the codec makes of examples. One with parameters is compiled for a whole batch."""
-  num = len(examples)
-  if work.params != () and num < work.batch:
-    last = np.repeat(examples[-1:], work.batch - num, 0)
-    examples = np.concatenate([examples, last])
-  tokens = work.codec.encode(work.params, examples)
-  return tokens if isinstance(tokens, list) else np.asarray(tokens)[:num]
 
 
 def _kind(work):
