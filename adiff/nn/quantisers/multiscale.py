@@ -13,6 +13,7 @@ sides are those of the scales where the last one is the grid, and grow and shrin
 """
 
 import dataclasses
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ class Multiscale(scaled.Scaled):
   dim: values.Count = 8
   signs: bool = False  # a code is the signs of all channels: vocab must be 2^dim
   phi: values.Share = 0.5  # of the convolution; 0: none
-  phis: values.Count = 4  # convolutions, shared by neighbouring scales
+  phis: Annotated[int, values.between(1, 64)] = 4  # convolutions, shared by neighbouring scales
   decay: values.ShareBelow1 = 0.99  # of the codebook's running means, a step
   restart: values.ShareBelow1 = 0.1  # of an even use; codes that are used less begin again; 0: none
   commitment: values.NotNegative = 0.25
@@ -77,9 +78,12 @@ class Multiscale(scaled.Scaled):
     del key
     if self.phi == 0:
       return {}
-    kernel = np.zeros((self.phis, 3, 3, self.dim, self.dim), np.float32)
-    kernel[:, 1, 1] = np.eye(self.dim)
-    return {'kernel': jnp.asarray(kernel), 'bias': jnp.zeros((self.phis, self.dim), jnp.float32)}
+    kernel = jnp.zeros((self.phis, 3, 3, self.dim, self.dim), jnp.float32)
+    same = jnp.eye(self.dim, dtype=jnp.float32)[None]
+    return {
+      'kernel': kernel.at[:, 1, 1].set(same),
+      'bias': jnp.zeros((self.phis, self.dim), jnp.float32),
+    }
 
   def scales(self, grid):
     if len(grid) != 2:

@@ -8,6 +8,7 @@ place, as a RQ-transformer does.
 """
 
 import dataclasses
+from typing import Annotated
 
 from adiff.nn.quantisers import codebook, scaled
 from adiff.sequence import spec as spec_lib
@@ -18,7 +19,7 @@ from adiff.sequence import values
 class Residual(scaled.Scaled):
   """`depth` codes a place, of `vocab` vectors of `dim` floats each."""
 
-  depth: values.Count = 4
+  depth: Annotated[int, values.between(1, 64)] = 4
   vocab: values.Count = 256
   dim: values.Count = 8
   shared: bool = False  # all depths read one codebook

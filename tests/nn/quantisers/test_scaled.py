@@ -1,5 +1,6 @@
 """Several scales: each one tells what the coarser ones have left."""
 
+import dataclasses
 import functools
 
 import cases
@@ -160,6 +161,18 @@ def test_codes_make_up_for_what_is_shown_corrupted_of_coarser_scales(name):
   decode = compiled(name, 'dequantise', cases.GRID)
   error = lambda codes: np.mean((np.asarray(decode(params, extra, codes)) - z) ** 2)
   assert error(plain) < error(shown) < 0.7 * error(left)
+
+
+def test_convolutions_change_nothing_at_first():
+  of = cases.ROWS['multiscale']
+  plain, told = dataclasses.replace(of, phi=0.0), smooth(of, 0)[:, :2, :2]
+
+  @jax.jit
+  def run(told):
+    params = of.init(jax.random.key(0))
+    return of.up(params, 1, told, cases.GRID), plain.up({}, 1, told, cases.GRID)
+
+  np.testing.assert_allclose(*run(told), atol=1e-6)
 
 
 # ---- Sizes of scales and places of convolutions --------------------------------------------------
