@@ -30,8 +30,7 @@ from adiff.machine import compilation, mistakes
 from adiff.run import config_file, modes
 
 _CONFIG = config_flags.DEFINE_config_file(
-  'config',
-  None,
+  'config', None,
   'Config of a training run, FILE.py or FILE.py:ROW, from the list below; keys are overridden by '
   '--config.KEY=VALUE. configs/base.py explains every key.',
   lock_config=True,
@@ -81,14 +80,11 @@ _REFERENCE = flags.DEFINE_string(
   'examples, or of statistics.'
 )
 _SET = flags.DEFINE_multi_string(
-  'set',
-  [],
-  f'{modes.using("set")}: KEY=VALUE, a sampling key of the config to change, for example '
-  'plan.steps=4. Repeatable.',
+  'set', [], f'{modes.using("set")}: KEY=VALUE, a sampling key of the config to change, for '
+  'example plan.steps=4. Repeatable.',
 )
 _PROMPT = flags.DEFINE_multi_string(
-  'prompt',
-  [],
+  'prompt', [],
   'sample, text models: write on from this text, block by block on the terminal. Repeatable: '
   'several prompts are one batch.',
 )
@@ -111,6 +107,9 @@ _SOLVER = flags.DEFINE_string(
   'eval.json.',
 )
 _NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
+_COND = flags.DEFINE_string(
+  'cond', None, f'{modes.using("cond")}: FILE.npz of what to ask for, see adiff/run/asked_for.py.'
+)
 _OUT = flags.DEFINE_string(
   'out', None, 'sample: the .npz to write, default WORKDIR/samples.npz; export: the folder, '
   'default WORKDIR/exported; compare and judge: the folder, default compare or judged; eval: the '
@@ -271,13 +270,14 @@ def _check_out(parts):
 
 def _make(parts, params, mesh, step) -> str:
   """Samples into a file, or exports the sampler; returns where they are."""
-  from adiff.run import generate, shards
+  from adiff.run import asked_for, generate, shards
 
   seed = _seed(parts.config)
   if _MODE.value == 'export':
     return generate.to_folder(parts, params, _out(), batch=_BATCH.value, seed=seed, step=step)
   return shards.to_file(
-    parts, params, mesh, num=_NUM.value, out=_out(), seed=seed, batch_size=_BATCH.value
+    parts, params, mesh, num=_NUM.value, out=_out(), seed=seed, batch_size=_BATCH.value,
+    told=None if _COND.value is None else asked_for.read(_COND.value, parts),
   )
 
 

@@ -15,6 +15,8 @@ CHOICES = dict(
     ),
     # three rows of panels that follow one abstract rule, some rules held out (symbols)
     raven=dict(size=65536, seed=0),
+    # strings that depend on what one is told, by any class of condition, exact answers known
+    told=dict(by=('label',), num_tokens=4, vocab=3, size=65536, seed=0),
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
     # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures
     # are cropped and scaled to, 0: as they are

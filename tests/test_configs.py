@@ -57,10 +57,9 @@ def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
     config.model.attention = 'xla'
     parts = build.build(config, parts.coded)
   rows = parts.coded.examples(config.eval.split, np.arange(2))
-  tokens = jax.tree.map(
+  batch = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct((config.train.batch_size, *leaf.shape[1:]), leaf.dtype),
-    rows['tokens'])
-  label = jax.ShapeDtypeStruct((config.train.batch_size,), np.int32)
+    {name: rows[name] for name in ('tokens', 'label', *parts.spec.further)})
 
   def step(key_init, key_step, batch):
     return parts.recipe.update(parts.recipe.init(key_init), batch, key_step)
@@ -70,7 +69,7 @@ def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
   network = config.model if config.model.name else config.coder
   promotion = 'strict' if network.dtype == 'float32' else 'standard'
   with jax.numpy_dtype_promotion(promotion):
-    state, scalars = jax.eval_shape(step, *keys, {'tokens': tokens, 'label': label})
+    state, scalars = jax.eval_shape(step, *keys, batch)
   assert scalars['loss'].shape == () and jax.tree.leaves(state.params)
 
 

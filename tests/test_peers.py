@@ -12,6 +12,7 @@ import papers
 import pytest
 import qwen
 
+from adiff.nn import attention, cross
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 
@@ -140,3 +141,48 @@ def test_dpm_solver_plus_plus_is_that_of_diffusers():
   made.sigmas = torch.tensor(sigma / alpha)
   expected = papers.dpm_solver_plus_plus(X, curve, alpha, sigma)
   np.testing.assert_allclose(walked(made), expected, rtol=1e-5, atol=1e-6)
+
+
+# ---- Cross-attention of diffusers ----------------------------------------------------------------
+
+
+def test_cross_attention_is_the_attention_class_of_diffusers_at_equal_weights():
+  processor = pytest.importorskip('diffusers.models.attention_processor', reason=MISSING)
+  width, heads, size, rng = 8, 2, 4, np.random.default_rng(2)
+  normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
+  x, rows, mask = normal(2, 5, width), normal(2, 3, width), rng.random((2, 5, 3)) < 0.6
+  mask[..., 0] = True
+  weights = {
+    'norm_cross': {'scale': 1 + normal(width) / 3}, 'norm_cross_q': {'scale': 1 + normal(size) / 3},
+    'cross_q': {'kernel': normal(width, heads, size) / 2},
+    'cross_out': {'kernel': normal(heads, size, width) / 2},
+  }
+  keys_of, scale = normal(width, 2, heads, size) / 2, 1 + normal(size) / 3
+  theirs = processor.Attention(
+    width, cross_attention_dim=width, heads=heads, dim_head=size, bias=False, out_bias=False,
+    qk_norm='rms_norm', eps=1e-6,
+  )
+  before, flat = torch.nn.RMSNorm(width, eps=1e-6), lambda leaf: torch.tensor(
+    leaf.reshape(width, width).T.copy()
+  )
+  before.load_state_dict({'weight': torch.tensor(weights['norm_cross']['scale'])})
+  theirs.load_state_dict({
+    'to_q.weight': flat(weights['cross_q']['kernel']), 'to_k.weight': flat(keys_of[:, 0]),
+    'to_v.weight': flat(keys_of[:, 1]), 'norm_k.weight': torch.tensor(scale),
+    'norm_q.weight': torch.tensor(weights['norm_cross_q']['scale']),
+    'to_out.0.weight': flat(weights['cross_out']['kernel']),
+  })
+  bias = torch.tensor(np.where(mask, 0, -1e30), dtype=torch.float32)
+  with torch.no_grad():
+    expected = theirs(
+      before(torch.tensor(x)), torch.tensor(rows),
+      attention_mask=bias.repeat_interleave(heads, dim=0),
+    ).numpy()
+  k, v = np.einsum('brw,wkhd->kbhrd', rows, keys_of)
+  k = k / np.sqrt(np.mean(k**2, -1, keepdims=True) + 1e-6) * scale
+  found = cross.Cross(width, heads, jnp.dtype('float32')).apply(
+    {'params': weights}, jnp.asarray(x), (jnp.asarray(k), jnp.asarray(v)),
+    attention.shown(jnp.asarray(mask), 3),
+  )
+  assert np.abs(expected).max() > 0.5
+  np.testing.assert_allclose(found, expected, atol=1e-5)

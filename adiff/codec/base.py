@@ -13,6 +13,9 @@ from adiff.machine import files
 from adiff.sequence import conditions
 from adiff.sequence import spec as spec_lib
 
+# What a batch holds of examples that is no condition.
+_BATCH = {'example', 'tokens', 'segment', 'position', 'weight', 'given', 'history', 'hint'}
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Facts:
@@ -25,6 +28,12 @@ class Facts:
   coords: np.ndarray | None = None  # int32 [N, A], where examples are tokens already
   # of examples {name: part} of several kinds, those of each part; shape is (), then
   parts: dict[str, 'Facts'] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    for name in _BATCH & set(self.conds):
+      raise ValueError(
+        f'a condition {name!r} bears the name of what batches hold besides; call it otherwise'
+      )
 
 
 class Codec(abc.ABC):

@@ -46,7 +46,8 @@ class Source(abc.ABC):
 
   @abc.abstractmethod
   def examples(self, split, indices) -> dict[str, np.ndarray]:
-    """{'example': [b, ..], 'label': int32 [b], -1 where unlabelled}."""
+    """{'example': [b, ..], 'label': int32 [b], -1 where unlabelled, and further conditions by name,
+    see conditions.py}."""
 
   def check(self) -> None:
     """Raises what reading the examples would, as far as a quick look tells; nothing is decoded."""
@@ -69,10 +70,10 @@ class Source(abc.ABC):
     """Do examples take long to make of what is stored, so that several threads help?"""
     return False
 
-  def law_test(self, examples) -> dict[str, float]:
+  def law_test(self, examples, told=None) -> dict[str, float]:
     """{'statistic', 'dof', 'p_value'} of a test of examples against the law of the data, where that
-    is known; raises ValueError elsewhere."""
-    del examples
+    is known; raises ValueError elsewhere. told: {name: value} of their conditions."""
+    del examples, told
     raise ValueError(f'the law of {type(self).__name__} is not known; judge it as another medium')
 
   def part(self, name) -> 'Source':
@@ -114,8 +115,8 @@ class Coded(abc.ABC):
 
   @abc.abstractmethod
   def examples(self, split, indices) -> dict[str, np.ndarray]:
-    """{'tokens': [b, N(, D)] raster order, 'label': int32 [b], -1 where unlabelled}, and for packed
-    rows what data.rows says."""
+    """{'tokens': [b, N(, D)] raster order, 'label': int32 [b], -1 where unlabelled, further
+    conditions}, and for packed rows what data.rows says."""
 
   def decode(self, tokens) -> Any:
     """Tokens [b, N(, D)] in raster order -> examples."""

@@ -147,7 +147,7 @@ class Chain(base.Source):
     steps = np.log(transition)[tokens[:, self.parents[~roots]], tokens[:, ~roots]]
     return np.log(initial)[tokens[:, roots]].sum(1) + steps.sum(1)
 
-  def law_test(self, samples) -> dict:
+  def law_test(self, samples, told=None) -> dict:
     """Chi-square test of strings int [b, N] against the law: {'statistic', 'dof', 'p_value'}.
 
     Compares the joint law of all V^N strings when these are at most 2,000. Longer ones are judged
@@ -155,6 +155,7 @@ class Chain(base.Source):
     contributes the one group j mod (number of groups), so that counts are independent and the sum
     over groups is again chi-square. Cells expected less than five times are pooled.
     """
+    del told  # nothing can be
     samples = np.asarray(samples)
     groups, before = self._groups
     transition, width = self.law[1], groups.shape[1]

@@ -145,10 +145,11 @@ class Coupled(base.Source):
       'nats_symbols_given_floats_se': error,
     }
 
-  def law_test(self, examples):
+  def law_test(self, examples, told=None):
     """Chi-square test of examples against the joint law: of the strings, together with where the
     floats lie about the mean of the component that the string names: how far (quarters of the law
     of the distance), and on which side of its first coordinate."""
+    del told  # nothing can be
     symbols, floats = np.asarray(examples[SYMBOLS]), np.asarray(examples[FLOATS], np.float64)
     _, means, std = self.mixture.law
     which = self.component(symbols)

@@ -144,12 +144,13 @@ class Mixture(base.Source):
     quartile = np.searchsorted(statistics.NormalDist().quantiles(4), score)
     return np.bincount(component * 4 + quartile, minlength=4 * self.components)
 
-  def law_test(self, samples) -> dict:
+  def law_test(self, samples, told=None) -> dict:
     """Chi-square test of samples [b, N, D] against the law: {'statistic', 'dof', 'p_value'}.
 
     Cells are the likeliest component times the quartile of one random projection around its mean;
     what to expect in them comes from 2^19 exact samples, so this is a two-sample test.
     """
+    del told  # samples of all components together
     samples = np.asarray(samples, np.float64).reshape(len(samples), -1)
     counts = self._cells(samples)
     reference = sum(

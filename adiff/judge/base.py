@@ -70,7 +70,7 @@ class Subject:
   num_classes: int  # 0 when unlabelled
   num_tokens: int  # N
   bound: Mapping[str, Any]  # likelihood.summary; is_likelihood, dequantisation, exact where known
-  # (steps=, solver=, labels=) -> `num` samples; None: as the config says, labels balanced
+  # (steps=, solver=, labels=, told=) -> `num` samples; None: as the config says, labels balanced
   sample: Callable[..., Sampled]
   trace: Callable[[int], Trace]  # of so many samples
   size: Callable[[str], int]  # split -> examples
@@ -78,7 +78,8 @@ class Subject:
   examples: Callable[[str, np.ndarray], dict]  # (split, indices) -> {'example', 'label'}
   decode: Callable[[np.ndarray], Any]  # tokens -> examples
   levels: int = 0  # values are 0..levels-1; 0 when they are floats, or text
-  law_test: Callable[[np.ndarray], dict] | None = None  # examples -> statistic, dof, p_value
+  # (examples, {name: what they were told}) -> statistic, dof, p_value
+  law_test: Callable[[np.ndarray, dict], dict] | None = None
   corpus: Any = None  # name, documents(split)
   tokenizer: Any = None  # decode(tokens) -> str, vocab, eos
   codec: str = ''  # the tokenizer's name

@@ -21,17 +21,20 @@ class Law(base.Judge):
     super().needs(parts)
     num, split = parts.config.eval.num, parts.config.eval.split
     chosen = _chosen(parts.source.size(split), num)
-    real = parts.source.examples(split, chosen)['example']
+    real = parts.source.examples(split, chosen)
     try:
-      parts.source.law_test(real)
+      parts.source.law_test(real['example'], _told(real))
     except ValueError as error:
       raise ValueError(f'config.eval.num={num}: {error}') from error
 
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
-    # Labels of real examples, not balanced ones: the law includes them.
+    # What real examples are told, and labels not balanced: the law includes them.
     chosen = _chosen(subject.size(subject.split), subject.num)
-    sampled = subject.sample(labels=subject.examples(subject.split, chosen)['label'])
-    yield subject.attempt(TITLE, lambda: _verdict(subject, sampled))
+    real = subject.examples(subject.split, chosen)
+    told = _told(real)
+    further = {name: value for name, value in told.items() if name != 'label'}
+    sampled = subject.sample(labels=real['label'], told=further)
+    yield subject.attempt(TITLE, lambda: _verdict(subject, sampled, told))
     yield base.cost([sampled], sampled, self)
     yield bound.of(subject)
 
@@ -41,9 +44,14 @@ def _chosen(size, num):
   return np.resize(subset.spread(size, num), num)
 
 
-def _verdict(subject, sampled):
+def _told(examples):
+  """{name: value} of what examples were told, their label among it."""
+  return {name: value for name, value in examples.items() if name != 'example'}
+
+
+def _verdict(subject, sampled, told):
   """The test."""
-  verdict = subject.law_test(subject.decode(sampled.tokens))
+  verdict = subject.law_test(subject.decode(sampled.tokens), told)
   words = (
     'Chi-square test of the samples against the known law of the data. A right sampler gives any '
     'p-value with equal chance; below 0.001 something is wrong.'

@@ -200,7 +200,8 @@ def evaluate(
   bound = programs.bound(params, samples=config.eval.samples, progress=progress)
   exact = parts.source.exact
   if exact:  # A network that is told the label is measured against the law given the label.
-    bound['exact'] = exact['nats_given_label' if parts.spec.num_classes else 'nats']
+    labelled = exact.get('nats_given_label', exact['nats'])
+    bound['exact'] = labelled if parts.spec.num_classes else exact['nats']
   told = growing_lib.told(
     title=title(parts), command=command(workdir, again), config=workdir_lib.as_json(config),
     step=step, average=average, split=config.eval.split, data=subject_lib.data(parts),

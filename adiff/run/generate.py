@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.data import facts_file
+from adiff.data import batches, facts_file
 from adiff.learn import state
 from adiff.machine import cost, hosts, rates, sharding
 from adiff.nn import network
@@ -62,9 +62,13 @@ def make_session(parts: build.Parts, bind, plan=None, **more) -> session.Session
 def asked_for(parts: build.Parts, labels, told=None) -> dict:
   """All conditions of examples with these labels [B], and what is `told` besides, in block order;
   what is not has its null."""
-  others = {name: one for name, one in parts.spec.conds.items() if name != conditions.LABEL}
-  nothing = conditions.nothing(others, len(labels), parts.spec.num_tokens)
+  nothing = conditions.nothing(parts.spec.further, len(labels), parts.spec.num_tokens)
   return {conditions.LABEL: labels, **nothing, **(told or {})}
+
+
+def in_blocks(parts: build.Parts, told) -> dict[str, np.ndarray]:
+  """What examples are told, in block order."""
+  return batches.ordered(told, parts.blocks, parts.spec)
 
 
 def guided(parts: build.Parts, denoise: ask_lib.Denoise, cond) -> ask_lib.Denoise:
@@ -125,11 +129,13 @@ def example_keys(seed, start, num) -> jax.Array:
 
 
 def abstract(parts: build.Parts, mesh, batch_size) -> tuple:
-  """(keys, labels) of a batch of a `Sampler`, as ShapeDtypeStructs."""
+  """(keys, labels, told) of a batch of a `Sampler`, as ShapeDtypeStructs."""
   size = sharding.round_up(mesh, batch_size)
   keys = jax.eval_shape(lambda: example_keys(0, 0, size))
   labels = jax.ShapeDtypeStruct((size,), np.int32)
-  return sharding.placed((keys, labels), sharding.batch_sharding(mesh))
+  told = conditions.nothing(parts.spec.further, size, parts.spec.num_tokens)
+  told = {name: jax.ShapeDtypeStruct(one.shape, one.dtype) for name, one in told.items()}
+  return sharding.placed((keys, labels, told), sharding.batch_sharding(mesh))
 
 
 def balanced_labels(num_classes, start, num) -> np.ndarray:
@@ -143,12 +149,15 @@ class Sampler:
 
   def __init__(
     self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None,
-    traced=None,
+    told=None, traced=None,
   ):
-    """labels: int32 [num], one an example and used in a circle; None: balanced. traced: the
-    function of `make_sampler` that was traced before."""
+    """labels: int32 [num], one an example and used in a circle; None: balanced. told: {name: [num,
+    ..]} of further conditions, likewise, in raster order; what is not told has its null. traced:
+    the function of `make_sampler` that was traced before."""
     check_batch(parts, batch_size)
     self._parts, self._given = parts, labels
+    nothing = conditions.nothing(parts.spec.further, 1, parts.spec.num_tokens)
+    self._told = in_blocks(parts, {**nothing, **(told or {})})
     self.size, self._mesh = sharding.round_up(mesh, asked.count('batch', batch_size)), mesh
     self._keys = jax.jit(
       lambda start: example_keys(seed, start, self.size),
@@ -162,8 +171,10 @@ class Sampler:
 
   def _inputs(self, start):
     local = sharding.local_rows(self._mesh, self.size)
+    own = np.arange(start, start + self.size)[local]
+    told = {name: np.take(one, own, axis=0, mode='wrap') for name, one in self._told.items()}
     labels = self._labels(start, self.size)[local]
-    return self._keys(np.int32(start)), sharding.put_batch(self._mesh, labels, self.size)
+    return self._keys(np.int32(start)), *sharding.put_batch(self._mesh, (labels, told), self.size)
 
   def _labels(self, start, num):
     if self._given is None:
@@ -209,6 +220,11 @@ def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
   """Exports the sampler: `exported.Sampler(folder)` makes what `Sampler` makes. All hosts of a job
   call it, and the first one writes."""
   check_batch(parts, batch)
+  if parts.spec.further:
+    raise ValueError(
+      'an exported sampler is told labels alone, and this model can be told '
+      f'{", ".join(parts.spec.further)}; use --mode=sample, or adiff.load'
+    )
   sample = make_sampler(parts)
 
   def run(params, seed, start, labels):

@@ -79,8 +79,8 @@ class Kept(data_base.Source):
   def check(self):
     self.there.source.check()
 
-  def law_test(self, examples):
-    return self.there.source.law_test(examples)
+  def law_test(self, examples, told=None):
+    return self.there.source.law_test(examples, told)
 
   @property
   def corpus(self) -> Any:

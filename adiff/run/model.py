@@ -25,6 +25,7 @@ from adiff.machine import weights as weights_lib
 from adiff.nn import network
 from adiff.run import asked, build, directions, generate, kept, output, shown
 from adiff.run import workdir as workdir_lib
+from adiff.sequence import conditions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,17 +104,20 @@ class Model:
 
   # ---- Sampling ---------------------------------------------------------------------------------
 
-  def sample(self, num, *, label=None, seed=0, batch=64, progress=True) -> Samples:
+  def sample(self, num, *, label=None, cond=None, seed=0, batch=64, progress=True) -> Samples:
     """`num` examples. label: a class's number or name, of all or one each; None: balanced where
-    there are classes. Example i of a seed is the same whatever num and batch are."""
+    there are classes. cond: {name: value} of further conditions, of all or one each, see
+    sequence/conditions.py; what is not there is not asked for. Example i of a seed is the same
+    whatever num and batch are."""
     num, seed = asked.examples(num), asked.seed(seed)
-    labels = self._labels(label, num)
+    labels, told = self._labels(label, num), self._told(cond, num)
     size, done, tokens, calls = min(asked.count('batch', batch), num), 0, [], []
     with tqdm.tqdm(total=num, unit='sample', delay=2, disable=not progress, leave=False) as bar:
       while done < num:
         index = np.minimum(np.arange(done, done + size), num - 1)
         keys = jax.vmap(lambda i: state.stream(seed, 'sample', i))(index)
-        x, called = self._sampler(self.params, keys, labels[index])
+        here = {name: value[index] for name, value in told.items()}
+        x, called = self._sampler(self.params, keys, labels[index], here)
         tokens.append(jax.tree.map(lambda leaf, done=done: np.asarray(leaf)[:num - done], x))
         calls.append(np.asarray(called)[:num - done])
         done += size
@@ -128,7 +132,7 @@ class Model:
     toward = directions.toward(self.parts, tuple(parts))
     return directions.Given(toward, self.params, directions.encoded(toward, parts))
 
-  def fill(self, example, mask, *, num=1, label=None, seed=0) -> Samples:
+  def fill(self, example, mask, *, num=1, label=None, cond=None, seed=0) -> Samples:
     """`num` examples that are `example` where mask is False; mask: bool, of its shape or of its
     first axes. A token with a masked value in it is made anew as a whole.
 
@@ -140,7 +144,8 @@ class Model:
     check_given(blocks, hole, ~hole)
     keys = generate.example_keys(seed, 0, num)
     x, calls = self._filler(
-      self.params, keys, labels, jnp.broadcast_to(given[None], (num, *given.shape)),
+      self.params, keys, labels, self._told(cond, num),
+      jnp.broadcast_to(given[None], (num, *given.shape)),
       jnp.broadcast_to(~hole[None], (num, len(hole))),
     )
     return self._samples(np.asarray(x), labels, np.asarray(calls))
@@ -163,6 +168,13 @@ class Model:
     tokens = blocks.from_raster(self.parts.coded.codec.encode(self.parts.coded.params, ends))
     touched = tokens[0] != tokens[1]
     return tokens[0], touched.reshape(len(touched), -1).any(1)
+
+  def _told(self, cond, num):
+    """{name: value [num, ..]} of the conditions besides the label, in block order."""
+    further, tokens = self.parts.spec.further, self.parts.spec.num_tokens
+    if conditions.LABEL in (cond or {}):
+      raise ValueError('cond holds what is asked for besides the label; write label=.. for that')
+    return generate.in_blocks(self.parts, conditions.checked(further, cond or {}, num, tokens))
 
   def _samples(self, tokens, labels, calls):
     """Tokens in block order, decoded."""
@@ -211,10 +223,10 @@ class Model:
   def _filler(self):
     parts = self.parts
 
-    def run(params, keys, labels, given, known):
+    def run(params, keys, labels, told, given, known):
       def bind(params):
         denoise = parts.recipe.network(params, loops=True)
-        return generate.guided(parts, denoise, {'label': labels})
+        return generate.guided(parts, denoise, generate.asked_for(parts, labels, told))
 
       walk = generate.make_session(parts, bind)
       at = walk.finish(params, walk.start(keys, given, known))
@@ -224,9 +236,9 @@ class Model:
 
   # ---- Likelihood -------------------------------------------------------------------------------
 
-  def score(self, examples, *, label=None, samples=16, orders=1, seed=0) -> Score:
+  def score(self, examples, *, label=None, cond=None, samples=16, orders=1, seed=0) -> Score:
     """How likely examples [n, ..] are: -log p in nats, or, from `samples` draws of noise, a bound
-    on it, whose interval needs two or more. label: of all, or one each; None: not told. orders: a
+    on it, whose interval needs two or more. label, cond: as in `sample`; None: not told. orders: a
     power of two; each draw is the importance-weighted bound of so many paths (judge/paths.py)."""
     coded, num = self.parts.coded, len(examples)
     if not num:
@@ -234,7 +246,8 @@ class Model:
     tokens = coded.codec.encode(coded.params, np.asarray(examples))
     labels = np.full(num, -1, np.int32) if label is None else self._labels(label, num)
     nats, ci95 = self._score(
-      self.parts.blocks.from_raster(tokens), labels, None, samples, seed, orders=orders
+      self.parts.blocks.from_raster(tokens), labels, None, samples, seed, orders=orders,
+      told=self._told(cond, num),
     )
     return Score(nats, ci95, self._exact, np.full(num, self.parts.spec.dims))
 
@@ -242,16 +255,17 @@ class Model:
   def _exact(self):
     return likelihood.is_exact(self.parts.blocks, self.parts.process, self.parts.reveals)
 
-  def _score(self, tokens, labels, known, samples, seed, *, orders=1, batch=32):
+  def _score(self, tokens, labels, known, samples, seed, *, told=None, orders=1, batch=32):
     """(nats [n], half width of its 95% interval [n], nan where one draw says nothing of it) of
     tokens in block order; known: see likelihood.bound."""
+    cond = {conditions.LABEL: labels, **(self._told({}, len(tokens)) if told is None else told)}
     samples, seed, parts = asked.count('samples', samples), asked.seed(seed), []
     paths.needs(self.parts, asked.count('orders', orders))
     draw = self._bound if orders == 1 else functools.partial(self._weighted, orders)
     samples = 1 if self._exact else samples
     for first in range(0, len(tokens), batch):
       index = np.arange(first, first + batch) % len(tokens)
-      here = tokens[index], labels[index], None if known is None else known[index]
+      here = jax.tree.map(lambda leaf, index=index: leaf[index], (tokens, cond, known))
       parts.append(np.stack([
         draw(self.params, state.stream(seed, 'score', first + n), *here)
         for n in range(samples)
@@ -262,18 +276,18 @@ class Model:
     spread = nats.std(1, ddof=1)
     return nats.mean(1), 1.96 * spread / samples**0.5
 
-  def _told(self, params, labels):
-    """The network under labels [n]."""
+  def _denoise(self, params, cond):
+    """The network under conditions {name: [n, ..]}."""
     return network.condition(
-      self.parts.recipe.network(params), {'label': labels}, history_cond=self.parts.history_cond
+      self.parts.recipe.network(params), cond, history_cond=self.parts.history_cond
     )
 
   @functools.cached_property
   def _bound(self):
     parts = self.parts
 
-    def bound(params, key, tokens, labels, known):
-      denoise = self._told(params, labels)
+    def bound(params, key, tokens, cond, known):
+      denoise = self._denoise(params, cond)
       nats, _ = likelihood.bound(
         denoise, key, tokens, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
         reveals=parts.reveals if known is None else None, known=known,
@@ -291,8 +305,8 @@ class Model:
   def _path(self):
     parts = self.parts
 
-    def path(params, key, tokens, labels, known):
-      denoise = self._told(params, labels)
+    def path(params, key, tokens, cond, known):
+      denoise = self._denoise(params, cond)
       return paths.nats(
         denoise, key, tokens, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
         steps=parts.config.eval.chain, known=known,

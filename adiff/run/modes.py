@@ -7,7 +7,7 @@ _SEVERAL = ('processes', 'gather')
 USES = {
   'train': ('config', 'workdir', 'data', 'minutes', 'profile', *_SEVERAL),
   'eval': (*_WORKDIR, 'step', 'average', 'data', 'split', 'out', *_SEVERAL),
-  'sample': (*_WORKDIR, 'step', 'num', 'out', 'seed', 'batch', *_SEVERAL),
+  'sample': (*_WORKDIR, 'step', 'num', 'cond', 'out', 'seed', 'batch', *_SEVERAL),
   PROMPTED: (*_WORKDIR, 'step', 'prompt', 'tokens', 'seed'),
   'export': (*_WORKDIR, 'step', 'out', 'seed', 'batch', *_SEVERAL),
   'follow': (*_WORKDIR, 'data', *_SEVERAL),

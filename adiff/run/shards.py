@@ -24,7 +24,7 @@ import numpy as np
 import tqdm
 
 from adiff.machine import array_file, files, hosts, provenance, sharding, storage
-from adiff.run import asked, build, division, generate, output, places
+from adiff.run import asked, asked_for, build, division, generate, output, places
 from adiff.run import workdir as workdir_lib
 
 
@@ -36,6 +36,7 @@ class Job(NamedTuple):
   folder: str  # of the shards
   shard: int  # examples of one
   key: str  # 16 hex digits of what the samples follow from: every shard bears them
+  told: dict | None = None  # what the samples are asked for, see asked_for.read
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -56,19 +57,24 @@ class Job(NamedTuple):
     return min(self.shard, self.num - start)
 
 
-def to_file(parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=None) -> str:
+def to_file(
+  parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=None, told=None
+) -> str:
   """Samples num examples into the npz `out`; a killed run continues at its last shard. All hosts of
   a job call it.
 
-  shard: examples of one, by default some batches. Raises ValueError for a file or a folder that is
-  not ours to write, more examples than there can be, shards of other samples, or hosts that make
-  others or share no disk; OSError where the disk refuses.
+  shard: examples of one, by default some batches. told: what they are asked for, used in a circle,
+  see asked_for.read; None: labels balanced. Raises ValueError for a file or a folder that is not
+  ours to write, more examples than there can be, shards of other samples, or hosts that make others
+  or share no disk; OSError where the disk refuses.
   """
   shard = _shard_size(mesh, num, batch_size) if shard is None else shard
   with sharding.working(mesh):
     facts = made_by(parts, params, mesh, num=num, seed=seed, batch_size=batch_size, shard=shard)
+  if told is not None:
+    facts['cond'] = asked_for.digest(told)
   key = files.digest(json.dumps(facts, sort_keys=True))
-  job = Job(parts, num, f'{out}.parts', shard, key)
+  job = Job(parts, num, f'{out}.parts', shard, key, told)
 
   def begin():
     check(parts, num, out)
@@ -139,7 +145,10 @@ def _sample(job, params, mesh, seed, batch_size):
         progress.update(job.size(start))
         continue
       if sampler is None:
-        sampler = generate.Sampler(job.parts, params, mesh, seed=seed, batch_size=batch_size)
+        labels, told = asked_for.split(job.told or {})
+        sampler = generate.Sampler(
+          job.parts, params, mesh, seed=seed, batch_size=batch_size, labels=labels, told=told
+        )
       tokens, labels, _, _ = sampler.sample(start, job.size(start), progress=progress)
       if hosts.first():
         _write(job, start, job.parts.coded.decode(tokens), labels)

@@ -9,6 +9,7 @@ import tqdm
 
 from adiff.judge import base, subset
 from adiff.run import build, generate, loss_profile, overrides, sequences
+from adiff.sequence import conditions
 
 ROWS = 64  # of the evaluated split that the loss profile is measured on
 
@@ -37,13 +38,14 @@ def make(
   text = spec.medium == 'text'
   profile = functools.cache(lambda: _profile(parts, params, mesh, progress) if text else None)
 
-  def sample(*, steps=None, solver=None, labels=None):
+  def sample(*, steps=None, solver=None, labels=None, told=None):
     other, traced = parts, sampler if steps in (None, config.plan.steps) else None
     if solver is not None:
       arranged = overrides.arrange(config, workdir, solver=solver, steps=steps, profile=profile())
       other, steps, traced = build.build(arranged, coded), None, None
     return _sample(
-      other, params, mesh, steps=steps, labels=labels, sampler=traced, progress=progress
+      other, params, mesh, steps=steps, asked=_asked(parts, labels, told), sampler=traced,
+      progress=progress,
     )
 
   return base.Subject(
@@ -79,13 +81,24 @@ def batch_size(parts: build.Parts) -> int:
   return min(parts.config.eval.num, 512)
 
 
-def _sample(parts, params, mesh, *, steps, labels, sampler, progress):
+def _asked(parts, labels, told):
+  """(labels, told) of samples: those of held-out examples where there is more to tell than a label
+  and nobody says what."""
+  if told is not None or not parts.spec.further:
+    return labels, told
+  split, num = parts.config.eval.split, parts.config.eval.num
+  chosen = np.resize(subset.spread(parts.coded.size(split), num), num)
+  found = parts.coded.examples(split, chosen)
+  return found[conditions.LABEL], {name: found[name] for name in parts.spec.further}
+
+
+def _sample(parts, params, mesh, *, steps, asked, sampler, progress):
   """eval.num samples at `steps` a block (None: as the config says), and what they cost."""
-  config = parts.config
+  config, (labels, told) = parts.config, asked
   plan = parts.plan if steps is None else sequences.plan(config, parts.blocks, steps=steps)
   made = generate.Sampler(
     parts, params, mesh, plan=plan, seed=config.seed, batch_size=batch_size(parts),
-    labels=labels, traced=sampler,
+    labels=labels, told=told, traced=sampler,
   )
   bar = tqdm.tqdm(
     total=config.eval.num, desc=f'samples, {plan.budgets[-1]} steps a block',
@@ -102,9 +115,12 @@ def _sample(parts, params, mesh, *, steps, labels, sampler, progress):
 
 def _trace(parts, params, mesh, num):
   """The walk of the first `num` samples."""
-  labels = generate.balanced_labels(parts.spec.num_classes, 0, num)
+  labels, told = _asked(parts, None, None)
+  if labels is None:
+    labels, told = generate.balanced_labels(parts.spec.num_classes, 0, num), {}
+  told = generate.in_blocks(parts, {name: one[:num] for name, one in told.items()})
   walk = generate.make_sampler(parts, mesh=mesh, trace=True)
-  rows = walk(params, generate.example_keys(parts.config.seed, 0, num), labels)
+  rows = walk(params, generate.example_keys(parts.config.seed, 0, num), labels[:num], told)
   blocks = parts.blocks
   tokens, hidden = blocks.to_raster(np.asarray(rows), axis=2), None
   mask_id = parts.process.mask_id

@@ -82,6 +82,18 @@ class Label(Condition):
   def shape(self, num_tokens):
     return ()
 
+  def checked(self, name, value, num, num_tokens):
+    value = np.asarray(value)
+    if value.dtype.kind == 'U':
+      for word in value.ravel().tolist():
+        if word not in self.names:
+          raise ValueError(
+            f'condition {name} holds {values.shown(word)}; write one of '
+            f'{", ".join(self.names) if self.names else "its numbers, for they have no names"}'
+          )
+      value = np.vectorize(self.names.index, otypes=[np.int32])(value)
+    return super().checked(name, value, num, num_tokens)
+
 
 @dataclasses.dataclass(frozen=True)
 class Features(Condition):

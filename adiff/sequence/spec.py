@@ -57,6 +57,11 @@ class Spec:
     return kind
 
   @property
+  def further(self) -> dict[str, conditions.Condition]:
+    """The conditions besides the label."""
+    return {name: one for name, one in self.conds.items() if name != conditions.LABEL}
+
+  @property
   def by_kind(self) -> dict[str, Kind]:
     """{name: kind} of several kinds; {} where there is one."""
     return dict(zip(tokens_lib.kinds(self.runs), self.kinds, strict=True)) if self.runs else {}

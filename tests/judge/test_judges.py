@@ -20,7 +20,7 @@ def test_samples_of_a_chain_pass_its_law_and_those_of_another_do_not():
     made = source.sample(4000, seed=seed) if tokens is None else tokens
     own = subject(
       sampled(made), size=source.size, examples=source.examples, law_test=source.law_test,
-      sample=lambda labels: asked.append(labels) or sampled(made),
+      sample=lambda labels, told: asked.append(labels) or sampled(made),
     )
     return made_by(law.Law(), own)
 

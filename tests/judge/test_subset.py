@@ -81,7 +81,7 @@ def looked_at(name, source, monkeypatch):
   made = np.random.default_rng(0).integers(0, 17, (50, 8, 8, 1)).astype(np.uint8)
   more = dict(size=source.size, examples=source.examples, num_classes=CLASSES)
   if name == 'law':
-    more['law_test'] = lambda _: {'statistic': 1.0, 'dof': 1, 'p_value': 0.5}
+    more['law_test'] = lambda *_: {'statistic': 1.0, 'dof': 1, 'p_value': 0.5}
   if name == 'image':
     monkeypatch.setattr(reference, 'IMAGES', 80)
     monkeypatch.setattr(two_sample, 'forest_accuracy', lambda *_: 0.5)  # seconds; see below

@@ -1,4 +1,4 @@
-"""Cross-attention: against its definition, the class of diffusers, and itself asked otherwise."""
+"""Cross-attention: against its definition, and itself asked otherwise; peers: test_peers.py."""
 
 import functools
 
@@ -72,36 +72,6 @@ def test_keys_of_few_examples_serve_many_in_turn():
   weights, x, keys, mask = layer(examples=1)
   np.testing.assert_allclose(
     ours(weights, x, keys, mask), ours(weights, x, np.repeat(keys, 2, axis=1), mask), atol=1e-6)
-
-
-def test_it_is_the_attention_of_diffusers_at_equal_weights():
-  missing = 'the peers extra (torch, transformers, diffusers) is not installed'
-  torch = pytest.importorskip('torch', reason=missing)
-  processor = pytest.importorskip('diffusers.models.attention_processor', reason=missing)
-  rng = np.random.default_rng(2)
-  weights, x, _, mask = layer()
-  rows, size = rng.normal(size=(2, 3, WIDTH)), WIDTH // HEADS
-  keys_of = rng.normal(size=(WIDTH, 2, HEADS, size)) / 2
-  scale = 1 + 0.3 * rng.normal(size=size)
-  theirs = processor.Attention(
-    WIDTH, cross_attention_dim=WIDTH, heads=HEADS, dim_head=size, bias=False, out_bias=False,
-    qk_norm='rms_norm', eps=1e-6)
-  norm = torch.nn.RMSNorm(WIDTH, eps=1e-6)
-  tensor = lambda leaf: torch.tensor(np.asarray(leaf), dtype=torch.float32)
-  flat = lambda leaf: tensor(leaf.reshape(WIDTH, WIDTH).T)
-  norm.load_state_dict({'weight': tensor(weights['norm_cross']['scale'])})
-  theirs.load_state_dict({
-    'to_q.weight': flat(weights['cross_q']['kernel']), 'to_k.weight': flat(keys_of[:, 0]),
-    'to_v.weight': flat(keys_of[:, 1]), 'norm_q.weight': tensor(weights['norm_cross_q']['scale']),
-    'norm_k.weight': tensor(scale), 'to_out.0.weight': flat(weights['cross_out']['kernel']),
-  })
-  bias = tensor(np.where(mask, 0, -1e30)).repeat_interleave(HEADS, dim=0)
-  with torch.no_grad():
-    expected = theirs(norm(tensor(x)), tensor(rows), attention_mask=bias).numpy()
-  k, v = np.einsum('brw,wkhd->kbhrd', rows, keys_of)
-  k = k / np.sqrt(np.mean(k**2, -1, keepdims=True) + 1e-6) * scale
-  assert np.abs(expected).max() > 0.5
-  np.testing.assert_allclose(ours(weights, x, (k, v), mask), expected, atol=1e-5)
 
 
 # ---- Inside the network --------------------------------------------------------------------------

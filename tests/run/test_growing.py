@@ -224,7 +224,7 @@ def test_judges_make_what_may_fail_by_attempts():
   images = judged.subject(made, levels=4, sample=lambda steps: fails() if steps == 2 else made)
   laws = judged.subject(
     made, size=lambda split: 9, examples=lambda *_: {'label': np.zeros(4)},
-    law_test=lambda _: fails(), sample=lambda labels: made,
+    law_test=lambda *_: fails(), sample=lambda labels, told: made,
   )
   letters = judged.letters()
   samples = lambda solver=None, steps=None: fails() if solver else letters.sample()

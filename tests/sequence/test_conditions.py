@@ -98,6 +98,7 @@ def test_what_a_user_gives_is_for_all_examples_or_one_each_and_the_rest_is_nothi
   ({'mood': 1}, "no condition 'mood' to ask for; it has label, style"),
   ({'label': 6}, r'condition label holds 6; write 0 .. 5, or -1 for none'),
   ({'label': -2}, r'condition label holds -2; write 0 .. 5'),
+  ({'label': 'red'}, "label holds 'red'; write one of its numbers, for they have no names"),
   ({'label': 0.5}, r'label takes whole numbers of the shape \[\], or \[3\] for one an example'),
   ({'style': [1.0, 2.0, 3.0]}, r'style takes floats of the shape \[2\], or \[3, 2\] .* \[3\]'),
   ({'style': [1.0, np.inf]}, 'style holds infinite numbers; write finite ones, nan for none'),
@@ -107,6 +108,14 @@ def test_what_a_user_gives_is_for_all_examples_or_one_each_and_the_rest_is_nothi
 def test_what_cannot_be_asked_for_is_told_in_a_sentence(given, sentence):
   with pytest.raises(ValueError, match=sentence):
     conditions.checked(CONDS, given, 3, 4)
+
+
+def test_labels_may_be_asked_for_by_name():
+  colour = {'colour': conditions.Label(2, ('red', 'blue'))}
+  found = conditions.checked(colour, {'colour': ['blue', 'red', 'blue']}, 3, 4)
+  np.testing.assert_array_equal(found['colour'], [1, 0, 1])
+  with pytest.raises(ValueError, match="colour holds 'green'; write one of red, blue"):
+    conditions.checked(colour, {'colour': 'green'}, 3, 4)
 
 
 @pytest.mark.parametrize('make, sentence', [
