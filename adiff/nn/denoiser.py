@@ -168,12 +168,12 @@ class Denoiser(network.Network):
     }
 
   def exchanged(self):
-    # A layer sums its two results over tensor, backward its two inputs; over sequence it exchanges
-    # q, k, v and their attention, forward and backward.
+    # A layer sums its two results over tensor, backward its two inputs, and with cross-attention a
+    # third of each; over sequence it exchanges q, k, v and their attention, forward and backward.
     again = self.remat in ('layers', 'offload')
-    layers = self.depth * self.width
+    layers, summed = self.depth * self.width, 3 if self.memories else 2
     return {
-      'tensor': (5 if again else 4) * layers,
+      'tensor': (2 * summed + again * (summed - 1)) * layers,
       'sequence': (12 if again else 8) * layers,
       'data': self.width,  # the gradient of the positions
     }
