@@ -171,6 +171,9 @@ def get_config():
   c.eval.samplers = ()
   # images: train the feature classifier and report distances (small images)
   c.eval.features = False
+  # trained codecs of images: a file of weights of the FID Inception network, in whose features
+  # reconstructions are compared, too
+  c.eval.inception = ''
   c.mesh = ml_collections.ConfigDict()  # devices an axis; -1, once: what is left
   c.mesh.data = -1  # copies of the parameters, each with its rows of the batch
   c.mesh.fsdp = 1  # parts of the parameters, each with its rows of the batch

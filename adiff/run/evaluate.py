@@ -134,6 +134,11 @@ def title(parts) -> str:
 
 def check(parts) -> None:
   """Raises ValueError for a config whose report cannot be made: training asks before it begins."""
+  if parts.config.eval.inception:
+    raise ValueError(
+      'config.eval.inception measures what a trained codec reconstructs, and this run makes '
+      "samples; write eval.inception=''"
+    )
   judge = judge_of(parts)
   judge.needs(parts)
   estimates.check(parts)

@@ -14,8 +14,8 @@ LATER = {
     'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
     'orders': (),
   },
-  'eval': {'orders': 0, 'chain': 1000, 'ode': 0}, 'mesh': {'slices': 1}, 'quantiser': {'name': ''},
-  'coder': {'name': ''},
+  'eval': {'orders': 0, 'chain': 1000, 'ode': 0, 'inception': ''}, 'mesh': {'slices': 1},
+  'quantiser': {'name': ''}, 'coder': {'name': ''},
 }
 
 

@@ -113,6 +113,7 @@ class Eval:
   steps: tuple[values.Count, ...]
   samplers: tuple[str, ...]
   features: bool
+  inception: values.Path
 
 
 @dataclasses.dataclass

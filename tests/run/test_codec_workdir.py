@@ -6,13 +6,16 @@ import shutil
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
+import tiny
 
 from adiff.codec import trained
-from adiff.judge.metrics import convolutional
+from adiff.judge.metrics import convolutional, inception
 from adiff.learn import base as learn_base
 from adiff.machine import checkpoint, cost, manifest
 from adiff.nn import classifier
-from adiff.run import build, encode, eyes, handle, kept, roles, train
+from adiff.nn import inception as network
+from adiff.run import build, encode, evaluate, eyes, handle, kept, reconstruct, roles, train
 from adiff.run import workdir as workdir_lib
 from configs import base, tokenizer
 
@@ -163,6 +166,31 @@ def test_a_perceptual_distance_is_measured_in_the_features_of_a_file(tmp_path):
   layers = [np.asarray(classifier.maps(params, sign * pictures)[0]) for sign in (1, -1)]
   wanted = np.square(layers[1] - layers[0]).mean() / np.square(layers[0]).mean()
   np.testing.assert_allclose(total, 2 * wanted, rtol=1e-5)
+
+
+def test_reconstructions_are_compared_in_the_network_of_a_file(workdir, tmp_path, monkeypatch):
+  weights = {name: np.zeros(shape, np.float16) for name, shape in network.shapes().items()}
+  safetensors.numpy.save_file(weights, tmp_path / 'all.safetensors')
+  safetensors.numpy.save_file({'a': np.zeros(1)}, tmp_path / 'other.safetensors')
+  for name, words in (('none.npz', 'no such file'), ('other.safetensors', 'lack Conv2d_1a')):
+    c = config().unlock()
+    c.eval.inception = str(tmp_path / name)
+    with pytest.raises(ValueError, match=rf'config.eval.inception=.*{words}'):
+      reconstruct.check(build.build(c))
+  samples = tiny.config('block-masked')
+  samples.eval.inception = str(tmp_path / 'all.safetensors')
+  with pytest.raises(ValueError, match='measures what a trained codec reconstructs'):
+    evaluate.check(build.build(samples))
+  c.eval.inception = str(tmp_path / 'all.safetensors')
+  monkeypatch.setattr(inception, '_run', lambda params, shown: np.float32(shown).mean((1, 2)))
+  parts = build.build(c)
+  mesh = build.build_mesh(parts)
+  reconstruct.check(parts)
+  served = parts.recipe.served(parts.recipe.init(jax.random.key(0)))
+  report = reconstruct.evaluate(
+    parts, served, workdir, step=STEPS, mesh=mesh, flops_per_step=1, folder=tmp_path,
+    progress=False)
+  assert report['numbers']['rfid_inception'] > 0
 
 
 def test_a_step_is_counted_with_its_convolutions_and_its_critic():
