@@ -11,6 +11,7 @@ import pytest
 import adiff.machine
 import adiff.run
 from adiff import main
+from adiff.learn import plain
 from adiff.run import compare, evaluate, handle, language, modes
 
 
@@ -143,7 +144,9 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
     .split()
   }
   stubs['overrides'].arrange.return_value = stubs['places'].placed.return_value = arranged
-  stubs['kept'].parts.return_value = types.SimpleNamespace(config=arranged, contract={})
+  stubs['kept'].parts.return_value = types.SimpleNamespace(
+    config=arranged, contract={}, recipe=plain.Plain,
+  )
   stubs['division'].mesh.return_value = adiff.machine.sharding.make_mesh()
   stubs['handle'].load.return_value = types.SimpleNamespace(
     parts=types.SimpleNamespace(config=arranged, spec=types.SimpleNamespace(medium='text')),

@@ -13,7 +13,7 @@ from adiff.learn import adversarial, autoencoder, base, optim, reconstruction
 from adiff.machine import sharding
 from adiff.nn import autoencoder as autoencoder_lib
 from adiff.nn import conv
-from adiff.nn.quantisers import fsq, vae
+from adiff.nn.quantisers import fsq
 
 MESHES = {
   'data 8': dict(data=8), 'fsdp 8': dict(data=1, fsdp=8), 'data 2 x fsdp 4': dict(data=2, fsdp=4),
@@ -21,17 +21,13 @@ MESHES = {
 ROWS, GRID, DIM = 16, (4, 4), 2
 
 
-def network(quantiser):
-  coder = conv.Conv(GRID, DIM, quantiser.num_channels, (8,))
-  return autoencoder_lib.Autoencoder(coder, quantiser)
-
-
 @functools.cache
-def recipe(kind=autoencoder.Autoencoder, quantiser=None, **how):
-  quantiser = fsq.Fsq((5, 5, 5)) if quantiser is None else quantiser
+def recipe(kind=autoencoder.Autoencoder, **how):
   tx, _ = optim.make(learning_rate=1e-2, schedule='constant', warmup=0, total_steps=99)
   how = {'ema': 0.9, 'microbatches': 1, 'tx': tx} | how
-  return kind(autoencoder=network(quantiser), **how)
+  quantiser = fsq.Fsq((5, 5, 5))
+  coder = conv.Conv(GRID, DIM, quantiser.num_channels, (8,))
+  return kind(autoencoder=autoencoder_lib.Autoencoder(coder, quantiser), **how)
 
 
 @functools.cache
@@ -66,14 +62,7 @@ def test_it_learns_to_copy_and_serves_the_average_of_its_parameters():
   served = of.served(state)
   assert served['params'] is state.ema[base.CODEC] and served['extra'] == {}
   assert scalars['finite'] and scalars['grad_norm'] > 0 and state.step == 60
-
-
-def test_the_loss_is_the_distance_and_what_the_quantiser_adds():
-  of = recipe(quantiser=vae.Vae(2, kl=0.1), l1=0.5, l2=2.0)
-  params = of.autoencoder.init(jax.random.key(0))
-  _, _, scalars = jax.jit(of.gradient)(params, {}, batch(), jax.random.key(1))
-  wanted = 0.5 * scalars['l1'] + 2.0 * scalars['mse'] + scalars['kl']
-  np.testing.assert_allclose(scalars['loss'], wanted, rtol=1e-6)
+  np.testing.assert_allclose(scalars['loss'], scalars['l1'] + 0.5 * scalars['mse'], rtol=1e-6)
 
 
 def test_a_perceptual_distance_adds_layers_each_in_units_of_its_size():
@@ -91,6 +80,9 @@ KINDS = {
 }
 
 
+PARTS = {'autoencoder': 2, 'adversarial': 1}  # of a batch; each has an adaptive weight of its own
+
+
 @functools.cache
 def descent(kind):
   """The recipe with steps that are the gradient."""
@@ -104,20 +96,14 @@ def alone(kind):
   return steps(descent(kind), 1)[0][0]
 
 
-def test_micro_batches_together_move_as_the_whole_batch_does():
-  of, whole = descent('autoencoder'), alone('autoencoder')
-  parts, _ = steps(dataclasses.replace(of, microbatches=4), 1)[0]
-  same(parts.params, whole.params)
-
-
 @pytest.mark.skipif(jax.device_count() != 8, reason='needs 8 devices')
 @pytest.mark.parametrize('kind, mesh', [
   ('autoencoder', 'data 2 x fsdp 4'),
   *(pytest.param('autoencoder', mesh, marks=pytest.mark.soak) for mesh in list(MESHES)[:2]),
   *(pytest.param('adversarial', mesh, marks=pytest.mark.soak) for mesh in MESHES),
 ])
-def test_a_step_on_a_mesh_is_that_of_one_device(kind, mesh):
-  of, wanted = descent(kind), alone(kind)
+def test_a_step_on_a_mesh_in_micro_batches_is_that_of_one_device_in_one_go(kind, mesh):
+  of, wanted = dataclasses.replace(descent(kind), microbatches=PARTS[kind]), alone(kind)
   mesh = sharding.make_mesh(**MESHES[mesh])
   before = of.init(jax.random.key(0))
   placed = sharding.state_shardings(mesh, before, min_size=1)

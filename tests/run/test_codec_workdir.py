@@ -67,7 +67,8 @@ def test_its_page_tells_what_it_keeps_of_held_out_pictures(workdir):
   lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
   rated = [line['test/mse'] for line in lines if 'test/mse' in line]
   assert len(rated) == 2 and rated[-1] == pytest.approx(report['numbers']['mse'])
-  assert {'adversarial_weight', 'commitment', 'grad_norm_critic'} <= set(lines[0])
+  assert lines[0]['loss'] == pytest.approx(lines[0]['l1'] + lines[0]['commitment'], rel=1e-5)
+  assert {'adversarial_weight', 'grad_norm_critic'} <= set(lines[0])
 
 
 def test_a_run_that_was_killed_ends_bit_for_bit_where_the_other_one_did(workdir, tmp_path):
@@ -110,6 +111,20 @@ def test_another_codec_is_refused_in_words(workdir, tmp_path):
   changed = build.build(generator(str(other)))
   with pytest.raises(ValueError, match=r'was trained with codec\.digest = \w{16}, but here'):
     workdir_lib.check(place, changed.config, changed.contract)
+
+
+def test_films_are_coded_a_frame_first_and_then_in_groups():
+  c = config().unlock()
+  base.choose(c, 'data', 'latents', shape=(5, 4, 4, 3), made_up=True)
+  base.choose(c, 'codec', 'latents')
+  base.choose(c, 'coder', 'conv', widths=(4, 4), frames=2, attention=True)
+  base.choose(c, 'quantiser', 'vae', dim=2)
+  base.choose(c, 'recipe', 'autoencoder')
+  parts = build.build(c.lock())
+  assert parts.autoencoder.coder.code_grid == (3, 2, 2)
+  state = jax.eval_shape(parts.recipe.init, jax.random.key(0))
+  after, _ = jax.eval_shape(parts.recipe.update, state, parts.recipe.batch(4), jax.random.key(0))
+  assert jax.tree.structure(after) == jax.tree.structure(state)
 
 
 def test_nothing_is_sampled_from_a_codec(workdir):
