@@ -110,6 +110,10 @@ _NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lo
 _COND = flags.DEFINE_string(
   'cond', None, f'{modes.using("cond")}: FILE.npz of what to ask for, see adiff/run/asked_for.py.'
 )
+_GIVEN = flags.DEFINE_string(
+  'given', None, 'sample: an .npz with an array [n, ..] for each kind of tokens that is given; the '
+  'others are made, one example for each. The network must have learnt that order.',
+)
 _OUT = flags.DEFINE_string(
   'out', None, 'sample: the .npz to write, default WORKDIR/samples.npz; export: the folder, '
   'default WORKDIR/exported; compare and judge: the folder, default compare or judged; eval: the '
@@ -211,7 +215,7 @@ def _encode() -> int:
 def _use() -> int:
   """Evaluates, samples or exports what a workdir holds; returns the exit code."""
   from adiff.machine import checkpoint, hosts, sharding
-  from adiff.run import division, evaluations, kept, overrides, places, roles
+  from adiff.run import directions, division, evaluations, kept, overrides, places, roles
   from adiff.run import workdir as workdir_lib
 
   settings, evaluating = list(_SET.value), _MODE.value in ('eval', 'follow')
@@ -224,32 +228,26 @@ def _use() -> int:
   )
   if not evaluating:
     roles.check_sampled(parts, _WORKDIR.value)
-  hosts.by_first(lambda: _check_out(parts))
+  given, num = None, _NUM.value
+  if _GIVEN.value is not None:
+    parts, given = directions.read(_GIVEN.value, parts)
+    num = len(next(iter(given.values())))
+  hosts.by_first(lambda: _check_out(parts, num))
   whole = _MODE.value == 'eval' and not evaluations.several(_STEP.value)
   mesh = division.mesh(parts, _SET.value, together=whole)
   placed = division.placed(parts, mesh)
+  changes = modes.changes(_MODE.value, flags.FLAGS)
   if _MODE.value == 'follow':
-    evaluations.Run(_WORKDIR.value, parts, mesh, placed, changes=_changes()).follow()
+    evaluations.Run(_WORKDIR.value, parts, mesh, placed, changes=changes).follow()
   elif _MODE.value == 'eval':
-    run = evaluations.Run(_WORKDIR.value, parts, mesh, placed, _AVERAGE.value, changes=_changes())
+    run = evaluations.Run(_WORKDIR.value, parts, mesh, placed, _AVERAGE.value, changes=changes)
     hosts.say(run.evaluate(_STEP.value, _OUT.value))
   else:
     step = evaluations.one(_WORKDIR.value, _STEP.value)
     with sharding.working(mesh):
       step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
-    hosts.say(_make(parts, params, mesh, step))
+    hosts.say(_make(parts, params, mesh, step, num, given))
   return 0
-
-
-def _changes():
-  """The flags of the command that make an evaluation another than the run's own."""
-  chosen = [_SET, _BLOCK_SIZE, _STEPS, _SOLVER, _DATA]
-  chosen += [_STEP, _AVERAGE, _SPLIT] if _MODE.value == 'eval' else []
-  return tuple(
-    f'--{flag.name}={value}' for flag in chosen
-    for value in (flag.value if isinstance(flag.value, list) else [flag.value])
-    if value not in (None, flag.default)
-  )
 
 
 def _out() -> str:
@@ -258,17 +256,17 @@ def _out() -> str:
   return _OUT.value or os.path.join(_WORKDIR.value, name)
 
 
-def _check_out(parts):
+def _check_out(parts, num):
   """Raises ValueError where what is to be written cannot be: before anything is read or made."""
   from adiff.run import output, shards
 
   if _MODE.value == 'sample':
-    shards.check(parts, _NUM.value, _out())
+    shards.check(parts, num, _out())
   elif _MODE.value == 'export':
     output.check_export(_out())
 
 
-def _make(parts, params, mesh, step) -> str:
+def _make(parts, params, mesh, step, num, given) -> str:
   """Samples into a file, or exports the sampler; returns where they are."""
   from adiff.run import asked_for, generate, shards
 
@@ -276,7 +274,7 @@ def _make(parts, params, mesh, step) -> str:
   if _MODE.value == 'export':
     return generate.to_folder(parts, params, _out(), batch=_BATCH.value, seed=seed, step=step)
   return shards.to_file(
-    parts, params, mesh, num=_NUM.value, out=_out(), seed=seed, batch_size=_BATCH.value,
+    parts, params, mesh, num=num, out=_out(), seed=seed, batch_size=_BATCH.value, given=given,
     told=None if _COND.value is None else asked_for.read(_COND.value, parts),
   )
 

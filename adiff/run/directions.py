@@ -18,6 +18,7 @@ import numpy as np
 import tqdm
 
 from adiff.judge import likelihood
+from adiff.machine import array_file, sharding
 from adiff.nn import network
 from adiff.run import asked, build, generate, sequences
 from adiff.sequence.tokens import Tokens
@@ -65,18 +66,14 @@ class Given:
   def sample(self, *, seed=0, batch=64, progress=True) -> dict[str, Any]:
     """Examples {kind: [num, ..]}, given parts and made ones. Example i of a seed is the same
     whatever batch is."""
-    seed, size = asked.seed(seed), min(asked.count('batch', batch), self.num)
-    made, blocks = [], self.parts.blocks
+    alone = sharding.make_mesh(data=1, devices=jax.devices()[:1])
+    made = generate.Sampler(
+      self.parts, self.params, alone, seed=asked.seed(seed), given=self.tokens,
+      batch_size=min(asked.count('batch', batch), self.num),
+    )
     with tqdm.tqdm(total=self.num, unit='sample', delay=2, disable=not progress) as bar:
-      for first in range(0, self.num, size):
-        index = np.minimum(np.arange(first, first + size), self.num - 1)
-        keys = generate.example_keys(seed, 0, self.num)[index]
-        x = self._walk(self.params, keys, self._given(index))
-        made.append(jax.tree.map(lambda leaf, end=self.num - first: np.asarray(leaf)[:end], x))
-        bar.update(len(made[-1]))
-    tokens = jax.tree.map(lambda *leaves: np.concatenate(leaves), *made)
-    generate.check_finite(tokens)
-    return self.parts.coded.decode(blocks.to_raster(tokens))
+      tokens, *_ = made.sample(0, self.num, progress=bar)
+    return self.parts.coded.decode(tokens)
 
   def score(self, *, samples=16, seed=0, batch=64, **made) -> np.ndarray:
     """-log p(made | given) in nats [num, samples], each an unbiased sample of a bound on it (or it
@@ -97,41 +94,14 @@ class Given:
       nats.append(np.stack([self._bound(self.params, key, here) for key in keys], 1))
     return np.concatenate(nats)[:self.num]
 
-  def _given(self, index):
-    """(tokens, bool [B, N]: which are given), in block order; the others are zeros."""
-    parts, blocks, tokens = self.parts, self.parts.blocks, {}
-    for kind, num in parts.spec.runs:
-      own = parts.spec.by_kind[kind]
-      shape = (len(index), num) if own.discrete else (len(index), num, own.dim)
-      tokens[kind] = (
-        self.tokens[kind][index] if kind in self.tokens
-        else np.zeros(shape, np.int32 if own.discrete else np.float32)
-      )
-    known = blocks.block_of_token < parts.plan.given
-    x = blocks.from_raster(Tokens(tokens, parts.spec.runs))
-    return x, np.broadcast_to(known[None], (len(index), len(known)))
-
-  @functools.cached_property
-  def _walk(self):
-    parts = self.parts
-
-    def run(params, keys, given):
-      def bind(params):
-        denoise = parts.recipe.network(params, loops=True)
-        return generate.guided(parts, denoise, self._nothing(len(keys)))
-
-      walk = generate.make_session(parts, bind)
-      return walk.finish(params, walk.start(keys, *given)).x
-
-    return jax.jit(run)
-
   @functools.cached_property
   def _bound(self):
     parts = self.parts
 
     def bound(params, key, x0):
+      nothing = generate.asked_for(parts, np.full(len(x0), -1, np.int32))
       denoise = network.condition(
-        parts.recipe.network(params), self._nothing(len(x0)), history_cond=parts.history_cond
+        parts.recipe.network(params), nothing, history_cond=parts.history_cond
       )
       nats, _ = likelihood.bound(
         denoise, key, x0, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
@@ -139,10 +109,6 @@ class Given:
       return nats[:, parts.plan.given:].sum(1)
 
     return jax.jit(bound)
-
-  def _nothing(self, num):
-    """No condition besides what is given."""
-    return generate.asked_for(self.parts, np.full(num, -1, np.int32))
 
 
 def encoded(parts: build.Parts, examples: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -152,3 +118,22 @@ def encoded(parts: build.Parts, examples: dict[str, Any]) -> dict[str, np.ndarra
     kind: codec.kinds[kind].encode(params[kind] if params else (), part)
     for kind, part in examples.items()
   }
+
+
+def read(path, parts: build.Parts) -> tuple[build.Parts, dict[str, np.ndarray]]:
+  """(parts of the direction, tokens of the given kinds) of an .npz with an array [n, ..] for each
+  kind that is given, as the data has it. Raises ValueError, FileNotFoundError."""
+  found = array_file.npz(path)
+  toward_parts = toward(parts, tuple(found))
+  lengths = {name: len(array) if array.ndim else 0 for name, array in found.items()}
+  if len(set(lengths.values())) != 1 or not all(lengths.values()):
+    told = ', '.join(f'{num} of {name}' for name, num in lengths.items())
+    raise ValueError(f'{path} holds {told}; it must hold as many of each, one at least')
+  facts = parts.source.facts.parts
+  for name, array in found.items():
+    if array.shape[1:] != facts[name].shape:
+      raise ValueError(
+        f'{path} holds {name} of the shape {list(array.shape[1:])}, and the model takes '
+        f'{list(facts[name].shape)}'
+      )
+  return toward_parts, encoded(parts, found)

@@ -15,6 +15,7 @@ from adiff.run import asked, build, codec_file, exported
 from adiff.sample import capacity, guidance, session, walk
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
+from adiff.sequence import tokens as tokens_lib
 
 # libtpu 0.0.52 fails on sharded samplers otherwise: "async-collective-start overlaps with another
 # chunk", as of configs/imagenet256.py:acdit_xl on v5e:16x16.
@@ -22,14 +23,15 @@ _SEVERAL_TPUS = {'xla_tpu_enable_async_collective_fusion': False}
 
 
 def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Callable:
-  """(params, keys [B], labels [B], {name: value of further conditions} or nothing) ->
-  (x0 [B, N, ..] in block order, network calls [B]), jitted.
+  """(params, keys [B], labels [B], {name: value of further conditions} or nothing, (tokens
+  [B, N, ..], bool [B, N]: which are given) or nothing) -> (x0 [B, N, ..] in block order, network
+  calls [B]), jitted.
 
   trace: -> x after every row [R, B, N, ..], uncached. mesh: every device gets the whole result.
   """
   plan = parts.plan if plan is None else plan
 
-  def run(params, keys, labels, told=None):
+  def run(params, keys, labels, told=None, given=()):
     def bind(params):
       denoise = parts.recipe.network(params, loops=True)
       return guided(parts, denoise, asked_for(parts, labels, told))
@@ -40,7 +42,7 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Ca
         blocks=parts.blocks, process=parts.process, solver=parts.solver,
       )
     walked = make_session(parts, bind, plan)
-    state = walked.finish(params, walked.start(keys))
+    state = walked.finish(params, walked.start(keys, *given))
     return state.x, state.calls
 
   several = mesh is not None and mesh.size > 1 and mesh.devices.flat[0].platform == 'tpu'
@@ -149,13 +151,14 @@ class Sampler:
 
   def __init__(
     self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None,
-    told=None, traced=None,
+    told=None, given=None, traced=None,
   ):
     """labels: int32 [num], one an example and used in a circle; None: balanced. told: {name: [num,
-    ..]} of further conditions, likewise, in raster order; what is not told has its null. traced:
-    the function of `make_sampler` that was traced before."""
+    ..]} of further conditions, likewise, in raster order; what is not told has its null. given:
+    likewise, {kind: tokens [num, ..]} of the kinds that `parts` take as given (directions.toward).
+    traced: the function of `make_sampler` that was traced before."""
     check_batch(parts, batch_size)
-    self._parts, self._given = parts, labels
+    self._parts, self._asked, self._given = parts, labels, given
     nothing = conditions.nothing(parts.spec.further, 1, parts.spec.num_tokens)
     self._told = in_blocks(parts, {**nothing, **(told or {})})
     self.size, self._mesh = sharding.round_up(mesh, asked.count('batch', batch_size)), mesh
@@ -173,13 +176,15 @@ class Sampler:
     local = sharding.local_rows(self._mesh, self.size)
     own = np.arange(start, start + self.size)[local]
     told = {name: np.take(one, own, axis=0, mode='wrap') for name, one in self._told.items()}
-    labels = self._labels(start, self.size)[local]
-    return self._keys(np.int32(start)), *sharding.put_batch(self._mesh, (labels, told), self.size)
+    inputs = [self._labels(start, self.size)[local], told]
+    if self._given is not None:
+      inputs.append(given_at(self._parts, self._given, own))
+    return self._keys(np.int32(start)), *sharding.put_batch(self._mesh, inputs, self.size)
 
   def _labels(self, start, num):
-    if self._given is None:
+    if self._asked is None:
       return balanced_labels(self._parts.spec.num_classes, start, num)
-    return np.take(self._given, np.arange(start, start + num), mode='wrap')
+    return np.take(self._asked, np.arange(start, start + num), mode='wrap')
 
   def sample(
     self, start, num, *, progress=None
@@ -205,6 +210,24 @@ class Sampler:
       np.concatenate(calls)[:num],
       seconds,
     )
+
+
+def given_at(parts: build.Parts, given, index) -> tuple:
+  """(tokens, bool [B, N]: which are given), in block order, of the given kinds of examples `index`
+  [B], in a circle; all others are zeros."""
+  blocks, tokens = parts.blocks, {}
+  for name, num in parts.spec.runs:
+    kind = parts.spec.by_kind[name]
+    if name in given:
+      tokens[name] = np.take(given[name], index, axis=0, mode='wrap')
+    elif kind.discrete:
+      tokens[name] = np.zeros((len(index), num), np.int32)
+    else:
+      tokens[name] = np.zeros((len(index), num, kind.dim), np.float32)
+  known = np.broadcast_to(
+    blocks.block_of_token < parts.plan.given, (len(index), blocks.num_tokens)
+  )
+  return blocks.from_raster(tokens_lib.Tokens(tokens, parts.spec.runs)), known
 
 
 def check_finite(tokens) -> None:

@@ -7,7 +7,7 @@ _SEVERAL = ('processes', 'gather')
 USES = {
   'train': ('config', 'workdir', 'data', 'minutes', 'profile', *_SEVERAL),
   'eval': (*_WORKDIR, 'step', 'average', 'data', 'split', 'out', *_SEVERAL),
-  'sample': (*_WORKDIR, 'step', 'num', 'cond', 'out', 'seed', 'batch', *_SEVERAL),
+  'sample': (*_WORKDIR, 'step', 'num', 'cond', 'given', 'out', 'seed', 'batch', *_SEVERAL),
   PROMPTED: (*_WORKDIR, 'step', 'prompt', 'tokens', 'seed'),
   'export': (*_WORKDIR, 'step', 'out', 'seed', 'batch', *_SEVERAL),
   'follow': (*_WORKDIR, 'data', *_SEVERAL),
@@ -37,6 +37,19 @@ def given(values) -> list[str]:
   return [name for name in dict.fromkeys(present) if name in known]
 
 
+def changes(mode, values) -> tuple[str, ...]:
+  """The flags of the command that make an evaluation another than the run's own, as they are
+  written; values: absl's FlagValues."""
+  chosen = ['set', 'block_size', 'steps', 'solver', 'data']
+  chosen += ['step', 'average', 'split'] if mode == 'eval' else []
+  found = []
+  for name in chosen:
+    value, default = values[name].value, values[name].default
+    each = value if isinstance(value, list) else [value]
+    found += [f'--{name}={one}' for one in each if one not in (None, default)]
+  return tuple(found)
+
+
 def check(mode, given) -> None:
   """Raises ValueError for a flag of `given` that the mode does not use, or one that it lacks."""
   mode = PROMPTED if mode == 'sample' and 'prompt' in given else mode
@@ -54,6 +67,8 @@ def check(mode, given) -> None:
   listing = mode == 'reproduce' and 'workdir' not in given
   if 'workdir' in USES[mode] and 'workdir' not in given and not own and not listing:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
+  if 'given' in given and 'num' in given:
+    raise ValueError('--given says how many examples there are; leave --num away')
   if mode == 'encode' and 'out' not in given:
     raise ValueError('--out is missing; write for example --out=/data/tokens, a folder')
   if 'config' in USES[mode] and 'config' not in given and not own and not listing:

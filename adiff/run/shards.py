@@ -37,6 +37,7 @@ class Job(NamedTuple):
   shard: int  # examples of one
   key: str  # 16 hex digits of what the samples follow from: every shard bears them
   told: dict | None = None  # what the samples are asked for, see asked_for.read
+  given: dict | None = None  # kinds that are given, see generate.Sampler
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -58,23 +59,25 @@ class Job(NamedTuple):
 
 
 def to_file(
-  parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=None, told=None
+  parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=None, told=None, given=None
 ) -> str:
   """Samples num examples into the npz `out`; a killed run continues at its last shard. All hosts of
   a job call it.
 
   shard: examples of one, by default some batches. told: what they are asked for, used in a circle,
-  see asked_for.read; None: labels balanced. Raises ValueError for a file or a folder that is not
-  ours to write, more examples than there can be, shards of other samples, or hosts that make others
-  or share no disk; OSError where the disk refuses.
+  see asked_for.read; None: labels balanced. given: as of generate.Sampler. Raises ValueError for a
+  file or a folder that is not ours to write, more examples than there can be, shards of other
+  samples, or hosts that make others or share no disk; OSError where the disk refuses.
   """
   shard = _shard_size(mesh, num, batch_size) if shard is None else shard
   with sharding.working(mesh):
     facts = made_by(parts, params, mesh, num=num, seed=seed, batch_size=batch_size, shard=shard)
   if told is not None:
     facts['cond'] = asked_for.digest(told)
+  if given is not None:
+    facts['given'] = asked_for.digest(given)
   key = files.digest(json.dumps(facts, sort_keys=True))
-  job = Job(parts, num, f'{out}.parts', shard, key, told)
+  job = Job(parts, num, f'{out}.parts', shard, key, told, given)
 
   def begin():
     check(parts, num, out)
@@ -147,7 +150,8 @@ def _sample(job, params, mesh, seed, batch_size):
       if sampler is None:
         labels, told = asked_for.split(job.told or {})
         sampler = generate.Sampler(
-          job.parts, params, mesh, seed=seed, batch_size=batch_size, labels=labels, told=told
+          job.parts, params, mesh, seed=seed, batch_size=batch_size, labels=labels, told=told,
+          given=job.given,
         )
       tokens, labels, _, _ = sampler.sample(start, job.size(start), progress=progress)
       if hosts.first():

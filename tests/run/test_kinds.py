@@ -3,6 +3,7 @@
 import json
 import os
 
+import binary
 import jax
 import ml_collections
 import numpy as np
@@ -15,7 +16,7 @@ from configs import toy
 
 def config(row='joint'):
   c = toy.get_config(row)
-  c.model.width, c.model.depth, c.model.heads = 16, 2, 2
+  c.model.width, c.model.depth, c.model.heads = 16, 1, 2
   c.data.size, c.optim.warmup = 256, 2
   c.train.steps, c.train.batch_size, c.train.eval_every, c.train.checkpoint_every = 4, 16, 0, 4
   c.eval.num, c.eval.batch_size, c.eval.samples, c.eval.examples = 2048, 32, 1, 32
@@ -66,6 +67,36 @@ def test_one_network_makes_and_scores_either_kind_given_the_other(model, kind, o
   assert np.any(moved.score(samples=3, **{other: example[other]}) != nats)
 
 
+def test_the_command_makes_an_example_for_each_that_a_file_gives(workdir, tmp_path):
+  floats = build.build(config()).source.sample(5, seed=9)['floats']
+  path, out = str(tmp_path / 'given.npz'), str(tmp_path / 'made.npz')
+  np.savez(path, floats=floats)
+  flags = '--mode=sample', f'--workdir={workdir}', f'--given={path}', f'--out={out}', '--batch=4'
+  assert binary.start(flags, tmp_path / 'log').wait() == 0, (tmp_path / 'log.err').read_text()
+  made = np.load(out)
+  np.testing.assert_array_equal(made['floats'], floats)
+  assert made['arr_0'].shape == (5, 4) and made['arr_0'].max() < 3
+  np.testing.assert_array_equal(
+    made['arr_0'], handle.load(workdir).given(floats=floats).sample(batch=4)['symbols'])
+
+
+FILES = {
+  'no array': ({}, 'nothing cannot be given'),
+  'an unknown kind': ({'words': np.zeros((2, 4), int)}, "'words' cannot be given"),
+  'unequal numbers': (
+    {'floats': np.zeros((0, 2, 1), np.float32)}, 'holds 0 of floats; it must hold'),
+  'another shape': ({'symbols': np.zeros((2, 5), int)}, r'shape \[5\], and the model takes \[4\]'),
+}
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_file_that_gives_what_cannot_be_given_is_refused(model, tmp_path, name):
+  arrays, words = FILES[name]
+  np.savez(tmp_path / 'given.npz', **arrays)
+  with pytest.raises(ValueError, match=words):
+    directions.read(str(tmp_path / 'given.npz'), model.parts)
+
+
 def test_an_order_that_the_network_has_not_learnt_is_refused():
   c = config()
   c.train.orders = ()
@@ -84,7 +115,7 @@ def test_what_cannot_be_given_is_refused(model, given, words):
 
 
 def test_a_workdir_keeps_the_codecs_and_facts_of_all_kinds(workdir, model):
-  told, codec = kept.stored(workdir)
+  told, codec = kept.stored(workdir, model.parts.config)
   assert set(codec.kinds) == set(told['facts']['parts']) == {'symbols', 'floats'}
   spec = codec.spec(model.parts.source.facts)
   assert spec.runs == (('symbols', 4), ('floats', 2)) == model.parts.spec.runs
