@@ -25,7 +25,7 @@ class Fake:
 
   made: list[int] = []
 
-  def __init__(self, parts, params, mesh, *, seed, batch_size):
+  def __init__(self, parts, params, mesh, *, seed, batch_size, labels, told, given):
     self.seed = seed
 
   def sample(self, start, num, *, progress):
