@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 import tiny
 import tiny_data
+import token_sets
 
 from adiff.codec import bytes as bytes_lib
 from adiff.codec import patches, subwords
@@ -324,10 +325,14 @@ SUBJECTS = {
   'texts': Subject(make_texts, {
     'texts/1.txt': (read_texts,), 'tokenizer.json': (read_tokenizer,), 'stream/*': (stream_of,),
   }),
+  'tokens': Subject(token_sets.make, {
+    'set/encoded.json': token_sets.READERS, 'set/*/*.npz': token_sets.READERS,
+    'set/made_by.json': (token_sets.encode_on,),
+  }),
   'mnist': Subject(functools.partial(make_tfds, 'mnist'), {
     'mnist/1.0.0/*': (read_tfds_images,)}),
   'words': Subject(functools.partial(make_tfds, 'tiny_shakespeare'), {
     'tiny_shakespeare/1.0.0/*': (read_tfds_text,)}),
 }
 WEIGHTS = {'run': 8, 'old': 1, 'exported': 2, 'shards': 1, 'reference': 2, 'pictures': 3,
-           'latents': 2, 'texts': 2, 'mnist': 2, 'words': 1}  # how often each is drawn
+           'latents': 2, 'texts': 2, 'tokens': 2, 'mnist': 2, 'words': 1}  # how often each is drawn

@@ -10,7 +10,6 @@ import pytest
 import subjects
 import tampering
 
-from adiff import main
 from adiff.machine import mistakes
 
 SECONDS = 20  # until a reader hangs
@@ -43,7 +42,7 @@ def fault(read, folder):
   except Late:
     return 'it hangs'
   except (ValueError, OSError) as error:
-    sentence = main._sentence(error)
+    sentence = mistakes.sentence(error)
     if not mistakes.told(error):
       return f'a traceback: {type(error).__name__}: {sentence[:300]}'
     if not 15 < len(sentence) < 1000 or not sentence.isprintable():
@@ -74,7 +73,7 @@ def case(number, sound, place):
 
 
 def test_what_a_terminal_obeys_is_not_shown():
-  assert main._sentence(ValueError('a\x1b[2J\x00 b\nc')) == 'a\ufffd[2J\ufffd b c'
+  assert mistakes.sentence(ValueError('a\x1b[2J\x00 b\nc')) == 'a\ufffd[2J\ufffd b c'
 
 
 @pytest.fixture(scope='module')

@@ -18,7 +18,6 @@ import pytest
 import test_configs
 import tiny_data
 
-from adiff import main
 from adiff.machine import mistakes
 from adiff.run import build, overrides
 from configs import base
@@ -225,7 +224,7 @@ class Fuzz:
       assert parts.contract
     except Exception as error:
       if isinstance(error, ValueError | OSError) and mistakes.told(error):
-        sentence = main._sentence(error)
+        sentence = mistakes.sentence(error)
         if not 20 < len(sentence) < 600:
           self.faults.append(f'{words}: no sentence: {sentence[:200]}')
         return 'refused'
