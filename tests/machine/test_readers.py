@@ -192,3 +192,21 @@ def test_an_archive_that_is_packed_torn_flipped_or_lacks_an_array_is_refused(tmp
   with zipfile.ZipFile(path, 'w') as archive:
     archive.writestr('a.npy', b'no array')
   refused(array_file.npz, path)
+
+
+def test_arrays_of_an_archive_are_mapped_where_they_lie(tmp_path):
+  arrays = {'a': np.arange(12.0).reshape(3, 4), 'b': np.array(['x', 'yz']), 'c': np.empty((0, 2))}
+  np.savez(tmp_path / 'a.npz', **arrays)
+  found = array_file.mapped_npz(tmp_path / 'a.npz')
+  assert isinstance(found['a'], np.memmap) and list(found) == list(arrays)
+  for name, value in arrays.items():
+    np.testing.assert_array_equal(found[name], value)
+  np.savez_compressed(tmp_path / 'packed.npz', **arrays)
+  whole = (tmp_path / 'a.npz').read_bytes()
+  (tmp_path / 'cut.npz').write_bytes(whole[:-40])
+  (tmp_path / 'long.npz').write_bytes(whole.replace(b"(3, 4)", b"(9, 4)"))
+  for name, words in (
+    ('packed', 'is packed'), ('cut', 'is no .npz file'), ('long', 'announces 288 bytes of numbers'),
+  ):
+    with pytest.raises(input_file.Unreadable, match=words):
+      array_file.mapped_npz(tmp_path / f'{name}.npz')
