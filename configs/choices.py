@@ -17,6 +17,8 @@ CHOICES = dict(
     raven=dict(size=65536, seed=0),
     # strings that depend on what one is told, by any class of condition, exact answers known
     told=dict(by=('label',), num_tokens=4, vocab=3, size=65536, seed=0),
+    # pictures of coloured shapes with captions of a grammar, two kinds of tokens; side 32 or 64
+    shapes=dict(side=32, size=131072, seed=0),
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
     # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures
     # are cropped and scaled to, 0: as they are
@@ -177,6 +179,8 @@ CHOICES = dict(
   ),
   judge=dict(  # see `eval` below
     law=dict(),  # tests samples against the law of the data
+    composition=dict(),  # pictures of shapes for real captions: how many are true, by skill
+    captioning=dict(),  # captions for real pictures of shapes: how many are true
     rules=dict(),  # how many samples of panels follow a rule, and which ones
     image=dict(),  # shows samples, and measures them in the features of a classifier
     text=dict(),  # words, entropy, which token came when, other samplers

@@ -70,7 +70,8 @@ class Subject:
   num_classes: int  # 0 when unlabelled
   num_tokens: int  # N
   bound: Mapping[str, Any]  # likelihood.summary; is_likelihood, dequantisation, exact where known
-  # (steps=, solver=, labels=, told=) -> `num` samples; None: as the config says, labels balanced
+  # (steps=, solver=, labels=, told=, given=) -> `num` samples; None: as the config says, labels
+  # balanced; given: {kind: tokens}, of kinds that are not made
   sample: Callable[..., Sampled]
   trace: Callable[[int], Trace]  # of so many samples
   size: Callable[[str], int]  # split -> examples

@@ -3,15 +3,18 @@
 A program reads the pictures (shapes/read.py), and a caption is true of what it finds or is not.
 """
 
+import dataclasses
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from adiff.judge import section
+from adiff.judge import base, bound, section, subset
 from adiff.judge.page import images
 from adiff.judge.shapes import grammar, read
 
 TITLE = 'Captions'
+TEXT, IMAGE = 'text', 'image'  # the parts of examples
 RETRIEVED = 10_000  # training captions that the nearest ones are looked for among, at most
 _SHOWN = 24
 _COLUMNS = (
@@ -27,6 +30,52 @@ _COLUMNS = (
     meaning='Instead of each picture, that of the training caption with the most words in common.',
   ),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Composition(base.Judge):
+  """Makes pictures for real captions, and says how many show what they ask for."""
+
+  media = ('law',)
+  cost = 'On one core 5 s, and 4 s for 1,000 pictures; 100 MB.'
+
+  def needs(self, parts):
+    super().needs(parts)
+    check_parts(parts, 'composition', TEXT, IMAGE)
+
+  def sections(self, subject: base.Subject) -> Iterator[section.Section]:
+    chosen = np.resize(subset.spread(subject.size(subject.split), subject.num), subject.num)
+    asked = subject.examples(subject.split, chosen)['example'][TEXT]
+    sampled = subject.sample(given={TEXT: asked})
+    yield subject.attempt(TITLE, lambda: _pictured(subject, asked, sampled))
+    yield base.cost([sampled], sampled, self)
+    yield bound.of(subject)
+
+
+def check_parts(parts, name, first, second) -> None:
+  """Raises ValueError where a judge `name` of captions and pictures of shapes has no such data, or
+  the network has not learnt an order in which the blocks of `first` come before the others."""
+  facts = parts.source.facts.parts
+  if facts.keys() != {first, second} or facts[TEXT].levels != len(grammar.WORDS):
+    raise ValueError(
+      f"config.judge.name={name} reads captions and pictures of shapes, which these data are not; "
+      "write data.name=shapes, or judge.name=''"
+    )
+  if not any(blocks.kind_of_block[0] == first for blocks, _ in parts.geometries):
+    raise ValueError(
+      f'config.judge.name={name} is given the {first}, so that it must come first; write '
+      f'blocks.order=({first!r}, {second!r}), or one more of train.orders'
+    )
+
+
+def _pictured(subject, asked, sampled):
+  """Of captions int [n, L] and the samples that were made of them."""
+  pictures = subject.decode(sampled.tokens)[IMAGE]
+  subject.tell('reads the pictures')
+  known = subject.examples('train', subset.spread(subject.size('train'), RETRIEVED))['example']
+  captions = list(grammar.decode(asked))
+  found = scores(captions, pictures, list(grammar.decode(known[TEXT])), known[IMAGE])
+  return by_skill(captions, pictures, found)
 
 
 class Scores(NamedTuple):
@@ -133,7 +182,7 @@ def _wilson(true, z=1.96):
   num, share = len(true), true.mean()
   middle = (share + z**2 / (2 * num)) / (1 + z**2 / num)
   half = z / (1 + z**2 / num) * (share * (1 - share) / num + z**2 / (4 * num**2)) ** 0.5
-  return float(middle - half), float(middle + half)
+  return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def _spread(skill):

@@ -1,6 +1,7 @@
 """What a judge may ask, answered by a trained model: see judge/base.py."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
@@ -8,7 +9,7 @@ import numpy as np
 import tqdm
 
 from adiff.judge import base, subset
-from adiff.run import build, generate, loss_profile, overrides, sequences
+from adiff.run import build, directions, generate, loss_profile, overrides, sequences
 from adiff.sequence import conditions
 
 ROWS = 64  # of the evaluated split that the loss profile is measured on
@@ -38,14 +39,16 @@ def make(
   text = spec.medium == 'text'
   profile = functools.cache(lambda: _profile(parts, params, mesh, progress) if text else None)
 
-  def sample(*, steps=None, solver=None, labels=None, told=None):
+  def sample(*, steps=None, solver=None, labels=None, told=None, given=None):
     other, traced = parts, sampler if steps in (None, config.plan.steps) else None
     if solver is not None:
       arranged = overrides.arrange(config, workdir, solver=solver, steps=steps, profile=profile())
       other, steps, traced = build.build(arranged, coded), None, None
+    if given is not None:
+      other, traced = directions.toward(other, tuple(given)), None
     return _sample(
-      other, params, mesh, steps=steps, asked=_asked(parts, labels, told), sampler=traced,
-      progress=progress,
+      other, params, mesh, steps=steps, asked=_asked(parts, labels, told), given=given,
+      sampler=traced, progress=progress,
     )
 
   return base.Subject(
@@ -92,13 +95,15 @@ def _asked(parts, labels, told):
   return found[conditions.LABEL], {name: found[name] for name in parts.spec.further}
 
 
-def _sample(parts, params, mesh, *, steps, asked, sampler, progress):
+def _sample(parts, params, mesh, *, steps, asked, given, sampler, progress):
   """eval.num samples at `steps` a block (None: as the config says), and what they cost."""
   config, (labels, told) = parts.config, asked
-  plan = parts.plan if steps is None else sequences.plan(config, parts.blocks, steps=steps)
+  plan = parts.plan
+  if steps is not None:
+    plan = dataclasses.replace(sequences.plan(config, parts.blocks, steps=steps), given=plan.given)
   made = generate.Sampler(
     parts, params, mesh, plan=plan, seed=config.seed, batch_size=batch_size(parts),
-    labels=labels, told=told, traced=sampler,
+    labels=labels, told=told, traced=sampler, given=given,
   )
   bar = tqdm.tqdm(
     total=config.eval.num, desc=f'samples, {plan.budgets[-1]} steps a block',

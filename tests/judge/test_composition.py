@@ -24,7 +24,7 @@ def world(split, num):
 def test_real_pictures_are_true_shuffled_ones_at_chance_and_skills_stand_apart():
   captions, pictures = (a + b if isinstance(a, list) else np.concatenate([a, b])
                         for a, b in zip(world('test', 90), world('unseen', 30)))
-  known = world('train', 300)
+  known = world('train', 200)
   right = composition.scores(captions, pictures, *known)
   assert right.true.mean() > 0.98 and right.whole.mean() > 0.95
   assert right.chance.mean() < 0.15 and 0.1 < right.retrieved.mean() < 0.9
