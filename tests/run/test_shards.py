@@ -253,7 +253,8 @@ def test_more_shards_than_file_handles(out):
 
 def test_texts_of_several_lengths_are_one_array(out, monkeypatch):
   decoded = lambda tokens: ['x' * int(row[0] - 99) for row in tokens]
-  coded = type('Coded', (), {'decode': staticmethod(decoded)})()
+  source = parts_of().source
+  coded = type('Coded', (), {'decode': staticmethod(decoded), 'source': source})()
   parts = dataclasses.replace(parts_of(), coded=coded)
   monkeypatch.setattr(shards, 'check', lambda *_: None)
   monkeypatch.setattr(build.Parts, 'contract', {})
