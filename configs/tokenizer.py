@@ -3,8 +3,9 @@ r"""Codecs that are trained: between pictures and codes, for any generator.
   python -m adiff.main --config=configs/tokenizer.py:debug --workdir=runs/codec
   python -m adiff.main --config=configs/tokenizer.py:mnist_fsq --config.data.data_dir=DIR \
       --workdir=runs/fsq
-  python -m adiff.main --config=configs/images.py:mnist --config.codec.name=trained \
-      --config.codec.workdir=runs/fsq --workdir=runs/generator
+  python -m adiff.main --config=configs/images.py:mnist --config.data.data_dir=DIR \
+      --config.codec.name=trained --config.codec.workdir=runs/fsq --config.process.name=masked \
+      --config.solver.name=first_order --workdir=runs/generator
 
 mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out; folder: pictures of any size, cut to
 64x64. Behind _ stands the quantiser. A codec is trained on the tokens of config.codec, small
