@@ -1,6 +1,7 @@
 """What lessons make of a batch."""
 
 import dataclasses
+import functools
 import types
 
 import jax
@@ -16,6 +17,7 @@ from adiff.judge import likelihood
 from adiff.learn import lessons, loss
 from adiff.process import gaussian, masked
 from adiff.run import build
+from adiff.run import taught as taught_lib
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import copies
@@ -62,7 +64,7 @@ def test_pictures_are_mirrored_and_shifted_as_pixels_whatever_the_order_of_token
   train = dict(flip=True, crop=1, random_length=0.0, given=0.0)
   config = ml_collections.ConfigDict({'train': train})
   blocks = types.SimpleNamespace(order=order, num_tokens=codec.num_tokens)
-  (lesson,) = build.build_lessons(config, taught, blocks)
+  (lesson,) = taught_lib.lessons_of(config, taught, blocks)
   moved = lesson(jax.random.key(0), {'tokens': jnp.asarray(tokens), 'label': jnp.arange(64)})
   raster = np.empty_like(tokens)
   raster[:, order] = moved['tokens']
@@ -95,7 +97,8 @@ ORDER = np.random.default_rng(2).permutation(12)
 BOXES = blocks_lib.Blocks((4, 4, 4), tuple(ORDER.tolist()))
 
 
-def taught(share=1.0, num=4000):
+@functools.cache
+def taught(share=1.0, num=2000):
   lesson = lessons.Given(share, BOXES.block_of_token, GRID[ORDER])
   batch = {'tokens': jnp.zeros((num, 12), jnp.int32), 'label': jnp.arange(num)}
   return jax.jit(lesson)(jax.random.key(0), batch)
@@ -129,7 +132,7 @@ def test_given_tokens_have_no_weight_and_a_share_of_rows_shows_none():
   given = np.asarray(some['given'])
   np.testing.assert_array_equal(some['weight'], ~given)
   assert 0.17 < given.any(1).mean() < 0.27  # some of the prefixes and boxes are empty
-  np.testing.assert_array_equal(some['label'], np.arange(4000))
+  np.testing.assert_array_equal(some['label'], np.arange(2000))
   padded = lessons.Given(1.0, BOXES.block_of_token, GRID[ORDER])(jax.random.key(1), {
     'tokens': jnp.zeros((2, 12), jnp.int32), 'weight': jnp.zeros((2, 12))})
   assert not np.any(padded['weight'])

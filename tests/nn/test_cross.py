@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
-from adiff.nn import attention, cross, denoiser, network
+from adiff.nn import attention, cross, denoiser, embed, network
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import conditions
@@ -80,7 +80,7 @@ def test_keys_of_few_examples_serve_many_in_turn():
 @functools.cache
 def made():
   """(model, parameters), every leaf random."""
-  model = denoiser.Denoiser(4, 3, conds=CONDS, width=16, depth=3, heads=2, encoder=1)
+  model = denoiser.Denoiser(4, 3, conds=CONDS, width=16, depth=2, heads=2, encoder=1)
   masked = tiny.regime('block-masked').process
   return model, tiny.random_params(model, masked, BLOCKS, COORDS)
 
@@ -134,21 +134,19 @@ def test_rows_of_a_memory_that_are_not_given_change_nothing():
   assert np.abs(before - outputs({})).max() > 1e-4
 
 
-def test_history_reads_conditions_only_where_it_is_told_to():
+def test_history_reads_no_conditions():
   model, params = made()
   slots = BLOCKS.token_slots(COORDS)._replace(stream=np.array([1, 1, 0, 0]))
   x = jnp.array([[0, 2, 3, 1], [1, 2, 3, 3]])
 
-  @functools.partial(jax.jit, static_argnums=1)
-  def keys(cond, apart):
+  @jax.jit
+  def keys(cond):
     cache = model.empty_cache(2, 2, 1)
     ask = ask_lib.Ask(x, jnp.zeros((2, 4)), slots, cache=cache, keep=2)
-    return network.condition(model.denoise(params), cond, history_cond=apart)(ask).cache.k
+    return network.condition(model.denoise(params), cond)(ask).cache.k
 
-  other = jax.tree.map(lambda leaf: leaf[::-1], COND)
-  cold, warm = ([keys(cond, apart) for cond in (COND, other)] for apart in (False, True))
-  jax.tree.map(np.testing.assert_array_equal, *cold)
-  assert max(float(jnp.abs(a - b).max()) for a, b in zip(*warm, strict=True)) > 1e-3
+  both = [keys(cond) for cond in (COND, jax.tree.map(lambda leaf: leaf[::-1], COND))]
+  jax.tree.map(np.testing.assert_array_equal, *both)
 
 
 def test_keys_made_once_need_no_memory_afterwards():
@@ -156,16 +154,21 @@ def test_keys_made_once_need_no_memory_afterwards():
   slots, x = BLOCKS.slots(COORDS), jnp.array([[0, 3, 3, 1, 0, 2], [3, 2, 3, 3, 1, 2]])
   told = jax.jit(lambda params: model.denoise(params).remember(COND))(params)
   bare = {name: leaf for name, leaf in params.items() if name != denoiser.MEMORY}
-  told = {name: conditions.over_slots(value, slots) for name, value in told.items()}
-  ask = ask_lib.Ask(x, jnp.full((2, 6), 0.5), slots, cond=told)
-  np.testing.assert_allclose(model.denoise(bare)(ask).out, outputs({}), atol=1e-5)
+
+  @jax.jit
+  def call(bare, told):
+    told = {name: conditions.over_slots(value, slots) for name, value in told.items()}
+    ask = ask_lib.Ask(x, jnp.full((2, 6), 0.5), slots, cond=told)
+    return model.denoise(bare)(ask).out
+
+  np.testing.assert_allclose(call(bare, told), outputs({}), atol=1e-5)
 
 
-def test_a_network_with_conditions_begins_as_one_that_hears_nothing_of_features_and_memories():
-  model, _ = made()
-  ask = ask_lib.Ask(jnp.zeros((2, 4), jnp.int32), jnp.ones((2, 4)), BLOCKS.token_slots(COORDS))
-  params = jax.jit(lambda key: model.init(key, ask))(jax.random.key(0))
-  for path in ('last_layer', 'layers'):
-    assert not np.any(params[path]['cross']['cross_out']['kernel'])
-  for name in ('cond_style', 'cond_edges'):
-    assert not np.any(params[name]['rows']['kernel']) and not np.any(params[name]['null'])
+def test_features_and_memories_add_nothing_at_first():
+  _, x, keys, mask = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), layer())
+  module = cross.Cross(WIDTH, HEADS, jnp.dtype('float32'))
+  shown = attention.shown(mask > 0, 3)
+  assert not np.any(module.init_with_output(jax.random.key(0), x, tuple(keys), shown)[0])
+  told = jnp.array([[[1.0, 2.0], [jnp.nan, 2.0]]])
+  module = embed.Features(WIDTH, jnp.dtype('float32'))
+  assert not np.any(module.init_with_output(jax.random.key(0), told)[0])
