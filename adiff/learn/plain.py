@@ -13,6 +13,7 @@ import optax
 from adiff.learn import base, objectives
 from adiff.learn import lessons as lessons_lib
 from adiff.learn import loss as loss_lib
+from adiff.learn import microbatches as microbatches_lib
 from adiff.learn import state as state_lib
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
@@ -181,10 +182,7 @@ class Plain(base.Recipe):
     there is one."""
     if self.microbatches == 1:
       return self.taught(batch, jax.random.fold_in(key, 0))
-    # Interleaved, so that every device keeps rows of every micro-batch.
-    parts = jax.tree.map(
-      lambda leaf: jnp.swapaxes(leaf.reshape(-1, self.microbatches, *leaf.shape[1:]), 0, 1), batch
-    )
+    parts = microbatches_lib.split(batch, self.microbatches)
     if not self.lessons and not self.complementary:
       return parts
 
