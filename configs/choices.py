@@ -26,6 +26,8 @@ CHOICES = dict(
     # a folder or .zip of CLASS/*.png, or an .npz of an array, cropped and scaled to size; every
     # test_every-th is held out
     image_folder=dict(data_dir='', size=32, channels=3, test_every=10, skip_unreadable=False),
+    # pictures and metadata.jsonl with a caption for each: two kinds of tokens, text as bytes
+    captioned_folder=dict(data_dir='', size=32, length=64, test_every=10),
     # latents of an autoencoder, encoded beforehand, see adiff/data/latents.py; shape (H, W, C) or
     # (T, H, W, C). made_up: random fields instead
     latents=dict(data_dir='', shape=(32, 32, 4), num_classes=0, made_up=False),

@@ -40,6 +40,8 @@ def _folder(config, root):
     return _written(root / f'latents_{name}_{data.num_classes}', lambda path: _latents(path, data))
   if data.name == 'image_folder':
     return _written(root / 'pictures', _pictures)
+  if data.name == 'captioned_folder':
+    return _written(root / 'captioned', _captioned)
   return _written(root / 'tfds' / data.dataset, _tfds).parent
 
 
@@ -75,6 +77,15 @@ def _pictures(folder):
     (folder / name).mkdir(parents=True)
     for index in range(11):
       PIL.Image.new('RGB', (40, 33)).save(folder / name / f'{index}.png')
+
+
+def _captioned(folder):
+  folder.mkdir(parents=True)
+  lines = []
+  for index in range(4):
+    PIL.Image.new('RGB', (9, 8), (60 * index, 0, 0)).save(folder / f'{index}.png')
+    lines.append(json.dumps({'file_name': f'{index}.png', 'text': f'red of {index}'}))
+  (folder / 'metadata.jsonl').write_text('\n'.join(lines) + '\n')
 
 
 def _tfds(folder):

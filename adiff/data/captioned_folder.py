@@ -1,0 +1,167 @@
+"""Pictures of one's own with captions: metadata.jsonl beside them says what each shows."""
+
+import functools
+import hashlib
+import os
+from typing import Annotated
+
+import numpy as np
+
+from adiff.codec import base as codec_base
+from adiff.data import base, pictures, store
+from adiff.machine import contents, files, input_file, json_file, storage
+from adiff.sequence import values
+
+FILE = 'metadata.jsonl'
+SYMBOLS = 257  # the bytes of UTF-8 from 1 on; 0 behind the end of a caption
+TEXT, IMAGE = 'text', 'image'
+_FORM = {'file_name': str, 'text': str}
+_BYTES = 2**28  # of a FILE
+_ADVICE = 'correct it or delete that line'
+
+
+class CaptionedFolder(base.Source):
+  """Examples {'text': int32 [b, length], a caption's bytes, see SYMBOLS; 'image': uint8
+  [b, size, size, 3]}, without labels.
+
+  data_dir holds metadata.jsonl, a line {"file_name": .., "text": ..} a picture, and the pictures,
+  which are read as pictures.RULE says; every test_every-th, by the hash of its name, goes to test.
+  Or it holds two such folders, train and test. Raises FileNotFoundError where there is none,
+  Unreadable, in a sentence, for a line that is no such thing, a picture that is missing, named
+  twice or lies elsewhere, a caption that is empty or has more than `length` bytes.
+  """
+
+  places = ('data_dir',)
+
+  def __init__(
+    self, data_dir: values.Path = '', size: values.Count = 32, length: values.Count = 64,
+    test_every: Annotated[values.Count, values.at_least(2)] = 10,
+  ):
+    values.check_row(length)
+    self.shape, self.length, self.test_every = (size, size, 3), length, test_every
+    root = storage.path(data_dir)
+    folders = [root / name for name in ('train', 'test')]
+    if all(storage.is_file(folder / FILE) for folder in folders):
+      self._told = {folder.name: told(folder, length) for folder in folders}
+      self._roots = {folder.name: folder for folder in folders}
+    else:
+      everything = told(root, length)
+      names = sorted(everything, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
+      test = set(names[::test_every])
+      self._told = {
+        'train': {name: text for name, text in everything.items() if name not in test},
+        'test': {name: text for name, text in everything.items() if name in test},
+      }
+      self._roots = {'train': root, 'test': root}
+    for split, captions in self._told.items():
+      if not captions:
+        raise input_file.Unreadable(
+          f'{data_dir} leaves no picture for {split}; write lines for two pictures or more'
+        )
+
+  @property
+  def facts(self):
+    return codec_base.Facts('law', (), parts={
+      TEXT: codec_base.Facts('law', (self.length,), SYMBOLS),
+      IMAGE: codec_base.Facts('image', self.shape, store.LEVELS),
+    })
+
+  @property
+  def splits(self):
+    return ('train', 'test')
+
+  @property
+  def decodes(self):
+    return not all(one.fits for one in self._stores.values())
+
+  @functools.cached_property
+  def fingerprint(self):
+    read = [contents.digest(self._roots[split], sorted(told)) for split, told in self._told.items()]
+    return files.digest(repr((read, self._told, self.shape, self.length)))
+
+  def size(self, split):
+    return len(self._told[base.check_split(split, self.splits)])
+
+  def captions(self, split) -> list[str]:
+    """All captions of a split, in the order of its examples."""
+    return list(self._told[base.check_split(split, self.splits)].values())
+
+  def examples(self, split, indices):
+    indices = np.arange(self.size(split))[indices]
+    captions = self.captions(split)
+    images, labels = self._stores[split].get(indices)
+    text = np.zeros((len(indices), self.length), np.int32)
+    for row, index in zip(text, indices, strict=True):
+      coded = np.frombuffer(captions[index].encode(), np.uint8)
+      row[:len(coded)] = coded.astype(np.int32) + 1
+    return {'example': {TEXT: text, IMAGE: images}, 'label': labels}
+
+  @functools.cached_property
+  def _stores(self):
+    return {split: self._store(split) for split in self.splits}
+
+  def _store(self, split):
+    names, root = list(self._told[split]), self._roots[split]
+
+    def decode(indices):
+      images = [pictures.read(root / names[i], *self.shape[1:]) for i in indices]
+      return np.stack(images), np.full(len(images), -1, np.int32)
+
+    return store.Store(decode, len(names), shape=self.shape, ram_bytes=store.RAM_BYTES)
+
+  def check(self):
+    """A quick pass over the headers of all pictures, see pictures.check."""
+    for split, captions in self._told.items():
+      for name in captions:
+        path = self._roots[split] / name
+        with input_file.opened(path, limit=pictures.MOST_BYTES) as file:
+          pictures.check(file, path)
+
+
+def decoded(text) -> list[str]:
+  """The captions of rows int [b, length] of SYMBOLS, up to the first 0; bytes that are no UTF-8
+  are replaced."""
+  rows = [row[:np.argmin(np.append(row, 0) != 0)] for row in np.asarray(text)]
+  return [bytes((row - 1).astype(np.uint8)).decode(errors='replace') for row in rows]
+
+
+def told(folder, length) -> dict[str, str]:
+  """{file_name: caption} of a folder; raises as CaptionedFolder."""
+  path = folder / FILE
+  try:
+    content = input_file.read(path, limit=_BYTES)
+  except FileNotFoundError as error:
+    raise FileNotFoundError(
+      f'there is no file {path}; write a line {{"file_name": .., "text": ..}} for each picture, or '
+      'set --config.data.data_dir=FOLDER'
+    ) from error
+  found = {}
+  for number, line in enumerate(content.split(b'\n'), 1):
+    if line.strip():
+      where = f'line {number} of {path}'
+      one = json_file.parse(line, _FORM, where=where, advice=_ADVICE)
+      name, caption = one['file_name'], one['text'].strip()
+      fault = _fault(folder, name, caption, length, found)
+      if fault:
+        raise input_file.Unreadable(f'{where} {fault}')
+      found[name] = caption
+  return found
+
+
+def _fault(folder, name, caption, length, found):
+  """What is wrong with a line, in words; '' if nothing is."""
+  short = values.shown(name)
+  if name.startswith('/') or '..' in name.split('/') or not name:
+    return f'names {short}, which does not lie beside it; {_ADVICE}'
+  if name in found:
+    return f'names {short} for the second time; delete one of the two lines'
+  if not storage.is_file(folder / name):
+    return f'names {short}, which is not there; {_ADVICE}'
+  if not caption or '\0' in caption:
+    return f'has no caption of {short}; write one, or delete that line'
+  if len(caption.encode()) > length:
+    return (
+      f'has a caption of {len(caption.encode())} bytes and there is room for {length}; write a '
+      'shorter one, or a larger data.length'
+    )
+  return ''
