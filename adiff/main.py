@@ -228,10 +228,9 @@ def _use() -> int:
   )
   if not evaluating:
     roles.check_sampled(parts, _WORKDIR.value)
-  given, num = None, _NUM.value
-  if _GIVEN.value is not None:
-    parts, given = directions.read(_GIVEN.value, parts)
-    num = len(next(iter(given.values())))
+  given = num = None
+  if _MODE.value == 'sample':
+    parts, given, num = directions.asked(parts, _GIVEN.value, _NUM.value)
   hosts.by_first(lambda: _check_out(parts, num))
   whole = _MODE.value == 'eval' and not evaluations.several(_STEP.value)
   mesh = division.mesh(parts, _SET.value, together=whole)

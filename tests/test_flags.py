@@ -139,10 +139,11 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
   arranged = types.SimpleNamespace(mesh={}, seed=0, train=types.SimpleNamespace(steps=1))
   stubs = {
     name: mock.MagicMock() for name in
-    'build compare division dryrun encode evaluations generate handle judging kept output '
-    'overrides own places reproduce shards train workdir'
+    'build compare directions division dryrun encode evaluations generate handle judging kept '
+    'output overrides own places reproduce shards train workdir'
     .split()
   }
+  stubs['directions'].asked.side_effect = lambda *asked: asked
   stubs['overrides'].arrange.return_value = stubs['places'].placed.return_value = arranged
   stubs['kept'].parts.return_value = types.SimpleNamespace(
     config=arranged, contract={}, recipe=plain.Plain,
@@ -184,11 +185,11 @@ def test_a_command_that_is_told_can_be_pasted(workdir, tmp_path):
 def test_the_command_of_a_report_repeats_what_was_changed_for_it():
   line = ['--mode=eval', '--workdir=x', '--set=plan.steps=4', '--set=eval.num=8', '--step=3']
   with launchers.parsed([*line, '--solver=heun']):
-    assert main._changes() == (
+    assert modes.changes('eval', main.flags.FLAGS) == (
       '--set=plan.steps=4', '--set=eval.num=8', '--solver=heun', '--step=3'
     )
   with launchers.parsed(['--mode=eval', '--workdir=x', '--average=ema']):
-    assert main._changes() == ()  # that is the run's own
+    assert modes.changes('eval', main.flags.FLAGS) == ()  # that is the run's own
 
 
 def test_a_bound_of_one_example_is_told_without_an_interval():

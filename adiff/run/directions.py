@@ -20,7 +20,8 @@ import tqdm
 from adiff.judge import likelihood
 from adiff.machine import array_file, sharding
 from adiff.nn import network
-from adiff.run import asked, build, generate, sequences
+from adiff.run import asked as asked_lib
+from adiff.run import build, generate, sequences
 from adiff.sequence.tokens import Tokens
 
 
@@ -68,8 +69,8 @@ class Given:
     whatever batch is."""
     alone = sharding.make_mesh(data=1, devices=jax.devices()[:1])
     made = generate.Sampler(
-      self.parts, self.params, alone, seed=asked.seed(seed), given=self.tokens,
-      batch_size=min(asked.count('batch', batch), self.num),
+      self.parts, self.params, alone, seed=asked_lib.seed(seed), given=self.tokens,
+      batch_size=min(asked_lib.count('batch', batch), self.num),
     )
     with tqdm.tqdm(total=self.num, unit='sample', delay=2, disable=not progress) as bar:
       tokens, *_ = made.sample(0, self.num, progress=bar)
@@ -90,7 +91,7 @@ class Given:
     for first in range(0, self.num, batch):
       index = np.minimum(np.arange(first, first + batch), self.num - 1)
       here = jax.tree.map(lambda leaf, index=index: leaf[index], x0)
-      keys = generate.example_keys(asked.seed(seed), first, samples)
+      keys = generate.example_keys(asked_lib.seed(seed), first, samples)
       nats.append(np.stack([self._bound(self.params, key, here) for key in keys], 1))
     return np.concatenate(nats)[:self.num]
 
@@ -118,6 +119,15 @@ def encoded(parts: build.Parts, examples: dict[str, Any]) -> dict[str, np.ndarra
     kind: codec.kinds[kind].encode(params[kind] if params else (), part)
     for kind, part in examples.items()
   }
+
+
+def asked(parts: build.Parts, path, num) -> tuple[build.Parts, dict | None, int]:
+  """(parts of the direction, what is given, how many examples) of --given, which may be None, and
+  --num."""
+  if path is None:
+    return parts, None, num
+  toward_parts, given = read(path, parts)
+  return toward_parts, given, len(next(iter(given.values())))
 
 
 def read(path, parts: build.Parts) -> tuple[build.Parts, dict[str, np.ndarray]]:

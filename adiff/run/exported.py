@@ -32,7 +32,7 @@ FORMAT = 3
 export.register_pytree_node_serialization(
   tokens_lib.Tokens, serialized_name='adiff.Tokens',
   serialize_auxdata=lambda static: json.dumps(static).encode(),
-  deserialize_auxdata=lambda text: json_file.tuples(json.loads(text)),
+  deserialize_auxdata=lambda text: json_file.tuples(json_file.parse(text, list, where='a program')),
 )
 ABOUT, PARAMS, PROGRAM = output.EXPORT
 ADVICE = 'it is no exported sampler, write one with --mode=export'
