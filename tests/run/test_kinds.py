@@ -182,3 +182,30 @@ def test_a_kind_says_what_it_says_and_the_config_the_rest():
   assert kinds.own(c, 'floats', 'solver').name == 'heun'
   assert kinds.own(c, 'symbols', 'solver').name == 'first_order' == c.solver.name
   assert kinds.own(c, 'symbols', 'weight', 1.0) == 1.0
+
+
+@pytest.mark.soak
+def test_a_trained_network_of_both_orders_has_the_exact_law_jointly_and_in_both_directions(tmp_path):
+  """Minutes. The bound comes within 0.1 nats of the exact one and not below it, and 2,048 samples
+  pass the test of the law, jointly and for either part given the other."""
+  c, folder = toy.get_config('joint'), str(tmp_path / 'run')
+  assert train.train(c, folder, progress=False) == 0
+  trained, source = handle.load(folder), build.build(c).source
+  example = source.sample(4096, seed=21)
+  exact = source.nats(example)
+  whole = trained.score(example, samples=8)
+  close_above(whole.nats, exact['symbols'] + exact['floats_given_symbols'])
+  made = trained.sample(2048, seed=5, batch=1024, progress=False).examples
+  assert source.law_test(made)['p_value'] > 1e-3
+  for given, other in (('symbols', 'floats'), ('floats', 'symbols')):
+    asked = trained.given(**{given: example[given]})
+    nats = asked.score(samples=8, **{other: example[other]}).mean(1)
+    close_above(nats, exact[f'{other}_given_{given}'])
+    fewer = trained.given(**{given: example[given][:2048]}).sample(batch=1024, progress=False)
+    assert source.law_test(fewer)['p_value'] > 1e-3
+
+
+def close_above(nats, exact):
+  excess = nats - exact
+  error = 1.96 * excess.std(ddof=1) / np.sqrt(len(excess))
+  assert -error < excess.mean() < 0.1 + error, (excess.mean(), error)
