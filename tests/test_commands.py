@@ -15,7 +15,7 @@ import tiny_data
 
 from adiff import main
 from adiff.machine import json_file, rates
-from adiff.run import build, modes, overrides, workdir
+from adiff.run import build, modes, overrides, settings, workdir
 
 ROOT = launchers.ROOT
 PAGES = sorted([ROOT / 'README.md', *ROOT.glob('docs/*.md'), *ROOT.glob('benchmarks/*.md')])
@@ -120,8 +120,11 @@ def check_binary(words, few, place):
     kind = flags.topology.partition(':')[0]
     assert kind in ('', 'cpu', *rates.KINDS)
     config = flags.config.copy_and_resolve_references()
+  if 'workdir' in config.codec:  # that another command trains
+    assert pathlib.Path(config.codec.workdir).name in MADE
+    return settings.check(config)
   tiny_data.point(config, few)
-  built(config.to_json())
+  return built(config.to_json())
 
 
 def check_use(flags, few, place):
