@@ -78,13 +78,46 @@ class Source(abc.ABC):
 
   def part(self, name) -> 'Source':
     """The source of one part of examples that have several, for a codec to learn from."""
-    raise ValueError(f'examples of {type(self).__name__} have no part {name}')
+    if name not in self.facts.parts:
+      raise ValueError(f'examples of {type(self).__name__} have no part {name}')
+    return Part(self, name)
 
   def coded(self, codec, params=(), *, align=1) -> 'Coded':
     """Its tokens through a codec with parameters. align: documents that are packed into rows are
     filled up to a multiple of it."""
     del align
     return Encoded(self, codec, params)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part(Source):
+  """One part of the examples of a source whose examples have several."""
+
+  whole: Source
+  name: str
+
+  @property
+  def facts(self):
+    return self.whole.facts.parts[self.name]
+
+  @property
+  def splits(self):
+    return self.whole.splits
+
+  @property
+  def fingerprint(self):
+    return self.whole.fingerprint
+
+  @property
+  def decodes(self):
+    return self.whole.decodes
+
+  def size(self, split):
+    return self.whole.size(split)
+
+  def examples(self, split, indices):
+    found = self.whole.examples(split, indices)
+    return {**found, 'example': found['example'][self.name]}
 
 
 class Coded(abc.ABC):

@@ -72,32 +72,3 @@ class Shapes(base.Source):
       },
       'label': np.full(len(indices), -1, np.int32),
     }
-
-  def part(self, name):
-    return _Part(self, name)
-
-
-class _Part(base.Source):
-  """Only the captions, or only the pictures."""
-
-  def __init__(self, whole, name):
-    self._whole, self._name = whole, name
-
-  @property
-  def facts(self):
-    return self._whole.facts.parts[self._name]
-
-  @property
-  def splits(self):
-    return self._whole.splits
-
-  @property
-  def fingerprint(self):
-    return self._whole.fingerprint
-
-  def size(self, split):
-    return self._whole.size(split)
-
-  def examples(self, split, indices):
-    found = self._whole.examples(split, indices)
-    return {**found, 'example': found['example'][self._name]}

@@ -100,7 +100,7 @@ class Judge(abc.ABC):
   chunks, and says in `cost` what it takes.
   """
 
-  media: tuple[str, ...]
+  media: tuple[str, ...]  # that it is the judge of; (): of what its `needs` says, where it is named
   cost: str = 'The cost of this judge is not stated.'  # memory and time at most, besides sampling
   steps = ()  # a block, at which it samples besides the config's
 

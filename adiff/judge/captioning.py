@@ -35,11 +35,10 @@ _COLUMNS = (
 class Captioning(base.Judge):
   """Makes captions for real pictures, and says how many are true."""
 
-  media = ('law',)
+  media = ()  # it is named
   cost = 'On one core 8 s for 1,000 pictures; 100 MB.'
 
   def needs(self, parts):
-    super().needs(parts)
     composition.check_parts(parts, 'captioning', IMAGE, TEXT)
 
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:

@@ -28,11 +28,10 @@ _COLUMNS = (
 class Rules(base.Judge):
   """Says how many samples are consistent, and with which rules."""
 
-  media = ('law',)
+  media = ()  # it is named
   cost = 'Seconds, and memory for 2^14 training samples.'
 
   def needs(self, parts):
-    super().needs(parts)
     facts = parts.source.facts
     if (facts.shape, facts.levels) != ((panels.PANELS * panels.CELLS,), panels.VOCAB):
       raise ValueError(

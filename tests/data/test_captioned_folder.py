@@ -36,6 +36,8 @@ def test_captions_stand_beside_their_pictures_in_either_layout(tmp_path):
   assert captioned_folder.decoded(example['text']) == ['a picture', 'die Tür']
   assert example['image'][0, 0, 0].tolist() == [40, 0, 255] and example['text'].max() < 257
   two.check()
+  text = two.part('text').examples('test', np.array([1]))['example']
+  np.testing.assert_array_equal(text, example['text'][:1])
   assert two.facts.parts['text'].shape == example['text'].shape[1:]
 
 
