@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff.codec import base
-from adiff.machine import files, input_file, json_file, storage
+from adiff.machine import array_file, files, input_file, json_file, storage
 from adiff.nn import autoencoder as autoencoder_lib
 from adiff.sequence import spec as spec_lib
 from adiff.sequence import values
@@ -160,8 +160,9 @@ def _parts(text, made, where):
       lambda key: {'params': autoencoder.init(key), 'extra': autoencoder.init_extra()},
       jax.random.key(0),
     )
-    stored = np.load(io.BytesIO(base64.b64decode(about['weights'])), allow_pickle=False)
-    arrays = [stored[f'arr_{index}'] for index in range(len(stored.files))]
+    content = base64.b64decode(about['weights'])
+    stored = array_file.npz_in(io.BytesIO(content), len(content), where, advice=_ADVICE)
+    arrays = [stored[f'arr_{index}'] for index in range(len(stored))]
     leaves, tree = jax.tree.flatten(abstract)
     if [(leaf.shape, leaf.dtype) for leaf in leaves] != [(a.shape, a.dtype) for a in arrays]:
       raise ValueError('its parameters are those of another network')

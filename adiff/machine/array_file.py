@@ -65,22 +65,28 @@ def _mapped(file, path, where, end, advice):
 
 def npz(path, names=(), *, advice=ADVICE) -> dict[str, np.ndarray]:
   """{name: array} of all in an .npz, `names` among them; raises as `npy`."""
-  with input_file.opened(path) as file, input_file.told(path, 'is no .npz file', advice):
-    total = input_file.size(file)
-    with zipfile.ZipFile(file) as archive:
-      found = {}
-      for info in archive.infolist():
-        if info.compress_type != zipfile.ZIP_STORED:
-          raise input_file.Unreadable(f'{path} is packed; {advice}')
-        total -= info.file_size
-        if total < 0:
-          raise input_file.Unreadable(f'{path} announces more than it holds; {advice}')
-        with archive.open(info) as member:
-          name = info.filename.removesuffix('.npy')
-          found[name] = _array(member, f'{name[:60]} of {path}', info.file_size, advice)
+  with input_file.opened(path) as file:
+    found = npz_in(file, input_file.size(file), path, advice=advice)
   for name in names:
     if name not in found:
       raise input_file.Unreadable(f'{path} has no array {name}; {advice}')
+  return found
+
+
+def npz_in(file, size, where, *, advice=ADVICE) -> dict[str, np.ndarray]:
+  """{name: array} of all in an open .npz of `size` bytes; where: what to call it. Raises as
+  `npy`."""
+  found = {}
+  with input_file.told(where, 'is no .npz file', advice), zipfile.ZipFile(file) as archive:
+    for info in archive.infolist():
+      if info.compress_type != zipfile.ZIP_STORED:
+        raise input_file.Unreadable(f'{where} is packed; {advice}')
+      size -= info.file_size
+      if size < 0:
+        raise input_file.Unreadable(f'{where} announces more than it holds; {advice}')
+      with archive.open(info) as member:
+        name = info.filename.removesuffix('.npy')
+        found[name] = _array(member, f'{name[:60]} of {where}', info.file_size, advice)
   return found
 
 
