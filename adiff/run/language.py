@@ -17,7 +17,7 @@ import numpy as np
 
 from adiff.codec import text as text_codec
 from adiff.nn import network
-from adiff.run import asked, generate
+from adiff.run import answers, asked, generate
 from adiff.run import model as model_lib
 
 
@@ -204,14 +204,14 @@ class Model(model_lib.Model):
     return {'log_p': -float(nats[0]), 'ci95': float(ci95[0]), 'tokens': len(ids[1]),
             'exact': self._exact}
 
-  def score(self, examples, *, label=None, samples=4, orders=1, seed=0) -> model_lib.Score:
+  def score(self, examples, *, label=None, samples=4, orders=1, seed=0) -> answers.Score:
     """-log p of each text as a document that ends, in nats, or a bound on it; conventions as in
     `perplexity`, orders as of every model."""
     nats, ci95, count, owner = self._score_documents(examples, samples, seed, orders)
     total, squares, tokens = (
       np.bincount(owner, values, len(examples)) for values in (nats, ci95**2, count)
     )
-    return model_lib.Score(total, squares**0.5, self._exact, tokens)
+    return answers.Score(total, squares**0.5, self._exact, tokens)
 
   def perplexity(self, documents, *, samples=4, seed=0) -> dict:
     """Perplexity of whole documents: {'perplexity', 'nats_per_token', 'ci95', 'bits_per_byte',

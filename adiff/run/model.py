@@ -16,81 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from adiff.codec import base as codec_base
 from adiff.judge import likelihood, paths
 from adiff.learn import base as learn_base
 from adiff.learn import state
 from adiff.machine import checkpoint, files
 from adiff.machine import weights as weights_lib
 from adiff.nn import network
-from adiff.run import asked, build, directions, generate, kept, output, shown
+from adiff.run import answers, asked, build, directions, generate, kept, output
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import conditions
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Samples:
-  """Examples that a model made."""
-
-  examples: Any  # [n, ..] as the data has them, or a list of texts
-  labels: np.ndarray  # int32 [n], -1 where unlabelled
-  calls: np.ndarray  # [n] network calls, one after another
-  facts: codec_base.Facts  # of the examples
-
-  def __len__(self):
-    return len(self.examples)
-
-  def __getitem__(self, index):
-    return self.examples[index]
-
-  def __array__(self, dtype=None, copy=None):
-    return np.array(self.examples, dtype)
-
-  def _caption(self):
-    label = self.facts.conds.get('label')
-    names = label.names if label else ()
-    called = [names[n] if names and n >= 0 else str(n) for n in self.labels[:10]]
-    labels = '' if np.all(self.labels < 0) else f', labels {", ".join(called)}'
-    return f'{len(self)} samples, {self.calls.mean():.3g} network calls each{labels}'
-
-  def _repr_png_(self):
-    return shown.png(self.facts, self.examples)
-
-  def _repr_html_(self):
-    return shown.as_html(self.facts, self.examples, self._caption())
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Score:
-  """How likely examples are to a model."""
-
-  nats: np.ndarray  # [n]: -log p of each, or a bound on it from above
-  # [n] half width of the 95% interval of each; 0 where it is exact, nan after one draw of noise
-  ci95: np.ndarray
-  exact: bool  # are these likelihoods, not bounds?
-  dims: np.ndarray  # [n] values that each has
-
-  @property
-  def mean(self) -> float:
-    """Nats an example."""
-    return float(self.nats.mean())
-
-  @property
-  def mean_ci95(self) -> float:
-    """Half width of the 95% interval of the mean; nan for one example."""
-    return float(likelihood.interval(self.nats)[1])
-
-  @property
-  def bits_per_dim(self) -> float:
-    """Bits a value."""
-    return float(self.nats.sum() / np.sum(self.dims) / np.log(2))
-
-  def __str__(self):
-    what = 'nats an example' if self.exact else 'nats an example at most, on average'
-    return f'{self.mean:.4g} +- {self.mean_ci95:.2g} {what} ({len(self.nats)} examples)'
-
-  def _repr_html_(self):
-    return f'<p>{self}</p>'
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -104,7 +38,9 @@ class Model:
 
   # ---- Sampling ---------------------------------------------------------------------------------
 
-  def sample(self, num, *, label=None, cond=None, seed=0, batch=64, progress=True) -> Samples:
+  def sample(
+    self, num, *, label=None, cond=None, seed=0, batch=64, progress=True
+  ) -> answers.Samples:
     """`num` examples. label: a class's number or name, of all or one each; None: balanced where
     there are classes. cond: {name: value} of further conditions, of all or one each, see
     sequence/conditions.py; what is not there is not asked for. Example i of a seed is the same
@@ -132,7 +68,7 @@ class Model:
     toward = directions.toward(self.parts, tuple(parts))
     return directions.Given(toward, self.params, directions.encoded(toward, parts))
 
-  def fill(self, example, mask, *, num=1, label=None, cond=None, seed=0) -> Samples:
+  def fill(self, example, mask, *, num=1, label=None, cond=None, seed=0) -> answers.Samples:
     """`num` examples that are `example` where mask is False; mask: bool, of its shape or of its
     first axes. A token with a masked value in it is made anew as a whole.
 
@@ -180,7 +116,7 @@ class Model:
     """Tokens in block order, decoded."""
     generate.check_finite(tokens)
     examples = self.parts.coded.decode(self.parts.blocks.to_raster(tokens))
-    return Samples(examples, labels, calls, self.parts.source.facts)
+    return answers.Samples(examples, labels, calls, self.parts.source.facts)
 
   def _labels(self, label, num):
     """int32 [num]."""
@@ -236,20 +172,24 @@ class Model:
 
   # ---- Likelihood -------------------------------------------------------------------------------
 
-  def score(self, examples, *, label=None, cond=None, samples=16, orders=1, seed=0) -> Score:
+  def score(
+    self, examples, *, label=None, cond=None, samples=16, orders=1, seed=0
+  ) -> answers.Score:
     """How likely examples [n, ..] are: -log p in nats, or, from `samples` draws of noise, a bound
     on it, whose interval needs two or more. label, cond: as in `sample`; None: not told. orders: a
     power of two; each draw is the importance-weighted bound of so many paths (judge/paths.py)."""
-    coded, num = self.parts.coded, len(examples)
-    if not num:
+    coded, several = self.parts.coded, bool(self.parts.spec.by_kind)
+    if not len(examples):
       raise ValueError('there is nothing to score; pass at least one example')
-    tokens = coded.codec.encode(coded.params, np.asarray(examples))
+    examples = examples if several else np.asarray(examples)
+    tokens = coded.codec.encode(coded.params, examples)
+    num = len(tokens)
     labels = np.full(num, -1, np.int32) if label is None else self._labels(label, num)
     nats, ci95 = self._score(
       self.parts.blocks.from_raster(tokens), labels, None, samples, seed, orders=orders,
       told=self._told(cond, num),
     )
-    return Score(nats, ci95, self._exact, np.full(num, self.parts.spec.dims))
+    return answers.Score(nats, ci95, self._exact, np.full(num, self.parts.spec.dims))
 
   @property
   def _exact(self):

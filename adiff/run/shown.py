@@ -12,7 +12,12 @@ COLUMNS, ROWS = 10, 10  # of a grid
 
 
 def png(facts, examples) -> bytes | None:
-  """A grid of the first hundred as PNG bytes; None where the medium is not looked at."""
+  """A grid of the first hundred as PNG bytes; None where the medium is not looked at. Of examples
+  with several parts, the first picture."""
+  for name, part in facts.parts.items():
+    picture = png(part, examples[name])
+    if picture is not None:
+      return picture
   if facts.medium not in ('image', 'video'):
     return None
   examples = np.asarray(examples)[:COLUMNS * ROWS]
@@ -23,12 +28,14 @@ def png(facts, examples) -> bytes | None:
 
 def as_html(facts, examples, caption) -> str:
   """An HTML fragment of examples, with what they are in words."""
-  picture = png(facts, examples)
+  picture = None if facts.parts else png(facts, examples)
   if picture is not None:
     code = base64.b64encode(picture).decode('ascii')
     body = f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{code}">'
   elif facts.medium == 'text':
     body = ''.join(f'<pre>{html.escape(text)}</pre>' for text in examples[:ROWS])
+  elif facts.parts:
+    body = ''.join(as_html(part, examples[name], name) for name, part in facts.parts.items())
   else:
     rows = [json.dumps(np.round(row, 3).tolist()) for row in np.asarray(examples)[:ROWS]]
     body = f'<pre>{html.escape(chr(10).join(rows))}</pre>'
