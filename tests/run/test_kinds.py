@@ -53,7 +53,6 @@ def test_samples_are_made_by_kind_and_those_of_an_export_are_equal(model, tmp_pa
   np.testing.assert_allclose(again['floats'], made['floats'], atol=1e-5)
 
 
-@pytest.mark.parametrize('kind, other', [('symbols', 'floats'), ('floats', 'symbols')])
 def test_examples_of_two_parts_are_scored_and_shown(model):
   example = build.build(config()).source.sample(3, seed=9)
   score = model.score(example, samples=2)
@@ -63,6 +62,7 @@ def test_examples_of_two_parts_are_scored_and_shown(model):
   assert '<figcaption>symbols</figcaption>' in made._repr_html_() and made._repr_png_() is None
 
 
+@pytest.mark.parametrize('kind, other', [('symbols', 'floats'), ('floats', 'symbols')])
 def test_one_network_makes_and_scores_either_kind_given_the_other(model, kind, other):
   example = build.build(config()).source.sample(6, seed=9)
   given = model.given(**{kind: example[kind]})
