@@ -304,7 +304,8 @@ def _parse(argv):
     sys.exit(0)
   try:
     parser = flags.FLAGS['config'].parser
-    parser.parse = functools.partial(config_file.read, parser.parse)
+    if getattr(parser.parse, 'func', None) is not config_file.read:  # once a process
+      parser.parse = functools.partial(config_file.read, parser.parse)
     rest = flags.FLAGS(argv)[1:]
     getattr(_CONFIG.value, 'keys', None)  # Where the file could not be read, this raises.
   except _REFUSALS as error:

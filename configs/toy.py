@@ -95,8 +95,8 @@ def get_config(argument='block'):
   name, _, process = argument.partition('-')
   if name not in ROWS or (process and argument not in ARGUMENTS):
     raise ValueError(
-      f'configs/toy.py has no {argument!r}; write one of {", ".join(ROWS)}, or '
-      f'{", ".join(ARGUMENTS)}'
+      f'configs/toy.py has no {argument!r}; write one of {", ".join(ROWS)}, or of these with a '
+      f'process, such as {ARGUMENTS[0]}'
     )
   row = ROWS[name]
   if 'order' in row:

@@ -63,7 +63,7 @@ def test_help_explains_every_flag_and_exit_code():
   )
   assert done.returncode == 0 and not done.stderr
   for flag in 'config workdir mode step set num out seed batch profile gather workdirs'.split():
-    assert f'--{flag}: ' in done.stdout
+    assert f'--{flag}:' in done.stdout
   assert 'Exit codes' in done.stdout and '75' in done.stdout
 
 

@@ -80,7 +80,7 @@ class Source(abc.ABC):
     """The source of one part of examples that have several, for a codec to learn from."""
     if name not in self.facts.parts:
       raise ValueError(f'examples of {type(self).__name__} have no part {name}')
-    return Part(self, name)
+    return _Part(self, name)
 
   def coded(self, codec, params=(), *, align=1) -> 'Coded':
     """Its tokens through a codec with parameters. align: documents that are packed into rows are
@@ -90,7 +90,7 @@ class Source(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Part(Source):
+class _Part(Source):
   """One part of the examples of a source whose examples have several."""
 
   whole: Source

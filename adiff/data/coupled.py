@@ -67,9 +67,6 @@ class Coupled(base.Source):
     example = {name: part[indices] for name, part in data.items()}
     return {'example': example, 'label': np.full(len(example[SYMBOLS]), -1, np.int32)}
 
-  def part(self, name):
-    return {SYMBOLS: self.chain, FLOATS: self.mixture}[name]
-
   @functools.cached_property
   def _data(self):
     return {

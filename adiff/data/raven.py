@@ -7,7 +7,7 @@ import numpy as np
 
 from adiff.codec import base as codec_base
 from adiff.data import base, chance
-from adiff.judge import panels
+from adiff.judge import panels, subset
 from adiff.judge.metrics import chi_square
 from adiff.machine import files
 from adiff.sequence import values
@@ -49,7 +49,9 @@ class Raven(base.Source):
 
   @functools.cached_property
   def fingerprint(self):
-    few = [self.examples(split, np.arange(8))['example'] for split in self.splits]
+    few = [
+      self.examples(split, subset.spread(self.size(split), 8))['example'] for split in self.splits
+    ]
     return files.digest(*few, repr((self.seed, self._sizes)))
 
   def size(self, split):

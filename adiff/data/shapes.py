@@ -8,6 +8,7 @@ import numpy as np
 from adiff.codec import base as codec_base
 from adiff.data import base, sentences
 from adiff.data import scenes as scenes_lib
+from adiff.judge import subset
 from adiff.judge.composition import IMAGE, TEXT
 from adiff.judge.shapes import grammar, read, render
 from adiff.machine import files
@@ -54,7 +55,9 @@ class Shapes(base.Source):
 
   @functools.cached_property
   def fingerprint(self):
-    few = [self.examples(split, np.arange(8))['example'] for split in self.splits]
+    few = [
+      self.examples(split, subset.spread(self.size(split), 8))['example'] for split in self.splits
+    ]
     arrays = [array for one in few for array in one.values()]
     return files.digest(*arrays, repr((self.side, self.seed, self._sizes)))
 

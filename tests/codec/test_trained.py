@@ -126,7 +126,7 @@ def change(key, value):
 
 @pytest.mark.parametrize('told, words', [
   ('{', 'is not JSON'), ('{}', 'has no version'), (change('version', 9), 'has version 9'),
-  (change('weights', 'AAAA'), 'is no codec'),
+  (change('weights', 'AAAA'), 'is no .npz file'),
   (change('coder', {'name': 'conv', 'widths': [8, 4]}), 'those of another network'),
   (change('quantiser', {'name': 'vq', 'dim': 2, 'vocab': 4}), 'those of another network'),
   (change('mean', [1.0]), 'mean and deviation'), (change('levels', 1), 'of 1 levels'),
