@@ -183,6 +183,7 @@ CHOICES = dict(
     law=dict(),  # tests samples against the law of the data
     composition=dict(),  # pictures of shapes for real captions: how many are true, by skill
     captioning=dict(),  # captions for real pictures of shapes: how many are true
+    captioned=dict(),  # pictures for real captions in anybody's words, beside the real ones
     rules=dict(),  # how many samples of panels follow a rule, and which ones
     image=dict(),  # shows samples, and measures them in the features of a classifier
     text=dict(),  # words, entropy, which token came when, other samplers

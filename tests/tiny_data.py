@@ -82,8 +82,8 @@ def _pictures(folder):
 def _captioned(folder):
   folder.mkdir(parents=True)
   lines = []
-  for index in range(4):
-    PIL.Image.new('RGB', (9, 8), (60 * index, 0, 0)).save(folder / f'{index}.png')
+  for index in range(14):
+    PIL.Image.new('RGB', (9, 8), (15 * index, 0, 0)).save(folder / f'{index}.png')
     lines.append(json.dumps({'file_name': f'{index}.png', 'text': f'red of {index}'}))
   (folder / 'metadata.jsonl').write_text('\n'.join(lines) + '\n')
 

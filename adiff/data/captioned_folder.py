@@ -9,12 +9,12 @@ import numpy as np
 
 from adiff.codec import base as codec_base
 from adiff.data import base, pictures, store
+from adiff.judge.captioned import IMAGE, TEXT
 from adiff.machine import contents, files, input_file, json_file, storage
 from adiff.sequence import values
 
 FILE = 'metadata.jsonl'
 SYMBOLS = 257  # the bytes of UTF-8 from 1 on; 0 behind the end of a caption
-TEXT, IMAGE = 'text', 'image'
 _FORM = {'file_name': str, 'text': str}
 _BYTES = 2**28  # of a FILE
 _ADVICE = 'correct it or delete that line'
@@ -116,13 +116,6 @@ class CaptionedFolder(base.Source):
         path = self._roots[split] / name
         with input_file.opened(path, limit=pictures.MOST_BYTES) as file:
           pictures.check(file, path)
-
-
-def decoded(text) -> list[str]:
-  """The captions of rows int [b, length] of SYMBOLS, up to the first 0; bytes that are no UTF-8
-  are replaced."""
-  rows = [row[:np.argmin(np.append(row, 0) != 0)] for row in np.asarray(text)]
-  return [bytes((row - 1).astype(np.uint8)).decode(errors='replace') for row in rows]
 
 
 def told(folder, length) -> dict[str, str]:

@@ -7,6 +7,7 @@ import PIL.Image
 import pytest
 
 from adiff.data import captioned_folder
+from adiff.judge import captioned
 from adiff.machine import input_file
 
 
@@ -33,7 +34,7 @@ def test_captions_stand_beside_their_pictures_in_either_layout(tmp_path):
     written(tmp_path / 'two' / split, lines[:2])
   two = captioned_folder.CaptionedFolder(str(tmp_path / 'two'), size=8, length=12)
   example = two.examples('test', np.array([1, 0]))['example']
-  assert captioned_folder.decoded(example['text']) == ['a picture', 'die Tür']
+  assert captioned.words(example['text']) == ['a picture', 'die Tür']
   assert example['image'][0, 0, 0].tolist() == [40, 0, 255] and example['text'].max() < 257
   two.check()
   text = two.part('text').examples('test', np.array([1]))['example']

@@ -1,0 +1,48 @@
+r"""Captioned pictures of one's own, made in either direction: metadata.jsonl beside the pictures.
+
+  python -m adiff.main --config=configs/captions.py:t2i --config.data.data_dir=DIR --workdir=runs/x
+  python -m adiff.main --config=configs/captions.py:joint --config.data.data_dir=D --workdir=runs/y
+
+A line {"file_name": .., "text": ..} a picture (adiff/data/captioned_folder.py); 96 bytes of the
+caption and 64 patches of 4x4 pixels. The report shows pictures made for held-out captions beside
+those that they are of; `model.given(image=..).score(text=..)` says how likely a caption is.
+"""
+
+from configs import base
+
+ROWS = dict(
+  t2i=dict(about='pictures of captions'),
+  joint=dict(about='both directions in one network; pictures are shown'),
+)
+EXPECTED = {name: base.expect('cores', flags='--config.data.data_dir=DIR') for name in ROWS}
+ARGUMENTS = tuple(ROWS)
+
+
+def get_config(argument='t2i'):
+  """A config of one of ARGUMENTS."""
+  if argument not in ARGUMENTS:
+    raise ValueError(
+      f'configs/captions.py has no {argument!r}; write one of {", ".join(ARGUMENTS)}'
+    )
+  c = base.get_config()
+  c.name = f'captions {argument}'
+  base.choose(c, 'data', 'captioned_folder', length=96)
+  base.choose(c, 'codec', 'joint')
+  base.choose(c, 'blocks', 'joint', order=('text', 'image'))
+  base.choose(c, 'process', 'joint')
+  base.of_kind(c, 'text', process='masked', blocks='whole', codec='none', steps=32)
+  base.of_kind(
+    c, 'image', process='gaussian', blocks='whole', codec='patches', solver='heun', steps=16
+  )
+  c.kinds.image.codec.patch = 4
+  if argument == 'joint':
+    c.train.orders = (('image', 'text'),)
+  else:
+    base.of_kind(c, 'text', weight=0.1)  # it is given
+  base.choose(c, 'model', 'denoiser', width=128, depth=4, heads=4)
+  c.judge.name = 'captioned'
+  c.optim.learning_rate = 1e-3
+  c.train.steps, c.train.batch_size = 2000, 64
+  c.train.eval_every = c.train.checkpoint_every = 1000
+  c.eval.batch_size, c.eval.num, c.eval.steps = 64, 64, ()
+  return c.lock()
