@@ -80,7 +80,8 @@ def get_config():
   c.quantiser = ml_collections.ConfigDict(dict(name=''))  # likewise
   choose(c, 'blocks', 'equal')
   # Of several kinds of tokens, what is said of one alone, by its name: codec, blocks, process,
-  # draw, spacing, solver, head, steps, history, weight (in the loss). The rest is as said of all.
+  # draw, spacing, solver, head, steps, history, weight (in the loss), dropout (share of examples
+  # that train with it hidden in their history, for guidance). The rest is as said of all.
   c.kinds = ml_collections.ConfigDict()
   # Level at which a block reads its past: 0.0 clean, 0.02 "stabilised", None as noisy as it is.
   c.history = ml_collections.config_dict.placeholder(float)

@@ -31,6 +31,7 @@ def get_config(argument='t2i'):
   base.choose(c, 'blocks', 'joint', order=('text', 'image'))
   base.choose(c, 'process', 'joint')
   base.of_kind(c, 'text', process='masked', blocks='whole', codec='none', steps=32)
+  base.of_kind(c, 'text', dropout=0.1)  # for guidance.scale
   base.of_kind(
     c, 'image', process='gaussian', blocks='whole', codec='patches', solver='heun', steps=16
   )

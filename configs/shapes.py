@@ -37,6 +37,8 @@ def get_config(argument='t2i'):
   base.choose(c, 'process', 'joint')
   # All words at once, so that they are read both ways; 16 tokens of a picture.
   base.of_kind(c, 'text', process='masked', blocks='whole', codec='none', steps=20)
+  if not captions:
+    base.of_kind(c, 'text', dropout=0.1)  # for guidance.scale
   base.of_kind(
     c, 'image', process='gaussian', codec='patches', solver='heun', steps=16,
     blocks='equal' if ROWS[argument]['blocks'] == 'rows' else 'whole',

@@ -19,8 +19,9 @@ from adiff.nn import network as network_lib
 from adiff.process import base as process_base
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import conditions
+from adiff.sequence import conditions, hidden
 from adiff.sequence import draw as draw_lib
+from adiff.sequence import tokens as tokens_lib
 
 # Whoever asks for shapes, costs or a program of one recipe shares one trace: a second of a start.
 _traced_once = functools.partial(jax.jit, static_argnums=0)
@@ -38,6 +39,7 @@ class Plain(base.Recipe):
   history_cond: do history slots carry the condition? See conditions.over_slots.
   lessons: what is made of a batch before its loss, one after another.
   weights: {kind: weight of its tokens in the loss}, where it is not 1.
+  hides: {kind: share of examples that train with it hidden in their history}, see hidden.py.
   complementary, next_token: see objectives.py; next_token is the weight of its term, 0: none.
   """
 
@@ -56,6 +58,7 @@ class Plain(base.Recipe):
   complementary: bool = False
   next_token: float = 0.0
   weights: dict[str, float] = dataclasses.field(default_factory=dict)
+  hides: dict[str, float] = dataclasses.field(default_factory=dict)
 
   def needs(self, parts):
     batch, sizes = parts.config.train.batch_size, len(self.blocks)
@@ -70,6 +73,12 @@ class Plain(base.Recipe):
         raise ValueError(
           f'config.train.cond_dropouts hides {name!r}, and {parts.config.data.name} has '
           f'{", ".join(self.model.conds) or "no conditions"}; name one of these, or write ()'
+        )
+    for kind in self.hides:
+      if self.process.of(kind).mask_id is None or self.blocks[0].history is None:
+        raise ValueError(
+          f'config.kinds.{kind}.dropout hides a kind in the history copy, by its mask; write a '
+          'process that masks and a level as history, or dropout=0.0'
         )
     if self.next_token and not self.process.discrete:
       raise ValueError('config.train.next_token is a loss on symbols; set it to 0 for floats')
@@ -244,6 +253,9 @@ class Plain(base.Recipe):
     of its own; whole: see loss.loss."""
     key_loss, key_cond, key_drop = jax.random.split(key, 3)
     denoise = self._conditioned(params, rows, key_cond, key_drop)
+    for kind, share in self.hides.items():
+      chance = jax.random.uniform(tokens_lib.fold(key_cond, kind), (len(rows['tokens']),))
+      denoise = self._hiding(denoise, chance < share, kind)
     return loss_lib.loss(
       denoise, key_loss, rows['tokens'],
       blocks=self.blocks[index], process=self.process, draw=self.draw[index], coords=self.coords,
@@ -251,6 +263,11 @@ class Plain(base.Recipe):
       corrupt=objectives.complementary if self.complementary else None,
       term=self.term, whole=whole,
     )
+
+  def _hiding(self, denoise, rows, kind):
+    """The network that does not see a kind in the history of the examples rows [B]."""
+    masks = {kind: self.process.of(kind).mask_id}
+    return denoise._replace(trunk=lambda ask: denoise.trunk(hidden.hide(ask, rows, masks)))
 
   def _conditioned(self, params, rows, key_cond, key_drop) -> ask_lib.Denoise:
     """The network with dropout, conditions hidden at their rates, and its own estimate where it is

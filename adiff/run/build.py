@@ -95,6 +95,14 @@ class Parts:
     return np.linspace(first, guide.scale, self.blocks.num_blocks, dtype=np.float32)
 
   @property
+  def hides(self) -> dict[str, int]:
+    """{kind: its mask} of the kinds that training hides in history, as guidance does."""
+    return {
+      kind: self.process.of(kind).mask_id for kind, own in self.config.kinds.items()
+      if own.get('dropout', 0)
+    }
+
+  @property
   def branches(self) -> int:
     """Calls of the network that guidance makes at a time, stacked; 1 where nothing is guided."""
     guide = self.config.guidance
@@ -203,6 +211,7 @@ def build_recipe(
     lessons=lessons,
     complementary=config.train.complementary, next_token=config.train.next_token,
     weights={kind: own.weight for kind, own in config.kinds.items() if 'weight' in own},
+    hides={kind: own.dropout for kind, own in config.kinds.items() if own.get('dropout', 0)},
   )
 
 

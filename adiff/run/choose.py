@@ -47,6 +47,7 @@ ROOMS = {
     'adiff.learn', 'adiff.learn.base.Recipe',
     ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'ema', 'cond_dropout', 'cond_dropouts',
      'microbatches', 'history_cond', 'lessons', 'complementary', 'next_token', 'weights',
+     'hides',
      'autoencoder', 'features'),
   ),
   'judge': Room('adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features')),

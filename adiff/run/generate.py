@@ -77,13 +77,14 @@ def guided(parts: build.Parts, denoise: ask_lib.Denoise, cond) -> ask_lib.Denois
   """`denoise` under conditions {name: value of examples}, guided as the config says."""
   if parts.branches > 1:
     interval = parts.config.guidance.interval
-    denoise = guidance.guide(denoise, scale=parts.guidance, interval=interval)
+    hides = parts.hides if parts.config.guidance.scale != 1 else None
+    denoise = guidance.guide(denoise, scale=parts.guidance, interval=interval, hides=hides)
   return network.condition(denoise, cond, history_cond=parts.history_cond)
 
 
 def caches(parts: build.Parts) -> int:
   """Caches an example needs: one a branch for guidance over history that carries the condition."""
-  return parts.branches if parts.history_cond else 1
+  return parts.branches if parts.history_cond or parts.hides else 1
 
 
 def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollout:

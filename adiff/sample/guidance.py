@@ -9,6 +9,7 @@ import numpy as np
 
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, copies
+from adiff.sequence import hidden as hidden_lib
 from adiff.sequence import tokens as tokens_lib
 
 
@@ -17,12 +18,12 @@ def needs(parts: Any) -> None:
   network never learns to do without."""
   config, conds = parts.config, parts.spec.conds
   scale, scales = config.guidance.scale, dict(config.guidance.scales)
-  if scale != 1 and not conds:
+  if scale != 1 and not conds and not parts.hides:
     raise ValueError(
       f'guidance.scale={scale} needs labels or other conditions, and {config.data.name} has none; '
-      'set it to 1'
+      'set it to 1, or train with kinds.NAME.dropout of a kind of tokens'
     )
-  if scale != 1 and not _forgets(config, conds, conds):
+  if scale != 1 and conds and not _forgets(config, conds, conds):
     raise ValueError(
       f'guidance.scale={scale} needs a network that learnt without labels too, and cond_dropout=0 '
       'hides none; set guidance.scale=1, or train with cond_dropout=0.1'
@@ -54,7 +55,9 @@ def _forgets(config, conds, hidden) -> bool:
   return together or set(hidden) <= alone
 
 
-def guide(denoise: ask_lib.Denoise, *, scale, interval=(0.0, 1.0)) -> ask_lib.Denoise:
+def guide(
+  denoise: ask_lib.Denoise, *, scale, interval=(0.0, 1.0), hides=None
+) -> ask_lib.Denoise:
   """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598) as one call with both branches
   stacked in the batch.
 
@@ -68,6 +71,8 @@ def guide(denoise: ask_lib.Denoise, *, scale, interval=(0.0, 1.0)) -> ask_lib.De
 
   a call of one branch more than there are names, whose law is the network's own where all scales
   are 1; conditions that are not named are given in every branch.
+  hides: {kind: mask_id} of kinds of tokens that the last branch does not see in its history
+  (hidden.py), or None.
   A cache of B examples is read by all branches: right where history carries no condition. One with
   B for each branch serves them apart.
   """
@@ -75,7 +80,15 @@ def guide(denoise: ask_lib.Denoise, *, scale, interval=(0.0, 1.0)) -> ask_lib.De
   weights = tuple(scale.values()) if isinstance(scale, dict) else (scale,)
   weights = tuple(np.asarray(weight, float) for weight in weights)
   head = Guided(denoise.head, weights, hidden, interval)
-  return denoise._replace(trunk=lambda ask: denoise.trunk(branches(ask, hidden)), head=head)
+
+  def trunk(ask):
+    asked = branches(ask, hidden)
+    if hides:
+      last = np.arange(len(hidden) * len(ask.x)) >= (len(hidden) - 1) * len(ask.x)
+      asked = hidden_lib.hide(asked, jnp.asarray(last), hides)
+    return denoise.trunk(asked)
+
+  return denoise._replace(trunk=trunk, head=head)
 
 
 def _hidden(names) -> tuple[tuple[str, ...], ...]:
