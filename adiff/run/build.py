@@ -149,6 +149,8 @@ def build(config, coded=None, *, codec=None) -> Parts:
   data_base.check_split(config.eval.split, coded.splits)
   if choose.find('recipe', config.recipe.name).role == learn_base.CODEC:
     return tokenizer.build(config, coded)
+  if spec.by_kind:
+    kinds.check_single(config)
   process = sequences.process(config, spec)
   geometries = sequences.geometries(config, spec, process)
   plan = sequences.plan(config, geometries[0][0])

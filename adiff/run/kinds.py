@@ -67,3 +67,19 @@ def own(config, kind, key, default=None) -> Any:
   if key in section:
     return section[key]
   return config[key] if key in CHOICES else default
+
+
+def check_single(config) -> None:
+  """Raises ValueError for what only tokens of one kind can have; asked where there are several."""
+  train, model = config.train, config.model
+  for key, chosen in (
+    ('model.self_condition', model.get('self_condition', False)),
+    ('model.shifted', model.get('shifted', False)),
+    ('train.next_token', train.next_token), ('train.complementary', train.complementary),
+    ('train.block_sizes', train.block_sizes),
+  ):
+    if chosen:
+      raise ValueError(
+        f'config.{key}={values.shown(chosen)} is for tokens of one kind, and {config.data.name} '
+        'has several; leave its default'
+      )

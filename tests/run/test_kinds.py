@@ -168,6 +168,9 @@ BAD = {
   'a process of one kind': ('process', {'name': 'masked'}, 'process.name=joint'),
   'blocks of one kind': ('blocks', {'name': 'whole'}, 'blocks.name=joint'),
   'an order without a kind': ('blocks.order', ('symbols',), 'must name every kind once'),
+  'its own estimate': ('model.self_condition', True, 'self_condition=True is for tokens of one'),
+  'a next token': ('train.next_token', 0.5, 'next_token=0.5 is for tokens of one kind'),
+  'further sizes of blocks': ('train.block_sizes', (2,), 'block_sizes'),
   'a level of history for one kind alone': ('history', None, 'history is None'),
 }
 
