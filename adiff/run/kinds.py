@@ -71,10 +71,10 @@ def own(config, kind, key, default=None) -> Any:
 
 def check_single(config) -> None:
   """Raises ValueError for what only tokens of one kind can have; asked where there are several."""
-  train, model = config.train, config.model
+  train, network = config.train, dict(config.model)
   for key, chosen in (
-    ('model.self_condition', model.get('self_condition', False)),
-    ('model.shifted', model.get('shifted', False)),
+    ('model.self_condition', network.get('self_condition', False)),
+    ('model.shifted', network.get('shifted', False)),
     ('train.next_token', train.next_token), ('train.complementary', train.complementary),
     ('train.block_sizes', train.block_sizes),
   ):
