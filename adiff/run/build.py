@@ -14,45 +14,30 @@ from adiff.machine import sharding
 from adiff.nn import joint as joint_head
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
-from adiff.run import choose, kinds, places, sequences, settings, taught, tokenizer
+from adiff.run import choose, kinds, sequences, settings, taught, tokenizer
+from adiff.run import parts as parts_lib
 from adiff.sample import guidance, self_condition, truncation
 from adiff.sample import joint as joint_solver
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import draw as draw_lib
 from adiff.sequence import plan as plan_lib
-from adiff.sequence import spec as spec_lib
 
 
-@dataclasses.dataclass(frozen=True)
-class Parts:
-  """What a config stands for."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts(parts_lib.Parts):
+  """What the config of a denoiser stands for."""
 
-  config: Any
-  coded: data_base.Coded  # the data set, seen through its codec
+  model: network_lib.Network
   process: process_base.Process
   # blocks and their draw, of every block size that the network learns
   geometries: tuple[tuple[blocks_lib.Blocks, draw_lib.Draw], ...]
   plan: plan_lib.Plan
   solver: solvers_base.Solver
-  model: network_lib.Network
-  recipe: learn_base.Recipe
-  counted: learn_base.Recipe  # the same recipe, of a program in which nothing is computed twice
 
   @property
-  def arranged(self) -> blocks_lib.Blocks:
-    """The blocks in whose order the tokens of a batch are."""
+  def arranged(self):
     return self.blocks
-
-  @property
-  def source(self) -> data_base.Source:
-    """The examples."""
-    return self.coded.source
-
-  @property
-  def spec(self) -> spec_lib.Spec:
-    """The facts about their tokens."""
-    return self.coded.spec
 
   def of(self, kind) -> 'Parts':
     """The same, for what is asked of one kind of tokens alone."""
@@ -108,8 +93,7 @@ class Parts:
     guide = self.config.guidance
     return 1 + len(guide.scales) if guide.scales else 1 + (guide.scale != 1)
 
-  def check_mesh(self, mesh) -> None:
-    """Raises ValueError where a training step cannot be split over it."""
+  def check_mesh(self, mesh):
     train = self.config.train
     for blocks, _ in self.geometries:
       sharding.check_fits(
@@ -118,23 +102,27 @@ class Parts:
       )
 
   @functools.cached_property
-  def contract(self) -> dict:
-    """What a checkpoint means, beyond its arrays; evaluation and sampling refuse another one."""
+  def contract(self):
     order = hashlib.sha256(np.asarray(self.blocks.order, np.int32).tobytes()).hexdigest()[:16]
-    process, made_here = dataclasses.asdict(self.process), choose.registered(self.config)
     return {
+      **super().contract,
       'levels': '0 clean, 1 noise',
-      'process': {
-        'name': self.config.process.name,
-        **{k: v for k, v in process.items() if k not in ('eta', 'clip')},
-      },
+      'process': _told(self.config.process.name, self.process) | (
+        {'kinds': {
+          kind: _told(self.config.kinds[kind].process.name, self.process.of(kind))
+          for kind in self.spec.by_kind
+        }} if self.spec.by_kind else {}
+      ),
       'blocks': {'order': order, 'num_tokens': self.blocks.num_tokens},
       'shifted': self.model.shifted,
       'history_cond': self.history_cond,
-      'codec': {**places.own('codec', self.config.codec), **self.coded.codec.told},
-      'data': self.coded.fingerprint,
-      **({'registered': made_here} if made_here else {}),
     }
+
+
+def _told(name, process) -> dict:
+  """What a process means, but for what sampling may change."""
+  fields = dataclasses.asdict(process)
+  return {'name': name, **{key: fields[key] for key in fields if key not in ('eta', 'clip')}}
 
 
 def build(config, coded=None, *, codec=None) -> Parts:
@@ -170,7 +158,10 @@ def build(config, coded=None, *, codec=None) -> Parts:
   recipe = counted = build_recipe(config, model, microbatches, **common)
   if model.remat != 'none' or microbatches != 1:
     counted = build_recipe(config, model.recomputing('none'), 1, **common)
-  parts = Parts(config, coded, process, geometries, plan, solver, model, recipe, counted)
+  parts = Parts(
+    config=config, coded=coded, process=process, geometries=geometries, plan=plan, solver=solver,
+    model=model, recipe=recipe, counted=counted,
+  )
   check(parts)
   return parts
 

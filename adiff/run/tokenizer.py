@@ -4,19 +4,15 @@ It has no blocks, process, plan or sampler, and says in a sentence where a confi
 """
 
 import dataclasses
-import functools
-from typing import Any
 
-from adiff.data import base as data_base
-from adiff.learn import base as learn_base
 from adiff.learn import optim
 from adiff.machine import sharding
 from adiff.nn import autoencoder as autoencoder_lib
 from adiff.nn import classifier
-from adiff.run import choose, codecs, places, taught
+from adiff.run import choose, codecs, taught
 from adiff.run import eyes as eyes_lib
+from adiff.run import parts as parts_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import spec as spec_lib
 from adiff.sequence import values
 
 UNUSED = ('blocks', 'process', 'draw', 'spacing', 'solver', 'head', 'model')  # choices
@@ -25,35 +21,19 @@ UNTAUGHT = (  # keys of config.train that are about blocks and noise
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Parts:
-  """As build.Parts, as far as training and evaluation ask."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts(parts_lib.Parts):
+  """Its model is the autoencoder, and its data are seen through the codec that this stands on."""
 
-  config: Any
-  coded: data_base.Coded  # the data set, through the codec that the autoencoder stands on
-  autoencoder: autoencoder_lib.Autoencoder
-  recipe: learn_base.Recipe
-  counted: learn_base.Recipe  # of a program in which nothing is computed twice
   eyes: str = ''  # digest of the features of a perceptual distance
 
   @property
-  def model(self) -> autoencoder_lib.Autoencoder:
-    """What says how parameters are split."""
-    return self.autoencoder
-
-  @property
-  def source(self) -> data_base.Source:
-    """The examples."""
-    return self.coded.source
-
-  @property
-  def spec(self) -> spec_lib.Spec:
-    """The facts about their tokens."""
-    return self.coded.spec
+  def autoencoder(self) -> autoencoder_lib.Autoencoder:
+    return self.model
 
   @property
   def arranged(self) -> blocks_lib.Blocks:
-    """As build.Parts.arranged: the raster order."""
+    """The raster order."""
     return blocks_lib.whole(self.spec.num_tokens)
 
   def check_mesh(self, mesh) -> None:
@@ -69,16 +49,9 @@ class Parts:
       num_slots=self.spec.num_tokens,
     )
 
-  @functools.cached_property
-  def contract(self) -> dict:
-    """What a checkpoint means, beyond its arrays."""
-    made_here = choose.registered(self.config)
-    return {
-      'codec': {**places.own('codec', self.config.codec), **self.coded.codec.told},
-      'data': self.coded.fingerprint,
-      **({'eyes': self.eyes} if self.eyes else {}),
-      **({'registered': made_here} if made_here else {}),
-    }
+  @property
+  def contract(self):
+    return {**super().contract, **({'eyes': self.eyes} if self.eyes else {})}
 
 
 def build(config, coded) -> Parts:
@@ -106,7 +79,9 @@ def build(config, coded) -> Parts:
       lessons=taught.lessons_of(config, coded, blocks_lib.whole(coded.spec.num_tokens)),
     )
 
-  parts = Parts(config, coded, model, recipe(num), recipe(1), eyes)
+  parts = Parts(
+    config=config, coded=coded, model=model, recipe=recipe(num), counted=recipe(1), eyes=eyes
+  )
   parts.recipe.needs(parts)
   return parts
 

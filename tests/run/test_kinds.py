@@ -132,6 +132,20 @@ def test_a_workdir_keeps_the_codecs_and_facts_of_all_kinds(workdir, model):
   assert codec_file.made(choice) == codec
 
 
+def test_a_checkpoint_is_read_with_what_sampling_of_a_kind_may_change_and_with_nothing_else(
+  workdir, model
+):
+  free = 'kinds.symbols.steps=3', 'kinds.floats.process.clip=2.0', 'kinds.floats.solver.name=heun'
+  other = handle.load(workdir, settings=free)
+  assert other.parts.process.of('floats').clip == 2 and other.parts.plan.budgets[0] == 3
+  assert other.parts.contract == model.parts.contract
+  told = model.parts.contract['process']
+  assert told['kinds']['symbols'] == {'name': 'masked', 'vocab': 3}
+  assert told['kinds']['floats']['prediction'] == 'v' and 'clip' not in told['kinds']['floats']
+  with pytest.raises(ValueError, match='would change what the checkpoint means'):
+    handle.load(workdir, settings=['kinds.floats.process.prediction=x0'])
+
+
 def test_a_batch_of_the_other_order_is_the_same_examples(model):
   recipe, coded = model.parts.recipe, model.parts.coded
   first, other = recipe.blocks

@@ -1,0 +1,52 @@
+"""What a config stands for, as far as training, checkpoints and evaluations ask, whatever it is
+that learns: build.Parts of a denoiser, tokenizer.Parts of a codec."""
+
+import abc
+import dataclasses
+from typing import Any
+
+from adiff.data import base as data_base
+from adiff.learn import base as learn_base
+from adiff.run import choose, places
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import spec as spec_lib
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Parts(abc.ABC):
+  """Made by build.build."""
+
+  config: Any
+  coded: data_base.Coded  # the data set, seen through its codec
+  model: Any  # what learns, and says how its parameters are split
+  recipe: learn_base.Recipe
+  counted: learn_base.Recipe  # the same recipe, of a program in which nothing is computed twice
+
+  @property
+  @abc.abstractmethod
+  def arranged(self) -> blocks_lib.Blocks:
+    """The blocks in whose order the tokens of a batch are."""
+
+  @abc.abstractmethod
+  def check_mesh(self, mesh) -> None:
+    """Raises ValueError where a training step cannot be split over it."""
+
+  @property
+  def source(self) -> data_base.Source:
+    """The examples."""
+    return self.coded.source
+
+  @property
+  def spec(self) -> spec_lib.Spec:
+    """The facts about their tokens."""
+    return self.coded.spec
+
+  @property
+  def contract(self) -> dict:
+    """What a checkpoint means, beyond its arrays; evaluation and sampling refuse another one."""
+    made_here = choose.registered(self.config)
+    return {
+      'codec': {**places.own('codec', self.config.codec), **self.coded.codec.told},
+      'data': self.coded.fingerprint,
+      **({'registered': made_here} if made_here else {}),
+    }
