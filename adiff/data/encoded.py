@@ -9,11 +9,10 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from adiff.codec import base as codec_base
 from adiff.data import base, corpora, facts_file, rows, token_file
 from adiff.data import stream as stream_lib
 from adiff.machine import array_file, contents, copies, files, input_file, storage
@@ -179,19 +178,10 @@ class EncodedSet(base.Source):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Tokens(base.Coded):
+class Tokens(base.Encoded):
   """A set of tokens as training reads it."""
 
   source: EncodedSet
-  codec: codec_base.Codec
-  params: Any
-
-  @property
-  def fingerprint(self):
-    return self.source.fingerprint
-
-  def size(self, split):
-    return self.source.size(split)
 
   def examples(self, split, indices):
     return self.source.tokens(split, indices)

@@ -9,7 +9,7 @@ from adiff.codec import base as codec_base
 from adiff.data import base, sentences
 from adiff.data import scenes as scenes_lib
 from adiff.judge import subset
-from adiff.judge.composition import IMAGE, TEXT
+from adiff.judge.captioned import IMAGE, TEXT
 from adiff.judge.shapes import grammar, read, render
 from adiff.machine import files
 from adiff.sequence import values

@@ -26,19 +26,30 @@ class Captioned(base.Judge):
         'config.judge.name=captioned shows captions and their pictures, which these data are not; '
         "write data.name=captioned_folder, or judge.name=''"
       )
-    if not any(blocks.kind_of_block[0] == TEXT for blocks, _ in parts.geometries):
-      raise ValueError(
-        'config.judge.name=captioned is given the text, so that it must come first; write '
-        "blocks.order=('text', 'image'), or one more of train.orders"
-      )
+    check_order(parts, 'captioned', TEXT, IMAGE)
 
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
     chosen = np.resize(subset.spread(subject.size(subject.split), subject.num), subject.num)
     real = subject.examples(subject.split, chosen)['example']
-    sampled = subject.sample(given={TEXT: real[TEXT]})
+    sampled = subject.sample(given=given(subject, chosen, TEXT))
     yield subject.attempt(TITLE, lambda: _shown(subject, real, sampled))
     yield base.cost([sampled], sampled, self)
     yield bound.of(subject)
+
+
+def check_order(parts, name, first, second) -> None:
+  """Raises ValueError where the network has not learnt an order in which the blocks of `first`,
+  which a judge `name` gives it, come before those of `second`."""
+  if not any(blocks.kind_of_block[0] == first for blocks, _ in parts.geometries):
+    raise ValueError(
+      f'config.judge.name={name} is given the {first}, so that it must come first; write '
+      f'blocks.order=({first!r}, {second!r}), or one more of train.orders'
+    )
+
+
+def given(subject: base.Subject, chosen, kind) -> dict[str, np.ndarray]:
+  """{kind: its tokens} of chosen examples of the held-out split, see Subject.sample."""
+  return {kind: subject.tokens(subject.split, chosen)['tokens'].parts[kind]}
 
 
 def _shown(subject, real, sampled):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adiff.judge import base, bound, composition, section, subset
-from adiff.judge.composition import IMAGE, TEXT
+from adiff.judge import base, bound, captioned, composition, section, subset
+from adiff.judge.captioned import IMAGE, TEXT
 from adiff.judge.metrics import captions as metrics
 from adiff.judge.page import images
 from adiff.judge.shapes import grammar, read
@@ -44,8 +44,7 @@ class Captioning(base.Judge):
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
     chosen = np.resize(subset.spread(subject.size(subject.split), subject.num), subject.num)
     real = subject.examples(subject.split, chosen)['example']
-    tokens = subject.tokens(subject.split, chosen)['tokens'].parts[IMAGE]
-    sampled = subject.sample(given={IMAGE: tokens})
+    sampled = subject.sample(given=captioned.given(subject, chosen, IMAGE))
     yield subject.attempt(TITLE, lambda: _captioned(subject, real, sampled))
     yield base.cost([sampled], sampled, self)
     yield bound.of(subject)

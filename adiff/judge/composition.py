@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adiff.judge import base, bound, section, subset
+from adiff.judge import base, bound, captioned, section, subset
+from adiff.judge.captioned import IMAGE, TEXT
 from adiff.judge.page import images
 from adiff.judge.shapes import grammar, read
 
 TITLE = 'Captions'
-TEXT, IMAGE = 'text', 'image'  # the parts of examples
 RETRIEVED = 10_000  # training captions that the nearest ones are looked for among, at most
 _SHOWN = 24
 _COLUMNS = (
@@ -45,7 +45,7 @@ class Composition(base.Judge):
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
     chosen = np.resize(subset.spread(subject.size(subject.split), subject.num), subject.num)
     asked = subject.examples(subject.split, chosen)['example'][TEXT]
-    sampled = subject.sample(given={TEXT: asked})
+    sampled = subject.sample(given=captioned.given(subject, chosen, TEXT))
     yield subject.attempt(TITLE, lambda: _pictured(subject, asked, sampled))
     yield base.cost([sampled], sampled, self)
     yield bound.of(subject)
@@ -60,11 +60,7 @@ def check_parts(parts, name, first, second) -> None:
       f"config.judge.name={name} reads captions and pictures of shapes, which these data are not; "
       "write data.name=shapes, or judge.name=''"
     )
-  if not any(blocks.kind_of_block[0] == first for blocks, _ in parts.geometries):
-    raise ValueError(
-      f'config.judge.name={name} is given the {first}, so that it must come first; write '
-      f'blocks.order=({first!r}, {second!r}), or one more of train.orders'
-    )
+  captioned.check_order(parts, name, first, second)
 
 
 def _pictured(subject, asked, sampled):

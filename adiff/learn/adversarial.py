@@ -10,9 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from adiff.learn import base, microbatches, reconstruction
-from adiff.learn import lessons as lessons_lib
 from adiff.learn import state as state_lib
-from adiff.nn import autoencoder as autoencoder_lib
 from adiff.nn import conv
 from adiff.sequence import values
 
@@ -68,22 +66,12 @@ def lecam(real, fake, memory) -> jax.Array:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Adversarial(base.Recipe):
+class Adversarial(reconstruction.Reconstructing):
   """As autoencoder.py, and from step `start` on against a critic of patches, which learns from the
   same reconstructions and never sees the distance."""
 
-  role = base.CODEC
-
-  autoencoder: autoencoder_lib.Autoencoder
-  tx: optax.GradientTransformation
-  ema: float
-  microbatches: int
-  lessons: tuple[lessons_lib.Lesson, ...] = ()
-  features: Callable | None = None
-  l1: values.NotNegative = 1.0  # weights, see reconstruction.Distance
+  l1: values.NotNegative = 1.0
   l2: values.NotNegative = 0.0
-  perceptual: values.NotNegative = 0.0
-  perceptual_from: values.Path = ''  # the file that `features` were read from
   form: Annotated[str, values.one_of('hinge', 'softplus', 'relativistic')] = 'hinge'
   weight: values.NotNegative = 0.5  # of the adversarial term, times the adaptive weight
   start: values.Whole = 1000  # step before which there is no critic
@@ -91,15 +79,6 @@ class Adversarial(base.Recipe):
   penalty_weight: values.NotNegative = 0.001
   critic_widths: tuple[values.Count, ...] = (32, 64)  # see conv.Critic
   critic_blocks: values.Count = 1
-
-  def needs(self, parts):
-    base.check_microbatches(parts.config.train)
-    reconstruction.check_features(self)
-
-  @property
-  def distance(self) -> reconstruction.Distance:
-    """Of a reconstruction."""
-    return reconstruction.Distance(self.l1, self.l2, self.perceptual, self.features)
 
   @property
   def critic(self) -> conv.Critic:
@@ -116,16 +95,6 @@ class Adversarial(base.Recipe):
       self.role: self.autoencoder.init_extra(),
       base.CRITIC: {'real': jnp.zeros(()), 'fake': jnp.zeros(())},
     })
-
-  def served(self, state):
-    return {'params': state.ema[self.role], 'extra': state.extra[self.role]}
-
-  def batch(self, size):
-    return reconstruction.batch(self.autoencoder.coder, size)
-
-  def network(self, params, role=base.CODEC, *, key=None, loops=False):
-    assert role == base.CODEC, f'the {role} is not used alone'
-    return self.autoencoder.bind(**params)
 
   @_traced_once
   def update(self, state, batch, key):
@@ -147,7 +116,7 @@ class Adversarial(base.Recipe):
     """({role: gradient}, {role: extra}, scalars) of one micro-batch; begun: 1 where there is a
     critic, 0 before."""
     key_rows, key_code = jax.random.split(key)
-    x = reconstruction.taught(self.lessons, rows, key_rows)['tokens']
+    x = self.taught(rows, key_rows)['tokens']
 
     def make(params):
       h, quantised = self.autoencoder.features(params, extra[self.role], x, key_code)

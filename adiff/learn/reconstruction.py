@@ -10,7 +10,10 @@ import jax.numpy as jnp
 import optax
 
 from adiff.learn import base
+from adiff.learn import lessons as lessons_lib
 from adiff.learn import state as state_lib
+from adiff.nn import autoencoder as autoencoder_lib
+from adiff.sequence import values
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,14 +45,55 @@ class Distance:
     return total, terms
 
 
-def check_features(recipe) -> None:
-  """Raises ValueError where a perceptual distance has no features to be measured in."""
-  if recipe.perceptual and recipe.features is None:
-    raise ValueError(
-      f'recipe.perceptual={recipe.perceptual} is a distance in features; write '
-      'recipe.perceptual_from=WORKDIR/eyes.npz, of a codec of such pictures that was evaluated '
-      'with eval.features=True'
-    )
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reconstructing(base.Recipe):
+  """What the recipes of codecs have in common: the autoencoder, and how far its reconstructions
+  are."""
+
+  role = base.CODEC
+
+  autoencoder: autoencoder_lib.Autoencoder
+  tx: optax.GradientTransformation
+  ema: float
+  microbatches: int
+  lessons: tuple[lessons_lib.Lesson, ...] = ()
+  features: Callable | None = None
+  l1: values.NotNegative = 0.0  # weights, see Distance
+  l2: values.NotNegative = 1.0
+  perceptual: values.NotNegative = 0.0
+  perceptual_from: values.Path = ''  # the file that `features` were read from
+
+  def needs(self, parts):
+    base.check_microbatches(parts.config.train)
+    if self.perceptual and self.features is None:
+      raise ValueError(
+        f'recipe.perceptual={self.perceptual} is a distance in features; write '
+        'recipe.perceptual_from=WORKDIR/eyes.npz, of a codec of such pictures that was evaluated '
+        'with eval.features=True'
+      )
+
+  @property
+  def distance(self) -> Distance:
+    """Of a reconstruction."""
+    return Distance(self.l1, self.l2, self.perceptual, self.features)
+
+  def served(self, state):
+    return {'params': state.ema[self.role], 'extra': state.extra[self.role]}
+
+  def batch(self, size):
+    coder = self.autoencoder.coder
+    shape = (size, math.prod(coder.grid), coder.dim)
+    return {'tokens': jax.ShapeDtypeStruct(shape, jnp.float32), 'label': base.label(size)}
+
+  def network(self, params, role=base.CODEC, *, key=None, loops=False):
+    assert role == base.CODEC, f'the {role} is not used alone'
+    return self.autoencoder.bind(**params)
+
+  def taught(self, rows, key) -> Any:
+    """The rows behind all lessons."""
+    for number, lesson in enumerate(self.lessons):
+      rows = lesson(jax.random.fold_in(key, number), rows)
+    return rows
 
 
 def moved(state, role, grads, tx: optax.GradientTransformation, *, average) -> state_lib.State:
@@ -65,16 +109,3 @@ def moved(state, role, grads, tx: optax.GradientTransformation, *, average) -> s
     return state
   ema = state_lib.update_ema(state.ema[role], params, step=state.step, decay=average)
   return state.replace(ema={**state.ema, role: ema})
-
-
-def batch(coder, size) -> dict[str, jax.ShapeDtypeStruct]:
-  """What a recipe of `size` examples of a coder takes, see Recipe.batch."""
-  shape = (size, math.prod(coder.grid), coder.dim)
-  return {'tokens': jax.ShapeDtypeStruct(shape, jnp.float32), 'label': base.label(size)}
-
-
-def taught(lessons, rows, key) -> Any:
-  """The rows behind all lessons."""
-  for number, lesson in enumerate(lessons):
-    rows = lesson(jax.random.fold_in(key, number), rows)
-  return rows

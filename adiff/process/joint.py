@@ -9,7 +9,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from adiff.process import base
 from adiff.sequence import tokens as tokens_lib
@@ -83,10 +82,10 @@ class Joint(base.Process):
       return self.kinds[kind].shown(xt, t, blocks.only(kind), free)
 
     found = tokens_lib.each(shown, xt.runs, xt, t, free)
-    weight = jnp.ones((len(t), blocks.num_blocks), t.dtype)
-    for kind, (own, _) in found.items():
-      weight = weight.at[:, blocks.blocks_of[kind]].set(own)
-    return weight, tokens_lib.gather({kind: own for kind, (_, own) in found.items()}, xt.runs)
+    weight, levels = ({kind: own[i] for kind, own in found.items()} for i in range(2))
+    return (
+      tokens_lib.gather(weight, blocks.runs_of_blocks), tokens_lib.gather(levels, xt.runs)
+    )
 
   def bound(self, out, x0, xt, t):
     return self._values('bound', x0.runs, out, x0, xt, t)

@@ -148,7 +148,7 @@ def _draw(config, spec, process, blocks) -> draw_lib.Draw:
   draws = {kind: of_kind(kind) for kind in spec.by_kind}
   for kind, own in draws.items():
     own.check(process.of(kind))
-  return draw_lib.Draw.joint(draws, blocks.blocks_of)
+  return draw_lib.Draw.joint(draws, blocks.runs_of_blocks)
 
 
 def plan(config, blocks, *, steps=None) -> plan_lib.Plan:

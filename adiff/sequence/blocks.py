@@ -115,8 +115,7 @@ class Blocks:
   @functools.cached_property
   def blocks_of(self) -> dict[str | None, np.ndarray]:
     """{kind: int [k], its blocks}."""
-    kinds = np.array(self.kind_of_block)
-    return {kind: np.flatnonzero(kinds == kind) for kind in tokens_lib.kinds(self.runs)}
+    return tokens_lib.places(self.runs_of_blocks)
 
   def only(self, kind) -> 'Blocks':
     """The blocks of one kind by themselves."""

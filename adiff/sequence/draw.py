@@ -44,15 +44,13 @@ class Draw:
     return _stratified(lambda u: low + (high - low) * u, shared)
 
   @staticmethod
-  def joint(draws: 'dict[str, Draw]', blocks_of) -> 'Draw':
-    """The levels of several kinds, {kind: its draw}; blocks_of: as Blocks.blocks_of."""
+  def joint(draws: 'dict[str, Draw]', runs: tokens_lib.Runs) -> 'Draw':
+    """The levels of several kinds, {kind: its draw}; runs: as Blocks.runs_of_blocks."""
 
     def levels(key, shape):
-      level = jnp.zeros(shape, jnp.float32)
-      for kind, own in blocks_of.items():
-        made = draws[kind](tokens_lib.fold(key, kind), (shape[0], len(own)))
-        level = level.at[:, own].set(made)
-      return level
+      own = {kind: (shape[0], len(blocks)) for kind, blocks in tokens_lib.places(runs).items()}
+      made = {kind: draws[kind](tokens_lib.fold(key, kind), own[kind]) for kind in own}
+      return tokens_lib.gather(made, runs)
 
     return Draw(levels, pure_noise=all(own.pure_noise for own in draws.values()))
 

@@ -18,14 +18,13 @@ def hide(ask: ask_lib.Ask, rows, masks: dict[str, int]) -> ask_lib.Ask:
   {kind: its mask_id}."""
   runs, num_slots = ask.x.runs, ask.x.shape[1]
   past = jnp.broadcast_to(ask.slots.stream == 1, (len(rows), num_slots)) & rows[:, None]
-  parts = dict(ask.x.parts)
-  hidden = jnp.zeros(past.shape, bool)
-  for kind, mask in masks.items():
-    if kind in parts:
-      own = tokens_lib.places(runs)[kind]
-      parts[kind] = jnp.where(past[:, own], mask, parts[kind])
-      hidden = hidden.at[:, own].set(past[:, own])
-  of_level = hidden
+  parts, own = dict(ask.x.parts), tokens_lib.deal(past, runs)
+  for kind in own:
+    if kind in masks:
+      parts[kind] = jnp.where(own[kind], masks[kind], parts[kind])
+    else:
+      own[kind] = jnp.zeros_like(own[kind])
+  of_level = hidden = tokens_lib.gather(own, runs)
   if ask.t.shape[1] != num_slots:  # one level a copy, all of one kind
     first, _ = copies.find(ask.slots, ask.t.shape[1])
     of_level = hidden[:, first]

@@ -6,6 +6,7 @@ import pytest
 
 from adiff.judge import base, captioned
 from adiff.run import build
+from adiff.sequence import tokens
 from configs import toy
 
 
@@ -35,6 +36,7 @@ def test_a_caption_stands_under_its_picture_and_under_the_one_made_for_it():
 
   own = judged.subject(
     judged.sampled(made), size=lambda split: 4, num=4,
+    tokens=lambda split, indices: {'tokens': tokens.Tokens({'text': text}, (('text', 12),))},
     examples=lambda split, indices: {'example': {'text': text, 'image': real}})
   own = own.__class__(**{**vars(own), 'sample': sample, 'decode': lambda x: {'image': x}})
   sections = base.latest(captioned.Captioned().sections(own))

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from adiff.sequence import spec as spec_lib
+from adiff.sequence import values
 
 
 class Quantised(NamedTuple):
@@ -34,10 +35,13 @@ class Quantiser(abc.ABC):
   said, any number of axes. Means over the batch are those of the whole job under jit.
   """
 
+  def __post_init__(self):
+    values.check_fields(self, 'quantiser')
+
   @property
-  @abc.abstractmethod
   def num_channels(self) -> int:
-    """Channels that the encoder must make."""
+    """Channels that the encoder must make: as many as the decoder reads."""
+    return self.dim
 
   @property
   @abc.abstractmethod

@@ -35,7 +35,7 @@ class Bits(base.Quantiser):
   group: Annotated[int, values.between(1, 20)] = 10  # bits whose joint use is counted exactly
 
   def __post_init__(self):
-    values.check_fields(self, 'quantiser')
+    super().__post_init__()
 
   @property
   def num_channels(self):

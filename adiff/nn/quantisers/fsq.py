@@ -31,7 +31,7 @@ class Fsq(base.Quantiser):
 
   def __post_init__(self):
     object.__setattr__(self, 'levels', tuple(self.levels))
-    values.check_fields(self, 'quantiser')
+    super().__post_init__()
     if not 1 < math.prod(self.levels) < 2**31:
       raise ValueError(
         f'quantiser.levels={values.shown(self.levels)} must make at least 2 and fewer than 2**31 '

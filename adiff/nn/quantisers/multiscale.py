@@ -42,7 +42,7 @@ class Multiscale(scaled.Scaled):
 
   def __post_init__(self):
     object.__setattr__(self, 'sides', tuple(self.sides))
-    values.check_fields(self, 'quantiser')
+    super().__post_init__()
     if not self.sides or list(self.sides) != sorted(set(self.sides)):
       raise ValueError(
         f'quantiser.sides={values.shown(self.sides)} must grow from coarse to fine, up to the side '
@@ -53,10 +53,6 @@ class Multiscale(scaled.Scaled):
         f'quantiser.vocab={self.vocab} must be 2**dim where codes are signs, dim at most 30; '
         f'write vocab={2**min(self.dim, 30)}, dim={min(self.dim, 30)}'
       )
-
-  @property
-  def num_channels(self):
-    return self.dim
 
   @property
   def kind(self):

@@ -27,13 +27,6 @@ class Residual(scaled.Scaled):
   restart: values.ShareBelow1 = 0.1  # of an even use; codes that are used less begin again; 0: none
   commitment: values.NotNegative = 0.25
 
-  def __post_init__(self):
-    values.check_fields(self, 'quantiser')
-
-  @property
-  def num_channels(self):
-    return self.dim
-
   @property
   def kind(self):
     return spec_lib.Symbols(self.vocab)

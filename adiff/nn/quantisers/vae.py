@@ -33,7 +33,7 @@ class Vae(base.Quantiser):
   noise: values.Positive | None = None  # deviation of all latents; None: the encoder's
 
   def __post_init__(self):
-    values.check_fields(self, 'quantiser')
+    super().__post_init__()
 
   @property
   def num_channels(self):

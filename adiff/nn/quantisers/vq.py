@@ -39,13 +39,6 @@ class Vq(base.Quantiser):
   diversity: values.NotNegative = 1.0  # weight of all features' entropy beside that of each
   temperature: values.Positive = 1.0  # squared distance by which a code is e times less likely
 
-  def __post_init__(self):
-    values.check_fields(self, 'quantiser')
-
-  @property
-  def num_channels(self):
-    return self.dim
-
   @property
   def kind(self):
     return spec_lib.Symbols(self.vocab)
