@@ -154,8 +154,7 @@ class Plain(base.Recipe):
       for index in range(num)
     ]
     parts = [
-      self._parts(self._ordered(own, blocks), key)
-      for own, blocks, key in zip(dealt, self.blocks, keys, strict=True)
+      self._parts(own, key, index) for index, (own, key) in enumerate(zip(dealt, keys, strict=True))
     ]
     whole = _sum([self._counts(own) for own in parts])
     grads, means = zip(*(
@@ -169,35 +168,18 @@ class Plain(base.Recipe):
         scalars[f'loss_{_called(blocks)}'] = loss_lib.scalars(own, self.term)['loss']
     return _sum(grads), scalars
 
-  def _ordered(self, batch, blocks):
-    """A batch, which is in the order of blocks[0], in that of `blocks`, with the weights of its
-    kinds."""
-    first, conds = self.blocks[0], self.model.conds
-
-    def ordered(name, leaf):
-      per_token = conds[name].per_token if name in conds else len(leaf.shape) > 1
-      return blocks.from_raster(first.to_raster(leaf)) if per_token else leaf
-
-    if blocks.order != first.order:
-      batch = {name: ordered(name, leaf) for name, leaf in batch.items()}
-    if not self.weights:
-      return batch
-    own = np.repeat([self.weights.get(kind, 1.0) for kind in blocks.kinds], blocks.sizes)
-    weight = batch.get('weight', jnp.ones(batch['tokens'].shape, jnp.float32))
-    return {**batch, 'weight': weight * jnp.asarray(own, jnp.float32)[None]}
-
-  def _parts(self, batch, key):
-    """The micro-batches of a batch as its loss takes them: leaves [M, B / M, ..], or [B, ..] where
-    there is one."""
+  def _parts(self, batch, key, index):
+    """The micro-batches of a batch as its loss takes them, cut into blocks[index]: leaves
+    [M, B / M, ..], or [B, ..] where there is one."""
     if self.microbatches == 1:
-      return self.taught(batch, jax.random.fold_in(key, 0))
+      return self.taught(batch, jax.random.fold_in(key, 0), index)
     parts = microbatches_lib.split(batch, self.microbatches)
-    if not self.lessons and not self.complementary:
+    if not (self.lessons or self.complementary or self.weights or self._moved(index)):
       return parts
 
     def teach(numbered):
       part, rows = numbered
-      return self.taught(rows, jax.random.fold_in(key, part))
+      return self.taught(rows, jax.random.fold_in(key, part), index)
 
     return jax.lax.map(teach, (jnp.arange(self.microbatches), parts))
 
@@ -235,15 +217,39 @@ class Plain(base.Recipe):
     """What is added to the loss."""
     return objectives.NextToken(self.next_token) if self.next_token else None
 
-  def taught(self, rows, key) -> dict[str, Any]:
-    """The rows of one micro-batch behind all lessons; key: the micro-batch's."""
+  def taught(self, rows, key, index=0) -> dict[str, Any]:
+    """The rows of one micro-batch as its loss takes them, cut into blocks[index]: behind all
+    lessons, in the order of these blocks, with the weights of their kinds. key: the
+    micro-batch's."""
     for number, lesson in enumerate(self.lessons):
       rows = lesson(jax.random.fold_in(key, 3 + number), rows)
+    rows = self._ordered(rows, index)
     return objectives.doubled(rows) if self.complementary else rows
+
+  def _moved(self, index) -> bool:
+    """Have blocks[index] another order than batches?"""
+    return self.blocks[index].order != self.blocks[0].order
+
+  def _ordered(self, rows, index):
+    """Rows, which are in the order of blocks[0], in that of blocks[index], with the weights of
+    their kinds."""
+    first, blocks, conds = self.blocks[0], self.blocks[index], self.model.conds
+
+    def ordered(name, leaf):
+      per_token = conds[name].per_token if name in conds else len(leaf.shape) > 1
+      return blocks.from_raster(first.to_raster(leaf)) if per_token else leaf
+
+    if self._moved(index):
+      rows = {name: ordered(name, leaf) for name, leaf in rows.items()}
+    if not self.weights:
+      return rows
+    own = np.repeat([self.weights.get(kind, 1.0) for kind in blocks.kinds], blocks.sizes)
+    weight = rows.get('weight', jnp.ones(rows['tokens'].shape, jnp.float32))
+    return {**rows, 'weight': weight * jnp.asarray(own, jnp.float32)[None]}
 
   def objective(self, params, rows, key, index=0) -> tuple[jax.Array, dict[str, jax.Array]]:
     """(loss, scalars) of rows that are a batch by themselves, cut into blocks[index]."""
-    loss, means = self.share(params, self.taught(rows, key), key, index)
+    loss, means = self.share(params, self.taught(rows, key, index), key, index)
     return loss, loss_lib.scalars(means, self.term)
 
   def share(

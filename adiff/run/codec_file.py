@@ -12,7 +12,8 @@ from adiff.run import choose, codecs, places
 
 FOLDER = 'codec'
 FORM = {
-  'codec': {'name': str},  # and its arguments, but for those that are files
+  # and its arguments, but for those that are files
+  'codec': {'name': str, 'kinds?': {str: {'name': str}}},
   'files': {str: str},  # sha256 of each in the folder
 }
 _FILE_BYTES = 2**28
@@ -21,7 +22,7 @@ _FILE_BYTES = 2**28
 def write(folder, name, codec: codec_base.Codec) -> dict:
   """Writes the files of a codec, a choice of that name; returns the rest, in FORM. Raises
   ValueError for what can be no JSON, OSError where the folder cannot be written."""
-  choice, texts = _without_texts(as_choice(name, codec), codec)
+  choice, texts = _without_texts(codecs.as_choice(name, codec), codec)
   try:
     told = {'codec': json_file.plain(choice), 'files': {}}
   except TypeError as error:
@@ -52,24 +53,7 @@ def read(folder, told: dict, *, where, advice) -> codec_base.Codec:
 
   add_texts(choice)
   with input_file.told(where, 'holds no codec', advice):
-    return made(choice)
-
-
-def as_choice(name, codec: codec_base.Codec) -> dict:
-  """The codec as a choice of that name; one of several kinds holds those of its kinds as such."""
-  choice = {'name': name, **codecs.arguments(codec)}
-  if 'kinds' in choice:
-    choice['kinds'] = {
-      kind: as_choice(choose.called('codec', own), own) for kind, own in codec.kinds.items()
-    }
-  return choice
-
-
-def made(choice) -> codec_base.Codec:
-  """Inverse of `as_choice`; raises ValueError for what is no codec."""
-  choice = dict(choice)
-  kinds = {kind: made(own) for kind, own in choice.pop('kinds', {}).items()}
-  return codecs.resolve(choice, kinds=kinds)
+    return codecs.of_choice(choice)
 
 
 def _without_texts(choice, codec, prefix='') -> tuple[dict, dict[str, bytes]]:

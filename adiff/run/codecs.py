@@ -20,6 +20,23 @@ def arguments(codec: codec_base.Codec) -> dict[str, Any]:
   return {key: value for key, value in dataclasses.asdict(codec).items() if not callable(value)}
 
 
+def as_choice(name, codec: codec_base.Codec) -> dict[str, Any]:
+  """The codec as a choice of that name; one of several kinds holds those of its kinds as such."""
+  choice = {'name': name, **arguments(codec)}
+  if 'kinds' in choice:
+    choice['kinds'] = {
+      kind: as_choice(choose.called('codec', own), own) for kind, own in codec.kinds.items()
+    }
+  return choice
+
+
+def of_choice(choice) -> codec_base.Codec:
+  """Inverse of `as_choice`; raises ValueError for what is no codec."""
+  choice = dict(choice)
+  kinds = {kind: of_choice(own) for kind, own in choice.pop('kinds', {}).items()}
+  return resolve(choice, kinds=kinds)
+
+
 def made(about) -> tuple[codec_base.Codec, autoencoder_lib.Autoencoder]:
   """(codec, autoencoder) that the file of a trained codec tells of, in codec.trained.FORM. Raises
   ValueError for what no autoencoder can be made of."""

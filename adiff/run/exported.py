@@ -24,7 +24,7 @@ from jax import export  # noqa: E402
 
 from adiff.data import facts_file  # noqa: E402
 from adiff.machine import array_file, files, input_file, json_file, mistakes  # noqa: E402
-from adiff.run import asked, codec_file, output  # noqa: E402
+from adiff.run import asked, codecs, output  # noqa: E402
 from adiff.sequence import tokens as tokens_lib  # noqa: E402
 
 FORMAT = 3
@@ -98,7 +98,7 @@ class Sampler:
     _check_fits(folder, program, leaves, self.about['batch'])
     self._leaves = jax.device_put(leaves)
     with input_file.told(place(ABOUT), 'names no codec', ADVICE):
-      self._codec = codec_file.made(json_file.tuples(self.about['codec']))
+      self._codec = codecs.of_choice(json_file.tuples(self.about['codec']))
       told = self.about.get('facts')
       self.facts = None if told is None else facts_file.read(told)
     self._run = jax.jit(program.call)

@@ -11,7 +11,7 @@ from adiff.data import batches, facts_file
 from adiff.learn import state
 from adiff.machine import cost, hosts, rates, sharding
 from adiff.nn import network
-from adiff.run import asked, build, codec_file, exported
+from adiff.run import asked, build, codecs, exported
 from adiff.sample import capacity, guidance, session, walk
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
@@ -259,7 +259,7 @@ def to_folder(parts: build.Parts, params, folder, *, batch, seed, step) -> str:
   return hosts.by_first(lambda: exported.write(
     folder, run, params, batch=batch, seed=seed,
     labels=balanced_labels(parts.spec.num_classes, 0, max(parts.spec.num_classes, 1)),
-    codec=codec_file.as_choice(parts.config.codec.name, parts.coded.codec),
+    codec=codecs.as_choice(parts.config.codec.name, parts.coded.codec),
     about={
       'step': step, 'contract': parts.contract, 'facts': facts_file.told(parts.source.facts),
     },

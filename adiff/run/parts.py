@@ -7,7 +7,7 @@ from typing import Any
 
 from adiff.data import base as data_base
 from adiff.learn import base as learn_base
-from adiff.run import choose, places
+from adiff.run import choose, kinds, places
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import spec as spec_lib
 
@@ -44,9 +44,18 @@ class Parts(abc.ABC):
   @property
   def contract(self) -> dict:
     """What a checkpoint means, beyond its arrays; evaluation and sampling refuse another one."""
-    made_here = choose.registered(self.config)
+    made_here, codec = choose.registered(self.config), self.coded.codec
+    each = {
+      kind: _told(kinds.own(self.config, kind, 'codec'), codec.kinds[kind])
+      for kind in self.spec.by_kind
+    }
     return {
-      'codec': {**places.own('codec', self.config.codec), **self.coded.codec.told},
+      'codec': _told(self.config.codec, codec) | ({'kinds': each} if each else {}),
       'data': self.coded.fingerprint,
       **({'registered': made_here} if made_here else {}),
     }
+
+
+def _told(choice, codec) -> dict:
+  """What a choice of a codec means, wherever it is read from."""
+  return {**places.own('codec', choice), **codec.told}

@@ -22,8 +22,12 @@ def own(kind, choice) -> dict:
 
 
 def without(config: dict) -> dict:
-  """A config as JSON without its places."""
-  return {**config, **{kind: own(kind, config[kind]) for kind in KINDS}}
+  """A config as JSON without its places, those of every kind of tokens included."""
+  each = {
+    name: {key: own(key, value) if key in KINDS else value for key, value in section.items()}
+    for name, section in config['kinds'].items()
+  }
+  return {**config, **{kind: own(kind, config[kind]) for kind in KINDS}, 'kinds': each}
 
 
 def placed(config, place) -> Any:

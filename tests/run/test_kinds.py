@@ -1,15 +1,28 @@
 """Runs on examples of several parts: made, kept, sampled, given in either direction, refused."""
 
+import dataclasses
 import json
 import os
 
 import binary
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
 
-from adiff.run import build, codec_file, directions, exported, generate, handle, kept, kinds, train
+from adiff.run import (
+  build,
+  codecs,
+  directions,
+  exported,
+  generate,
+  handle,
+  kept,
+  kinds,
+  places,
+  train,
+)
 from adiff.sequence import tokens
 from configs import toy
 
@@ -128,8 +141,8 @@ def test_a_workdir_keeps_the_codecs_and_facts_of_all_kinds(workdir, model):
   assert set(codec.kinds) == set(told['facts']['parts']) == {'symbols', 'floats'}
   spec = codec.spec(model.parts.source.facts)
   assert spec.runs == (('symbols', 4), ('floats', 2)) == model.parts.spec.runs
-  choice = codec_file.as_choice('joint', codec)
-  assert codec_file.made(choice) == codec
+  choice = codecs.as_choice('joint', codec)
+  assert codecs.of_choice(choice) == codec
 
 
 def test_a_checkpoint_is_read_with_what_sampling_of_a_kind_may_change_and_with_nothing_else(
@@ -139,6 +152,8 @@ def test_a_checkpoint_is_read_with_what_sampling_of_a_kind_may_change_and_with_n
   other = handle.load(workdir, settings=free)
   assert other.parts.process.of('floats').clip == 2 and other.parts.plan.budgets[0] == 3
   assert other.parts.contract == model.parts.contract
+  assert other.parts.contract['codec']['kinds'] == {
+    'symbols': {'name': 'none'}, 'floats': {'name': 'none'}}
   told = model.parts.contract['process']
   assert told['kinds']['symbols'] == {'name': 'masked', 'vocab': 3}
   assert told['kinds']['floats']['prediction'] == 'v' and 'clip' not in told['kinds']['floats']
@@ -151,9 +166,25 @@ def test_a_batch_of_the_other_order_is_the_same_examples(model):
   first, other = recipe.blocks
   raster = coded.examples('train', np.arange(4))['tokens']
   batch = {'tokens': first.from_raster(raster), 'label': np.full(4, -1)}
-  moved = recipe._ordered(batch, other)['tokens']
+  moved = recipe.taught(batch, jax.random.key(0), 1)['tokens']
   assert moved.runs == other.runs != first.runs
   jax.tree.map(np.testing.assert_array_equal, other.to_raster(moved), raster)
+
+
+def test_lessons_are_of_the_order_of_batches_whatever_order_the_loss_takes(model):
+  seen = []
+
+  def lesson(key, batch):
+    seen.append(batch['tokens'].runs)
+    return {**batch, 'given': jnp.zeros((4, 6), bool).at[:, 0].set(True)}
+
+  recipe = dataclasses.replace(model.parts.recipe, lessons=(lesson,))
+  first, other = recipe.blocks
+  raster = model.parts.coded.examples('train', np.arange(4))['tokens']
+  rows = {'tokens': first.from_raster(raster), 'label': np.full(4, -1)}
+  moved = recipe.taught(rows, jax.random.key(0), 1)
+  assert seen == [first.runs] and moved['tokens'].runs == other.runs
+  np.testing.assert_array_equal(other.to_raster(moved['given'])[:, 0], True)
 
 
 def test_weights_of_kinds_reach_the_loss(model):
@@ -164,9 +195,15 @@ def test_weights_of_kinds_reach_the_loss(model):
   weighted = build.build(heavy, parts.coded)
   batch = {'tokens': tokens.Tokens({}, (('symbols', 4), ('floats', 2))), 'label': np.zeros(3)}
   batch['tokens'] = parts.blocks.from_raster(parts.coded.examples('train', np.arange(3))['tokens'])
-  weight = weighted.recipe._ordered(batch, weighted.blocks)['weight']
+  weight = weighted.recipe.taught(batch, jax.random.key(0))['weight']
   np.testing.assert_array_equal(weight, np.tile([1, 1, 1, 1, 0.25, 0.25], (3, 1)))
-  assert 'weight' not in parts.recipe._ordered(batch, parts.blocks)
+  assert 'weight' not in parts.recipe.taught(batch, jax.random.key(0))
+
+
+def test_where_the_codec_of_a_kind_lies_is_no_part_of_what_a_run_is():
+  told = {'name': 'trained', 'workdir': 'runs/fsq'}
+  tree = {**config().to_dict(), 'kinds': {'image': {'codec': told, 'steps': 4}}}
+  assert places.without(tree)['kinds'] == {'image': {'codec': {'name': 'trained'}, 'steps': 4}}
 
 
 BAD = {

@@ -85,7 +85,10 @@ class Scaled(base.Quantiser):
     num = sum(int(np.prod(shape)) for shape in self.scales(grid))
     shares = self._split(jnp.broadcast_to(jnp.asarray(share, jnp.float32), (len(z), num)), grid)
     keys = jax.random.split(key, len(shares))
-    go_over = lambda scale, codes: self.corrupt(keys[scale], codes, shares[scale])
+
+    def go_over(scale, codes):
+      return self.corrupt(keys[scale], codes, shares[scale])
+
     steps = self.steps(params, extra, z, go_over)
     return _joined(step.codes for step in steps), _joined(step.shown for step in steps)
 
@@ -107,11 +110,10 @@ class Scaled(base.Quantiser):
 
   def _losses(self, params, z, steps):
     """{name: scalar}; where parameters stand between the codes and the sum, they are drawn to z."""
-    mean = lambda error_of: sum(jnp.mean(error_of(step.total) ** 2) for step in steps) / len(steps)
-    error = mean(lambda total: z - jax.lax.stop_gradient(total))
-    losses = {'commitment': self.commitment * error}
+    fixed, totals = jax.lax.stop_gradient, [step.total for step in steps]
+    losses = {'commitment': self.commitment * _distance(z, map(fixed, totals)) / len(steps)}
     if jax.tree.leaves(params):
-      losses['sums'] = mean(lambda total: jax.lax.stop_gradient(z) - total)
+      losses['sums'] = _distance(fixed(z), totals) / len(steps)
     return losses
 
   def _moved(self, extra, steps, key):
@@ -145,6 +147,11 @@ class Scaled(base.Quantiser):
     """[B, N] -> [B, n] a scale."""
     sizes = [int(np.prod(shape)) for shape in self.scales(grid)]
     return jnp.split(codes, np.cumsum(sizes)[:-1].tolist(), axis=1)
+
+
+def _distance(z, totals):
+  """The sum over scales of the mean squared distance of z and what stands after each."""
+  return sum(jnp.mean((z - total) ** 2) for total in totals)
 
 
 def _joined(parts) -> jax.Array:
