@@ -230,7 +230,7 @@ def _use() -> int:
     roles.check_sampled(parts, _WORKDIR.value)
   given = num = None
   if _MODE.value == 'sample':
-    parts, given, num = directions.asked(parts, _GIVEN.value, _NUM.value)
+    parts, given, num = directions.directed(parts, _GIVEN.value, _NUM.value)
   hosts.by_first(lambda: _check_out(parts, num))
   whole = _MODE.value == 'eval' and not evaluations.several(_STEP.value)
   mesh = division.mesh(parts, _SET.value, together=whole)

@@ -143,7 +143,7 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
     'output overrides own places reproduce shards train workdir'
     .split()
   }
-  stubs['directions'].asked.side_effect = lambda *asked: asked
+  stubs['directions'].directed.side_effect = lambda *asked: asked
   stubs['overrides'].arrange.return_value = stubs['places'].placed.return_value = arranged
   stubs['kept'].parts.return_value = types.SimpleNamespace(
     config=arranged, contract={}, recipe=plain.Plain,

@@ -44,7 +44,7 @@ def bound(
   shown = t  # the levels that the network is told
   if known is not None:
     noised = tokens_lib.pick(free, noised, x0)
-    weight, shown = process.shown(noised, t, blocks, free)
+    weight, shown = process.bound_known(noised, t, blocks, free)
   x, t_slots = blocks.pack(noised, x0, shown)
   out, _ = denoise(ask_lib.Ask(x, t_slots, blocks.slots(coords, **(documents or {}))))
   nats = jnp.where(free, process.bound(blocks.unpack(out), x0, noised, t), 0)

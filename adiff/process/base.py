@@ -96,7 +96,7 @@ class Process(abc.ABC):
     """(xt, t [B, N]) for `bound`, from u [B, K] uniform in [0, 1): the levels that estimate the
     bound best. free [B, N] bool: the others are known, and stay."""
 
-  def shown(self, xt, t, blocks: blocks_lib.Blocks, free) -> tuple[jax.Array, jax.Array]:
+  def bound_known(self, xt, t, blocks: blocks_lib.Blocks, free) -> tuple[jax.Array, jax.Array]:
     """(weight [B, K], levels [B, N] that the network is told) where the tokens that are not free
     [B, N] are known: they are at level 0 in xt, and `bound` is multiplied by the weight."""
     return jnp.ones((len(t), blocks.num_blocks), t.dtype), jnp.where(free, t, 0)

@@ -77,11 +77,11 @@ class Joint(base.Process):
     xt = Tokens({kind: own for kind, (own, _) in found.items()}, x0.runs)
     return xt, tokens_lib.gather({kind: own for kind, (_, own) in found.items()}, x0.runs)
 
-  def shown(self, xt, t, blocks, free):
-    def shown(kind, xt, t, free):
-      return self.kinds[kind].shown(xt, t, blocks.only(kind), free)
+  def bound_known(self, xt, t, blocks, free):
+    def known(kind, xt, t, free):
+      return self.kinds[kind].bound_known(xt, t, blocks.only(kind), free)
 
-    found = tokens_lib.each(shown, xt.runs, xt, t, free)
+    found = tokens_lib.each(known, xt.runs, xt, t, free)
     weight, levels = ({kind: own[i] for kind, own in found.items()} for i in range(2))
     return (
       tokens_lib.gather(weight, blocks.runs_of_blocks), tokens_lib.gather(levels, xt.runs)

@@ -80,7 +80,7 @@ class Masked(base.Process):
     sizes = jnp.asarray(blocks.sizes, jnp.float32)[None]
     return jnp.where(hidden, self.mask_id, x0), blocks.per_token(masked / sizes)
 
-  def shown(self, xt, t, blocks, free):
+  def bound_known(self, xt, t, blocks, free):
     # k of n free tokens stand for n of B; unknown ones are masked as well
     sizes = jnp.float32(blocks.sizes)[None]
     hidden = (xt == self.mask_id).astype(t.dtype)

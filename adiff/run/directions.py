@@ -121,7 +121,7 @@ def encoded(parts: build.Parts, examples: dict[str, Any]) -> dict[str, np.ndarra
   }
 
 
-def asked(parts: build.Parts, path, num) -> tuple[build.Parts, dict | None, int]:
+def directed(parts: build.Parts, path, num) -> tuple[build.Parts, dict | None, int]:
   """(parts of the direction, what is given, how many examples) of --given, which may be None, and
   --num."""
   if path is None:
