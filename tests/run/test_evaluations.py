@@ -134,7 +134,9 @@ def evaluated(workdir, monkeypatch):
   for name in ('_flops', '_programs'):
     monkeypatch.setattr(evaluations.Run, name, None)
   config = types.SimpleNamespace(
-    to_json=lambda: json.dumps({'eval': {'num': 4}, 'data': {'name': 'x'}, 'codec': {'name': 'x'}}),
+    to_json=lambda: json.dumps({
+      'eval': {'num': 4}, 'data': {'name': 'x'}, 'codec': {'name': 'x'}, 'kinds': {},
+    }),
     train=types.SimpleNamespace(steps=75),
   )
 
