@@ -70,7 +70,7 @@ class Image(base.Judge):
 
 def shown(subject, examples, *, labelled=False) -> section.Section:
   """The first samples as a grid. labelled: do the classes follow each other, a column each?"""
-  names = [str(i) for i in range(COLUMNS)] if labelled else None
+  names = [str(i) for i in range(min(COLUMNS, len(examples)))] if labelled else None
   picture = images.grid(
     examples[:COLUMNS * 10], subject.levels, columns=COLUMNS, scale=images.zoom(examples),
     labels=names,

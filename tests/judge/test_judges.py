@@ -98,6 +98,12 @@ def test_without_a_classifier_images_are_shown_and_not_measured(real_digits):
   assert [row['steps'] for row in table(found, 'Cost').groups[0].rows] == [2, 4]
 
 
+def test_fewer_samples_than_classes_are_shown_with_a_column_each(real_digits):
+  few = sampled(*(part[:8] for part in (real_digits.sample(4).tokens, real_digits.sample(4).labels)))
+  found = made_by(image.Image(), dataclasses.replace(real_digits, sample=lambda **_: few))
+  assert titles(found) == ['Samples', 'Cost', 'Held-out bound']
+
+
 def test_masked_tokens_of_a_film_are_painted_and_latents_are_colours():
   tokens = np.arange(16).reshape(1, 1, 16)
   trace = base.Trace(tokens, tokens > 7, np.zeros(16, int), np.zeros(1), 1)
