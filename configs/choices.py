@@ -17,8 +17,9 @@ CHOICES = dict(
     raven=dict(size=65536, seed=0),
     # strings that depend on what one is told, by any class of condition, exact answers known
     told=dict(by=('label',), num_tokens=4, vocab=3, size=65536, seed=0),
-    # pictures of coloured shapes with captions of a grammar, two kinds of tokens; side 32 or 64
-    shapes=dict(side=32, size=131072, seed=0),
+    # pictures of coloured shapes with captions of a grammar; side 32 or 64. parts: kinds of tokens,
+    # of text, plan and image; a caption that is none is a Memory, read by cross-attention
+    shapes=dict(side=32, parts=('text', 'image'), size=131072, seed=0),
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
     # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures
     # are cropped and scaled to, 0: as they are

@@ -1,22 +1,30 @@
 r"""Captions and pictures of coloured shapes in one sequence, made in either direction.
 
-  python -m adiff.main --config=configs/shapes.py:joint --workdir=runs/shapes
   python -m adiff.main --config=configs/shapes.py:t2i --workdir=runs/shapes_t2i
-  python -m adiff.main --config=configs/shapes.py:t2i_whole --workdir=runs/shapes_t2i_whole
+  python -m adiff.main --config=configs/shapes.py:joint --workdir=runs/shapes
+  python -m adiff.main --config=configs/shapes.py:t2i_cross --workdir=runs/shapes_t2i_cross
+  python -m adiff.main --config=configs/shapes.py:plan --workdir=runs/shapes_plan
   python -m adiff.main --config=configs/shapes.py:caption --workdir=runs/shapes_caption
 
-20 words and 64 patches of 4x4 pixels (adiff/data/shapes.py). The report makes pictures for captions
-of the test split and says by skill how many show what was asked for, as a program reads them, or
-makes captions for pictures and says how many are true; --config.eval.split=unseen takes what
-training never shows.
+20 words and 64 patches of 4x4 pixels, and for plan between them 12 symbols of where which shape of
+which colour lies (adiff/data/shapes.py). The report makes pictures for captions of the test split
+and says by skill how many show what was asked for, as a program reads them, or makes captions for
+pictures and says how many are true; --config.eval.split=unseen takes what training never shows.
 """
 
 from configs import base
 
 ROWS = dict(
   joint=dict(about='both directions in one network; pictures are judged', blocks='rows'),
-  t2i=dict(about='pictures of captions, two rows of patches a block', blocks='rows'),
-  t2i_whole=dict(about='pictures of captions, one block: diffusion', blocks='whole'),
+  t2i=dict(about='pictures of captions, one block: diffusion', blocks='whole'),
+  t2i_rows=dict(about='pictures of captions, two rows of patches a block', blocks='rows'),
+  t2i_cross=dict(
+    about='pictures of captions that are read by cross-attention', blocks='whole', parts=('image',),
+  ),
+  plan=dict(
+    about='plans of captions, a symbol after the other, and pictures of both', blocks='whole',
+    parts=('text', 'plan', 'image'),
+  ),
   caption=dict(about='captions of pictures, five words a block', blocks='whole'),
   caption_ar=dict(about='captions of pictures, a word after the other', blocks='whole'),
 )
@@ -30,15 +38,39 @@ def get_config(argument='t2i'):
     raise ValueError(f'configs/shapes.py has no {argument!r}; write one of {", ".join(ARGUMENTS)}')
   c = base.get_config()
   c.name = f'shapes {argument}'
-  base.choose(c, 'data', 'shapes')
-  base.choose(c, 'codec', 'joint')
+  base.choose(c, 'data', 'shapes', parts=ROWS[argument].get('parts', ('text', 'image')))
   captions = argument.startswith('caption')
-  base.choose(c, 'blocks', 'joint', order=('image', 'text') if captions else ('text', 'image'))
+  if len(c.data.parts) > 1:
+    _in_sequence(c, argument, captions)
+  else:
+    base.choose(c, 'codec', 'patches', patch=4)
+    base.choose(c, 'blocks', 'whole')
+    base.choose(c, 'process', 'gaussian')
+    base.choose(c, 'solver', 'heun')
+    c.plan.steps = 16
+  base.choose(c, 'model', 'denoiser', width=128, depth=4, heads=4)
+  c.judge.name = 'captioning' if captions else 'composition'
+  # Many small steps: see docs/kinds.md.
+  c.optim.learning_rate = 3e-3
+  c.train.steps, c.train.batch_size = 8000, 16
+  c.train.eval_every = c.train.checkpoint_every = 2000
+  c.eval.batch_size, c.eval.examples, c.eval.num, c.eval.steps = 128, 512, 1000, ()
+  return c.lock()
+
+
+def _in_sequence(c, argument, captions):
+  """The kinds of tokens, and which of them is given."""
+  base.choose(c, 'codec', 'joint')
+  base.choose(c, 'blocks', 'joint', order=c.data.parts[::-1] if captions else c.data.parts)
   base.choose(c, 'process', 'joint')
   # All words at once, so that they are read both ways; 16 tokens of a picture.
   base.of_kind(c, 'text', process='masked', blocks='whole', codec='none', steps=20)
   if not captions:
     base.of_kind(c, 'text', dropout=0.1)  # for guidance.scale
+  if 'plan' in c.data.parts:  # a symbol after the other, each by the chain rule
+    base.of_kind(
+      c, 'plan', process='masked', blocks='tokens', codec='none', draw='ones', steps=1
+    )
   base.of_kind(
     c, 'image', process='gaussian', codec='patches', solver='heun', steps=16,
     blocks='equal' if ROWS[argument]['blocks'] == 'rows' else 'whole',
@@ -59,10 +91,3 @@ def get_config(argument='t2i'):
   else:
     # What is given: its own law matters little.
     base.of_kind(c, 'image' if captions else 'text', weight=0.1)
-  base.choose(c, 'model', 'denoiser', width=128, depth=4, heads=4)
-  c.judge.name = 'captioning' if captions else 'composition'
-  c.optim.learning_rate = 1e-3
-  c.train.steps, c.train.batch_size = 2000, 64
-  c.train.eval_every = c.train.checkpoint_every = 1000
-  c.eval.batch_size, c.eval.examples, c.eval.num, c.eval.steps = 128, 512, 1000, ()
-  return c.lock()

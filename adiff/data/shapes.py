@@ -1,5 +1,6 @@
 """Pictures of coloured shapes with captions: a world in which what is asked for can be checked."""
 
+import dataclasses
 import functools
 from typing import Annotated
 
@@ -10,16 +11,23 @@ from adiff.data import base, sentences
 from adiff.data import scenes as scenes_lib
 from adiff.judge import subset
 from adiff.judge.captioned import IMAGE, TEXT
-from adiff.judge.shapes import grammar, read, render
+from adiff.judge.shapes import grammar, plans, read, render
 from adiff.machine import files
-from adiff.sequence import values
+from adiff.sequence import conditions, values
 
+PLAN = 'plan'
 _LEVELS = 256
 
 
 class Shapes(base.Source):
-  """Examples {'text': int32 [b, 20], words of a caption, 0 behind its end; 'image': uint8
-  [b, side, side, 3]}, without labels.
+  """Examples {name: part}, without labels, of those `parts` that are named:
+
+    text   int32 [b, 20], words of a caption, 0 behind its end
+    plan   int32 [b, 12], symbols that say what stands where (judge/shapes/plans.py)
+    image  uint8 [b, side, side, 3]
+
+  With image alone it is the example, not a part of it. A caption that is no part is told instead: a
+  Memory `text`, whose words are read by cross-attention.
 
   One to four objects of eight shapes, eight colours and two sizes, wherever they fit, in part one
   before the other (judge/shapes/scene.py); captions of a grammar (judge/shapes/grammar.py). Each is
@@ -29,21 +37,40 @@ class Shapes(base.Source):
 
   def __init__(
     self, side: Annotated[values.Count, values.between(32, 64)] = 32,
+    parts: tuple[str, ...] = (TEXT, IMAGE),
     size: Annotated[values.Count, values.at_least(8)] = 2**17, seed: values.Seed = 0,
   ):
     if side % read.SIDE or not side or size < 8:
       raise ValueError(
         f'{size} pictures of {side} pixels a side; use at least 8, of 32 or of 64 pixels'
       )
-    self.side, self.seed = side, seed
+    known = (TEXT, PLAN, IMAGE)
+    if IMAGE not in parts or not set(parts) <= set(known) or len(set(parts)) < len(parts):
+      raise ValueError(
+        f'data.parts={values.shown(parts)} must name {IMAGE} and may name {TEXT} and {PLAN}, each '
+        'once'
+      )
+    self.side, self.parts, self.seed = side, tuple(parts), seed
     self._sizes = {'train': size, 'test': size // 8, 'unseen': size // 8}
 
   @property
   def facts(self):
-    return codec_base.Facts('law', (), parts={
+    known = {
       TEXT: codec_base.Facts('law', (sentences.LENGTH,), len(grammar.WORDS)),
+      PLAN: codec_base.Facts('law', (plans.LENGTH,), len(plans.WORDS)),
       IMAGE: codec_base.Facts('image', (self.side, self.side, 3), _LEVELS),
-    })
+    }
+    conds = {}
+    if TEXT not in self.parts:
+      conds = {TEXT: conditions.Memory(sentences.LENGTH, vocab=len(grammar.WORDS))}
+    if self._alone:
+      return dataclasses.replace(known[IMAGE], conds=conds)
+    return codec_base.Facts('law', (), conds=conds, parts={name: known[name] for name in self.parts})
+
+  @property
+  def _alone(self):
+    """Are examples pictures, and nothing besides?"""
+    return self.parts == (IMAGE,)
 
   @property
   def splits(self):
@@ -55,23 +82,31 @@ class Shapes(base.Source):
 
   @functools.cached_property
   def fingerprint(self):
-    few = [
-      self.examples(split, subset.spread(self.size(split), 8))['example'] for split in self.splits
-    ]
-    arrays = [array for one in few for array in one.values()]
-    return files.digest(*arrays, repr((self.side, self.seed, self._sizes)))
+    few = [self._made(split, subset.spread(self.size(split), 8)) for split in self.splits]
+    arrays = [one[name] for one in few for name in dict.fromkeys((TEXT, *self.parts))]
+    named = () if self.parts == (TEXT, IMAGE) else (self.parts,)
+    return files.digest(*arrays, repr((self.side, self.seed, self._sizes, *named)))
 
   def size(self, split):
     return self._sizes[base.check_split(split, self.splits)]
 
   def examples(self, split, indices):
     indices = np.arange(self.size(split))[indices]
+    made = self._made(split, indices)
+    found = {
+      'example': made[IMAGE] if self._alone else {name: made[name] for name in self.parts},
+      'label': np.full(len(indices), -1, np.int32),
+    }
+    if TEXT not in self.parts:
+      found[TEXT] = np.where(made[TEXT] == 0, -1, made[TEXT])  # behind the end nothing is told
+    return found
+
+  def _made(self, split, indices):
+    """All that there may be of examples, by name."""
     scenes = scenes_lib.sample(self.seed, split, indices)
     told = sentences.describe(self.seed, split, indices, scenes)
     return {
-      'example': {
-        TEXT: grammar.encode(map(grammar.write, told), sentences.LENGTH),
-        IMAGE: render.pictures(scenes, self.side),
-      },
-      'label': np.full(len(indices), -1, np.int32),
+      TEXT: grammar.encode(map(grammar.write, told), sentences.LENGTH),
+      PLAN: plans.write(scenes),
+      IMAGE: render.pictures(scenes, self.side),
     }

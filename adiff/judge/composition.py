@@ -40,12 +40,20 @@ class Composition(base.Judge):
   cost = 'On one core 5 s, and 4 s for 1,000 pictures; 100 MB.'
 
   def needs(self, parts):
-    check_parts(parts, 'composition', TEXT, IMAGE)
+    conds = parts.source.facts.conds
+    if TEXT not in conds:
+      check_parts(parts, 'composition', TEXT, IMAGE)
+    elif getattr(conds[TEXT], 'vocab', 0) != len(grammar.WORDS):
+      raise _no_shapes('composition')
 
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
     chosen = np.resize(subset.spread(subject.size(subject.split), subject.num), subject.num)
-    asked = subject.examples(subject.split, chosen)['example'][TEXT]
-    sampled = subject.sample(given=captioned.given(subject, chosen, TEXT))
+    found = subject.examples(subject.split, chosen)
+    asked = _text(found)
+    if TEXT in found:  # it is told, and stands not in the sequence
+      sampled = subject.sample(told={TEXT: found[TEXT]})
+    else:
+      sampled = subject.sample(given=captioned.given(subject, chosen, TEXT))
     yield subject.attempt(TITLE, lambda: _pictured(subject, asked, sampled))
     yield base.cost([sampled], sampled, self)
     yield bound.of(subject)
@@ -65,11 +73,11 @@ def check_parts(parts, name, first, second) -> None:
 
 def _pictured(subject, asked, sampled):
   """Of captions int [n, L] and the samples that were made of them."""
-  pictures = subject.decode(sampled.tokens)[IMAGE]
+  pictures = _images(subject.decode(sampled.tokens))
   subject.tell('reads the pictures')
-  known = subject.examples('train', subset.spread(subject.size('train'), RETRIEVED))['example']
-  captions = list(grammar.decode(asked))
-  found = scores(captions, pictures, list(grammar.decode(known[TEXT])), known[IMAGE])
+  known = subject.examples('train', subset.spread(subject.size('train'), RETRIEVED))
+  captions, others = (list(grammar.decode(text)) for text in (asked, _text(known)))
+  found = scores(captions, pictures, others, _images(known['example']))
   return by_skill(captions, pictures, found)
 
 

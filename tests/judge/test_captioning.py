@@ -74,3 +74,19 @@ def test_judges_of_directions_ask_for_the_data_and_the_order_that_they_need():
   config.process, config.kinds = {'name': 'masked'}, {}
   with pytest.raises(ValueError, match='reads captions and pictures of shapes, which these da'):
     composition.Composition().needs(build.build(config))
+
+
+def test_captions_that_are_told_are_judged_as_those_in_the_sequence():
+  source = shapes.Shapes(size=320, parts=('image',))
+  known, asked = source.examples('test', np.arange(40)), []
+
+  def sample(told):
+    asked.append(told)
+    return sampled(known['example'])
+
+  found = made_by(composition.Composition(), subject(
+    sampled(known['example']), num_tokens=64, num=40, size=source.size, examples=source.examples,
+    decode=lambda tokens: tokens, sample=sample,
+  ))
+  assert section.numbers(found)['true_mean_of_the_skills'] > 0.9
+  np.testing.assert_array_equal(asked[0]['text'], known['text'])
