@@ -30,6 +30,8 @@ ROWS = dict(
 )
 EXPECTED = {name: base.expect('cores') for name in ROWS}
 ARGUMENTS = tuple(ROWS)
+# Of pictures: what they are, and not the noise on them; the weight of fine levels is bounded.
+LEARNT = dict(prediction='x0', weight='velocity', gamma=5.0)
 
 
 def get_config(argument='t2i'):
@@ -45,7 +47,7 @@ def get_config(argument='t2i'):
   else:
     base.choose(c, 'codec', 'patches', patch=4)
     base.choose(c, 'blocks', 'whole')
-    base.choose(c, 'process', 'gaussian')
+    base.choose(c, 'process', 'gaussian', **LEARNT)
     base.choose(c, 'solver', 'heun')
     c.plan.steps = 16
   base.choose(c, 'model', 'denoiser', width=128, depth=4, heads=4)
@@ -76,6 +78,7 @@ def _in_sequence(c, argument, captions):
     blocks='equal' if ROWS[argument]['blocks'] == 'rows' else 'whole',
   )
   c.kinds.image.codec.patch = 4
+  c.kinds.image.process.update(LEARNT)
   if ROWS[argument]['blocks'] == 'rows':
     c.kinds.image.blocks.size = 16
   if captions:
@@ -90,4 +93,4 @@ def _in_sequence(c, argument, captions):
     c.train.orders = (('image', 'text'),)
   else:
     # What is given: its own law matters little.
-    base.of_kind(c, 'image' if captions else 'text', weight=0.1)
+    base.of_kind(c, 'image' if captions else 'text', weight=0.01)

@@ -63,12 +63,26 @@ def check_parts(parts, name, first, second) -> None:
   """Raises ValueError where a judge `name` of captions and pictures of shapes has no such data, or
   the network has not learnt an order in which the blocks of `first` come before the others."""
   facts = parts.source.facts.parts
-  if facts.keys() != {first, second} or facts[TEXT].levels != len(grammar.WORDS):
-    raise ValueError(
-      f"config.judge.name={name} reads captions and pictures of shapes, which these data are not; "
-      "write data.name=shapes, or judge.name=''"
-    )
+  if not {first, second} <= facts.keys() or facts[TEXT].levels != len(grammar.WORDS):
+    raise _no_shapes(name)
   captioned.check_order(parts, name, first, second)
+
+
+def _no_shapes(name):
+  return ValueError(
+    f'config.judge.name={name} reads captions and pictures of shapes, which these data are not; '
+    "write data.name=shapes, or judge.name=''"
+  )
+
+
+def _text(found) -> np.ndarray:
+  """The words int [n, L] of the captions of examples, which are a part of them or a condition."""
+  return np.maximum(found[TEXT], 0) if TEXT in found else found['example'][TEXT]
+
+
+def _images(examples) -> np.ndarray:
+  """The pictures of examples, which are pictures or have other parts besides."""
+  return examples[IMAGE] if isinstance(examples, dict) else examples
 
 
 def _pictured(subject, asked, sampled):

@@ -79,8 +79,9 @@ LogSnr = Annotated[float, values.between(-50, 50)]  # beyond, alpha or sigma is 
 class Gaussian(base.Process):
   """Gaussian noise on tokens of `dim` floats.
 
-  weight: 'plain' (mean squared error of the prediction) or 'min_snr' (Hang et al. 2023,
-  arXiv:2303.09556: min(SNR, gamma) on the error of x0).
+  weight: 'plain' (mean squared error of the prediction), 'min_snr' (Hang et al. 2023,
+  arXiv:2303.09556: min(SNR, gamma) on the error of x0), or 'velocity' (that of v and flow whatever
+  is predicted, as in Li and He 2025, arXiv:2511.13720, but bounded: min(1 / sigma^2, gamma)).
   eta: 0 deterministic .. 1 ancestral steps. clip: bound on |x0_hat| in sampling; 0: none.
   bin: width of a quantisation step of the data, or None. log_snr: (min, max) of the bound.
   """
@@ -88,7 +89,7 @@ class Gaussian(base.Process):
   dim: int
   schedule: Annotated[str, values.one_of(*SCHEDULES)] = 'cosine'
   prediction: Annotated[str, values.one_of(*PREDICTIONS)] = 'v'
-  weight: Annotated[str, values.one_of('plain', 'min_snr')] = 'plain'
+  weight: Annotated[str, values.one_of('plain', 'min_snr', 'velocity')] = 'plain'
   gamma: values.Positive = 5.0
   eta: values.Share = 0.0
   clip: values.NotNegative = 1.0
@@ -140,9 +141,10 @@ class Gaussian(base.Process):
     known = t == 0
     target = (x0 - skip * xt) / jnp.where(scale == 0, 1, scale)
     error = jnp.mean((out.astype(x0.dtype) - target) ** 2, axis=-1)
-    if self.weight == 'min_snr':
-      snr = (alpha / jnp.where(sigma == 0, 1, sigma)) ** 2
-      error *= (jnp.minimum(snr, self.gamma) * scale**2)[..., 0]
+    if self.weight != 'plain':
+      above = alpha**2 if self.weight == 'min_snr' else jnp.ones_like(alpha)
+      ratio = above / jnp.where(sigma == 0, 1, sigma) ** 2
+      error *= (jnp.minimum(ratio, self.gamma) * scale**2)[..., 0]
     return jnp.where(known, 0, error)
 
   def move(self, xt, x0, t, s):

@@ -64,13 +64,31 @@ def test_the_error_of_x0_is_the_scaled_error_of_the_prediction(schedule, predict
   np.testing.assert_allclose(error, scale**2 * process.loss(out, X0, XT, T), rtol=1e-3)
 
 
-def test_min_snr_weighs_the_error_of_x0_by_the_clipped_snr():
-  process = gaussian.Gaussian(2, weight='min_snr', gamma=5.0, clip=0.0)
+@pytest.mark.parametrize('schedule, prediction', PAIRS)
+@pytest.mark.parametrize('weight, above', [('min_snr', np.square), ('velocity', np.ones_like)])
+def test_the_error_of_x0_is_weighed_by_the_clipped_snr_or_as_that_of_the_velocity(
+  schedule, prediction, weight, above
+):
+  process = gaussian.Gaussian(
+    2, schedule=schedule, prediction=prediction, weight=weight, gamma=5.0, clip=0.0
+  )
   out = jax.random.normal(jax.random.key(2), X0.shape)
-  alpha, sigma = process.scales(T)
-  snr = jnp.minimum((alpha / sigma)[..., 0] ** 2, 5.0)
+  alpha, sigma = (np.asarray(part[..., 0]) for part in process.scales(T))
+  expected = np.minimum(above(alpha) / sigma**2, 5.0)
   error = jnp.mean((process.x0_hat(out, XT, T) - X0) ** 2, axis=-1)
-  np.testing.assert_allclose(process.loss(out, X0, XT, T), snr * error, rtol=1e-3)
+  np.testing.assert_allclose(process.loss(out, X0, XT, T), expected * error, rtol=1e-3)
+
+
+@pytest.mark.parametrize('schedule, prediction', [('cosine', 'v'), ('flow', 'flow')])
+def test_unbounded_the_weight_velocity_is_the_loss_of_those_who_predict_it(schedule, prediction):
+  plain = gaussian.Gaussian(2, schedule=schedule, prediction=prediction)
+  weighed = gaussian.Gaussian(
+    2, schedule=schedule, prediction='x0', weight='velocity', gamma=1e6, clip=0.0
+  )
+  out = jax.random.normal(jax.random.key(2), X0.shape)
+  np.testing.assert_allclose(
+    weighed.loss(plain.x0_hat(out, XT, T), X0, XT, T), plain.loss(out, X0, XT, T), rtol=1e-3
+  )
 
 
 @pytest.mark.parametrize('schedule', SCHEDULES)
