@@ -55,7 +55,7 @@ def get_config(argument='t2i'):
   # Many small steps: see docs/kinds.md.
   c.optim.learning_rate = 3e-3
   c.train.steps, c.train.batch_size = 8000, 16
-  c.train.eval_every = c.train.checkpoint_every = 2000
+  c.train.eval_every, c.train.checkpoint_every = 4000, 1000
   c.eval.batch_size, c.eval.examples, c.eval.num, c.eval.steps = 128, 512, 1000, ()
   return c.lock()
 

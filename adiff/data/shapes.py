@@ -65,7 +65,8 @@ class Shapes(base.Source):
       conds = {TEXT: conditions.Memory(sentences.LENGTH, vocab=len(grammar.WORDS))}
     if self._alone:
       return dataclasses.replace(known[IMAGE], conds=conds)
-    return codec_base.Facts('law', (), conds=conds, parts={name: known[name] for name in self.parts})
+    parts = {name: known[name] for name in self.parts}
+    return codec_base.Facts('law', (), conds=conds, parts=parts)
 
   @property
   def _alone(self):
