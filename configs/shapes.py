@@ -93,4 +93,4 @@ def _in_sequence(c, argument, captions):
     c.train.orders = (('image', 'text'),)
   else:
     # What is given: its own law matters little.
-    base.of_kind(c, 'image' if captions else 'text', weight=0.01)
+    base.of_kind(c, 'image' if captions else 'text', weight=0.03)
