@@ -11,6 +11,7 @@ r"""The binary: trains, evaluates, samples.
   python -m adiff.main --mode=compare --workdirs=runs/digits,runs/other --out=compare
   python -m adiff.main --mode=dryrun --config=configs/lm.py:110m --topology=v5e:4x4
   python -m adiff.main --mode=reproduce --config=configs/digits.py:short
+  python -m adiff.main --mode=study --study=toy --out=runs/studies/toy
 
 Exit codes: 0 finished; 75 stopped by a signal, or left by another process, and something is saved:
 run the same command again; 2 a mistake that one sentence names; 1 anything else, and a reproduced
@@ -57,9 +58,13 @@ _MODE = flags.DEFINE_enum(
   'writes what the codec of --workdir makes of its data to --out, see adiff/run/encode.py. compare '
   'sets the finished runs of --workdirs side by side. dryrun needs --config alone, and compiles '
   'its programs for --topology. reproduce trains and evaluates a row of --config, and compares its '
-  'numbers with those that it expects; without --config it lists all rows.',
+  'numbers with those that it expects; without --config it lists all rows. study trains rows of '
+  'configs side by side, see configs/studies.py; without --study it lists all studies.',
 )
 _WORKDIRS = flags.DEFINE_list('workdirs', [], f'{modes.using("workdirs")}: the workdirs, as A,B,C.')
+_STUDY = flags.DEFINE_string(
+  'study', None, 'study: its name; the same --out goes on where it was stopped.'
+)
 _STEP = flags.DEFINE_string(
   'step', None, f'{modes.using("step")}: the checkpoint, N or best. Default: the newest. eval also '
   'takes several, N,M,.. or all, and draws curves.'
@@ -117,7 +122,8 @@ _GIVEN = flags.DEFINE_string(
 _OUT = flags.DEFINE_string(
   'out', None, 'sample: the .npz to write, default WORKDIR/samples.npz; export: the folder, '
   'default WORKDIR/exported; compare and judge: the folder, default compare or judged; eval: the '
-  'folder, default WORKDIR with its own settings, else WORKDIR/evals/NAME; encode: the folder.',
+  'folder, default WORKDIR with its own settings, else WORKDIR/evals/NAME; encode: the folder; '
+  'study: the folder, default runs/studies/NAME.',
 )
 _SEED = flags.DEFINE_integer(
   'seed', None, f"{modes.using('seed')}: seed of samples, or of moves. Default: the config's.",
@@ -177,6 +183,8 @@ def run() -> int:
   from adiff.run import dryrun, own, places, reproduce, train
 
   mistakes.keep_frames()
+  if _MODE.value == 'study':
+    return _study()
   if _MODE.value == 'reproduce':
     if _CONFIG.value is None:
       return reproduce.tell()
@@ -193,6 +201,16 @@ def run() -> int:
     return _write()
   with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished, several=True):
     return _encode() if _MODE.value == 'encode' else _use()
+
+
+def _study() -> int:
+  """Runs a study, or lists them all."""
+  from adiff.run import study
+
+  if _STUDY.value is None:
+    return study.tell()
+  out = os.path.join('runs', 'studies', _STUDY.value) if _OUT.value is None else _OUT.value
+  return study.study(_STUDY.value, out, _DATA.value)
 
 
 def _how() -> dict:

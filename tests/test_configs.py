@@ -17,7 +17,7 @@ from adiff.run import build, expected, listing
 
 FOLDER = pathlib.Path(configs.__file__).parent
 ROOT = FOLDER.parent  # where the commands of a page are called
-TABLES = ('__init__', 'base', 'choices')  # what configs are made of
+TABLES = ('__init__', 'base', 'choices', 'studies')  # what configs are made of
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem not in TABLES)
 SLOTS = 4096  # from here on the fused kernel of TPUs takes half a minute to plan its tiles
 

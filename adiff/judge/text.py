@@ -240,8 +240,9 @@ def _samplers(subject, reference, rows):
   ))
   figures = ()
   if len(rows) > 1 and any(row['known_words'] is not None for row in rows):
-    figure = charts.quality_vs_calls(
-      rows, metric='known_words', ylabel='share of words the corpus knows'
+    figure = charts.quality_vs_cost(
+      rows, metric='known_words', ylabel='share of words the corpus knows',
+      cost='calls_per_token', xlabel='network calls per token',
     )
     figures = (section.Figure(
       'calls', images.png_bytes(figure), 'Quality against cost: each sampler over its network '

@@ -10,9 +10,10 @@ whether all of them were tried, and `failed` which ones failed and why.
 
 import datetime
 import json
+import os
 
 from adiff.judge import base, section
-from adiff.machine import hosts, provenance
+from adiff.machine import hosts, input_file, json_file, provenance
 from adiff.run import references, report
 
 REPORT, DATA = 'report.html', 'eval.json'
@@ -21,6 +22,12 @@ _FACTS = {  # of the head of a page: what they are called there
   'step': 'step', 'average': 'parameters', 'split': 'split', 'date': 'date',
   'hardware': 'hardware', 'commit': 'commit',
 }
+
+_FORM = {
+  'title': str, 'sections': list, 'numbers?': dict, 'data?': str, 'average?': str, 'commit?': str,
+}
+_ADVICE = 'delete its folder, and evaluate it anew'
+_PICTURE_BYTES = 32 * 2**20
 
 
 def told(**facts) -> dict:
@@ -67,6 +74,21 @@ class Growing:
       'numbers': section.numbers(sections),
     }
     hosts.agree(lambda: report.write(self.folder, REPORT, DATA, told, sections, facts))
+
+
+def read(folder) -> tuple[dict, list[section.Section]]:
+  """(what eval.json says, its sections) of a folder; raises ValueError for what cannot be read,
+  FileNotFoundError."""
+  path = os.path.join(folder, DATA)
+  told = json_file.read(path, _FORM, advice=_ADVICE)
+
+  def picture(file):
+    return input_file.read(os.path.join(folder, file), limit=_PICTURE_BYTES)
+
+  try:
+    return told, section.from_data(told['sections'], picture)
+  except section.Foreign as error:
+    raise ValueError(f'{path}: {error}; {_ADVICE}') from error
 
 
 def provenance_sections(told) -> list[section.Section]:

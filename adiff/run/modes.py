@@ -15,6 +15,7 @@ USES = {
   'judge': ('samples', 'reference', 'data', 'split', 'out'),
   'compare': ('workdirs', 'out'),
   'reproduce': ('config', 'workdir', *_SEVERAL),
+  'study': ('study', 'data', 'out'),
   'dryrun': ('config', 'topology'),
 }
 

@@ -168,7 +168,7 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
         f'--set={key} would change what the checkpoint means; it takes {", ".join(FREE)}, '
         'process.eta, process.clip'
       )
-    _set(config, key, value)
+    set_key(config, key, value)
   made_with = dict(_read(workdir, 'contract.json', _CONTRACT).get('registered') or {})
   if storage.exists(os.path.join(workdir, DATA)):  # what it keeps of them is enough
     made_with.pop('data', None)
@@ -303,9 +303,9 @@ def value_of(text) -> Any:
     return text
 
 
-def _set(config, key, text):
+def set_key(config, key, text, where='--set=') -> None:
   """Sets a dotted key from JSON text, or from a bare word; the type must be that of the old
-  value."""
+  value. where: what stands before the key where somebody wrote it. Raises ValueError."""
   *sections, name = key.split('.')
   if sections and sections[0] in choose.ROOMS and name == 'name':
     choose.take(config, sections[0], text)
@@ -315,15 +315,15 @@ def _set(config, key, text):
     place = place[section] if section in place and hasattr(place[section], 'keys') else {}
   if name not in place:
     raise ValueError(
-      f'--set={key}: the config has no such key; it has {", ".join(place) or "no such section"}'
+      f'{where}{key}: the config has no such key; it has {", ".join(place) or "no such section"}'
     )
   value, old = value_of(text), place[name]
   if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
     value = float(value)
   if hasattr(old, 'keys'):
-    raise ValueError(f'--set={key}={text}: {key} is a section; set one of {", ".join(old)} in it')
+    raise ValueError(f'{where}{key}={text}: {key} is a section; set one of {", ".join(old)} in it')
   fits = isinstance(value, int | None) if key in OPTIONAL else type(value) is type(old)
   if not fits:
-    raise ValueError(f'--set={key}={text}: {key} is {old!r}; write a value of that type')
+    raise ValueError(f'{where}{key}={text}: {key} is {old!r}; write a value of that type')
   with place.unlocked():
     place[name] = value

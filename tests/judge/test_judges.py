@@ -99,7 +99,8 @@ def test_without_a_classifier_images_are_shown_and_not_measured(real_digits):
 
 
 def test_fewer_samples_than_classes_are_shown_with_a_column_each(real_digits):
-  few = sampled(*(part[:8] for part in (real_digits.sample(4).tokens, real_digits.sample(4).labels)))
+  made = real_digits.sample(4)
+  few = sampled(made.tokens[:8], made.labels[:8])
   found = made_by(image.Image(), dataclasses.replace(real_digits, sample=lambda **_: few))
   assert titles(found) == ['Samples', 'Cost', 'Held-out bound']
 

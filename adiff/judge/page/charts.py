@@ -243,50 +243,53 @@ def _legend_above(axes):
   )
 
 
-def quality_vs_calls(rows, *, metric, ylabel, title=None) -> Any:
-  """Quality against cost: a metric over network calls per token, one line a sampler.
+def quality_vs_cost(rows, *, metric, cost, xlabel, ylabel, title=None) -> Any:
+  """A metric over what it costs, one line a sampler or network.
 
-  rows: dicts with 'name'; 'ci95', where present, is the 95% interval of the metric, a half width
-  or a pair of bounds. The cost is logarithmic. Rows without 'calls_per_token' are horizontal lines
-  (the corpus, say); rows without the metric are skipped. Returns a Figure; raises ValueError
-  where no row has both.
+  rows: dicts with 'name'; `cost` is their key of the horizontal axis, which is logarithmic; 'ci95',
+  where present, is the 95% interval of the metric, a half width or a pair of bounds. Rows without
+  the cost are horizontal lines (the corpus, say); rows without the metric are skipped. Returns a
+  Figure; raises ValueError where no row has both.
   """
   rows = [row for row in rows if row.get(metric) is not None]
-  ours = [row for row in rows if row.get('calls_per_token')]
+  ours = [row for row in rows if row.get(cost)]
   if not ours:
-    raise ValueError(f'no row has both calls_per_token and {metric}; evaluate one sampler')
-  fig, axes = new_axes(
-    height=3.6, xlabel='network calls per token', ylabel=ylabel, title=title
-  )
+    raise ValueError(f'no row has both {cost} and {metric}; evaluate one sampler')
+  fig, axes = new_axes(height=3.6, xlabel=xlabel, ylabel=ylabel, title=title)
   names = list(dict.fromkeys(row['name'] for row in ours))
   for i, name in enumerate(names):
-    line = sorted((row for row in ours if row['name'] == name),
-                  key=lambda row: row['calls_per_token'])
+    line = sorted((row for row in ours if row['name'] == name), key=lambda row: row[cost])
     colour = COLOURS[i % len(COLOURS)]
-    axes.plot([row['calls_per_token'] for row in line], [row[metric] for row in line], color=colour,
+    axes.plot([row[cost] for row in line], [row[metric] for row in line], color=colour,
               marker=MARKERS[i % len(MARKERS)], markersize=6, linewidth=1.9,
-              label=name)
+              linestyle=DASHES[i // len(COLOURS) % len(DASHES)], label=name)
     for row in line:
       if row.get('ci95') is not None:
-        axes.errorbar(row['calls_per_token'], row[metric], fmt='none', ecolor=colour, capsize=3,
+        axes.errorbar(row[cost], row[metric], fmt='none', ecolor=colour, capsize=3,
                       yerr=_lengths(row[metric], row['ci95']), elinewidth=1.3)
   dashes = itertools.cycle(DASHES[1:])
   for row in rows:
-    if not row.get('calls_per_token'):
+    if not row.get(cost):
       axes.axhline(row[metric], color=INK, linewidth=1.4, linestyle=next(dashes),
                    label=row['name'])
-  axes.set_xscale('log', base=2)
-  # Powers of two around all costs, so that even one point has a tick at each side.
-  cost = np.log2([row['calls_per_token'] for row in ours])
-  powers = range(int(np.floor(cost.min())), int(np.ceil(cost.max())) + 1)
-  axes.set_xticks([2.0 ** i for i in powers],
-                  labels=[f'{2 ** i:,}' if i >= 0 else f'1/{2 ** -i:,}' for i in powers])
-  axes.minorticks_off()
-  axes.set_xlim(2 ** (powers[0] - 0.3), 2 ** (powers[-1] + 0.3))
+  _powers_of_two(axes, [row[cost] for row in ours])
   axes.margins(y=0.12)
   axes.grid(axis='y', color=GRID, linewidth=0.8)
   _legend_above(axes)
   return fig
+
+
+def _powers_of_two(axes, values):
+  """A logarithmic horizontal axis around all values, so that even one point has a tick at each
+  side."""
+  axes.set_xscale('log', base=2)
+  exponents = np.log2(values)
+  low, high = int(np.floor(exponents.min())), int(np.ceil(exponents.max()))
+  powers = range(low, high + 1, 1 + (high - low) // 9)
+  axes.set_xticks([2.0 ** i for i in powers],
+                  labels=[f'{2 ** i:,}' if i >= 0 else f'1/{2 ** -i:,}' for i in powers])
+  axes.minorticks_off()
+  axes.set_xlim(2 ** (low - 0.3), 2 ** (high + 0.3))
 
 
 def _lengths(value, ci95):

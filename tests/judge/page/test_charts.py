@@ -94,8 +94,12 @@ ROWS = [
 ]
 
 
-def test_the_chart_of_calls_has_one_line_a_sampler_with_its_intervals_and_levels_for_the_rest():
-  axes, = charts.quality_vs_calls(ROWS, metric='known_words', ylabel='known words').axes
+CALLS = {'cost': 'calls_per_token', 'xlabel': 'network calls per token'}
+
+
+def test_the_chart_of_costs_has_one_line_a_sampler_with_its_intervals_and_levels_for_the_rest():
+  axes, = charts.quality_vs_cost(
+    ROWS, metric='known_words', ylabel='known words', **CALLS).axes
   b, a, corpus = [line for line in axes.lines if not line.get_label().startswith('_')]
   np.testing.assert_array_equal(b.get_xydata(), [[0.25, 0.7], [1, 0.9]])
   np.testing.assert_array_equal(a.get_xydata(), [[0.5, 0.8]])
@@ -106,12 +110,20 @@ def test_the_chart_of_calls_has_one_line_a_sampler_with_its_intervals_and_levels
   assert [tick.get_text() for tick in axes.get_xticklabels()] == ['1/4', '1/2', '1']
 
 
-def test_one_point_is_enough_for_the_chart_of_calls_and_none_is_refused():
-  figure = charts.quality_vs_calls(
-    [{'name': 'a', 'calls_per_token': 0.3, 'x': 0.1}], metric='x', ylabel='')
+def test_a_wide_range_of_costs_has_ten_ticks_at_most_and_many_lines_differ_in_dashes():
+  rows = [{'name': f'{i}', 's': 2.0 ** -i, 'x': 0.1 * i} for i in range(13)]
+  axes, = charts.quality_vs_cost(rows, metric='x', ylabel='', cost='s', xlabel='s').axes
+  assert 5 <= len(axes.get_xticks()) <= 10
+  looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in axes.lines}
+  assert len(looks) == 13
+
+
+def test_one_point_is_enough_for_the_chart_of_costs_and_none_is_refused():
+  figure = charts.quality_vs_cost(
+    [{'name': 'a', 'calls_per_token': 0.3, 'x': 0.1}], metric='x', ylabel='', **CALLS)
   assert decoded(images.png_bytes(figure)).std() > 5
   with pytest.raises(ValueError, match='one sampler'):
-    charts.quality_vs_calls(ROWS[3:], metric='known_words', ylabel='')
+    charts.quality_vs_cost(ROWS[3:], metric='known_words', ylabel='', **CALLS)
 
 
 def test_charts_leave_no_figure_in_pyplot():

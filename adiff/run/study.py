@@ -1,0 +1,308 @@
+"""Studies: rows of configs side by side, each trained with several seeds: --mode=study.
+
+  OUT/study.html, study.json   what is finished, written anew after every run
+  OUT/RUN/                     the workdir of a run, RUN is ROW-seedN or, to tune a row, ROW-tuned
+  OUT/RUN/studied.json         what a run came to; a run that has it is not run again
+  OUT/made_by.json             the study as it was asked for
+
+A study that is killed goes on where it was, and ends with the same numbers but for those of clocks.
+"""
+
+import dataclasses
+import functools
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from adiff.judge import claims, section, studied, verdicts
+from adiff.machine import checkpoint, cost, files, hosts, json_file, provenance, storage
+from adiff.run import (
+  build,
+  division,
+  evaluations,
+  expected,
+  growing,
+  handle,
+  kept,
+  output,
+  places,
+  report,
+  train,
+)
+from adiff.run import studies as studies_lib
+from adiff.run import workdir as workdir_lib
+
+NAMES = ('study.html', 'study.json', 'pictures', 'lock', workdir_lib.MADE_BY)
+RESULT = 'studied.json'
+CLAIMS = 'claims'
+TUNED_SEED = 1_000_000  # of the networks that settings are chosen with, and of no others
+DIVERGED = 'diverged'
+_RESULT = {'numbers': {str: float}, 'points': [dict], f'{DIVERGED}?': str, 'settings': [str]}
+_STUDY = {
+  'study': {'name': str, 'metric': {'key': str, 'heading': str, 'better': str}},
+  'measured': [{'row': str, 'seed': int, 'numbers': {str: float}, 'points': [dict]}],
+  'commit?': str, 'hardware?': str,
+}
+_CALLS = 5  # of one sample each, of which the median is told
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """One training of a study."""
+
+  row: studies_lib.Row
+  seed: int
+  workdir: str
+
+
+def study(name, out, data=None) -> int:
+  """Trains what is not finished of a study, and writes its page; returns the exit code. The study
+  `claims` trains nothing: it reads what the studies beside OUT left.
+
+  data: where the data of rows lie whose data lie somewhere. Raises ValueError for a study that
+  there is not, or a folder that is another's; OSError where it cannot be written.
+  """
+  if name == CLAIMS:
+    hosts.say(_claims(out))
+    return 0
+  asked = studies_lib.find(name)
+  runs = list(_runs(asked, out))
+  output.check_set(out, [*NAMES, *(os.path.basename(run.workdir) for run in runs)], ())
+  with workdir_lib.lock(out, 'is being filled'):
+    workdir_lib.check_made_by(out, asked.as_data(), 'name another folder with --out')
+    for number, run in enumerate(runs):
+      hosts.say(f'[{number}/{len(runs)}] {os.path.basename(run.workdir)}')
+      code = _finish(asked, run, functools.partial(_chosen, asked, out, data), data)
+      if code:
+        return code
+      page = write(asked, out)
+  hosts.say(f'[{len(runs)}/{len(runs)}] {page}')
+  return 0
+
+
+def _runs(asked, out) -> Iterator[Run]:
+  """All of them, in order: what tunes a row before it, and a seed of every row before the next."""
+  if asked.tuned:
+    for row in asked.rows:
+      yield Run(row, TUNED_SEED, os.path.join(out, f'{_word(row.name)}-tuned'))
+  for seed in range(asked.seeds):
+    for row in asked.rows:
+      yield Run(row, seed, os.path.join(out, f'{_word(row.name)}-seed{seed}'))
+
+
+def _word(name):
+  """The name of a row as a part of a file's."""
+  return re.sub(r'\W+', '_', name)
+
+
+def config(asked, row, seed, data=None, settings=()) -> Any:
+  """The config of a run: that of its row, with the steps that the study's FLOPs pay for."""
+  made = _changed(asked, row, seed, data, settings)
+  steps = round(asked.flops / _flops(asked, row, data))
+  if steps <= made.optim.warmup:
+    raise ValueError(
+      f'the study {asked.name}: {asked.flops:.3g} FLOP pay for {steps} steps of {row.name}, which '
+      f'warms up for {made.optim.warmup}; give it more, or write a smaller optim.warmup'
+    )
+  with made.unlocked():
+    made.train.steps = steps
+  return made.lock()
+
+
+def _changed(asked, row, seed, data, settings):
+  """The config of a row as its file has it, but for what is changed."""
+  file, _, argument = row.config.partition(':')
+  made = expected.module(studies_lib.place(file)).get_config(*filter(None, [argument]))
+  made = places.placed(made, data) if places.of('data', made.data.name) else made
+  with made.unlocked():
+    for word in (*asked.settings, *row.settings, f'seed={seed}', *settings):
+      key, _, value = word.partition('=')
+      workdir_lib.set_key(made, key, value, where=f'the study {asked.name}: ')
+  return made
+
+
+@functools.cache
+def _flops(asked, row, data):
+  """Of a step of training, whatever the seed: counting them takes seconds."""
+  return cost.step(build.build(_changed(asked, row, 0, data, ()))).flops
+
+
+def _finish(asked, run, chosen: Callable, data) -> int:
+  """Trains a run to its end unless it is there, and writes what it came to; returns the exit code.
+  chosen: row -> the settings that were found best for it."""
+  place = os.path.join(run.workdir, RESULT)
+  if storage.exists(place):
+    return 0
+  settings = () if run.seed == TUNED_SEED else chosen(run.row)
+  made = config(asked, run.row, run.seed, data, settings)
+  begun, resumed = time.monotonic(), checkpoint.latest_step(run.workdir) is not None
+  told = {'settings': list(settings), 'numbers': {}, 'points': []}
+  try:
+    code = train.train(made, run.workdir)
+    if code:
+      return code
+    told |= _came_to(run.workdir, made)
+    if not resumed:
+      told['numbers']['minutes'] = (time.monotonic() - begun) / 60
+  except FloatingPointError as error:
+    hosts.say(f'{os.path.basename(run.workdir)} diverged: {error}')
+    told[DIVERGED] = str(error)
+  files.write_json(place, told)
+  jax.clear_caches()  # of programs that no other run calls
+  return 0
+
+
+def _came_to(workdir, made) -> dict[str, Any]:
+  """The numbers and points of a run that has ended."""
+  numbers, points = read(workdir)
+  parts = kept.parts(workdir, made)
+  sizes = jax.tree.leaves(cost.params(parts))
+  numbers |= {
+    'steps': made.train.steps, 'latency': _latency(workdir),
+    'parameters': sum(math.prod(leaf.shape) for leaf in sizes),
+  }
+  return {'numbers': numbers, 'points': points}
+
+
+def read(folder) -> tuple[dict[str, float], list[dict[str, Any]]]:
+  """(numbers, points) of the evaluation in a folder, see judge/studied.py; a point is a row that
+  tells its network calls, of any table."""
+  told, found = growing.read(folder)
+  points = {}
+  for table in (part for one in found for part in one.parts if isinstance(part, section.Table)):
+    for row in (row for group in table.groups if group.ranked for row in group.rows):
+      if row.get('nfe'):
+        name = f'{row["steps"]} steps' if row.get('steps') else row['name']
+        points.setdefault(name, {}).update(row | {'name': name})
+  for point in points.values():
+    if point.get('seconds') and point.get('num'):
+      point['seconds'] /= point['num']
+  numbers = {
+    key: float(value) for key, value in (told.get('numbers') or {}).items()
+    if isinstance(value, int | float)
+  }
+  return numbers, list(points.values())
+
+
+def _latency(workdir) -> float:
+  """Seconds for one sample, compilation excluded."""
+  model, seconds = handle.load(workdir), []
+  for call in range(1 + _CALLS):
+    begun = time.monotonic()
+    model.sample(1, seed=call)
+    seconds.append(time.monotonic() - begun)
+  return float(np.median(seconds[1:]))
+
+
+# ---- The best settings of a row ------------------------------------------------------------------
+
+
+def _chosen(asked, out, data, row) -> tuple[str, ...]:
+  """Those settings of `asked.tuned` with which the network that tunes a row is best; its first ones
+  where it diverged."""
+  if not asked.tuned:
+    return ()
+  workdir = os.path.join(out, f'{_word(row.name)}-tuned')
+  result = json_file.read(os.path.join(workdir, RESULT), _RESULT)
+  if DIVERGED in result:
+    return asked.tuned[0]
+  values = [_value(asked, workdir, settings, data) for settings in asked.tuned]
+  return asked.tuned[int(np.argmin([asked.metric.sign * value for value in values]))]
+
+
+def _value(asked, workdir, settings, data) -> float:
+  """The metric of a network with settings of its sampling: that of its best number of steps."""
+  folder = os.path.join(workdir, output.EVALUATIONS, evaluations.name(_flags(settings)))
+  if not storage.exists(os.path.join(folder, growing.DATA)):
+    _evaluate(workdir, settings, data)
+  numbers, points = read(folder)
+  key = asked.metric.key
+  values = [point[key] for point in points if point.get(key) is not None]
+  return min(values, key=lambda value: asked.metric.sign * value) if values else numbers[key]
+
+
+def _flags(settings):
+  """The settings as the command line takes them."""
+  return tuple(f'--set={word}' for word in settings)
+
+
+def _evaluate(workdir, settings, data):
+  """Evaluates a run with other settings, in a folder of its own."""
+  made = places.placed(workdir_lib.load(workdir, settings), data) if data else (
+    workdir_lib.load(workdir, settings)
+  )
+  parts = kept.parts(workdir, made, examples=True)
+  mesh = division.mesh(parts, settings, together=True)
+  placed = division.placed(parts, mesh)
+  evaluations.Run(workdir, parts, mesh, placed, changes=_flags(settings)).evaluate(None, None)
+
+
+# ---- The page ------------------------------------------------------------------------------------
+
+
+def measured(asked, out) -> tuple[list[studied.Measured], list[tuple[str, int]]]:
+  """(what is finished, rows and seeds that diverged), without what tunes."""
+  found, diverged = [], []
+  for run in _runs(asked, out):
+    place = os.path.join(run.workdir, RESULT)
+    if run.seed == TUNED_SEED or not storage.exists(place):
+      continue
+    told = json_file.read(place, _RESULT, advice='delete it, and run the study again')
+    if DIVERGED in told:
+      diverged.append((run.row.name, run.seed))
+    else:
+      found.append(studied.Measured(
+        run.row.name, run.seed, told['numbers'], tuple(told['points'])
+      ))
+  return found, diverged
+
+
+def write(asked, out) -> str:
+  """Writes the page of what is finished; returns its path."""
+  found, diverged = measured(asked, out)
+  done, total = len(found) + len(diverged), asked.seeds * len(asked.rows)
+  facts = [
+    section.Fact('runs', 'runs', f'{done} of {total}'),
+    section.Fact('flops', 'FLOP of training a run', asked.flops),
+    section.Fact('diverged', 'diverged', ', '.join(
+      f'{row} (seed {seed})' for row, seed in diverged) if diverged else 'none'),
+    section.Fact('commit', 'commit', provenance.commit()),
+    section.Fact('hardware', 'hardware', provenance.hardware()),
+  ]
+  told = {
+    'title': f'{asked.name}: {asked.about}', 'study': asked.as_data(), 'complete': done == total,
+    'measured': [dataclasses.asdict(run) for run in found], 'diverged': diverged,
+    'commit': provenance.commit(), 'hardware': provenance.hardware(),
+  }
+  return report.write(out, *NAMES[:2], told, studied.sections(asked.metric, found), facts)
+
+
+def _claims(out) -> str:
+  """Writes the page of all claims, from the studies in the folders beside OUT; returns its path."""
+  output.check_set(out, NAMES, ())
+  beside, found = storage.parent(storage.absolute(out)), {}
+  for name in sorted(files.names(beside)):
+    path = os.path.join(beside, name, NAMES[1])
+    if os.path.join(beside, name) != storage.absolute(out) and storage.exists(path):
+      told = json_file.read(path, _STUDY, advice='delete it, and run its study again')
+      found[told['study']['name']] = verdicts.study_of(told)
+  storage.make_folder(out)
+  told = {'title': 'What is said, and what was measured', 'studies': sorted(found)}
+  facts = [section.Fact('studies', 'studies', ', '.join(sorted(found)) if found else 'none')]
+  return report.write(out, *NAMES[:2], told, verdicts.sections(claims.CLAIMS, found), facts)
+
+
+def tell() -> int:
+  """Prints every study; returns 0."""
+  for asked in studies_lib.every():
+    print(f'{asked.name}  {asked.about}: {len(asked.rows)} rows, {asked.seeds} seeds, '
+          f'{asked.flops:.3g} FLOP each')
+  print(f'{CLAIMS}  what is said of autoregressive diffusion, and what the studies beside it found')
+  print('run one with --mode=study --study=NAME --out=FOLDER')
+  return 0

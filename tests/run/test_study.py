@@ -1,0 +1,206 @@
+"""Studies: what is trained, with what, what is read of it, and going on after a stop."""
+
+import json
+import math
+import os
+import textwrap
+
+import pytest
+
+from adiff.judge import base, section
+from adiff.machine import cost
+from adiff.run import build, growing, report, studies, study, train
+from configs import studies as shipped
+
+TABLE = '''\
+  from configs.studies import study
+  STUDIES = {
+    'mine': study(
+      'two rows', flops=FLOPS, seeds=2, settings=('optim.warmup=0', 'eval.num=64'),
+      rows={
+        'a': ('configs/toy.py:block-masked',),
+        'b, shallow': ('configs/toy.py:block-masked', 'model.depth=1'),
+      }, TUNED
+    ),
+    'broken': BROKEN,
+  }
+'''
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+  """(flops, tuned, broken) -> a current folder with studies of its own."""
+  monkeypatch.chdir(tmp_path)
+  os.makedirs('configs')
+
+  def write(flops='1e10', tuned='', broken='None'):
+    text = TABLE.replace('FLOPS', flops).replace('TUNED', tuned).replace('BROKEN', broken)
+    text = text if broken != 'None' else text.replace("    'broken': None,\n", '')
+    (tmp_path / 'configs' / 'studies.py').write_text(textwrap.dedent(text))
+    return str(tmp_path / 'out')
+
+  return write
+
+
+@pytest.fixture
+def trained(monkeypatch):
+  """Trainings end at once, with a Fréchet distance that follows from the config; `codes`: what the
+  next ones return instead."""
+  seen, codes = [], []
+
+  def ended(config, workdir):
+    os.makedirs(os.path.join(workdir, 'checkpoints'), exist_ok=True)
+    seen.append(config)
+    code = codes.pop(0) if codes else 0
+    if isinstance(code, Exception):
+      raise code
+    if code:
+      return code
+    write(workdir, config.model.depth + 0.1 * config.seed, config)
+    return 0
+
+  def write(folder, frechet, config):
+    os.makedirs(folder, exist_ok=True)
+    group = section.Group('This model', tuple(
+      {'name': 'this model', 'num': 64, 'steps': steps, 'nfe': 3.0 * steps, 'seconds': 6.4,
+       'gflop': 0.1 * steps, 'frechet': frechet + 8 / steps} for steps in (4, 8)
+    ))
+    sections = [section.Section('Quality', (
+      section.Table('Generator', (*base.COST, section.Column('frechet', 'F')), (group,)),
+      section.Facts((section.Fact('flops', 'FLOP', 1e10),), shown=False),
+    ))]
+    told = {'title': 't', 'step': config.train.steps, 'numbers': section.numbers(sections)}
+    report.write(folder, growing.REPORT, growing.DATA, told, sections)
+
+  monkeypatch.setattr(train, 'train', ended)
+  monkeypatch.setattr(study, '_latency', lambda workdir: 0.5)
+  monkeypatch.setattr(study.kept, 'parts', lambda workdir, config: None)
+  monkeypatch.setattr(cost, 'params', lambda parts: {})
+  monkeypatch.setattr(study, '_flops', lambda asked, row, data: 1e9 if row.settings else 2e9)
+  ended.seen, ended.codes, ended.write = seen, codes, write
+  return ended
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+  """Pages without their tables and charts, which take a second each."""
+  monkeypatch.setattr(study.studied, 'sections', lambda metric, found: [])
+
+
+def told(out):
+  with open(os.path.join(out, 'study.json')) as file:
+    return json.load(file)
+
+
+def table(out):
+  """The measured numbers without those of clocks."""
+  found = told(out)['measured']
+  for run in found:
+    run['numbers'].pop('minutes', None)
+  return found
+
+
+def test_every_run_has_the_steps_that_the_flops_pay_for_and_a_seed_of_its_own(mine, trained):
+  out = mine()
+  assert study.study('mine', out) == 0
+  assert [(c.model.depth, c.seed) for c in trained.seen] == [(3, 0), (1, 0), (3, 1), (1, 1)]
+  assert [c.train.steps for c in trained.seen] == [5, 10, 5, 10]
+  found = told(out)
+  assert found['complete'] and [run['row'] for run in found['measured']] == [
+    'a', 'b, shallow', 'a', 'b, shallow']
+  point = found['measured'][0]['points'][0]
+  assert point['name'] == '4 steps' and math.isclose(point['seconds'], 0.1)  # a sample
+  assert math.isclose(point['frechet'], 5.0)
+
+
+def test_a_study_that_is_stopped_anywhere_goes_on_and_ends_with_the_same_table(
+  mine, trained, undrawn, tmp_path
+):
+  whole = mine()
+  assert study.study('mine', whole) == 0
+  stopped = str(tmp_path / 'stopped')
+  for _ in range(4):
+    trained.codes[:] = [75]
+    assert study.study('mine', stopped) == 75
+    trained.codes[:] = [0, 75]
+    assert study.study('mine', stopped) in (0, 75)
+  assert study.study('mine', stopped) == 0
+  assert table(whole) == table(stopped)
+  done = len(trained.seen)
+  assert study.study('mine', stopped) == 0 and len(trained.seen) == done
+
+
+def test_a_run_that_diverges_is_told_and_the_others_go_on(mine, trained, undrawn):
+  out = mine()
+  trained.codes[:] = [FloatingPointError('the loss is not finite')]
+  assert study.study('mine', out) == 0
+  found = told(out)
+  assert found['diverged'] == [['a', 0]] and len(found['measured']) == 3 and found['complete']
+
+
+def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
+  mine, trained, undrawn, monkeypatch
+):
+  out = mine(tuned="tuned=('plan.steps=2', 'plan.steps=4;process.name=masked'),")
+
+  def evaluated(workdir, settings, data):
+    good = ('4' in settings[0]) == ('shallow' in workdir)
+    folder = os.path.join(workdir, 'evals', study.evaluations.name(study._flags(settings)))
+    trained.write(folder, 1.0 if good else 2.0, trained.seen[0])
+
+  monkeypatch.setattr(study, '_evaluate', evaluated)
+  assert study.study('mine', out) == 0
+  assert [c.seed for c in trained.seen[:2]] == [study.TUNED_SEED] * 2
+  assert [c.plan.steps for c in trained.seen[2:]] == [2, 4] * 2
+  assert {run['seed'] for run in told(out)['measured']} == {0, 1}
+
+
+@pytest.mark.parametrize('change, words', [
+  (dict(flops='1e7'), 'pay for 0 steps of a'),
+  (dict(broken='{}'), r"STUDIES\['broken'\] has no about"),
+  (dict(broken="study('x', rows={}, flops=0.0)"), 'needs seeds, FLOPs, and a config'),
+  (dict(broken="study('x', rows={'a': ('configs/toy.py', 'seed')}, flops=1.0)"), "setting 'seed'"),
+  (dict(broken="study('x', rows={}, flops=1.0, metric=('a', 'b', 'c'))"), 'low or high'),
+  (dict(tuned="tuned=('plan.stepz=1',),"), 'the study mine: plan.stepz'),
+])
+def test_a_study_that_cannot_be_is_told_in_a_sentence(change, words, mine, trained, monkeypatch):
+  out = mine(**change)
+  monkeypatch.setattr(study, '_value', lambda *_: 0.0)
+  with pytest.raises(ValueError, match=words):
+    study.study('mine', out)
+
+
+def test_a_folder_of_another_study_is_refused_and_an_unknown_one_named(mine, trained, undrawn):
+  out = mine()
+  with pytest.raises(ValueError, match="no study 'theirs'; write one of mine, toy"):
+    study.study('theirs', out)
+  assert study.study('mine', out) == 0
+  mine(flops='2e10')
+  with pytest.raises(ValueError, match=r'made with flops = 1e\+?10|10000000000'):
+    study.study('mine', out)
+
+
+def test_claims_read_the_studies_beside_them(mine, trained, undrawn, tmp_path):
+  mine()
+  assert study.study('mine', str(tmp_path / 'all' / 'mine')) == 0
+  assert study.study('claims', str(tmp_path / 'all' / 'claims')) == 0
+  found = told(tmp_path / 'all' / 'claims')
+  assert found['studies'] == ['mine']
+
+
+def test_the_shipped_studies_are_listed_and_their_rows_are_configs(capsys):
+  assert study.tell() == 0
+  shown = capsys.readouterr().out
+  assert all(name in shown for name in ('images-digits', 'toy', 'claims'))
+  assert {one.name for one in studies.every()} >= set(shipped.STUDIES)
+  for row in (row for one in studies.every() for row in one.rows):
+    assert os.path.isfile(studies.place(row.config.partition(':')[0]))
+
+
+def test_equal_flops_are_those_of_the_configs_own_step(mine):
+  mine(flops='1e11')
+  asked = studies.find('mine')
+  deep, shallow = (study.config(asked, row, 0) for row in asked.rows)
+  own = cost.step(build.build(deep)).flops
+  assert abs(deep.train.steps * own / asked.flops - 1) < 0.5 / deep.train.steps
+  assert deep.train.steps < shallow.train.steps
