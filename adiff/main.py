@@ -65,11 +65,11 @@ _WORKDIRS = flags.DEFINE_list('workdirs', [], f'{modes.using("workdirs")}: the w
 _STUDY = flags.DEFINE_string(
   'study', None, 'study: its name; the same --out goes on where it was stopped.'
 )
-_STEP = flags.DEFINE_string(
+flags.DEFINE_string(
   'step', None, f'{modes.using("step")}: the checkpoint, N or best. Default: the newest. eval also '
   'takes several, N,M,.. or all, and draws curves.'
 )
-_AVERAGE = flags.DEFINE_enum(
+flags.DEFINE_enum(
   'average', 'ema', ['ema', 'raw'], f'{modes.using("average")}: the average of the parameters, or '
   'the last ones.',
 )
@@ -84,38 +84,38 @@ _REFERENCE = flags.DEFINE_string(
   'reference', None, f'{modes.using("reference")}: a workdir, a folder of pictures, an .npz of '
   'examples, or of statistics.'
 )
-_SET = flags.DEFINE_multi_string(
+flags.DEFINE_multi_string(
   'set', [], f'{modes.using("set")}: KEY=VALUE, a sampling key of the config to change, for '
   'example plan.steps=4. Repeatable.',
 )
-_PROMPT = flags.DEFINE_multi_string(
+flags.DEFINE_multi_string(
   'prompt', [],
   'sample, text models: write on from this text, block by block on the terminal. Repeatable: '
   'several prompts are one batch.',
 )
-_TOKENS = flags.DEFINE_integer(
+flags.DEFINE_integer(
   'tokens', None, f'{modes.using("tokens")}: symbols to write at most. Default: to the end of the '
   'row.', lower_bound=1,
 )
-_BLOCK_SIZE = flags.DEFINE_integer(
+flags.DEFINE_integer(
   'block_size', None, f'{modes.using("block_size")}: equal blocks of another size, for networks '
   'that learnt several (train.block_sizes).', lower_bound=1,
 )
-_STEPS = flags.DEFINE_integer(
+flags.DEFINE_integer(
   'steps', None, f'{modes.using("steps")}: network steps a block, as --set=plan.steps.',
   lower_bound=1,
 )
-_SOLVER = flags.DEFINE_string(
+flags.DEFINE_string(
   'solver', None, f'{modes.using("solver")}: another solver, NAME or NAME(key=value, ..): '
   'first_order, first_hitting, threshold(threshold=0.8), entropy_bound(bound=0.5), '
   'scheduled(choose=confidence), or budget: the best plan for --steps calls, from the profile in '
   'eval.json.',
 )
-_NUM = flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
-_COND = flags.DEFINE_string(
+flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
+flags.DEFINE_string(
   'cond', None, f'{modes.using("cond")}: FILE.npz of what to ask for, see adiff/run/asked_for.py.'
 )
-_GIVEN = flags.DEFINE_string(
+flags.DEFINE_string(
   'given', None, 'sample: an .npz with an array [n, ..] for each kind of tokens that is given; the '
   'others are made, one example for each. The network must have learnt that order.',
 )
@@ -125,18 +125,18 @@ _OUT = flags.DEFINE_string(
   'folder, default WORKDIR with its own settings, else WORKDIR/evals/NAME; encode: the folder; '
   'study: the folder, default runs/studies/NAME.',
 )
-_SEED = flags.DEFINE_integer(
+flags.DEFINE_integer(
   'seed', None, f"{modes.using('seed')}: seed of samples, or of moves. Default: the config's.",
   lower_bound=0, upper_bound=2**32 - 1,
 )
-_BATCH = flags.DEFINE_integer(
+flags.DEFINE_integer(
   'batch', 256, f'{modes.using("batch")}: examples in one compiled call.', lower_bound=1
 )
-_COPIES = flags.DEFINE_integer(
+flags.DEFINE_integer(
   'copies', 1, 'encode: of every training picture, all but the first moved.', lower_bound=1
 )
-_FLIP = flags.DEFINE_bool('flip', False, 'encode: half of the further copies are mirrored.')
-_CROP = flags.DEFINE_integer(
+flags.DEFINE_bool('flip', False, 'encode: half of the further copies are mirrored.')
+flags.DEFINE_integer(
   'crop', 0, 'encode: pixels by which further copies are shifted at most.', lower_bound=0
 )
 _PROFILE = flags.DEFINE_integer(
@@ -180,11 +180,13 @@ def run() -> int:
   if _PROCESSES.value:
     hosts.start(_PROCESSES.value, _GATHER.value, sys.argv[1:])  # early: deaths are noticed
   # After --help, which needs none of them.
-  from adiff.run import dryrun, own, places, reproduce, train
-
   mistakes.keep_frames()
   if _MODE.value == 'study':
-    return _study()
+    from adiff.run import study
+
+    return study.run(_STUDY.value, _OUT.value, _DATA.value)
+  from adiff.run import dryrun, own, places, reproduce, train, use
+
   if _MODE.value == 'reproduce':
     if _CONFIG.value is None:
       return reproduce.tell()
@@ -197,120 +199,10 @@ def run() -> int:
     if _CONFIG.value is None:
       return own.run(workdir, data, minutes, profile=_PROFILE.value)
     return train.train(places.placed(_CONFIG.value, data), workdir, profile=_PROFILE.value)
-  if _PROMPT.value:
-    return _write()
+  if flags.FLAGS.prompt:
+    return use.write(flags.FLAGS)
   with hosts.on_signals((signal.SIGTERM, signal.SIGINT), hosts.exit_unfinished, several=True):
-    return _encode() if _MODE.value == 'encode' else _use()
-
-
-def _study() -> int:
-  """Runs a study, or lists them all."""
-  from adiff.run import study
-
-  if _STUDY.value is None:
-    return study.tell()
-  out = os.path.join('runs', 'studies', _STUDY.value) if _OUT.value is None else _OUT.value
-  return study.study(_STUDY.value, out, _DATA.value)
-
-
-def _how() -> dict:
-  """How a workdir's config is arranged."""
-  return dict(block_size=_BLOCK_SIZE.value, steps=_STEPS.value, solver=_SOLVER.value)
-
-
-def _encode() -> int:
-  """Makes tokens of data."""
-  from adiff.machine import hosts
-  from adiff.run import encode
-
-  hosts.say(encode.encode(
-    _WORKDIR.value, _OUT.value, data=_DATA.value, batch=_BATCH.value, copies=_COPIES.value,
-    flip=_FLIP.value, crop=_CROP.value, seed=_SEED.value,
-  ))
-  return 0
-
-
-def _use() -> int:
-  """Evaluates, samples or exports what a workdir holds; returns the exit code."""
-  from adiff.machine import checkpoint, hosts, sharding
-  from adiff.run import directions, division, evaluations, kept, overrides, places, roles
-  from adiff.run import workdir as workdir_lib
-
-  settings, evaluating = list(_SET.value), _MODE.value in ('eval', 'follow')
-  if _MODE.value == 'eval' and _SPLIT.value:
-    settings.append(f'eval.split={_SPLIT.value}')
-  config = overrides.arrange(workdir_lib.load(_WORKDIR.value, settings), _WORKDIR.value, **_how())
-  config = places.placed(config, _DATA.value) if evaluating else config
-  parts = kept.parts(
-    _WORKDIR.value, config, examples=evaluating, others=_MODE.value == 'eval' and bool(_DATA.value)
-  )
-  if not evaluating:
-    roles.check_sampled(parts, _WORKDIR.value)
-  given = num = None
-  if _MODE.value == 'sample':
-    parts, given, num = directions.directed(parts, _GIVEN.value, _NUM.value)
-  hosts.by_first(lambda: _check_out(parts, num))
-  whole = _MODE.value == 'eval' and not evaluations.several(_STEP.value)
-  mesh = division.mesh(parts, _SET.value, together=whole)
-  placed = division.placed(parts, mesh)
-  changes = modes.changes(_MODE.value, flags.FLAGS)
-  if _MODE.value == 'follow':
-    evaluations.Run(_WORKDIR.value, parts, mesh, placed, changes=changes).follow()
-  elif _MODE.value == 'eval':
-    run = evaluations.Run(_WORKDIR.value, parts, mesh, placed, _AVERAGE.value, changes=changes)
-    hosts.say(run.evaluate(_STEP.value, _OUT.value))
-  else:
-    step = evaluations.one(_WORKDIR.value, _STEP.value)
-    with sharding.working(mesh):
-      step, params = checkpoint.restore_params(_WORKDIR.value, placed, step=step)
-    hosts.say(_make(parts, params, mesh, step, num, given))
-  return 0
-
-
-def _out() -> str:
-  """Where samples, or an exported sampler, shall be."""
-  name = 'exported' if _MODE.value == 'export' else 'samples.npz'
-  return _OUT.value or os.path.join(_WORKDIR.value, name)
-
-
-def _check_out(parts, num):
-  """Raises ValueError where what is to be written cannot be: before anything is read or made."""
-  from adiff.run import output, shards
-
-  if _MODE.value == 'sample':
-    shards.check(parts, num, _out())
-  elif _MODE.value == 'export':
-    output.check_export(_out())
-
-
-def _make(parts, params, mesh, step, num, given) -> str:
-  """Samples into a file, or exports the sampler; returns where they are."""
-  from adiff.run import asked_for, generate, shards
-
-  seed = _seed(parts.config)
-  if _MODE.value == 'export':
-    return generate.to_folder(parts, params, _out(), batch=_BATCH.value, seed=seed, step=step)
-  return shards.to_file(
-    parts, params, mesh, num=num, out=_out(), seed=seed, batch_size=_BATCH.value, given=given,
-    told=None if _COND.value is None else asked_for.read(_COND.value, parts),
-  )
-
-
-def _seed(config) -> int:
-  """The seed of samples: the flag's, else the config's."""
-  return config.seed if _SEED.value is None else _SEED.value
-
-
-def _write() -> int:
-  """Writes on from the prompts, on the terminal."""
-  from adiff.run import evaluations, handle, prompted
-
-  step = evaluations.one(_WORKDIR.value, _STEP.value)
-  model = handle.load(_WORKDIR.value, step=step, settings=_SET.value, **_how())
-  prompted.write(
-    model, _PROMPT.value, seed=_seed(model.parts.config), num_tokens=_TOKENS.value
-  )
-  return 0
+    return (use.encoded if _MODE.value == 'encode' else use.use)(flags.FLAGS)
 
 
 def _parse(argv):

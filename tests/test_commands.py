@@ -15,7 +15,7 @@ import tiny_data
 
 from adiff import main
 from adiff.machine import json_file, rates
-from adiff.run import build, modes, overrides, settings, workdir
+from adiff.run import build, modes, overrides, settings, studies, study, workdir
 
 ROOT = launchers.ROOT
 PAGES = sorted([ROOT / 'README.md', *ROOT.glob('docs/*.md'), *ROOT.glob('benchmarks/*.md')])
@@ -111,6 +111,9 @@ def check_binary(words, few, place):
     if flags.mode == 'train' and flags.config is None:  # pictures of one's own
       return None
     if flags.mode == 'reproduce' and flags.config is None:  # it lists what there is
+      return None
+    if flags.mode == 'study':
+      assert flags.study in (None, study.CLAIMS) or studies.find(flags.study)
       return None
     if flags.mode == 'judge':  # of samples that are there
       assert flags.samples and flags.reference

@@ -12,7 +12,7 @@ import adiff.machine
 import adiff.run
 from adiff import main
 from adiff.learn import plain
-from adiff.run import compare, evaluate, handle, language, modes
+from adiff.run import compare, evaluate, handle, language, modes, use
 
 
 @pytest.mark.parametrize('given, used', [((), 7), (('--seed=3',), 3), (('--seed=0',), 0)])
@@ -53,11 +53,12 @@ VALUES = {  # of every flag
   'topology': 'cpu:8', 'processes': 'auto', 'gather': '3', 'data': 'x', 'minutes': '3',
   'average': 'raw', 'split': 'test', 'samples': 'x', 'reference': 'x',
   'copies': '2', 'flip': 'true', 'crop': '1', 'cond': 'x', 'given': 'x',
+  'study': 'toy',
 }
 NEEDED = {  # by a mode, besides --mode
   'train': ('config', 'workdir'), 'dryrun': ('config',), 'compare': (), 'reproduce': ('config',),
   modes.PROMPTED: ('workdir', 'prompt'), 'encode': ('workdir', 'out'),
-  'judge': ('samples', 'reference'),
+  'judge': ('samples', 'reference'), 'study': ('study',),
 }
 
 
@@ -134,13 +135,26 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
       read.add(self.name)
       return getattr(main.flags.FLAGS, self.name)
 
+  class Holders:
+    """All flags, as run/use.py takes them."""
+
+    def __getattr__(self, name):
+      return Holder(name).value
+
+    def __getitem__(self, name):  # which were given is asked of them all
+      return main.flags.FLAGS[name]
+
   for flag in VALUES:
-    monkeypatch.setattr(main, f'_{flag.upper()}', Holder(flag))
+    if hasattr(main, f'_{flag.upper()}'):
+      monkeypatch.setattr(main, f'_{flag.upper()}', Holder(flag))
+  for act in ('use', 'write', 'encoded'):
+    real = getattr(use, act)
+    monkeypatch.setattr(use, act, lambda flags, real=real: real(Holders()))
   arranged = types.SimpleNamespace(mesh={}, seed=0, train=types.SimpleNamespace(steps=1))
   stubs = {
     name: mock.MagicMock() for name in
     'build compare directions division dryrun encode evaluations generate handle judging kept '
-    'output overrides own places reproduce shards train workdir'
+    'output overrides own places reproduce shards study train workdir_lib'
     .split()
   }
   stubs['directions'].directed.side_effect = lambda *asked: asked
@@ -154,10 +168,11 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
     write=lambda prompts, **_: language.Written([''], np.ones(1), np.ones(1), 1.0),
   )
   for name, stub in stubs.items():
+    monkeypatch.setattr(use, name, stub, raising=False)
     monkeypatch.setattr(adiff.run, name, stub, raising=False)
   checkpoint, cost = mock.MagicMock(), mock.MagicMock()
   checkpoint.restore_params.return_value = (1, {})
-  monkeypatch.setattr(adiff.machine, 'checkpoint', checkpoint)
+  monkeypatch.setattr(use, 'checkpoint', checkpoint)
   monkeypatch.setattr(adiff.machine, 'cost', cost)
   monkeypatch.setattr(adiff.machine.sharding, 'placed', lambda abstract, _: abstract)
   monkeypatch.setattr('adiff.machine.hosts.start', lambda *_: None)
@@ -167,7 +182,7 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
     main.run()
   capsys.readouterr()
   # Whether a mode of several processes, or with a prompt, is meant is asked in all modes.
-  assert read - {'processes', 'prompt'} == set(modes.USES[mode]) - {'processes', 'prompt'}
+  assert read - {'processes', 'prompt', 'mode'} == set(modes.USES[mode]) - {'processes', 'prompt'}
 
 
 @pytest.mark.parametrize('workdir', ['runs/x', 'my runs/x', "it's", '$HOME', 'a;b', '-x'])

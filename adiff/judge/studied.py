@@ -52,7 +52,7 @@ class Metric:
 
 
 class Mean(NamedTuple):
-  """Of several seeds."""
+  """A number of several seeds."""
 
   value: float
   half: float | None  # width of the 95% interval; None: one seed has none

@@ -27,7 +27,7 @@ class Study(NamedTuple):
 
 
 class Verdict(NamedTuple):
-  """Of one claim."""
+  """What became of one claim."""
 
   word: str
   number: str  # what was measured, in words
@@ -60,7 +60,7 @@ def study_of(told: Mapping[str, Any]) -> Study:
 
 
 def verdict(claim: Claim, studies: Mapping[str, Study]) -> Verdict:
-  """Of a claim, by what there is."""
+  """What becomes of a claim, by the studies that there are."""
   if claim.decide is None or claim.study not in studies:
     return UNKNOWN
   return claim.decide(studies[claim.study])

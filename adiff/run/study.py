@@ -61,6 +61,13 @@ class Run:
   workdir: str
 
 
+def run(name, out, data=None) -> int:
+  """A study, into runs/studies/NAME unless OUT says it, or the list of them; as `study`."""
+  if name is None:
+    return tell()
+  return study(name, os.path.join('runs', 'studies', name) if out is None else out, data)
+
+
 def study(name, out, data=None) -> int:
   """Trains what is not finished of a study, and writes its page; returns the exit code. The study
   `claims` trains nothing: it reads what the studies beside OUT left.
@@ -192,10 +199,10 @@ def read(folder) -> tuple[dict[str, float], list[dict[str, Any]]]:
 
 def _latency(workdir) -> float:
   """Seconds for one sample, compilation excluded."""
-  model, seconds = handle.load(workdir), []
+  loaded, seconds = handle.load(workdir), []
   for call in range(1 + _CALLS):
     begun = time.monotonic()
-    model.sample(1, seed=call)
+    loaded.sample(1, seed=call)
     seconds.append(time.monotonic() - begun)
   return float(np.median(seconds[1:]))
 
