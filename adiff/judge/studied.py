@@ -80,7 +80,7 @@ def mean(values: Sequence[float]) -> Mean:
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> Mean:
-  """Of two means, with the interval of Welch's t; None where either has one seed."""
+  """What two means differ by, with Welch's interval; None where either has one seed."""
   value = float(np.mean(ours) - np.mean(theirs))
   sizes = len(ours), len(theirs)
   if min(sizes) == 1:

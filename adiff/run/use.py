@@ -99,9 +99,9 @@ def _seed(flags, config) -> int:
 def write(flags: Any) -> int:
   """Writes on from the prompts, on the terminal."""
   step = evaluations.one(flags.workdir, flags.step)
-  model = handle.load(flags.workdir, step=step, settings=flags.set, **_how(flags))
-  seed = _seed(flags, model.parts.config)
-  prompted.write(model, flags.prompt, seed=seed, num_tokens=flags.tokens)
+  loaded = handle.load(flags.workdir, step=step, settings=flags.set, **_how(flags))
+  seed = _seed(flags, loaded.parts.config)
+  prompted.write(loaded, flags.prompt, seed=seed, num_tokens=flags.tokens)
   return 0
 
 
