@@ -4,7 +4,8 @@
                         which parameters
 
 Vectors are less their mean and over their deviation, which the file tells; of a law over vectors
-(quantiser vae) the tokens are its mean. Tokens are made on the device, a batch at a time.
+(quantiser vae) the tokens are its mean. Tokens are made on the device, a batch at a time. Pictures
+may have other sides than in training, multiples of those that a place of the code stands for.
 """
 
 import base64
@@ -53,6 +54,7 @@ class Trained(base.Codec):
   made: Made  # provided
   workdir: values.Path = ''  # that trained it
   text: str = ''  # of its codec.json, which needs no workdir
+  shape: tuple[int, ...] = ()  # of the data; (): that of training
 
   @classmethod
   def reads(cls, facts):
@@ -63,21 +65,16 @@ class Trained(base.Codec):
 
   @property
   def digest(self):
-    return files.digest('trained', self.text)
+    resized = () if self._shape == tuple(self._about['shape']) else (repr(self._shape),)
+    return files.digest('trained', self.text, *resized)
 
   @property
   def told(self):
     return {'digest': self.digest}
 
   def spec(self, facts):
+    self._check(facts)
     found = self._parts
-    of = (found.about['medium'], tuple(found.about['shape']), found.about['levels'])
-    if (facts.medium, tuple(facts.shape), facts.levels) != of:
-      raise ValueError(
-        f'the codec of codec.workdir={values.shown(self.workdir)} was trained on {_shown(*of)}, '
-        f'and these data are {_shown(facts.medium, facts.shape, facts.levels)}; take data of that '
-        'form, or train a codec on these'
-      )
     quantiser = found.autoencoder.quantiser
     scales = quantiser.scales(found.autoencoder.coder.code_grid)
     num = found.autoencoder.num_codes
@@ -106,8 +103,44 @@ class Trained(base.Codec):
     return found.codec.decode((), _in_batches(found.decode, codes))
 
   @functools.cached_property
+  def _about(self):
+    return _parsed(self.text, self._where)
+
+  @functools.cached_property
   def _parts(self):
-    return _parts(self.text, self.made, f'the codec of codec.workdir={values.shown(self.workdir)}')
+    return _parts(self._about, self.made, self._where, self._shape)
+
+  @property
+  def _where(self):
+    return f'the codec of codec.workdir={values.shown(self.workdir)}'
+
+  @property
+  def _shape(self):
+    """Of the examples."""
+    return tuple(self.shape) if self.shape else tuple(self._about['shape'])
+
+  def _check(self, facts):
+    """Raises ValueError for examples that it has no tokens of."""
+    about, here = self._about, tuple(facts.shape)
+    medium, shape, levels = about['medium'], tuple(about['shape']), about['levels']
+    trained = f'{self._where} was trained on {_shown(medium, shape, levels)}'
+    fixed = shape
+    if 'shape' in about['codec'] and len(here) == len(shape):
+      fixed = (*shape[:-3], *here[-3:-1], *shape[-1:])
+    if (facts.medium, here, facts.levels) != (medium, fixed, levels) or here != self._shape:
+      raise ValueError(
+        f'{trained}, and these data are {_shown(facts.medium, here, facts.levels)}; take data of '
+        'that form, or train a codec on these'
+      )
+    if here == shape:
+      return
+    grid = _parts(about, self.made, self._where, shape).autoencoder.coder.code_grid
+    cell = [side // num for side, num in zip(shape[-3:-1], grid[-2:], strict=True)]
+    if any(side % num for side, num in zip(here[-3:-1], cell, strict=True)):
+      raise ValueError(
+        f'{trained}, of which a place of the code stands for {cell[0]}x{cell[1]}, and these data '
+        f'are {_shown(medium, here, levels)}; cut them to sides that are multiples of that'
+      )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -147,15 +180,24 @@ def _text(workdir):
   return input_file.read(path, limit=_BYTES).decode('utf-8')
 
 
-def _parts(text, made, where):
-  """_Parts of a text; raises ValueError for one that is no codec."""
+def _parsed(text, where) -> dict:
+  """What a text tells, in FORM; raises ValueError for one that is no codec."""
   about = json_file.parse(text, FORM, where=where, advice=_ADVICE)
   if about['version'] != VERSION:
     raise ValueError(
       f'{where} has version {about["version"]} and this program reads {VERSION}; {_ADVICE}'
     )
+  return about
+
+
+def _parts(about, made, where, shape):
+  """_Parts of what a text tells, for examples of this shape; raises ValueError for what is no
+  codec."""
+  sized = {**about, 'shape': shape}
+  if 'shape' in about['codec']:
+    sized['codec'] = {**about['codec'], 'shape': shape}
   with input_file.told(where, 'is no codec', _ADVICE):
-    codec, autoencoder = made(json_file.tuples(about))
+    codec, autoencoder = made(json_file.tuples(sized))
     abstract = jax.eval_shape(
       lambda key: {'params': autoencoder.init(key), 'extra': autoencoder.init_extra()},
       jax.random.key(0),

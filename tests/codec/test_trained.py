@@ -120,6 +120,58 @@ def test_examples_of_another_form_are_refused(facts):
     codec('fsq').spec(facts)
 
 
+# Pictures of other sides than in training.
+
+
+def of_size(name, shape, content=None):
+  choice = {'name': 'trained', 'text': text(name) if content is None else content}
+  return codecs.resolve(choice, shape=shape)
+
+
+def untrained(name):
+  """The file of a codec that has learnt nothing: no place of it reads another one."""
+  told = json.loads(text(name))
+  _, autoencoder = codecs.made(json.loads(json.dumps(told), object_hook=_tuples))
+  params = jax.jit(autoencoder.init)(jax.random.key(3))
+  served = {'params': params, 'extra': autoencoder.init_extra()}
+  about = {key: told[key] for key in ('shape', 'levels', 'medium', 'codec', 'coder', 'quantiser')}
+  return trained.told(about, served, mean=told['mean'], std=told['std'], step=7)
+
+
+def test_a_picture_that_is_laid_side_by_side_has_its_codes_side_by_side():
+  once, twice = (of_size('vae', shape, untrained('vae')) for shape in ((4, 4, 1), (8, 12, 1)))
+  examples = pictures(3)
+  tiled = np.tile(examples, (1, 2, 3, 1))
+  spec = twice.spec(dataclasses.replace(FACTS, shape=(8, 12, 1)))
+  assert spec.grid == (4, 6) and spec.dims == 96
+  codes, expected = twice.encode((), tiled), once.encode((), examples)
+  grid = codes.reshape(3, 4, 6, -1)
+  expected = np.tile(expected.reshape(3, 2, 2, -1), (1, 2, 3, 1))
+  np.testing.assert_allclose(grid, expected, rtol=1e-4, atol=1e-4)
+  shown = np.tile(once.decode((), once.encode((), examples)), (1, 2, 3, 1))
+  np.testing.assert_allclose(twice.decode((), codes).astype(int), shown.astype(int), atol=1)
+
+
+def test_scales_follow_the_sides_of_a_picture_and_the_digest_tells_them_apart():
+  once, twice = (of_size('multiscale', shape) for shape in ((4, 4, 1), (8, 8, 1)))
+  spec = twice.spec(dataclasses.replace(FACTS, shape=(8, 8, 1)))
+  assert spec.num_tokens == 2 * 2 + 4 * 4
+  assert twice.decode((), twice.encode((), np.tile(pictures(1), (1, 2, 2, 1)))).shape[1:3] == (8, 8)
+  assert once.digest == codec('multiscale').digest != twice.digest
+  kept = codecs.of_choice(codecs.as_choice('trained', twice))
+  assert kept.digest == twice.digest
+
+
+@pytest.mark.parametrize('shape, words', [
+  ((6, 7, 1), 'a place of the code stands for 2x2, .* multiples of that'),
+  ((8, 8, 3), r'was trained on image \[4, 4, 1\]'), ((8, 1), 'was trained on image'),
+])
+def test_sides_that_no_code_stands_for_are_refused(shape, words):
+  with pytest.raises(ValueError, match=words) as error:
+    of_size('fsq', shape).spec(dataclasses.replace(FACTS, shape=shape))
+  assert '\n' not in str(error.value)
+
+
 def change(key, value):
   return json.dumps({**json.loads(text('fsq')), key: value})
 
