@@ -10,6 +10,13 @@ r"""Codecs that are trained: between pictures and codes, for any generator.
 mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out; folder: pictures of any size, cut to
 64x64. Behind _ stands the quantiser. A codec is trained on the tokens of config.codec, small
 patches: they are the strided stem of its networks. Sized for two cores and minutes.
+
+  python -m adiff.main --mode=dryrun --topology=v5e:8x8 \
+      --config=configs/tokenizer.py:imagenet256_var --config.data.data_dir=DIR
+
+imagenet256: grids, widths, codes and codebooks are the published ones, in networks of ours: every
+grid has blocks of one number in both directions, and grids change by a fold and a product.
+docs/tokenizers.md has the parameters of both beside each other.
 """
 
 import ml_collections
@@ -31,6 +38,35 @@ ROWS = {
   'folder_vq': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
   'debug': dict(about="scikit-learn's digits, 8x8 pixels to 4x4, codes of 7 bits, seconds"),
 }
+PUBLISHED = {  # on 256x256 pixels: features of each grid, and what stands between the networks
+  'imagenet256_sd': dict(
+    about='to 32x32, vectors of 4 floats (Stable Diffusion, arXiv:2112.10752)',
+    widths=(128, 256, 512, 512), quantiser='vae', of=dict(dim=4, kl=5e-9),
+  ),
+  'imagenet256_mar': dict(
+    about='to 16x16, vectors of 16 floats (MAR, arXiv:2406.11838)',
+    widths=(128, 128, 256, 256, 512), quantiser='vae', of=dict(dim=16, kl=1e-9),
+  ),
+  'imagenet256_vqgan': dict(
+    about='to 16x16, 16,384 vectors of 256 floats (VQGAN, arXiv:2012.09841)',
+    widths=(128, 128, 256, 256, 512), quantiser='vq', of=dict(vocab=16384, dim=256),
+  ),
+  'imagenet256_llamagen': dict(
+    about='to 16x16, 16,384 vectors of 8 floats and length 1 (LlamaGen, arXiv:2406.06525)',
+    widths=(128, 128, 256, 256, 512), quantiser='vq', of=dict(vocab=16384, dim=8, cosine=True),
+  ),
+  'imagenet256_var': dict(
+    about='to 1x1 .. 16x16, 4,096 vectors of 32 floats (VAR, arXiv:2404.02905)',
+    widths=(160, 160, 320, 320, 640), quantiser='multiscale',
+    of=dict(sides=(1, 2, 3, 4, 5, 6, 8, 10, 13, 16), vocab=4096, dim=32),
+  ),
+  'imagenet256_infinity': dict(
+    about='to 1x1 .. 16x16, 16 signs (as of Infinity, arXiv:2412.04431)',
+    widths=(128, 128, 256, 256, 512), quantiser='multiscale',
+    of=dict(sides=(1, 2, 4, 6, 8, 12, 16), vocab=2**16, dim=16, signs=True),
+  ),
+}
+ROWS |= {name: dict(about=f'ImageNet {row["about"]}') for name, row in PUBLISHED.items()}
 QUANTISERS = {
   'vae': dict(dim=4, kl=1e-4),
   'vq': dict(vocab=1024, dim=8),
@@ -38,9 +74,18 @@ QUANTISERS = {
   'bits': dict(bits=10),
   'multiscale': dict(vocab=1024, dim=8),
 }
+DATA = '--config.data.data_dir=DIR'
 EXPECTED = {
-  name: base.expect('cores', flags='' if name == 'debug' else '--config.data.data_dir=DIR')
-  for name in ROWS
+  **{name: base.expect('cores', flags='' if name == 'debug' else DATA) for name in ROWS},
+  **{name: base.expect('v5e:8x8', flags=DATA) for name in PUBLISHED},
+  'mnist_vq': base.expect(
+    'cores', minutes=5, commit='beb8f9f', flags=DATA, psnr=(27.6, 0.5), codes_share=(0.999, 0.05),
+    read_alike_convolutional=(0.996, 0.01),
+  ),
+  'mnist_multiscale': base.expect(
+    'cores', minutes=5, commit='beb8f9f', flags=DATA, psnr=(26.4, 0.5), codes_share=(1.0, 0.05),
+    read_alike_convolutional=(0.994, 0.01),
+  ),
 }
 ARGUMENTS = tuple(ROWS)
 UNUSED = ('blocks', 'process', 'draw', 'spacing', 'solver', 'head', 'model')  # by a codec
@@ -59,9 +104,11 @@ def get_config(argument='debug'):
   data, _, quantiser = argument.partition('_')
   if data == 'debug':
     return _debug(c)
+  if argument in PUBLISHED:
+    return _published(c, **PUBLISHED[argument])
   base.choose(c, 'quantiser', quantiser, **QUANTISERS[quantiser])
   if quantiser == 'multiscale':
-    c.quantiser.sides = (1, 2, 4, 7) if data == 'mnist' else (1, 2, 4, 8)
+    c.quantiser.sides = (1, 2, 4, 7) if data == 'mnist' else (1, 2, 3, 4, 6, 8)  # 1,300 bits
   elif quantiser == 'vae' and data != 'mnist':
     c.quantiser.dim = 8
   base.choose(c, 'recipe', 'autoencoder')
@@ -72,11 +119,29 @@ def get_config(argument='debug'):
   else:
     base.choose(c, 'data', 'tfds', dataset=data)
     base.choose(c, 'coder', 'conv', widths=(32, 64) if data == 'mnist' else (64, 96))
-  c.train.steps, c.train.batch_size, c.train.ema = 2000, 64, 0.995
+  c.train.steps = 1200 if data == 'mnist' else 2000
+  c.train.batch_size, c.train.ema = 64, 0.995
   c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 20, 500, 500
   c.train.flip = data != 'mnist'
   c.optim.learning_rate, c.optim.warmup, c.optim.weight_decay = 2e-3, 100, 0.0
   c.eval.examples, c.eval.num, c.eval.features = 2000, 2000, data != 'folder'
+  return c.lock()
+
+
+def _published(c, about, widths, quantiser, of):
+  """Days on a pod. Weights of kl are those of the papers, of sums over a picture, as means."""
+  del about
+  base.choose(c, 'data', 'tfds', dataset='imagenet256')
+  base.choose(c, 'codec', 'patches', patch=1)
+  base.choose(c, 'coder', 'conv', widths=widths, blocks=3, attention=True, dtype='bfloat16')
+  base.choose(c, 'quantiser', quantiser, **of)
+  base.choose(
+    c, 'recipe', 'adversarial', start=20_000, critic_widths=(64, 128, 256, 512)
+  )
+  c.train.steps, c.train.batch_size, c.train.ema, c.train.flip = 200_000, 256, 0.999, True
+  c.train.eval_every = c.train.checkpoint_every = 5000
+  c.optim.learning_rate, c.optim.warmup, c.optim.weight_decay = 1e-4, 1000, 0.0
+  c.eval.examples, c.eval.num = 5000, 5000
   return c.lock()
 
 

@@ -14,6 +14,7 @@ import tiny_data
 
 import configs
 from adiff.run import build, expected, listing
+from configs import tokenizer
 
 FOLDER = pathlib.Path(configs.__file__).parent
 ROOT = FOLDER.parent  # where the commands of a page are called
@@ -31,6 +32,7 @@ def rows(name):
 
 
 CASES = [(name, argument) for name in NAMES for argument in arguments(name)]
+LARGE = [('tokenizer', argument) for argument in tokenizer.PUBLISHED]  # seconds each
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -48,7 +50,10 @@ def test_without_an_argument_a_config_has_a_default(name):
   assert importlib.import_module(f'configs.{name}').get_config().name
 
 
-@pytest.mark.parametrize('name, argument', CASES, ids=[':'.join(case) for case in CASES])
+@pytest.mark.parametrize('name, argument', [
+  pytest.param(*case, id=':'.join(case), marks=[pytest.mark.soak] * (case in LARGE))
+  for case in CASES
+])
 def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
   config = importlib.import_module(f'configs.{name}').get_config(argument)
   tiny_data.point(config, few)

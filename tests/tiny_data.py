@@ -14,6 +14,7 @@ from configs import base
 TFDS = {  # dataset: one example
   'mnist': {'image': np.zeros((28, 28, 1), np.uint8), 'label': 0},
   'cifar10': {'image': np.zeros((32, 32, 3), np.uint8), 'label': 0},
+  'imagenet256': {'image': np.zeros((256, 256, 3), np.uint8), 'label': 0},
   'coco64': {'image': np.zeros((64, 64, 3), np.uint8), 'label': 0},
   'tiny_shakespeare': {'text': 'All the world is a stage.\n' * 80},
 }

@@ -41,12 +41,7 @@ class Autoencoder(reconstruction.Reconstructing):
     key_rows, key_code = jax.random.split(key)
     rows = self.taught(rows, key_rows)
 
-    def loss(params):
-      h, quantised = self.autoencoder.features(params, extra, rows['tokens'], key_code)
-      y = self.autoencoder.coder.read(params['coder']['head'], h)
-      distance, terms = self.distance(rows['tokens'], y)
-      total = sum(quantised.losses.values(), distance)
-      return total, ({'loss': total, **terms, **quantised.losses}, quantised.extra)
-
-    grads, (scalars, extra) = jax.grad(loss, has_aux=True)(params)
+    grads, (scalars, extra) = jax.grad(self.lost, has_aux=True)(
+      params, extra, rows['tokens'], key_code
+    )
     return grads, extra, scalars

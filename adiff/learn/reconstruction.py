@@ -89,6 +89,14 @@ class Reconstructing(base.Recipe):
     assert role == base.CODEC, f'the {role} is not used alone'
     return self.autoencoder.bind(**params)
 
+  def lost(self, params, extra, x, key) -> tuple[jax.Array, tuple[dict[str, jax.Array], Any]]:
+    """(what is descended on for examples x [B, N, D], (scalars, extra)), but for a critic."""
+    h, quantised = self.autoencoder.features(params, extra, x, key)
+    y = self.autoencoder.coder.read(params['coder']['head'], h)
+    distance, terms = self.distance(x, y)
+    total = sum(quantised.losses.values(), distance)
+    return total, ({'loss': total, **terms, **quantised.losses}, quantised.extra)
+
   def taught(self, rows, key) -> Any:
     """The rows behind all lessons."""
     for number, lesson in enumerate(self.lessons):

@@ -8,6 +8,7 @@ operations at the machine's rate and its bytes at the machine's bandwidth (a roo
 import collections
 import contextlib
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from adiff.learn import loss
+from adiff.learn import base, loss
 from adiff.machine import sharding
 from adiff.nn import layout, network
 from adiff.sequence import conditions
@@ -112,7 +113,7 @@ def moved(parts, mesh) -> dict[str, float]:
   """
   model, total = parts.model, collections.Counter()
   size = jnp.dtype(model.dtype).itemsize
-  leaves = params(parts)
+  leaves = state(parts).params  # of every role
   places = sharding.state_shardings(mesh, leaves, tensor_axes=model.tensor_axes())
   microbatches = parts.config.train.microbatches
 
@@ -124,7 +125,7 @@ def moved(parts, mesh) -> dict[str, float]:
   def parameter(path, leaf, place):
     split = [axis for axis in place.spec if axis]
     copies = [axis for axis in ('slices', 'data', 'fsdp', 'sequence') if axis not in split]
-    wide = sharding.path_name(path).startswith(f'{network.HEAD}/')
+    wide = sharding.path_name(path[1:]).startswith(f'{network.HEAD}/')
     whole = leaf.size * (max(size, 4) if wide else size) * microbatches
     whole /= mesh.shape['tensor'] if 'tensor' in split else 1
     if path[-1].key == 'embedding':
@@ -136,7 +137,7 @@ def moved(parts, mesh) -> dict[str, float]:
 
   jax.tree_util.tree_map_with_path(parameter, leaves, places)
   exchanged = model.exchanged()  # floats a slot
-  slots = parts.blocks.num_slots * size / mesh.shape['sequence']  # bytes of a float in each
+  slots = parts.arranged.num_slots * size / mesh.shape['sequence']  # bytes of a float in each
   examples_here = parts.config.train.batch_size // sharding.rows(mesh)
   move(layout.ROWS, exchanged['data'] * slots * microbatches)
   move(['tensor'], exchanged['tensor'] * slots * examples_here)
@@ -146,30 +147,45 @@ def moved(parts, mesh) -> dict[str, float]:
 
 def kept(parts) -> int:
   """Bytes that the backward pass of a training step, or of one micro-batch, reads of the forward
-  pass, on all devices together, wherever they wait. Where model.remat is none these are the results
-  of projections: a compiler makes the cheap rest again by itself."""
-  model = parts.model if parts.model.remat != 'none' else parts.model.recomputing('dots')
-
-  def loss_of(params, batch, key):
-    denoise = network.condition(
-      model.denoise(params), conditions.of(batch, parts.spec.conds),
-      history_cond=parts.history_cond,
-    )
-    return loss.loss(
-      denoise, key, batch['tokens'], blocks=parts.blocks, process=parts.process, draw=parts.draw,
-      coords=parts.spec.coords,
-    )[0]
+  pass, on all devices together, wherever they wait. Where nothing is recomputed these are the
+  results of products and convolutions: a compiler makes the cheap rest again by itself."""
+  loss_of = _coding if parts.recipe.role == base.CODEC else _denoising
+  served = params(parts)
 
   def backward(params, batch, key):
-    return jax.vjp(lambda params: loss_of(params, batch, key), params)[1]
+    return jax.vjp(lambda params: loss_of(parts, params, batch, key), params)[1]
 
   def part(leaf):
     num = len(leaf) // parts.config.train.microbatches
     return jax.ShapeDtypeStruct((num, *leaf.shape[1:]), leaf.dtype)
 
   key = jax.eval_shape(lambda: jax.random.key(0))
-  residuals = jax.eval_shape(backward, params(parts), jax.tree.map(part, examples(parts)), key)
+  residuals = jax.eval_shape(backward, served, jax.tree.map(part, examples(parts)), key)
   return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(residuals))
+
+
+def _denoising(parts, params, batch, key):
+  """The loss of a denoiser."""
+  model = parts.model if parts.model.remat != 'none' else parts.model.recomputing('dots')
+  denoise = network.condition(
+    model.denoise(params), conditions.of(batch, parts.spec.conds), history_cond=parts.history_cond
+  )
+  return loss.loss(
+    denoise, key, batch['tokens'], blocks=parts.blocks, process=parts.process, draw=parts.draw,
+    coords=parts.spec.coords,
+  )[0]
+
+
+def _coding(parts, served, batch, key):
+  """The loss of a codec, without that of a critic, whose own pass comes later."""
+  def kept(primitive, *_, **__):
+    return primitive.name in _OPERATIONS
+
+  @functools.partial(jax.checkpoint, policy=kept)
+  def lost(served):
+    return parts.recipe.lost(served['params'], served['extra'], batch['tokens'], key)[0]
+
+  return lost(served)
 
 
 def _products(jaxpr, times, taken):

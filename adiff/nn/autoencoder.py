@@ -47,6 +47,15 @@ class Autoencoder:
     """As Network.tensor_axes: nothing is split."""
     return {}
 
+  def exchanged(self) -> dict[str, int]:
+    """As Network.exchanged: activations stay where they are, but for a codebook's means."""
+    return {'data': 0, 'tensor': 0, 'sequence': 0}
+
+  @property
+  def dtype(self) -> str:
+    """Of the computation."""
+    return self.coder.dtype
+
   @property
   def num_codes(self) -> int:
     """Codes an example."""

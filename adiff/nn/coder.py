@@ -16,6 +16,7 @@ class Coder(abc.ABC):
   grid: tuple[int, ...]  # of the examples
   dim: int  # D, floats at each of its places
   num_channels: int  # C, floats that the encoder makes at each place of `code_grid`
+  dtype: str  # of the computation
 
   @property
   @abc.abstractmethod

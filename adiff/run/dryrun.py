@@ -1,5 +1,6 @@
-"""Does it fit, and how fast would it be? Compiles the real training step and sampler of a config
-for devices that need not be there, and asks the compiler; where there is none, the cost model."""
+"""Does it fit, and how fast would it be? Compiles the real training step of a config, and its
+sampler or its encoder and decoder, for devices that need not be there, and asks the compiler; where
+there is none, the cost model."""
 
 import collections
 import dataclasses
@@ -10,8 +11,11 @@ import re
 import jax
 import numpy as np
 
+from adiff.learn import base as learn_base
 from adiff.machine import collectives, cost, rates, sharding
-from adiff.run import build, generate, roles, train
+from adiff.run import build, generate, train
+from adiff.run import parts as parts_lib
+from adiff.run import tokenizer as tokenizer_lib
 from adiff.sequence import values
 
 MOST_DEVICES = 2**16
@@ -84,7 +88,7 @@ class Program:
     }
 
 
-def training_step(parts: build.Parts, devices) -> Program:
+def training_step(parts: parts_lib.Parts, devices) -> Program:
   """Compiles a training step, as train.py does. devices: where they are but a number, nothing is
   compiled, and moved is what cost.moved predicts, memory without what a layer needs meanwhile."""
   mesh = build.build_mesh(parts, devices)
@@ -159,21 +163,55 @@ def _leaving(moved, predicted, mesh):
   }
 
 
+def coding(parts: tokenizer_lib.Parts, devices) -> dict[str, Program]:
+  """{'encoder', 'decoder': Program} of a codec, whose parameters are copied, for one example a part
+  of the batch; devices as in training_step."""
+  mesh, served = build.build_mesh(parts, devices), cost.params(parts)
+  rows = sharding.batch_sharding(mesh)
+  x = parts.recipe.batch(sharding.rows(mesh))['tokens']
+
+  def encode(served, x):
+    return parts.recipe.network(served, learn_base.CODEC).encode(x)
+
+  def decode(served, codes):
+    return parts.recipe.network(served, learn_base.CODEC).decode(codes)
+
+  def program(function, given):
+    placed = sharding.placed(served, sharding.replicated(mesh)), sharding.placed(given, rows)
+    memory = dict(zip(('parameters', 'batch'), map(sharding.local_bytes, placed), strict=True))
+    needed, moved = cost.count(function, *placed), {}
+    if not isinstance(devices, int):
+      compiled = jax.jit(function, out_shardings=rows).lower(*placed).compile()
+      needs = compiled.memory_analysis()
+      memory['activations'] = needs.temp_size_in_bytes
+      memory['program'] = needs.generated_code_size_in_bytes
+      moved = collectives.moved(compiled.as_text(), mesh)
+    return Program(
+      memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size,
+      leaving=_leaving(moved, {}, mesh),
+    )
+
+  codes = jax.eval_shape(encode, served, x)
+  return {'encoder': program(encode, x), 'decoder': program(decode, codes)}
+
+
 # What makes a step smaller, from cheap to dear: (words, changes of the config).
 def _changes(config, count):
   """Candidates for a config that does not fit on `count` devices."""
-  mesh, model, train = config.mesh, config.model, config.train
+  part = 'model' if config.model.name else 'coder'
+  mesh, network, train = config.mesh, config[part], config.train
   groups = mesh.tensor * mesh.sequence
   whole = count // mesh.slices // groups  # what a slice can be split into
   shard = {'mesh.data': -1, 'mesh.fsdp': whole}
-  remat = {} if model.remat in ('layers', 'offload') else {'model.remat': 'layers'}
+  whole_layers = network.get('remat', 'layers') in ('layers', 'offload')
+  remat = {} if whole_layers else {'model.remat': 'layers'}
   away = {'train.offload': 'average'}
   parts = [train.microbatches * times for times in (2, 4, 8, 16, 32, 64)]
   rows = train.batch_size // (count // groups)
   split = [{'train.microbatches': n} for n in parts if rows % n == 0]
-  half = {'model.dtype': 'bfloat16'}
+  half = {f'{part}.dtype': 'bfloat16'}
   wanted = [
-    *([half] if model.dtype == 'float32' else []),
+    *([half] if network.dtype == 'float32' else []),
     *([shard] if mesh.fsdp < whole else []),
     *([remat] if remat else []),
     *([shard | remat] if mesh.fsdp < whole and remat else []),
@@ -193,10 +231,12 @@ def _with(config, change):
 
 
 def dryrun(config, topology) -> int:
-  """Compiles a training step and a sampler for `topology`, and prints what they need; returns the
-  exit code: 0, or 1 where the step does not fit. Without libtpu TPUs are estimated."""
+  """Compiles a training step and a sampler, or an encoder and a decoder, for `topology`, and prints
+  what they need; returns the exit code: 0, or 1 where the step does not fit. Without libtpu TPUs
+  are estimated."""
   parts = build.build(config)
-  roles.check_sampled(parts, 'this config')
+  codec = parts.recipe.role == learn_base.CODEC
+  tokens = parts.autoencoder.num_codes if codec else parts.spec.num_tokens
   devices = devices_of(topology, config.mesh.slices)
   estimated = isinstance(devices, int)
   kind = rates.KINDS[topology.partition(':')[0]] if estimated else devices[0].device_kind
@@ -209,11 +249,13 @@ def dryrun(config, topology) -> int:
           "model's own estimate, without the memory that a layer needs while it is computed.\n")
   print(rules(parts, mesh))
   step = training_step(parts, devices)
-  print(_in_words('training step', step, chip, config.train.batch_size))
+  print(_in_words('training step', step, chip, config.train.batch_size, tokens))
   try:
-    print(_in_words('sampler', rollout(parts, devices), chip, sharding.rows(mesh)))
+    used = coding(parts, devices) if codec else {'sampler': rollout(parts, devices)}
+    for what, program in used.items():
+      print(_in_words(what, program, chip, sharding.rows(mesh), tokens))
   except jax.errors.JaxRuntimeError as error:
-    print(f'the compiler fails on the sampler: {str(error).splitlines()[0]}\n')
+    print(f'the compiler fails on what uses it: {str(error).splitlines()[0]}\n')
   if chip is None or step.fits(chip):
     return 0
   how = 'estimated' if estimated else 'compiled'
@@ -251,8 +293,8 @@ def rules(parts, mesh) -> str:
   return '\n'.join(lines) + '\n'
 
 
-def _in_words(what, program, chip, examples) -> str:
-  """A program in words and tables."""
+def _in_words(what, program, chip, examples, tokens) -> str:
+  """A program of so many examples, of `tokens` each, in words and tables."""
   fits = ''
   if chip:
     fits = 'fits' if program.fits(chip) else 'does NOT fit'
@@ -289,6 +331,8 @@ def _in_words(what, program, chip, examples) -> str:
     parts = ', '.join(f'{name} {1e3 * value:.1f} ms' for name, value in seconds.items())
     lines += [
       f'at least {1e3 * seconds[longest]:.1f} ms, bound by {longest} ({parts}, if all overlap); '
-      f'utilisation at most {seconds["arithmetic"] / seconds[longest]:.0%}'
+      f'utilisation at most {seconds["arithmetic"] / seconds[longest]:.0%}',
+      f'at most {examples / seconds[longest]:.4g} examples and '
+      f'{examples * tokens / seconds[longest]:.3g} tokens a second'
     ]
   return '\n'.join(lines) + '\n'

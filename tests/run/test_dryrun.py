@@ -9,7 +9,7 @@ import pytest
 
 from adiff.machine import collectives, cost, rates
 from adiff.run import build, dryrun
-from configs import toy
+from configs import base, tokenizer, toy
 
 pytestmark = pytest.mark.skipif(jax.device_count() != 8, reason='needs 8 devices')
 
@@ -98,7 +98,7 @@ def test_gradients_leave_a_slice_once_however_it_is_split(monkeypatch):
     assert collectives.leaving(moved, where) == pytest.approx(floats, rel=0.05)
   leaving = {'found': 3 * 2**20, 'predicted from the rules': 2**19}
   program = dryrun.Program({}, moved, 1.0, 1.0, leaving=leaving)
-  said = dryrun._in_words('training step', program, None, 8)
+  said = dryrun._in_words('training step', program, None, 8, 4)
   assert 'summed its own: 3.0 MiB found, 0.5 MiB predicted from the rules' in said
 
 
@@ -131,6 +131,42 @@ def test_without_libtpu_a_tpu_is_estimated_and_changes_are_found(capsys, monkeyp
   assert '  --config.' in capsys.readouterr().out.partition('make it fit, each estimated:')[2]
 
 
+def codec():
+  c = tokenizer.get_config('debug').unlock()
+  base.choose(c, 'codec', 'patches', patch=2)
+  base.choose(c, 'coder', 'conv', widths=(8,))
+  base.choose(c, 'quantiser', 'vae', dim=2)
+  c.train.batch_size = 16
+  c.mesh.data = 8
+  return c.lock()
+
+
+def test_a_codec_sums_its_gradients_and_codes_without_moving_anything():
+  parts = build.build(codec())
+  step = dryrun.training_step(parts, jax.devices())
+  (axes, predicted), = step.predicted.items()
+  found = sum(size for (_, where), size in step.moved.items() if where == axes)
+  assert axes == 'data' and predicted / 1.25 < found < predicted * 1.25
+  compiled, estimated = (dryrun.coding(parts, devices) for devices in (jax.devices(), 8))
+  for name in ('encoder', 'decoder'):
+    assert compiled[name].moved == {} and compiled[name].memory['activations'] > 0
+    assert estimated[name].flops == compiled[name].flops > 0
+
+
+def test_the_dry_run_of_a_codec_tells_its_encoder_its_decoder_and_what_would_fit(
+  capsys, monkeypatch
+):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+  needed = dryrun.training_step(build.build(codec()), 8)
+  small = rates.Chip(0.95 * needed.total, 1e12, 1e11, 1e10)
+  monkeypatch.setitem(rates.CHIPS, 'TPU v5 lite', small)
+  assert dryrun.dryrun(codec(), 'v5e:2x4') == 1
+  said, _, changes = capsys.readouterr().out.partition('make it fit, each estimated:')
+  for what in ('training step, 16', 'encoder, 8', 'decoder, 8'):
+    assert f'{what} examples' in said
+  assert said.count('tokens a second') == 3 and '  --config.' in changes
+
+
 @pytest.mark.soak
 def test_a_program_that_cannot_be_read_is_told_with_its_memory_and_without_links(monkeypatch):
   def refuse(_):
@@ -139,7 +175,7 @@ def test_a_program_that_cannot_be_read_is_told_with_its_memory_and_without_links
   monkeypatch.setattr(jax.stages.Compiled, 'as_text', refuse)
   program = dryrun.rollout(build.build(config(data=2, fsdp=4)), jax.devices())
   assert program.memory['activations'] > 0 and not program.moved
-  said = dryrun._in_words('sampler', program, rates.CHIPS['TPU v5 lite'], 8)
+  said = dryrun._in_words('sampler', program, rates.CHIPS['TPU v5 lite'], 8, 4)
   assert 'not known, the program cannot be read: INTERNAL: an async-update\n' in said
   assert 'memory' in said and 'links' not in said
 
