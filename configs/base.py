@@ -141,6 +141,9 @@ def get_config():
   c.train.random_length = 0.0  # share of examples that end at a random token
   # share of examples that show some tokens, without loss: prompts and holes then have their law
   c.train.given = 0.0
+  # codes of several scales: up to this share of them, or of their bits, is replaced as finer scales
+  # read them, and those make up for it
+  c.train.requantise = 0.0
   c.train.flip = False  # mirror half of the pictures, left to right; no symbols, then
   c.train.crop = 0  # pixels by which every picture is shifted at most, its edges repeated
   c.train.complementary = False  # every example twice, the second time with the other tokens masked

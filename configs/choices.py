@@ -8,7 +8,10 @@ CHOICES = dict(
     # a Markov chain, exact answers known (symbols); with the sides of a pyramid, a tree
     chain=dict(num_tokens=6, vocab=3, size=65536, seed=0, sides=()),
     # a Gaussian mixture, likewise (floats)
-    mixture=dict(num_tokens=6, dim=1, components=3, size=65536, seed=0),
+    # grid: a square of components on a plane; labelled: is the component told?
+    mixture=dict(
+      num_tokens=6, dim=1, components=3, size=65536, seed=0, grid=False, labelled=True
+    ),
     # two kinds of tokens, symbols of a chain and floats of the component that they name, likewise
     coupled=dict(
       num_symbols=4, vocab=3, num_floats=2, dim=1, components=3, size=65536, seed=0
@@ -176,8 +179,13 @@ CHOICES = dict(
       form='hinge',  # hinge, softplus, relativistic
       weight=0.5,  # times the ratio of gradients at the last kernel of the decoder
       start=1000,  # step at which the critic comes in
-      penalty='lecam', penalty_weight=0.001,  # on the critic: none, r1, lecam
+      penalty='lecam', penalty_weight=0.001,  # on the critic: none, r1, both, lecam
       critic_widths=(32, 64), critic_blocks=1,  # as of coder conv
+    ),
+    # a network that makes examples of noise in one call, and such a critic of them
+    gan=dict(
+      form='relativistic', penalty='both', penalty_weight=0.1, critic_widths=(32, 64),
+      critic_blocks=1,
     ),
   ),
   judge=dict(  # see `eval` below
@@ -190,6 +198,8 @@ CHOICES = dict(
     text=dict(),  # words, entropy, which token came when, other samplers
   ),
   model=dict(
+    # residual convolutions from the first `latent` floats of noise to a grid, for recipe gan
+    generator=dict(latent=64, widths=(32, 64), blocks=1, dtype='float32'),
     denoiser=dict(
       width=128,
       depth=4,
@@ -202,6 +212,9 @@ CHOICES = dict(
       reach=None,
       sinks=0,  # first blocks that are seen from everywhere
       self_condition=False,  # show the network its own last estimate
+      # show what the codec tells of a token once coarser ones are made: none; beside: its slot
+      # carries both; alone: instead of the token, in one stream, for scales made in one pass
+      hinted='none',
       # one stream in which a token's slot carries the token before it: half the slots, for blocks
       # of one masked token that train on pure noise (draw ones) alone
       shifted=False,

@@ -8,7 +8,8 @@ r"""Class-conditional block diffusion of handwritten digits (8x8 pixels, 17 leve
 
 short and long: four blocks, each a 4x4 patch of pixels as one token of 16 floats. whole: the same
 tokens as one block, with the same network; it is ordinary diffusion. scales: average-
-pooled images of side 1, 2, 4, 8, one after another. masked: 64 symbols, one row of 8 a block.
+pooled images of side 1, 2, 4, 8, one after another. masked: 64 symbols, one row of 8 a block. var:
+the levels of such images, each in one pass, in one stream of hints (VAR, arXiv:2404.02905).
 --help shows what was measured, docs/results.md how.
 """
 
@@ -20,6 +21,7 @@ ROWS = dict(
   whole=dict(about='the network of the first row, one block: ordinary diffusion'),
   scales=dict(about='images of side 1, 2, 4, 8, one after another'),
   masked=dict(about='masked symbols, a row of 8 pixels a block'),
+  var=dict(about='levels of pixels at side 1, 2, 4, 8, each scale in one pass'),
 )
 # Other initial values move the Fréchet distance by 0.05 to 0.1, other seeds of the samples by 0.03.
 EXPECTED = dict(
@@ -34,6 +36,7 @@ EXPECTED = dict(
   ),
   scales=base.expect('cores'),
   masked=base.expect('cores'),
+  var=base.expect('cores'),
 )
 ARGUMENTS = tuple(ROWS)
 
@@ -77,4 +80,12 @@ def get_config(argument='short'):
     base.choose(c, 'process', 'masked')
     base.choose(c, 'spacing', 'linear')
     base.choose(c, 'solver', 'first_order')
+  elif argument == 'var':
+    base.choose(c, 'codec', 'pyramid', sides=(1, 2, 4, 8), discrete=True)
+    base.choose(c, 'blocks', 'scales', sides=(1, 2, 4, 8))
+    base.choose(c, 'process', 'masked')
+    base.choose(c, 'draw', 'ones')
+    base.choose(c, 'spacing', 'linear')
+    base.choose(c, 'solver', 'first_order')
+    c.model.hinted, c.plan.steps, c.eval.steps = 'alone', 1, ()
   return c.lock()

@@ -92,6 +92,24 @@ class Codec(abc.ABC):
     """Examples [b, ..] -> tokens [b, N, D] float32 or [b, N] int32, raster order. key: for codecs
     whose tokens are sampled."""
 
+  def hints(self, params, tokens) -> dict[str, Any]:
+    """{name: float32 [b, N, C]} of tokens in raster order, inside a compiled program too: what is
+    known of each once the tokens of lower stages are (Spec.stages); what stands in its place and
+    behind it does not matter, noise and masks included. {}: nothing is."""
+    del params, tokens
+    return {}
+
+  @property
+  def requantises(self) -> bool:
+    """Has it `requantise`?"""
+    return False
+
+  def requantise(self, params, tokens, key, share) -> tuple[Any, Any]:
+    """(tokens, shown), both [b, N] in raster order, inside a compiled program too: shown are tokens
+    of which a share, a number or [b, N], is other ones; tokens are those that make up for what is
+    shown of lower stages."""
+    raise NotImplementedError
+
   @abc.abstractmethod
   def decode(self, params, tokens) -> Any:
     """Tokens in raster order, any numbers, -> examples [b, ..]."""

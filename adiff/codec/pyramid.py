@@ -8,6 +8,7 @@ the image has: **bits/dim on the pyramid are not bits/dim of the image**.
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 
 from adiff.codec import base, patches
@@ -93,6 +94,7 @@ class Pyramid(base.Codec):
     return spec_lib.Spec(
       kinds=(kind,), num_tokens=self.num_tokens, grid=(self.num_tokens,), coords=self.coords,
       conds=facts.conds, dims=self.num_tokens * self.shape[2], medium=facts.medium,
+      hints={'coarser': self.shape[2]}, stages=np.repeat(np.arange(len(self.sides)), self.sizes),
     )
 
   def encode(self, params, examples, key=None):
@@ -106,6 +108,20 @@ class Pyramid(base.Codec):
     if self.discrete:
       return np.rint(tokens[..., 0]).astype(np.int32)
     return patches.to_unit(tokens, levels=self.levels)
+
+  def hints(self, params, tokens):
+    """{'coarser': ..}: the pixel of the scale before in whose place a token stands, in [-1, 1]; 0
+    for the first scale."""
+    if self.discrete:
+      level = jnp.clip(tokens, 0, self.levels - 1).astype(jnp.float32)
+      tokens = (level * (2 / (self.levels - 1)) - 1)[..., None]
+    first, found = 0, [jnp.zeros_like(tokens[:, :self.sizes[0]])]
+    for side, finer in zip(self.sides[:-1], self.sides[1:], strict=True):
+      place = np.arange(finer) * side // finer
+      index = first + (place[:, None] * side + place).reshape(-1)
+      found.append(tokens[:, index])
+      first += side * side
+    return {'coarser': jnp.concatenate(found, axis=1)}
 
   def decode(self, params, tokens):
     finest = np.asarray(tokens)[:, -self.sizes[-1]:].reshape(-1, *self.shape)

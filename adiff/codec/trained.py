@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import io
 import json
+import math
 import os
 from collections.abc import Callable
 
@@ -75,14 +76,20 @@ class Trained(base.Codec):
   def spec(self, facts):
     self._check(facts)
     found = self._parts
-    quantiser = found.autoencoder.quantiser
-    scales = quantiser.scales(found.autoencoder.coder.code_grid)
+    quantiser, scales = found.autoencoder.quantiser, found.scales
     num = found.autoencoder.num_codes
     values.check_row(num)
     grid = scales[0] if len(scales) == 1 else (num,)
+    hints, stages = {}, None
+    if quantiser.kind.discrete:
+      codes = jax.ShapeDtypeStruct((1, num), np.int32)
+      hints = {name: leaf.shape[-1] for name, leaf in jax.eval_shape(found.hints, codes).items()}
+    if hints:
+      stages = np.repeat(np.arange(len(scales)), [math.prod(scale) for scale in scales])
     return spec_lib.Spec(
       kinds=(quantiser.kind,), num_tokens=num, grid=grid, coords=_coords(scales),
       conds=facts.conds, dims=int(np.prod(facts.shape)), medium=facts.medium,
+      hints=hints, stages=stages,
     )
 
   def encode(self, params, examples, key=None):
@@ -92,6 +99,17 @@ class Trained(base.Codec):
     if found.autoencoder.quantiser.kind.discrete:
       return codes
     return (codes - found.mean) / found.std
+
+  def hints(self, params, tokens):
+    found = self._parts
+    return found.hints(jnp.clip(tokens, 0, found.autoencoder.quantiser.kind.vocab - 1))
+
+  @property
+  def requantises(self):
+    return len(self._parts.scales) > 1
+
+  def requantise(self, params, tokens, key, share):
+    return self._parts.requantise(tokens, key, share)
 
   def decode(self, params, tokens):
     found, codes = self._parts, np.asarray(tokens)
@@ -154,6 +172,14 @@ class _Parts:
   std: np.ndarray
   encode: Callable  # compiled
   decode: Callable
+  # of the quantiser's parameters alone, which a program takes as constants
+  hints: Callable
+  requantise: Callable
+
+  @property
+  def scales(self) -> tuple[tuple[int, ...], ...]:
+    """Those that the codes stand in."""
+    return self.autoencoder.quantiser.scales(self.autoencoder.coder.code_grid)
 
 
 def told(about, served, *, mean, std, step) -> str:
@@ -214,11 +240,13 @@ def _parts(about, made, where, shape):
     if len(mean) != width or len(std) != width or not np.all(std > 0):
       raise ValueError(f'it tells no mean and deviation of each of {width} floats')
   served = tree.unflatten(arrays)
+  bound = autoencoder.bind(**served)
   encode = jax.jit(lambda served, x: autoencoder.bind(**served).encode(x))
   decode = jax.jit(lambda served, codes: autoencoder.bind(**served).decode(codes))
   return _Parts(
     about, codec, autoencoder, mean, std,
     functools.partial(encode, served), functools.partial(decode, served),
+    bound.hints, bound.requantise,
   )
 
 

@@ -1,6 +1,7 @@
 """A Gaussian mixture over sequences: its law is known, to judge likelihoods and samples."""
 
 import functools
+import math
 import statistics
 from typing import Annotated
 
@@ -21,7 +22,9 @@ class Mixture(base.Source):
   """Gaussian mixture over whole sequences: tokens float32 [b, N, D], label = component.
 
   Component c is N(mean_c, std_c^2 I) on the flattened N * D values, with means in [-1, 1] that lie
-  far apart and std 0.25..0.4: tokens depend on each other through the component alone. Splits:
+  far apart and std 0.25..0.4: tokens depend on each other through the component alone. grid: they
+  are a square grid of the plane instead, equally likely, with std 0.1 over its side (25 of them as
+  in VEEGAN, arXiv:1705.07761). labelled=False: labels are not told. Splits:
   train (`size` examples) and test (size / 8), sampled independently. exact: {'nats', 'nats_se'},
   the differential entropy (negative is legal: it is a density) and the standard error of its
   estimate.
@@ -30,6 +33,7 @@ class Mixture(base.Source):
   def __init__(
     self, num_tokens: values.Count = 6, dim: values.Count = 1, components: values.Count = 3,
     size: Annotated[values.Count, values.at_least(8)] = 65536, seed: values.Seed = 0,
+    grid: bool = False, labelled: bool = True,
   ):
     if num_tokens < 1 or dim < 1 or components < 1 or size < 8:
       raise ValueError(
@@ -42,12 +46,23 @@ class Mixture(base.Source):
       'examples', 8 * num_tokens * dim * (3 * size + 2**17 + 200 * components**2),
       'write smaller ones',
     )
+    if grid and (num_tokens * dim != 2 or math.isqrt(components) ** 2 != components):
+      raise ValueError(
+        f'data.grid=True lays a square number of components on a plane, not {components} of '
+        f'{num_tokens} x {dim} values; write for example num_tokens=1, dim=2, components=25'
+      )
     self.num_tokens, self.dim, self.components, self.seed = num_tokens, dim, components, seed
+    self._grid, self._labelled = grid, labelled
     self._sizes = {'train': size, 'test': size // 8}
 
   @functools.cached_property
   def law(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(weights [C], means [C, N * D], std [C]) in float64."""
+    if self._grid:
+      side = math.isqrt(self.components)
+      places = np.linspace(-1, 1, side) if side > 1 else np.zeros(1)
+      means = np.stack(np.meshgrid(places, places, indexing='ij'), -1).reshape(-1, 2)
+      return np.full(side**2, 1 / side**2), means, np.full(side**2, 0.1 / side)
     rng = np.random.default_rng([self.seed, 0])
     candidates = rng.uniform(-1, 1, (64, self.components, self.num_tokens * self.dim))
     apart = np.sum((candidates[:, :, None] - candidates[:, None]) ** 2, -1)
@@ -59,7 +74,8 @@ class Mixture(base.Source):
   @functools.cached_property
   def facts(self):
     return codec_base.Facts(
-      'law', (self.num_tokens, self.dim), conds={'label': conditions.Label(self.components)}
+      'law', (self.num_tokens, self.dim),
+      conds={'label': conditions.Label(self.components)} if self._labelled else {},
     )
 
   @property
@@ -113,7 +129,8 @@ class Mixture(base.Source):
 
   def examples(self, split, indices):
     tokens, labels = self._data[base.check_split(split, self.splits)]
-    return {'example': tokens[indices], 'label': labels[indices]}
+    labels = labels[indices] if self._labelled else np.full(len(indices), -1, np.int32)
+    return {'example': tokens[indices], 'label': labels}
 
   def _log_joint(self, flat):
     """log p(x, component) [b, C] of x [b, N * D]."""
@@ -145,7 +162,9 @@ class Mixture(base.Source):
     return np.bincount(component * 4 + quartile, minlength=4 * self.components)
 
   def law_test(self, samples, told=None) -> dict:
-    """Chi-square test of samples [b, N, D] against the law: {'statistic', 'dof', 'p_value'}.
+    """Chi-square test of samples [b, N, D] against the law: {'statistic', 'dof', 'p_value'}, and
+    `modes`: how many components have a sample within three deviations of their mean, `of` how many,
+    and the `share` of samples that lie within three of any.
 
     Cells are the likeliest component times the quartile of one random projection around its mean;
     what to expect in them comes from 2^19 exact samples, so this is a two-sample test.
@@ -156,7 +175,16 @@ class Mixture(base.Source):
     reference = sum(
       self._cells(self.sample(2**16, seed=2 + i)[0].reshape(2**16, -1)) for i in range(8)
     )
-    return chi_square.two_samples(counts, reference)
+    return {**chi_square.two_samples(counts, reference), 'modes': self._modes(samples)}
+
+  def _modes(self, flat):
+    """Signs of collapse (Srivastava et al. 2017, arXiv:1705.07761, section 4.1)."""
+    _, means, std = self.law
+    far = np.sqrt(np.stack([np.sum((flat - mean) ** 2, 1) for mean in means], 1)) / std
+    near, within = far.argmin(1), far.min(1) <= 3
+    return {
+      'covered': len(np.unique(near[within])), 'of': self.components, 'share': float(within.mean())
+    }
 
   def denoise(self, x, alpha, sigma) -> jax.Array:
     """Exact E[x0 | xt] for xt = alpha x0 + sigma eps: [B, N, D] in the dtype of x; jittable.

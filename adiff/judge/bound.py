@@ -14,8 +14,11 @@ def kind(subject: base.Subject) -> str:
 
 
 def of(subject: base.Subject, *, tiles=True) -> section.Section:
-  """The section; tiles: the bound is a headline of the report."""
+  """The section; tiles: the bound is a headline of the report. Of a model without a likelihood, how
+  far its samples are from held-out examples."""
   bound = subject.bound
+  if 'energy' in bound:
+    return _distance(subject)
   what = 'Negative' if bound['is_likelihood'] else 'Upper bound on the negative'
   words = (
     f'{what} log-likelihood of the {subject.split} split. Lower is better; intervals are 95%.'
@@ -42,6 +45,24 @@ def of(subject: base.Subject, *, tiles=True) -> section.Section:
   return section.Section('Held-out bound', (
     section.Text(words), section.Facts(tuple(facts)), *_figures(bound), *_paths(bound),
   ))
+
+
+def _distance(subject):
+  """The energy distance, where there is no bound."""
+  bound = subject.bound
+  words = (
+    'A network that makes examples of noise in one call has no likelihood. The energy distance '
+    'between samples and held-out examples, of their tokens as they are, is 0 on average where '
+    'both follow one law (Szekely and Rizzo 2013).'
+  )
+  kind = f'{bound["num_examples"]} samples and examples; {subject.data}'
+  return section.Section('Held-out distance', (section.Text(words), section.Facts((
+    section.Fact(
+      'energy', 'energy distance', bound['energy'], better='low', kind=kind,
+      tile='energy distance, held out',
+    ),
+    section.Fact('num_examples', 'examples', bound['num_examples']),
+  ))))
 
 
 def _weighted(subject, found):

@@ -62,5 +62,24 @@ def _verdict(subject, sampled, told):
     section.Fact(
       'p_value', 'p-value', float(verdict['p_value']), tile='p-value of the law of the samples'
     ),
+    *_modes(verdict.get('modes')),
   )
   return section.Section(TITLE, (section.Text(words), section.Facts(facts)))
+
+
+def _modes(found):
+  """Signs of collapse, of data that are a mixture."""
+  if found is None:
+    return ()
+  return (
+    section.Fact(
+      'modes', f'of {found["of"]} components, covered', float(found['covered']),
+      meaning='They have a sample within three deviations of their mean.', better='high',
+      kind=f'{found["of"]} components', tile='components covered',
+    ),
+    section.Fact(
+      'near_modes', 'share of samples near a component', found['share'],
+      meaning='Within three deviations of its mean; of the data 98.9% are, in two dimensions.',
+      better='high', kind=f'{found["of"]} components', digits=3,
+    ),
+  )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Annotated
 
 import jax
@@ -10,36 +9,12 @@ import jax.numpy as jnp
 import optax
 
 from adiff.learn import base, microbatches, reconstruction
+from adiff.learn import critic as critic_lib
 from adiff.learn import state as state_lib
 from adiff.nn import conv
 from adiff.sequence import values
 
 _traced_once = functools.partial(jax.jit, static_argnums=0)  # as in plain.py
-_MEMORY = 0.99  # of the averages of logits that LeCam compares with
-
-
-def critic_loss(form, real, fake) -> jax.Array:
-  """What a critic descends on, of its logits for data and for what was made, of one shape.
-
-  hinge (arXiv:1705.02894): mean relu(1 - real) + relu(1 + fake), halved; softplus (Goodfellow et
-  al. 2014): mean softplus(-real) + softplus(fake), halved; relativistic (arXiv:1807.00734, R3GAN
-  arXiv:2501.05441): mean softplus(fake - real), each against the example that it was made of.
-  """
-  if form == 'hinge':
-    return 0.5 * jnp.mean(jax.nn.relu(1 - real) + jax.nn.relu(1 + fake))
-  if form == 'softplus':
-    return 0.5 * jnp.mean(jax.nn.softplus(-real) + jax.nn.softplus(fake))
-  return jnp.mean(jax.nn.softplus(fake - real))
-
-
-def maker_loss(form, real, fake) -> jax.Array:
-  """What the autoencoder descends on: -fake of hinge, softplus(-fake) of softplus, softplus(real -
-  fake) of relativistic, each a mean."""
-  if form == 'hinge':
-    return -jnp.mean(fake)
-  if form == 'softplus':
-    return jnp.mean(jax.nn.softplus(-fake))
-  return jnp.mean(jax.nn.softplus(real - fake))
 
 
 def adaptive_weight(distance, adversarial) -> jax.Array:
@@ -50,21 +25,6 @@ def adaptive_weight(distance, adversarial) -> jax.Array:
   return jax.lax.stop_gradient(jnp.clip(ratio, 0, 1e4))
 
 
-def r1(logits: Callable, x) -> jax.Array:
-  """Half the mean square norm of the gradient of an example's mean logit in data x [B, ..]
-  (Mescheder et al. 2018, arXiv:1801.04406)."""
-  slope = jax.grad(lambda x: jnp.sum(jnp.mean(logits(x), axis=-1)))(x)
-  return 0.5 * jnp.mean(jnp.sum(jnp.square(slope).reshape(len(x), -1), axis=-1))
-
-
-def lecam(real, fake, memory) -> jax.Array:
-  """mean relu(real - memory of fake)^2 + mean relu(memory of real - fake)^2, of averages that move
-  without a gradient (Tseng et al. 2021, arXiv:2104.03310)."""
-  over = jax.nn.relu(real - memory['fake'])
-  under = jax.nn.relu(memory['real'] - fake)
-  return jnp.mean(jnp.square(over)) + jnp.mean(jnp.square(under))
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Adversarial(reconstruction.Reconstructing):
   """As autoencoder.py, and from step `start` on against a critic of patches, which learns from the
@@ -72,10 +32,10 @@ class Adversarial(reconstruction.Reconstructing):
 
   l1: values.NotNegative = 1.0
   l2: values.NotNegative = 0.0
-  form: Annotated[str, values.one_of('hinge', 'softplus', 'relativistic')] = 'hinge'
+  form: Annotated[str, values.one_of(*critic_lib.FORMS)] = 'hinge'
   weight: values.NotNegative = 0.5  # of the adversarial term, times the adaptive weight
   start: values.Whole = 1000  # step before which there is no critic
-  penalty: Annotated[str, values.one_of('none', 'r1', 'lecam')] = 'lecam'  # on the critic
+  penalty: Annotated[str, values.one_of(*critic_lib.PENALTIES)] = 'lecam'  # on the critic
   penalty_weight: values.NotNegative = 0.001
   critic_widths: tuple[values.Count, ...] = (32, 64)  # see conv.Critic
   critic_blocks: values.Count = 1
@@ -86,6 +46,11 @@ class Adversarial(reconstruction.Reconstructing):
     coder = self.autoencoder.coder
     return conv.Critic(coder.grid, coder.dim, self.critic_widths, self.critic_blocks)
 
+  @property
+  def contest(self) -> critic_lib.Contest:
+    """How that is trained."""
+    return critic_lib.Contest(self.critic, self.form, self.penalty, self.penalty_weight)
+
   @_traced_once
   def init(self, key):
     params = {self.role: self.autoencoder.init(key)}
@@ -93,7 +58,7 @@ class Adversarial(reconstruction.Reconstructing):
     state = state_lib.create(params, {role: self.tx for role in params})
     return state.replace(ema={self.role: state.ema[self.role]}, extra={
       self.role: self.autoencoder.init_extra(),
-      base.CRITIC: {'real': jnp.zeros(()), 'fake': jnp.zeros(())},
+      base.CRITIC: self.contest.memory(),
     })
 
   @_traced_once
@@ -105,8 +70,7 @@ class Adversarial(reconstruction.Reconstructing):
     )
     norms = {role: optax.global_norm(one) for role, one in grads.items()}
     scalars['grad_norm'], scalars['grad_norm_critic'] = norms[self.role], norms[base.CRITIC]
-    finite = [jnp.isfinite(one) for one in (scalars['loss'], *norms.values())]
-    scalars['finite'] = functools.reduce(jnp.logical_and, finite)
+    scalars['finite'] = critic_lib.all_finite(scalars['loss'], *norms.values())
     state = reconstruction.moved(state, self.role, grads[self.role], self.tx, average=self.ema)
     later = reconstruction.moved(state, base.CRITIC, grads[base.CRITIC], self.tx, average=None)
     state = jax.tree.map(lambda new, old: jnp.where(begun, new, old), later, state)
@@ -130,9 +94,8 @@ class Adversarial(reconstruction.Reconstructing):
     (distance, terms), pull = jax.value_and_grad(
       lambda y: self.distance(x, y), has_aux=True
     )(y)
-    logits = functools.partial(self.critic, params[base.CRITIC])
-    real = logits(x)
-    adversarial, push = jax.value_and_grad(lambda y: maker_loss(self.form, real, logits(y)))(y)
+    real = self.critic(params[base.CRITIC], x)
+    adversarial, push = jax.value_and_grad(self.contest.maker(params[base.CRITIC], real))(y)
     last = lambda cotangent: back_head(cotangent)[0]['kernel']
     weight = begun * self.weight * adaptive_weight(last(pull), last(push))
     of_head, of_h = back_head(pull + weight * push)
@@ -140,7 +103,9 @@ class Adversarial(reconstruction.Reconstructing):
     grads = {**grads, 'coder': {**grads['coder'], 'head': of_head}}
 
     # 2. The critic, on the same reconstructions.
-    critic, memory, told = self._criticised(params[base.CRITIC], extra[base.CRITIC], x, y, begun)
+    critic, memory, told = self.contest.judged(
+      params[base.CRITIC], extra[base.CRITIC], x, y, begun=begun
+    )
     scalars = {
       'loss': distance + losses, **terms, **quantised.losses, **told,
       'adversarial': adversarial, 'adversarial_weight': weight,
@@ -149,26 +114,3 @@ class Adversarial(reconstruction.Reconstructing):
       {self.role: grads, base.CRITIC: critic},
       {self.role: quantised.extra, base.CRITIC: memory}, scalars,
     )
-
-  def _criticised(self, params, memory, x, y, begun):
-    """(gradient, averages of its logits, scalars) of the critic's parameters."""
-
-    def loss(params):
-      logits = functools.partial(self.critic, params)
-      real, fake = logits(x), logits(y)
-      total = critic_loss(self.form, real, fake)
-      penalty = jnp.zeros(())
-      if self.penalty == 'r1':
-        penalty = r1(logits, x)
-      elif self.penalty == 'lecam':
-        penalty = lecam(real, fake, memory)
-      means = {'real': jnp.mean(real), 'fake': jnp.mean(fake)}
-      return total + self.penalty_weight * penalty, (means, {'critic': total, 'penalty': penalty})
-
-    grads, (means, told) = jax.grad(loss, has_aux=True)(params)
-    moved = {
-      name: jnp.where(begun > 0, _MEMORY * old + (1 - _MEMORY) * means[name], old)
-      for name, old in memory.items()
-    }
-    told |= {f'logit_{name}': value for name, value in means.items()}
-    return grads, moved, told

@@ -18,6 +18,9 @@ class Recipe(abc.ABC):
   of its own: the one that is served, and whatever else a recipe trains or keeps."""
 
   role: ClassVar[str] = DENOISER  # of the network that the run is about
+  # Does its network denoise: answer at every level, and beside given tokens? One that makes
+  # examples of nothing but noise has no likelihood, and fills no holes.
+  denoises: ClassVar[bool] = True
   microbatches: int
 
   def needs(self, parts: Any) -> None:

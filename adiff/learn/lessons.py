@@ -1,6 +1,6 @@
 """Lessons: (key, batch) -> batch, inside the update, after micro-batching. batch has 'tokens'
 [B, N, ..] in block order, and what its rows have besides: 'label' and other conditions, 'segment',
-'position', 'weight', 'given'.
+'position', 'weight', 'given', 'history' (tokens as later blocks read them, if they are others).
 """
 
 import dataclasses
@@ -76,6 +76,26 @@ class Given:
     low, high = (f(corners, axis=0).astype(jnp.int32) for f in (jnp.min, jnp.max))
     place = (self.coords - least)[None]
     return jnp.all((low <= place) & (place <= high), axis=-1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Requantised:
+  """What later blocks read of codes is partly other ones, and the codes to make are those that make
+  up for it: a generator then corrects its own mistakes (Infinity's self-correction, Han et al.
+  2024, arXiv:2412.04431, section 3.3). In each row at a rate of its own, up to `most`.
+
+  requantise: (tokens [B, N], key, share [B, N]) -> (tokens, shown), see codec.base.Codec.
+  """
+
+  most: float
+  requantise: Callable
+
+  def __call__(self, key, batch):
+    tokens = batch['tokens']
+    key_rate, key_which = jax.random.split(key)
+    rate = self.most * jax.random.uniform(key_rate, (len(tokens), 1))
+    tokens, shown = self.requantise(tokens, key_which, jnp.broadcast_to(rate, tokens.shape))
+    return {**batch, 'tokens': tokens, 'history': shown}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ class Mean(NamedTuple):
 
 def loss(
   denoise: ask_lib.Denoise, key, x0, *, blocks, process, draw, coords, weight=None, documents=None,
-  given=None, corrupt: Corrupt | None = None, term=None,
+  given=None, history=None, corrupt: Corrupt | None = None, term=None,
   whole: dict[str, jax.Array] | None = None,
 ) -> tuple[jax.Array, dict[str, Mean]]:
   """(scalar, {name: Mean}): the process's objective, averaged over tokens, and what is logged.
@@ -34,6 +34,7 @@ def loss(
   weight [B, N] or None: 0 for tokens that carry no loss (padding, a prompt). Normalised by the
   weights, not by the noised tokens. The network is told one level a copy of a block.
   documents: {'segment', 'position'} of packed rows, see Blocks.slots.
+  history: tokens as x0 that later blocks read instead of x0, or None; see lessons.Requantised.
   given: bool [B, N] or None: tokens without weight that are shown as they are, at level 0; then the
   network is told one level a token.
   corrupt: what makes levels and noisy tokens; None: `noised`. term: what is added to the loss, an
@@ -49,7 +50,8 @@ def loss(
   t = blocks.per_token(levels)
   xh = None
   if blocks.history is not None:
-    xh = process.add_noise(key_history, x0, blocks.past(t.shape, t.dtype))
+    past = x0 if history is None else history
+    xh = process.add_noise(key_history, past, blocks.past(t.shape, t.dtype))
 
   # 2. Both streams are one question.
   if given is not None:

@@ -39,6 +39,7 @@ class Plain(base.Recipe):
   history_cond: do history slots carry the condition? See conditions.over_slots.
   lessons: what is made of a batch before its loss, one after another.
   weights: {kind: weight of its tokens in the loss}, where it is not 1.
+  hints: what the network is shown of tokens besides, see network.Hints; None: nothing.
   hides: {kind: share of examples that train with it hidden in their history}, see hidden.py.
   complementary, next_token: see objectives.py; next_token is the weight of its term, 0: none.
   """
@@ -59,6 +60,7 @@ class Plain(base.Recipe):
   next_token: float = 0.0
   weights: dict[str, float] = dataclasses.field(default_factory=dict)
   hides: dict[str, float] = dataclasses.field(default_factory=dict)
+  hints: network_lib.Hints | None = None
 
   def needs(self, parts):
     batch, sizes = parts.config.train.batch_size, len(self.blocks)
@@ -262,10 +264,13 @@ class Plain(base.Recipe):
     for kind, share in self.hides.items():
       chance = jax.random.uniform(tokens_lib.fold(key_cond, kind), (len(rows['tokens']),))
       denoise = self._hiding(denoise, chance < share, kind)
+    seen = rows.get('history', rows['tokens'])
+    denoise = network_lib.hinted(denoise, self.hints, seen)
     return loss_lib.loss(
       denoise, key_loss, rows['tokens'],
       blocks=self.blocks[index], process=self.process, draw=self.draw[index], coords=self.coords,
       weight=rows.get('weight'), documents=lessons_lib.documents(rows), given=rows.get('given'),
+      history=rows.get('history'),
       corrupt=objectives.complementary if self.complementary else None,
       term=self.term, whole=whole,
     )

@@ -18,6 +18,9 @@ class Bound(NamedTuple):
   encode: Callable[[jax.Array], jax.Array]  # x [B, N, D] -> codes, see quantisers.base.Quantised
   latents: Callable[[jax.Array], jax.Array]  # codes -> z [B, *code_grid, C']
   show: Callable[[jax.Array], jax.Array]  # z -> x
+  hints: Callable[[jax.Array], dict[str, jax.Array]]  # codes -> see Quantiser.hints
+  # (codes, key, share) -> (codes, shown), see Quantiser.requantise: of what the codes tell
+  requantise: Callable[..., tuple[jax.Array, jax.Array]]
 
   def decode(self, codes) -> jax.Array:
     """Codes -> x."""
@@ -83,4 +86,11 @@ class Autoencoder:
     def show(z):
       return self.coder.decode(params['coder'], z)
 
-    return Bound(encode, latents, show)
+    def hints(codes):
+      return self.quantiser.hints(params['quantiser'], extra, codes, self.coder.code_grid)
+
+    def requantise(codes, key, share):
+      z = latents(codes)
+      return self.quantiser.requantise(params['quantiser'], extra, z, key, share)
+
+    return Bound(encode, latents, show, hints, requantise)

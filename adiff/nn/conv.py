@@ -82,7 +82,7 @@ class Conv(coder.Coder):
     h = jnp.zeros((1, 1, self.widths[0]))
     return {
       'encoder': _Encoder(self).init(key_encoder, x)['params'],
-      'decoder': _Decoder(self).init(key_decoder, z)['params'],
+      'decoder': Decoder(self).init(key_decoder, z)['params'],
       'head': self._head.init(key_head, h)['params'],
     }
 
@@ -93,7 +93,7 @@ class Conv(coder.Coder):
 
   def features(self, params, z):
     chex.assert_shape(z, (None, *self.code_grid, None))
-    h = _Decoder(self).apply({'params': params['decoder']}, z)
+    h = Decoder(self).apply({'params': params['decoder']}, z)
     return h.reshape(len(h), math.prod(self.grid), -1)
 
   def read(self, head, h):
@@ -103,6 +103,11 @@ class Conv(coder.Coder):
 def _axes(grid):
   """(the axis of time, those of space)."""
   return (grid[:1], grid[1:]) if len(grid) == 3 else ((), grid)
+
+
+def stretched(grid) -> tuple[int, ...]:
+  """The grid without its axes of one place: () of a point."""
+  return tuple(num for num in grid if num > 1)
 
 
 def fold(x, sides) -> jax.Array:
@@ -150,7 +155,8 @@ class Norm(nn.Module):
 
 
 class Block(nn.Module):
-  """Two convolutions, 3 places wide, beside the identity, as which it begins."""
+  """Two convolutions, 3 places wide, beside the identity, as which it begins; of a grid without
+  axes, a point, two products."""
 
   dtype: jnp.dtype
 
@@ -161,6 +167,8 @@ class Block(nn.Module):
 
     def conv(h, name, kernel):
       h = nn.silu(Norm(self.dtype, name=f'{name}_norm')(h))
+      if not axes:
+        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=kernel, name=name)(h)
       return nn.Conv(
         x.shape[-1], (3,) * axes, padding=padding, dtype=self.dtype, kernel_init=kernel, name=name
       )(h)
@@ -205,7 +213,9 @@ class _Encoder(nn.Module):
     return nn.Dense(coder.num_channels, name='out')(x)
 
 
-class _Decoder(nn.Module):
+class Decoder(nn.Module):
+  """The decoder up to its head: z [B, *code, C] -> [B, *grid, F]."""
+
   coder: Conv
 
   @nn.compact
@@ -226,21 +236,27 @@ class _Decoder(nn.Module):
 @dataclasses.dataclass(frozen=True)
 class Critic:
   """A patch discriminator (pix2pix, arXiv:1611.07004): x [B, N, D] -> logits [B, M], above 0 where
-  a place and its surroundings look like data. widths, blocks: as those of `Conv`."""
+  a place and its surroundings look like data. widths, blocks: as those of `Conv`. classes: with
+  any, it is told the label of every example, at every place."""
 
   grid: tuple[int, ...]
   dim: int
   widths: tuple[int, ...]
   blocks: int = 1
+  classes: int = 0
 
   @property
   def _encoder(self):
-    return Conv(self.grid, self.dim, 1, self.widths, self.blocks)
+    return Conv(self.grid, self.dim + self.classes, 1, self.widths, self.blocks)
 
   def init(self, key) -> dict:
     """Its parameters, float32."""
     return self._encoder.init(key, 1)['encoder']
 
-  def __call__(self, params, x) -> jax.Array:
+  def __call__(self, params, x, label=None) -> jax.Array:
+    if self.classes:
+      told = jax.nn.one_hot(label, self.classes, dtype=x.dtype)[:, None]
+      told = jnp.broadcast_to(told, (*x.shape[:2], self.classes))
+      x = jnp.concatenate([x, told], axis=-1)
     z = self._encoder.encode({'encoder': params}, x)
     return z.reshape(len(z), -1)

@@ -19,11 +19,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.nn import attention, block, embed, layout, memory, network, norm, rotary, shifted
+from adiff.nn import (
+  attention,
+  block,
+  embed,
+  hinting,
+  layout,
+  memory,
+  network,
+  norm,
+  rotary,
+  shifted,
+)
 from adiff.nn import cache as cache_lib
 from adiff.nn.heads import chunked
 from adiff.sequence import ask as ask_lib
-from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import conditions, copies, values
 from adiff.sequence import tokens as tokens_lib
 
@@ -33,13 +43,15 @@ DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
 @dataclasses.dataclass(frozen=True)
 class Denoiser(network.Network):
-  """num_inputs and num_outputs come from the process, conds {name: Condition} from the data; width,
-  depth and heads are the size. Tokens of several kinds share the trunk: each kind has an embedding
-  and a head of its own, and an offset of the levels' signal says which kind a block is of.
+  """num_inputs and num_outputs come from the process, conds {name: Condition} from the data, hints
+  {name: floats} from the codec; width, depth and heads are the size. Tokens of several kinds share
+  the trunk: each kind has an embedding and a head of its own, and an offset of the levels' signal
+  says which kind a block is of.
 
   reach: a block reads at most that many blocks before it (None: all), and the first `sinks`.
   encoder: layers of what reads a memory's symbols, see memory.py.
   self_condition: it can be shown its own last estimate of the outputs' size.
+  hinted: how it is shown hints, see hinting.py.
   shifted: a token's slot carries the token before it, see shifted.py.
   remat: what the backward pass recomputes, one of block.REMAT.
   dtype: of the computation; parameters are float32.
@@ -50,6 +62,7 @@ class Denoiser(network.Network):
   num_inputs: int | tuple[tuple[str, int], ...]
   num_outputs: int | tuple[tuple[str, int], ...]
   conds: dict[str, conditions.Condition] = dataclasses.field(default_factory=dict)
+  hints: dict[str, int] = dataclasses.field(default_factory=dict)
   head: ask_lib.Head = chunked.Chunked()  # noqa: RUF009
   width: Annotated[values.Count, values.between(1, 2**20)] = 128
   depth: Annotated[values.Count, values.between(1, 2**12)] = 4
@@ -61,6 +74,7 @@ class Denoiser(network.Network):
   reach: values.Whole | None = None
   sinks: values.Whole = 0
   self_condition: bool = False
+  hinted: Annotated[str, values.one_of(*hinting.WAYS)] = hinting.NONE
   shifted: bool = False
   remat: Annotated[str, values.one_of(*block.REMAT)] = 'none'
   dtype: Annotated[str, values.one_of(*DTYPES)] = 'float32'
@@ -80,6 +94,7 @@ class Denoiser(network.Network):
   def needs(self, parts):
     if self.shifted:
       shifted.needs(parts)
+    hinting.needs(parts)
 
   @property
   def num_hints(self):
@@ -92,6 +107,7 @@ class Denoiser(network.Network):
 
   def init(self, key, ask):
     cond, own = conditions.nothing(self.conds, *ask.x.shape[:2]), {}
+    ask = hinting.nothing(ask, self.hints)
     if self.memories:
       key_memory = jax.random.fold_in(key, 1)
       cond, own = memory.Memory(self).init_with_output(key_memory, cond)
@@ -113,6 +129,7 @@ class Denoiser(network.Network):
     denoise = ask_lib.Denoise(
       trunk, self.head.bind(params[network.HEAD], wide), remember if self.memories else dict
     )
+    denoise = hinting.alone(denoise) if self.hinted == hinting.ALONE else denoise
     return shifted.shift(denoise) if self.shifted else denoise
 
   def _cut_layers(self, params):
@@ -186,7 +203,7 @@ class Trunk(nn.Module):
 
   @nn.compact
   def __call__(self, ask: ask_lib.Ask, key):
-    """(features [B, T, W], cache) of the T slots that `_wanted` names; key: turns dropout on."""
+    """(features [B, T, W], cache) of the T slots that are wanted; key: turns dropout on."""
     of, dtype = self.of, jnp.dtype(self.of.dtype)
     h = self._embed(ask)
     per_slot = ask.t.shape[1] == ask.x.shape[1]
@@ -204,7 +221,7 @@ class Trunk(nn.Module):
     signal = layout.copies(nn.silu(layout.copies(signal)))
     modulation = self._modulate(signal, 6, 'modulation')
     modulation_out = self._modulate(signal, 2, 'modulation_out')
-    wanted = _wanted(ask.slots, ask.keep)
+    wanted = network.wanted(ask.slots, ask.keep)
     h, fresh = self._layers(h, ask, modulation, lengths, wanted, key)
     modulation_out = block.over_slots(modulation_out, lengths)[:, slice(*wanted)]
     shift, scale = jnp.split(modulation_out, 2, axis=-1)
@@ -219,7 +236,9 @@ class Trunk(nn.Module):
   def _embed(self, ask):
     """[B, S, W] of tokens, hints, features and positions."""
     of, dtype = self.of, jnp.dtype(self.of.dtype)
-    if isinstance(ask.x, tokens_lib.Tokens):
+    if of.hinted == hinting.ALONE:
+      h = jnp.zeros((*ask.x.shape[:2], of.width), dtype)
+    elif isinstance(ask.x, tokens_lib.Tokens):
       num_inputs = dict(of.num_inputs)
       h = tokens_lib.gather({
         kind: embed.Token(num_inputs[kind], of.width, dtype, name=f'token_{kind}')(own)
@@ -231,6 +250,8 @@ class Trunk(nn.Module):
       hint = ask.hint.get(network.ESTIMATE)
       hint = jnp.zeros((*ask.x.shape[:2], of.num_hints)) if hint is None else hint
       h = h + nn.Dense(of.width, use_bias=False, dtype=dtype, name='hint')(hint)
+    if of.hinted != hinting.NONE:
+      h = h + embed.Hints(tuple(of.hints), of.width, dtype, name='hints')(ask.hint)
     for name, cond in of.conds.items():
       if isinstance(cond, conditions.Features) and cond.per_token:
         h = h + embed.Features(of.width, dtype, name=_condition(name))(ask.cond[name])
@@ -324,17 +345,3 @@ def _condition(name) -> str:
 def _shown(given) -> attention.Seen | None:
   """What slots see of memories."""
   return None if given is None else attention.shown(given, given.shape[-1])
-
-
-def _wanted(slots: blocks_lib.Slots, keep) -> tuple[int, int]:
-  """(first, last) of the slots whose outputs anybody may want: those behind the kept ones, if any;
-  and without a history copy that is known as such, unless it is read token by token."""
-  num_slots = slots.block.shape[-1]
-  if keep:
-    return keep if keep < num_slots else 0, num_slots
-  if all(isinstance(leaf, np.ndarray) for leaf in (slots.stream, slots.rank)):
-    stream = slots.stream.reshape(-1)
-    work = int(np.argmax(np.append(stream, 1)))
-    if work and stream[work:].all() and not slots.rank.any():
-      return 0, work
-  return 0, num_slots

@@ -83,6 +83,20 @@ class Label(nn.Module):
     return table(row)
 
 
+class Hints(nn.Module):
+  """Hints {name: [B, S, C]} -> [B, S, width], each projected."""
+
+  names: tuple[str, ...]
+  width: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, hints):
+    dense = [nn.Dense(self.width, dtype=self.dtype, name=name) for name in self.names]
+    told = [own(hints[name]) for name, own in zip(self.names, dense, strict=True)]
+    return sum(told[1:], told[0])
+
+
 class Features(nn.Module):
   """Features [B, S, C] -> [B, S, width], projected, zero at first (ControlNet, arXiv:2302.05543,
   section 3.1); a learned vector where nothing is given, which is nan."""

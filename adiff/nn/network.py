@@ -6,18 +6,25 @@ to the Denoise that loss and walk hold. All that other rooms read of a network i
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adiff.sequence import ask as ask_lib
+from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import conditions, copies
 
 ESTIMATE = 'estimate'  # the hint of self-conditioning
 # Parameters that others must know: of the head, computed in float32 at least; and of layers that
 # are stacked, [layers, ..].
 HEAD, STACK = 'out', 'layers'
+
+# x [B, N, ..] in block order -> {name: [B, N, C]}: what is shown of tokens besides. What it gives
+# block k depends on blocks before k alone, so that noise elsewhere in x does not matter.
+Hints = Callable[[Any], dict[str, jax.Array]]
 
 
 class Network(abc.ABC):
@@ -31,6 +38,7 @@ class Network(abc.ABC):
   remat: str  # what the backward pass recomputes, one of block.REMAT
   head: ask_lib.Head  # what it turns features into outputs with
   num_hints: int  # features of the hint ESTIMATE that it can be shown; 0: none
+  hinted: str  # how it is shown what the codec tells of its tokens, one of hinting.WAYS
   conds: dict[str, conditions.Condition]  # what it can be asked for by
 
   def needs(self, parts: Any) -> None:
@@ -96,6 +104,22 @@ def condition(denoise: ask_lib.Denoise, cond, *, history_cond=False) -> ask_lib.
   return denoise._replace(trunk=trunk)
 
 
+def hinted(denoise: ask_lib.Denoise, hints: Hints | None, x) -> ask_lib.Denoise:
+  """`denoise` that is shown hints of all tokens x [B, N, ..], in block order, where there are any:
+  both copies of a token carry its own."""
+  if hints is None:
+    return denoise
+  known = hints(x)
+
+  def trunk(ask):
+    token = ask.slots.token
+    index = jnp.broadcast_to(token, ask.x.shape[:2])[..., None]
+    told = {name: jnp.take_along_axis(value, index, axis=1) for name, value in known.items()}
+    return denoise.trunk(dataclasses.replace(ask, hint={**ask.hint, **told}))
+
+  return denoise._replace(trunk=trunk)
+
+
 def self_condition(denoise: ask_lib.Denoise, estimate, process, key) -> ask_lib.Denoise:
   """`denoise` that is shown x0_hat of `estimate` in half of the examples, where a working token is
   noisy; no gradient flows through it (Chen et al. 2023, arXiv:2208.04202, algorithm 1).
@@ -114,3 +138,17 @@ def self_condition(denoise: ask_lib.Denoise, estimate, process, key) -> ask_lib.
     return denoise.trunk(dataclasses.replace(ask, hint={**ask.hint, ESTIMATE: hint}))
 
   return denoise._replace(trunk=trunk)
+
+
+def wanted(slots: blocks_lib.Slots, keep) -> tuple[int, int]:
+  """(first, last) of the slots whose outputs anybody may want: those behind the kept ones, if any;
+  and without a history copy that is known as such, unless it is read token by token."""
+  num_slots = slots.block.shape[-1]
+  if keep:
+    return keep if keep < num_slots else 0, num_slots
+  if all(isinstance(leaf, np.ndarray) for leaf in (slots.stream, slots.rank)):
+    stream = slots.stream.reshape(-1)
+    work = int(np.argmax(np.append(stream, 1)))
+    if work and stream[work:].all() and not slots.rank.any():
+      return 0, work
+  return 0, num_slots

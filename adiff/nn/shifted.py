@@ -27,12 +27,12 @@ def needs(parts: Any) -> None:
   once = max(plan.budgets) == 1 and plan.delay is None
   alone = set(blocks.sizes) == {1} and blocks.history == 0 and not blocks.causal
   if not (parts.draw.pure_noise and once and alone) or len(parts.geometries) > 1 or (
-    parts.model.num_hints or parts.config.train.given
+    parts.model.num_hints or parts.config.train.given or parts.model.hinted != 'none'
   ):
     raise ValueError(
       'model.shifted shows a token as noise once, then clean: it needs blocks.name=tokens, '
       'draw.name=ones, history=0.0, plan.steps=1, plan.delay=None, and no train.next_token, '
-      'train.block_sizes, train.given or model.self_condition'
+      'train.block_sizes, train.given, model.hinted or model.self_condition'
     )
 
 

@@ -11,6 +11,7 @@ from adiff.data import base as data_base
 from adiff.learn import base as learn_base
 from adiff.learn import optim
 from adiff.machine import sharding
+from adiff.nn import hinting
 from adiff.nn import joint as joint_head
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
@@ -19,6 +20,7 @@ from adiff.run import parts as parts_lib
 from adiff.sample import guidance, self_condition, truncation
 from adiff.sample import joint as joint_solver
 from adiff.sample.solvers import base as solvers_base
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import draw as draw_lib
 from adiff.sequence import plan as plan_lib
@@ -57,6 +59,18 @@ class Parts(parts_lib.Parts):
   def history_cond(self) -> bool:
     """Do history slots carry the condition?"""
     return history_cond(self.config, self.blocks, self.model)
+
+  @functools.cached_property
+  def hints(self) -> network_lib.Hints | None:
+    """What the network is shown of tokens besides; None: nothing."""
+    if self.model.hinted == hinting.NONE:
+      return None
+    return sequences.hints(self.coded, self.blocks)
+
+  def told(self, denoise: ask_lib.Denoise, x0) -> ask_lib.Denoise:
+    """`denoise` that is shown what the codec tells of tokens x0 [B, N, ..] in block order, all of
+    which are known."""
+    return network_lib.hinted(denoise, self.hints, x0)
 
   @property
   def narrow(self) -> solvers_base.Narrow:
@@ -116,6 +130,7 @@ class Parts(parts_lib.Parts):
       'blocks': {'order': order, 'num_tokens': self.blocks.num_tokens},
       'shifted': self.model.shifted,
       'history_cond': self.history_cond,
+      **({} if self.hints is None else {'hinted': self.model.hinted}),
     }
 
 
@@ -145,14 +160,16 @@ def build(config, coded=None, *, codec=None) -> Parts:
   model = choose.resolve(
     'model', config.model,
     num_inputs=process.num_inputs, num_outputs=process.num_outputs, conds=spec.conds,
+    hints=spec.hints, grid=tuple(spec.grid),
     head=_each(config, spec, 'head', joint_head.Joint),
   )
   solver = _each(config, spec, 'solver', joint_solver.Joint)
   if model.num_hints:
     solver = self_condition.SelfCondition(solver, model.num_hints)
   common = {
-    'process': process, 'coords': spec.coords, 'geometries': geometries,
+    'process': process, 'coords': spec.coords, 'grid': tuple(spec.grid), 'geometries': geometries,
     'lessons': taught.lessons_of(config, coded, geometries[0][0]),
+    'hints': None if model.hinted == hinting.NONE else sequences.hints(coded, geometries[0][0]),
   }
   microbatches = config.train.microbatches
   recipe = counted = build_recipe(config, model, microbatches, **common)
@@ -186,22 +203,23 @@ def _each(config, spec, choice, joint) -> Any:
 
 def history_cond(config, blocks, model) -> bool:
   """Do history slots carry the condition? They must where they are working slots, too."""
-  return config.history_cond or blocks.history is None or model.shifted
+  one_stream = blocks.history is None or model.shifted
+  return config.history_cond or one_stream or model.hinted == hinting.ALONE
 
 
 def build_recipe(
-  config, model, microbatches, *, process, coords, geometries, lessons
+  config, model, microbatches, *, process, coords, grid, geometries, lessons, hints
 ) -> learn_base.Recipe:
   """How the parameters of the model move."""
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
   return choose.resolve(
     'recipe', config.recipe,
-    model=model, tx=tx, process=process, coords=coords,
+    model=model, tx=tx, process=process, coords=coords, grid=grid,
     blocks=tuple(blocks for blocks, _ in geometries), draw=tuple(draw for _, draw in geometries),
     ema=config.train.ema, cond_dropout=config.cond_dropout,
     cond_dropouts=tuple(config.train.cond_dropouts), microbatches=microbatches,
     history_cond=history_cond(config, geometries[0][0], model),
-    lessons=lessons,
+    lessons=lessons, hints=hints,
     complementary=config.train.complementary, next_token=config.train.next_token,
     weights={kind: own.weight for kind, own in config.kinds.items() if 'weight' in own},
     hides={kind: own.dropout for kind, own in config.kinds.items() if own.get('dropout', 0)},

@@ -41,13 +41,15 @@ ROOMS = {
   'solver': Room('adiff.sample.solvers', 'adiff.sample.solvers.base.Solver'),
   'head': Room('adiff.nn.heads', 'adiff.sequence.ask.Head', ('params', 'dtype')),
   'model': Room(
-    'adiff.nn', 'adiff.nn.network.Network', ('num_inputs', 'num_outputs', 'conds', 'head')
+    'adiff.nn', 'adiff.nn.network.Network',
+    ('num_inputs', 'num_outputs', 'conds', 'hints', 'grid', 'head'),
   ),
   'recipe': Room(
     'adiff.learn', 'adiff.learn.base.Recipe',
-    ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'ema', 'cond_dropout', 'cond_dropouts',
+    ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'grid', 'ema', 'cond_dropout',
+     'cond_dropouts',
      'microbatches', 'history_cond', 'lessons', 'complementary', 'next_token', 'weights',
-     'hides',
+     'hides', 'hints',
      'autoencoder', 'features'),
   ),
   'judge': Room('adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features')),

@@ -31,7 +31,7 @@ class Estimate:
         parts.recipe.network(params), conditions.of(batch, parts.spec.conds),
         history_cond=parts.history_cond,
       )
-      return make(denoise, key, batch)
+      return make(parts.told(denoise, batch['tokens']), key, batch)
 
     self._sample = jax.jit(sample, out_shardings=sharding.replicated(mesh))
 

@@ -204,7 +204,8 @@ def evaluate(
   config, programs = parts.config, Programs.of(parts, mesh) if programs is None else programs
   bound = programs.bound(params, samples=config.eval.samples, progress=progress)
   exact = parts.source.exact
-  if exact:  # A network that is told the label is measured against the law given the label.
+  if exact and BEST in bound:
+    # A network that is told the label is measured against the law given the label.
     labelled = exact.get('nats_given_label', exact['nats'])
     bound['exact'] = labelled if parts.spec.num_classes else exact['nats']
   told = growing_lib.told(

@@ -39,6 +39,7 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Ca
     if trace:
       return walk.sample(
         bind(params), keys, plan, trace=True, coords=parts.spec.coords, narrow=parts.narrow,
+        hints=parts.hints,
         blocks=parts.blocks, process=parts.process, solver=parts.solver,
       )
     walked = make_session(parts, bind, plan)
@@ -57,7 +58,7 @@ def make_session(parts: build.Parts, bind, plan=None, **more) -> session.Session
   plan = parts.plan if plan is None else plan
   return session.Session(
     parts.model, bind, plan, parts.blocks, parts.process, parts.solver, parts.spec.coords,
-    narrow=parts.narrow, caches=caches(parts), **more,
+    narrow=parts.narrow, hints=parts.hints, caches=caches(parts), **more,
   )
 
 

@@ -75,8 +75,9 @@ def check_single(config) -> None:
   for key, chosen in (
     ('model.self_condition', network.get('self_condition', False)),
     ('model.shifted', network.get('shifted', False)),
+    ('model.hinted', network.get('hinted', 'none').replace('none', '')),
     ('train.next_token', train.next_token), ('train.complementary', train.complementary),
-    ('train.block_sizes', train.block_sizes),
+    ('train.block_sizes', train.block_sizes), ('train.requantise', train.requantise),
   ):
     if chosen:
       raise ValueError(

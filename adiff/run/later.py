@@ -12,7 +12,7 @@ LATER = {
   'guidance': {'scales': ()}, 'kinds': {},
   'train': {
     'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
-    'orders': (),
+    'orders': (), 'requantise': 0.0,
   },
   'eval': {'orders': 0, 'chain': 1000, 'ode': 0, 'inception': ''}, 'mesh': {'slices': 1},
   'quantiser': {'name': ''}, 'coder': {'name': ''},

@@ -42,6 +42,7 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) 
       history_cond=parts.history_cond,
     )
     x0 = batch['tokens']
+    denoise = parts.told(denoise, x0)
     u = jnp.full((len(x0), blocks.num_blocks), (masked - 0.5) / size)
     free = jnp.ones(x0.shape, bool)
     xt, t = parts.process.bound_noise(key, x0, u, blocks, free)

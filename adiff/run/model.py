@@ -75,6 +75,7 @@ class Model:
     Raises ValueError where a block would have to read tokens that come after it.
     """
     num, seed = asked.count('num', num), asked.seed(seed)
+    self._check_denoises('fills no holes')
     given, hole = self._given(example, mask)
     blocks, labels = self.parts.blocks, self._labels(label, num)
     check_given(blocks, hole, ~hole)
@@ -181,6 +182,7 @@ class Model:
     coded, several = self.parts.coded, bool(self.parts.spec.by_kind)
     if not len(examples):
       raise ValueError('there is nothing to score; pass at least one example')
+    self._check_denoises('has no likelihood')
     examples = examples if several else np.asarray(examples)
     tokens = coded.codec.encode(coded.params, examples)
     num = len(tokens)
@@ -190,6 +192,14 @@ class Model:
       told=self._told(cond, num),
     )
     return answers.Score(nats, ci95, self._exact, np.full(num, self.parts.spec.dims))
+
+  def _check_denoises(self, lack):
+    """Raises ValueError, which says what it lacks, where examples are made in one call."""
+    if not self.parts.recipe.denoises:
+      raise ValueError(
+        f'a network of recipe {self.parts.config.recipe.name} makes examples of noise alone, and '
+        f'{lack}; take a model that denoises'
+      )
 
   @property
   def _exact(self):
@@ -216,18 +226,19 @@ class Model:
     spread = nats.std(1, ddof=1)
     return nats.mean(1), 1.96 * spread / samples**0.5
 
-  def _denoise(self, params, cond):
-    """The network under conditions {name: [n, ..]}."""
-    return network.condition(
+  def _denoise(self, params, cond, tokens):
+    """The network under conditions {name: [n, ..]}, of tokens [n, N, ..] in block order."""
+    denoise = network.condition(
       self.parts.recipe.network(params), cond, history_cond=self.parts.history_cond
     )
+    return self.parts.told(denoise, tokens)
 
   @functools.cached_property
   def _bound(self):
     parts = self.parts
 
     def bound(params, key, tokens, cond, known):
-      denoise = self._denoise(params, cond)
+      denoise = self._denoise(params, cond, tokens)
       nats, _ = likelihood.bound(
         denoise, key, tokens, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
         reveals=parts.reveals if known is None else None, known=known,
@@ -246,7 +257,7 @@ class Model:
     parts = self.parts
 
     def path(params, key, tokens, cond, known):
-      denoise = self._denoise(params, cond)
+      denoise = self._denoise(params, cond, tokens)
       return paths.nats(
         denoise, key, tokens, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
         steps=parts.config.eval.chain, known=known,

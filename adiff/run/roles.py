@@ -10,9 +10,7 @@ programs), pictures on the way; evaluate(..), the files; said(report), it in a l
 from types import ModuleType
 
 from adiff.learn import base
-from adiff.run import evaluate, reconstruct
-
-MEASURED_BY = {base.DENOISER: evaluate, base.CODEC: reconstruct}
+from adiff.run import evaluate, made, reconstruct
 
 
 def check_sampled(parts, where) -> None:
@@ -26,4 +24,6 @@ def check_sampled(parts, where) -> None:
 
 def measuring(parts) -> ModuleType:
   """The module that measures what a config stands for."""
-  return MEASURED_BY[parts.recipe.role]
+  if parts.recipe.role == base.CODEC:
+    return reconstruct
+  return evaluate if parts.recipe.denoises else made

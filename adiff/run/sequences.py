@@ -4,6 +4,7 @@ import dataclasses
 
 from adiff.codec import base as codec_base
 from adiff.data import base as data_base
+from adiff.nn import network as network_lib
 from adiff.process import base as process_base
 from adiff.run import choose, codec_file, codecs, kinds
 from adiff.sequence import blocks as blocks_lib
@@ -149,6 +150,16 @@ def _draw(config, spec, process, blocks) -> draw_lib.Draw:
   for kind, own in draws.items():
     own.check(process.of(kind))
   return draw_lib.Draw.joint(draws, blocks.runs_of_blocks)
+
+
+def hints(coded, blocks) -> network_lib.Hints:
+  """What the codec tells of tokens once those of earlier blocks are made."""
+
+  def told(x):
+    found = coded.codec.hints(coded.params, blocks.to_raster(x))
+    return {name: blocks.from_raster(value) for name, value in found.items()}
+
+  return told
 
 
 def plan(config, blocks, *, steps=None) -> plan_lib.Plan:

@@ -85,6 +85,7 @@ class Train:
   cond_dropouts: tuple[tuple[str, values.ShareBelow1], ...]
   orders: tuple[tuple[str, ...], ...]
   random_length: values.Share
+  requantise: values.Share
   given: values.Share
   flip: bool
   crop: values.Whole

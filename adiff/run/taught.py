@@ -14,12 +14,33 @@ def lessons_of(
   train, taught = config.train, []
   if train.flip or train.crop:
     taught.append(lessons.Moved(_layout(train.crop, coded, blocks), train.flip, train.crop))
+  if train.requantise:
+    taught.append(_requantised(train.requantise, coded, blocks))
   if train.random_length:
     taught.append(lessons.RandomLength(train.random_length))
   if train.given:
     coords = blocks.from_raster(coded.spec.coords, axis=0)
     taught.append(lessons.Given(train.given, blocks.block_of_token, coords))
   return tuple(taught)
+
+
+def _requantised(most, coded, blocks):
+  """The lesson, in block order; raises ValueError where there is no history to corrupt, or nothing
+  that makes up for it."""
+  codec = coded.codec
+  if not codec.requantises or blocks.history is None:
+    raise ValueError(
+      f'config.train.requantise={most} replaces codes of coarser scales as finer ones read them, '
+      'and lets these make up for it: it needs a trained codec whose quantiser has several scales '
+      'and history=0.0; or write requantise=0.0'
+    )
+
+  def requantise(tokens, key, share):
+    raster = blocks.to_raster
+    found = codec.requantise(coded.params, raster(tokens), key, raster(share))
+    return tuple(map(blocks.from_raster, found))
+
+  return lessons.Requantised(most, requantise)
 
 
 def _layout(crop, coded, blocks):

@@ -17,7 +17,8 @@ from adiff.sequence import values
 
 UNUSED = ('blocks', 'process', 'draw', 'spacing', 'solver', 'head', 'model')  # choices
 UNTAUGHT = (  # keys of config.train that are about blocks and noise
-  'block_sizes', 'random_length', 'given', 'complementary', 'next_token', 'cond_dropouts',
+  'block_sizes', 'random_length', 'requantise', 'given', 'complementary', 'next_token',
+  'cond_dropouts',
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from adiff.nn import network as network_lib
 from adiff.sample import walk as walk_lib
 from adiff.sample import windows as windows_lib
 from adiff.sample.solvers import base as solvers_base
@@ -51,16 +52,16 @@ def start(
 
 def next_block(
   denoise: ask_lib.Denoise, state: State, shape: windows_lib.Shape, window: windows_lib.Window, *,
-  blocks, process, solver, coords, narrow=solvers_base.uncut, stop=None,
+  blocks, process, solver, coords, narrow=solvers_base.uncut, hints=None, stop=None,
 ) -> tuple[State, jax.Array]:
   """(state, tokens in flight [B, n, ..]) after one window: where blocks follow one another, the
   next finished block.
 
   Where every example has stopped, nothing is called.
   """
-  window_of = _Window(
-    denoise, shape, window, coords, stop, Fixed(blocks, process, solver, narrow)
-  )
+  fixed = Fixed(blocks, process, solver, narrow)
+  denoise = network_lib.hinted(denoise, hints, state.x)
+  window_of = _Window(denoise, shape, window, coords, stop, fixed)
   here = window_of.here(state)
   if stop is None:
     state = window_of.finish(state, here)
@@ -73,14 +74,15 @@ def next_block(
 
 def walk(
   denoise: ask_lib.Denoise, state: State, stretches, *,
-  blocks, process, solver, coords, narrow=solvers_base.uncut, stop=None,
+  blocks, process, solver, coords, narrow=solvers_base.uncut, hints=None, stop=None,
 ) -> State:
   """The state after the stretches of windows (windows.stretches), one after another.
 
   Periods of windows are scanned: the program does not grow with the number of blocks.
   """
   how = dict(
-    blocks=blocks, process=process, solver=solver, coords=coords, narrow=narrow, stop=stop
+    blocks=blocks, process=process, solver=solver, coords=coords, narrow=narrow, hints=hints,
+    stop=stop,
   )
   for shapes, windows in stretches:
 
@@ -95,13 +97,13 @@ def walk(
 
 def sample(
   denoise: ask_lib.Denoise, keys, plan, cache, *, blocks, process, solver, coords,
-  given=None, given_mask=None, narrow=solvers_base.uncut, stop=None,
+  given=None, given_mask=None, narrow=solvers_base.uncut, hints=None, stop=None,
 ) -> jax.Array:
   """x0 [B, N, ..], equal to walk.sample: the windows of the plan, each against the cache."""
   how = dict(blocks=blocks, process=process, solver=solver, stop=stop)
   state = start(keys, cache, plan=plan, given=given, given_mask=given_mask, **how)
   stretches = windows_lib.stretches(plan, blocks)
-  return walk(denoise, state, stretches, coords=coords, narrow=narrow, **how).x
+  return walk(denoise, state, stretches, coords=coords, narrow=narrow, hints=hints, **how).x
 
 
 class _Here(NamedTuple):

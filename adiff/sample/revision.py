@@ -57,7 +57,7 @@ def reopen(
 
 def continue_from(
   denoise, state: cached.State, plan, first, *, blocks, process, solver, coords,
-  narrow=solvers_base.uncut, stop=None,
+  narrow=solvers_base.uncut, hints=None, stop=None,
 ) -> cached.State:
   """The state at the end of the walk from block `first` (an int) on; blocks before it are made.
 
@@ -76,5 +76,5 @@ def continue_from(
   head = windows.grouped([(shape._replace(pending=()), window)])
   return cached.walk(
     denoise, state, [*head, *windows.grouped(later)], blocks=blocks, process=process, solver=solver,
-    coords=coords, narrow=narrow, stop=stop,
+    coords=coords, narrow=narrow, hints=hints, stop=stop,
   )

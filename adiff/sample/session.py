@@ -66,6 +66,7 @@ class Session:
   solver: solvers_base.Solver
   coords: jax.Array
   narrow: solvers_base.Narrow = solvers_base.uncut
+  hints: network_lib.Hints | None = None
   stop: int | None = None
   caches: int = 1
   programs: dict = dataclasses.field(default_factory=dict)
@@ -140,7 +141,7 @@ class Session:
   def _how(self):
     return dict(
       blocks=self.blocks, process=self.process, solver=self.solver, coords=self.coords,
-      narrow=self.narrow, stop=self.stop,
+      narrow=self.narrow, hints=self.hints, stop=self.stop,
     )
 
   def _program(self, params, at):

@@ -7,6 +7,7 @@ not depend on the batch it sits in, and stochastic steps agree between the two w
 given: known tokens, anywhere (a prompt, all but a hole); they stay at level 0.
 stop: a symbol behind whose first occurrence in an example, in block order, nothing is made: tokens
 there become stop symbols too. Given tokens neither count as one nor are overwritten.
+hints: what the network is shown of tokens besides, made of finished ones; see network.Hints.
 narrow: logits [.., V] -> logits, the cut of the law that symbols are sampled from (truncation.py);
 what is decided, and what the network is shown, follows from the law as it is.
 """
@@ -18,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adiff.nn import network as network_lib
 from adiff.process import base as process_base
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
@@ -63,7 +65,7 @@ class Fixed(NamedTuple):
 
 def sample(
   denoise: ask_lib.Denoise, keys, plan: plan_lib.Plan, *, blocks, process, solver, coords,
-  given=None, given_mask=None, narrow=solvers_base.uncut, stop=None, trace=False,
+  given=None, given_mask=None, narrow=solvers_base.uncut, hints=None, stop=None, trace=False,
 ) -> jax.Array:
   """x0 [B, N, ..]: the walk as it is defined, every row on the whole sequence.
 
@@ -79,6 +81,7 @@ def sample(
   def take_row(flight, now):
     row, is_past = now
     past = finished(fixed, keys, flight.x)
+    told = network_lib.hinted(denoise, hints, flight.x)
     here = slots._replace(stream=is_past.astype(jnp.int32))
 
     def call(y, t, s):
@@ -86,7 +89,7 @@ def sample(
       view = jax.tree.map(
         lambda a, b: tokens_lib.pick(is_past[None], a, b), past, view, is_leaf=tokens_lib.is_tokens
       )
-      return denoise(make_ask(blocks, known, view, here)).out
+      return told(make_ask(blocks, known, view, here)).out
 
     t, s = levels(row, keys)
     out = call(flight.x, solver.level(process, flight.x, t, s), s)

@@ -55,7 +55,7 @@ class Ask:
 
 class Answer(NamedTuple):
   """Outputs [B, T, O] of the last T slots or, where a history copy is known, of the first T: those
-  that anybody may want (see nn/denoiser.py); and the cache with the kept slots behind it."""
+  that anybody may want (network.wanted); and the cache with the kept slots behind it."""
 
   out: jax.Array
   cache: Any

@@ -49,6 +49,11 @@ class Spec:
   # all of the next; None where there is one kind
   runs: tokens_lib.Runs | None = None
   grids: dict[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)  # of several kinds
+  # {name: floats a token} of what the codec tells of a token once others are known (Codec.hints)
+  hints: dict[str, int] = dataclasses.field(default_factory=dict)
+  # int [N]: hints of a token are made of the tokens of lower stages, and of nothing else; None
+  # where there are no hints
+  stages: np.ndarray | None = None
 
   @property
   def kind(self) -> Kind:

@@ -190,3 +190,17 @@ def test_a_file_that_is_no_codec_is_told_in_a_sentence(told, words):
   with pytest.raises(ValueError, match=words) as error:
     own.spec(FACTS)
   assert '\n' not in str(error.value)
+
+
+def test_codes_of_several_scales_bring_hints_of_coarser_ones_inside_a_program():
+  own = codec('multiscale')
+  spec, tokens = own.spec(FACTS), own.encode((), pictures(3))
+  assert spec.hints == {'coarser': 3} and spec.stages.tolist() == [0, 1, 1, 1, 1]
+  hints = jax.jit(lambda x: own.hints((), x)['coarser'])
+  before = np.asarray(hints(tokens))
+  assert not before[:, 0].any() and np.all(np.any(before[:, 1:], -1))
+  finer = np.where(spec.stages > 0, (tokens + 3) % 8, tokens)
+  np.testing.assert_array_equal(hints(finer), before)
+  masked = np.where(spec.stages > 0, 8, tokens).astype(np.int32)  # as a walk has them
+  np.testing.assert_array_equal(hints(masked), before)
+  assert codec('fsq').spec(FACTS).hints == {}

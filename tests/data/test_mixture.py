@@ -72,3 +72,20 @@ def test_the_exact_denoiser_returns_clean_tokens_and_the_mean_of_noise(mixture):
 def test_a_mixture_too_small_to_exist_is_refused():
   with pytest.raises(ValueError, match='too small'):
     mixture_lib.Mixture(dim=0)
+
+
+def test_a_grid_of_components_is_counted_and_its_labels_can_be_kept_back():
+  grid = mixture_lib.Mixture(1, 2, 25, size=64, grid=True, labelled=False)
+  _, means, std = grid.law
+  apart = np.sqrt(((means[:, None] - means[None]) ** 2).sum(-1))
+  np.testing.assert_allclose(apart[apart > 0].min(), 0.5)
+  np.testing.assert_allclose(std, 0.02)
+  assert grid.facts.conds == {} and set(grid.examples('train', np.arange(9))['label']) == {-1}
+  found = grid.law_test(grid.sample(4096, seed=5)[0])
+  assert found['p_value'] > 1e-3 and found['modes']['covered'] == 25
+  assert 0.98 < found['modes']['share'] < 0.995  # 1 - exp(-9 / 2)
+  one = np.tile(means[7] + 0.03, (4096, 1)).reshape(-1, 1, 2)
+  one[::2] += 0.2  # between components
+  assert grid.law_test(one)['modes'] == {'covered': 1, 'of': 25, 'share': 0.5}
+  with pytest.raises(ValueError, match='components=25'):
+    mixture_lib.Mixture(1, 2, 24, grid=True)

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from adiff.learn import adversarial, autoencoder, base, optim, reconstruction
+from adiff.learn import critic as critic_lib
 from adiff.machine import sharding
 from adiff.nn import autoencoder as autoencoder_lib
 from adiff.nn import conv
@@ -162,8 +163,8 @@ def test_its_gradient_is_that_of_the_distance_and_the_weighted_term_and_the_crit
 
   def critic(own):
     logits = functools.partial(of.critic, own)
-    return adversarial.critic_loss('hinge', logits(x), logits(made(params[base.CODEC]))) + (
-      0.1 * adversarial.r1(logits, x))
+    return critic_lib.critic_loss('hinge', logits(x), logits(made(params[base.CODEC]))) + (
+      0.1 * critic_lib.r1(logits, x))
 
   same(grads[base.CRITIC], jax.jit(jax.grad(critic))(params[base.CRITIC]), rtol=1e-4)
 
@@ -179,18 +180,18 @@ def test_losses_of_a_critic_are_their_formulas_in_double_precision():
   }
   for form, (critic, maker) in wanted.items():
     pair = jnp.asarray(real, jnp.float32), jnp.asarray(fake, jnp.float32)
-    np.testing.assert_allclose(adversarial.critic_loss(form, *pair), critic, rtol=1e-5)
-    np.testing.assert_allclose(adversarial.maker_loss(form, *pair), maker, rtol=1e-5)
+    np.testing.assert_allclose(critic_lib.critic_loss(form, *pair), critic, rtol=1e-5)
+    np.testing.assert_allclose(critic_lib.maker_loss(form, *pair), maker, rtol=1e-5)
   memory = {'real': jnp.float32(0.3), 'fake': jnp.float32(-0.2)}
   lecam = (relu(real + 0.2) ** 2).mean() + (relu(0.3 - fake) ** 2).mean()
-  np.testing.assert_allclose(adversarial.lecam(*pair, memory), lecam, rtol=1e-5)
+  np.testing.assert_allclose(critic_lib.lecam(*pair, memory), lecam, rtol=1e-5)
 
 
 def test_r1_of_a_linear_critic_is_half_the_square_of_its_weights():
   weights = jnp.asarray([[1.0, 2.0], [3.0, -1.0]])
   x = jnp.ones((5, 2, 2))
   logits = lambda x: jnp.einsum('bnd,nd->b', x, weights)[:, None]
-  np.testing.assert_allclose(adversarial.r1(logits, x), 7.5, rtol=1e-6)
+  np.testing.assert_allclose(critic_lib.r1(logits, x), 7.5, rtol=1e-6)
 
 
 def test_the_weight_makes_both_gradients_alike_and_is_bounded():

@@ -61,7 +61,7 @@ def test_pictures_are_mirrored_and_shifted_as_pixels_whatever_the_order_of_token
   pictures = np.random.default_rng(1).integers(0, 256, (64, *shape))
   tokens = codec.encode((), pictures)[:, order]
   taught = types.SimpleNamespace(codec=codec)
-  train = dict(flip=True, crop=1, random_length=0.0, given=0.0)
+  train = dict(flip=True, crop=1, random_length=0.0, requantise=0.0, given=0.0)
   config = ml_collections.ConfigDict({'train': train})
   blocks = types.SimpleNamespace(order=order, num_tokens=codec.num_tokens)
   (lesson,) = taught_lib.lessons_of(config, taught, blocks)

@@ -1,0 +1,87 @@
+r"""Families of image generators beside each other, at equal cost: FAMILY-DATA.
+
+  python -m adiff.main --config=configs/generators.py:gan-toy --workdir=runs/gan
+  python -m adiff.main --config=configs/generators.py:gan-mnist --config.data.data_dir=DIR \
+      --workdir=runs/gan_mnist
+
+toy: a square of 25 Gaussians on a plane, without labels; the report counts those that are covered.
+mnist: 28x28 grey pixels; DIR holds NAME/VERSION as TFDS lays it out. Sized for two cores and
+minutes.
+"""
+
+from configs import base
+
+ROWS = {
+  'gan': dict(about='a network that makes the picture of noise in one call, against a critic'),
+  'diffusion': dict(about='the picture as one block, denoised step by step'),
+}
+EXPECTED = {
+  'gan-toy': base.expect('cores'),
+  'diffusion-toy': base.expect('cores'),
+  'gan-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
+  'diffusion-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
+}
+ARGUMENTS = tuple(EXPECTED)
+
+
+def get_config(argument='gan-toy'):
+  """A config of one of ARGUMENTS."""
+  if argument not in ARGUMENTS:
+    known = ', '.join(ARGUMENTS)
+    raise ValueError(f'configs/generators.py has no {argument!r}; write one of {known}')
+  family, _, data = argument.partition('-')
+  c = base.get_config()
+  c.name = f'generators {argument}'
+  base.choose(c, 'blocks', 'whole')
+  base.choose(c, 'process', 'gaussian')
+  if data == 'toy':
+    base.choose(
+      c, 'data', 'mixture', num_tokens=1, dim=2, components=25, grid=True, labelled=False
+    )
+    c.process.clip = 0.0
+    c.cond_dropout = 0.0
+    c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 256, 512, 2048, ()
+    c.train.eval_every = c.train.checkpoint_every = 1000
+  else:
+    base.choose(c, 'data', 'tfds', dataset=data)
+    base.choose(c, 'codec', 'patches', patch=2)
+    c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 64, 256, 2000, ()
+    c.train.eval_every = c.train.checkpoint_every = 500
+    c.eval.examples, c.eval.features = 2000, True
+  c.train.log_every = 100
+  _gan(c, data) if family == 'gan' else _diffusion(c, data)
+  return c.lock()
+
+
+def _gan(c, data):
+  """R3GAN's losses (arXiv:2501.05441); b1 = 0, as there."""
+  c.process.prediction, c.plan.steps, c.cond_dropout = 'x0', 1, 0.0
+  base.choose(c, 'solver', 'first_order')
+  base.choose(c, 'recipe', 'gan')
+  c.optim.b1, c.optim.schedule, c.optim.weight_decay, c.optim.warmup = 0.0, 'cosine', 0.0, 100
+  c.optim.final = 0.1
+  c.train.ema = 0.999
+  if data == 'toy':
+    base.choose(c, 'model', 'generator', latent=2, widths=(128,), blocks=2)
+    c.recipe.critic_widths, c.recipe.critic_blocks = (128,), 2
+    c.recipe.penalty_weight = 0.1
+    c.optim.learning_rate, c.train.steps = 1e-3, 4000
+  else:
+    base.choose(c, 'model', 'generator', latent=64, widths=(32, 64), blocks=1)
+    c.recipe.critic_widths, c.recipe.critic_blocks = (32, 64), 1
+    c.recipe.penalty_weight = 1.0
+    c.optim.learning_rate, c.train.steps = 1e-3, 3000
+
+
+def _diffusion(c, data):
+  base.choose(c, 'solver', 'heun' if data == 'toy' else 'multistep')
+  c.plan.steps = 32
+  c.optim.learning_rate = 2e-3
+  if data == 'toy':
+    base.choose(c, 'model', 'denoiser', width=128, depth=3, heads=4)
+    c.train.steps = 2900
+  else:
+    c.codec.patch = 4
+    c.process.prediction = 'x0'
+    base.choose(c, 'model', 'denoiser', width=96, depth=4, heads=4)
+    c.plan.steps, c.train.ema, c.train.steps = 16, 0.99, 1000
