@@ -18,17 +18,16 @@ from adiff.sequence import values
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Distance:
-  """l1 |x - y| + l2 (x - y)^2 + perceptual sum_i |f_i(x) - f_i(y)|^2 / |f_i(x)|^2, each a mean over
-  values, of examples x and reconstructions y [B, N, D].
+  """l1 |x - y| + l2 (x - y)^2 + perceptual seen(x, y), means over values, of examples x and
+  reconstructions y [B, N, D].
 
-  features: x -> [f_i(x), ..], of a network that does not learn, layer by layer (Johnson et al.
-  2016, arXiv:1603.08155), each measured in its own size over the batch.
+  seen: (x, y) -> scalar, a distance in the features of a network that does not learn.
   """
 
   l1: float
   l2: float
   perceptual: float
-  features: Callable | None
+  seen: Callable | None
 
   def __call__(self, x, y) -> tuple[jax.Array, dict[str, jax.Array]]:
     """(scalar, {name: scalar}); 'mse' is told in any case."""
@@ -36,11 +35,7 @@ class Distance:
     terms = {'mse': jnp.mean(jnp.square(difference)), 'l1': jnp.mean(jnp.abs(difference))}
     total = self.l2 * terms['mse'] + self.l1 * terms['l1']
     if self.perceptual:
-      layers = zip(self.features(x), self.features(y), strict=True)
-      terms['perceptual'] = sum(
-        jnp.mean(jnp.square(made - real)) / jnp.maximum(jnp.mean(jnp.square(real)), 1e-6)
-        for real, made in layers
-      )
+      terms['perceptual'] = self.seen(x, y)
       total += self.perceptual * terms['perceptual']
     return total, terms
 
@@ -57,15 +52,15 @@ class Reconstructing(base.Recipe):
   ema: float
   microbatches: int
   lessons: tuple[lessons_lib.Lesson, ...] = ()
-  features: Callable | None = None
+  seen: Callable | None = None  # see Distance
   l1: values.NotNegative = 0.0  # weights, see Distance
   l2: values.NotNegative = 1.0
   perceptual: values.NotNegative = 0.0
-  perceptual_from: values.Path = ''  # the file that `features` were read from
+  perceptual_from: values.Path = ''  # the file of the network that sees
 
   def needs(self, parts):
     base.check_microbatches(parts.config.train)
-    if self.perceptual and self.features is None:
+    if self.perceptual and self.seen is None:
       raise ValueError(
         f'recipe.perceptual={self.perceptual} is a distance in features; write '
         'recipe.perceptual_from=WORKDIR/eyes.npz, of a codec of such pictures that was evaluated '
@@ -75,7 +70,7 @@ class Reconstructing(base.Recipe):
   @property
   def distance(self) -> Distance:
     """Of a reconstruction."""
-    return Distance(self.l1, self.l2, self.perceptual, self.features)
+    return Distance(self.l1, self.l2, self.perceptual, self.seen)
 
   def served(self, state):
     return {'params': state.ema[self.role], 'extra': state.extra[self.role]}

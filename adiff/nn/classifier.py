@@ -45,6 +45,15 @@ def maps(params: Params, pictures) -> list[jax.Array]:
   return found
 
 
+def distance(params: Params, x, y) -> jax.Array:
+  """sum_i mean |f_i(x) - f_i(y)|^2 / mean |f_i(x)|^2 of the maps f_i (Johnson et al. 2016,
+  arXiv:1603.08155), each measured in its own size over the batch."""
+  return sum(
+    jnp.mean(jnp.square(made - real)) / jnp.maximum(jnp.mean(jnp.square(real)), 1e-6)
+    for real, made in zip(maps(params, x), maps(params, y), strict=True)
+  )
+
+
 def features(params: Params, pictures) -> jax.Array:
   """[n, 128] of pictures."""
   kernel, bias = params[-2]

@@ -50,7 +50,7 @@ ROOMS = {
      'cond_dropouts',
      'microbatches', 'history_cond', 'lessons', 'complementary', 'next_token', 'weights',
      'hides', 'hints',
-     'autoencoder', 'features'),
+     'autoencoder', 'seen'),
   ),
   'judge': Room('adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features')),
 }

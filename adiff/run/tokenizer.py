@@ -4,11 +4,14 @@ It has no blocks, process, plan or sampler, and says in a sentence where a confi
 """
 
 import dataclasses
+import functools
+
+import jax
 
 from adiff.learn import optim
-from adiff.machine import sharding
+from adiff.machine import array_file, files, sharding
 from adiff.nn import autoencoder as autoencoder_lib
-from adiff.nn import classifier
+from adiff.nn import classifier, lpips
 from adiff.run import choose, codecs, taught
 from adiff.run import eyes as eyes_lib
 from adiff.run import parts as parts_lib
@@ -26,7 +29,7 @@ UNTAUGHT = (  # keys of config.train that are about blocks and noise
 class Parts(parts_lib.Parts):
   """Its model is the autoencoder, and its data are seen through the codec that this stands on."""
 
-  eyes: str = ''  # digest of the features of a perceptual distance
+  eyes: str = ''  # digest of the network of a perceptual distance
 
   @property
   def autoencoder(self) -> autoencoder_lib.Autoencoder:
@@ -71,12 +74,12 @@ def build(config, coded) -> Parts:
       )
   model = codecs.autoencoder(config, coded.spec)
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
-  num, (features, eyes) = config.train.microbatches, _features(config, coded)
+  num, (seen, eyes) = config.train.microbatches, _seen(config, coded)
 
   def recipe(microbatches):
     return choose.resolve(
       'recipe', config.recipe,
-      autoencoder=model, features=features, tx=tx, ema=config.train.ema, microbatches=microbatches,
+      autoencoder=model, seen=seen, tx=tx, ema=config.train.ema, microbatches=microbatches,
       lessons=taught.lessons_of(config, coded, blocks_lib.whole(coded.spec.num_tokens)),
     )
 
@@ -87,26 +90,40 @@ def build(config, coded) -> Parts:
   return parts
 
 
-def _features(config, coded):
-  """(x [B, N, D] -> features, layer by layer; their digest) of recipe.perceptual_from; (None, '')
-  where it names no file. Raises ValueError for tokens that are no pictures it can see."""
+def _seen(config, coded):
+  """((x, y) [B, N, D] -> their distance in the features of a network, its digest) of
+  recipe.perceptual_from; (None, '') where it names no file. Raises ValueError for tokens that are
+  no pictures it can see."""
   path, layout = config.recipe.get('perceptual_from', ''), coded.codec.layout()
   if not path:
     return None, ''
+  where = f'config.recipe.perceptual_from={path}'
   try:
-    found, _ = eyes_lib.read(path)
+    distance, channels, side, digest = _network(path)
   except FileNotFoundError as error:
+    raise ValueError(f'{where}: there is no such file; name the eyes.npz of a workdir') from error
+  except ValueError as error:
+    raise ValueError(f'{where}: {error}') from error
+  if layout is None or layout.shape[-1] not in channels or min(layout.shape[:2]) < side:
+    wanted = ' or '.join(map(str, channels))
     raise ValueError(
-      f'config.recipe.perceptual_from={path}: there is no such file; name the eyes.npz of a workdir'
-    ) from error
-  channels = found.params[0][0].shape[2]
-  if layout is None or layout.shape[-1] != channels:
-    raise ValueError(
-      f'config.recipe.perceptual_from={path} sees pictures of {channels} channels, which these '
+      f'{where} sees pictures of {wanted} channels and {side} pixels a side at least, which these '
       'tokens are not; take another file, or codec.name=patches'
     )
 
-  def features(x):
-    return classifier.maps(found.params, x.reshape(len(x), -1)[:, layout])
+  def seen(x, y):
+    return distance(*(one.reshape(len(one), -1)[:, layout] for one in (x, y)))
 
-  return features, found.digest
+  return seen, digest
+
+
+def _network(path):
+  """((pictures, pictures) -> scalar, channels of pictures, their least side, digest) of a file:
+  .safetensors is LPIPS, and else a classifier that a page has kept."""
+  if str(path).endswith('.safetensors'):
+    net = lpips.of(array_file.weights(path))
+    digest = files.digest('lpips', *jax.tree.leaves(net))
+    return functools.partial(lpips.distance, net), (1, 3), lpips.SIDE, digest
+  found, _ = eyes_lib.read(path)
+  channels = (found.params[0][0].shape[2],)
+  return functools.partial(classifier.distance, found.params), channels, 1, found.digest

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import tiny
+import vgg
 
 from adiff.codec import trained
 from adiff.judge.metrics import convolutional, inception
@@ -169,6 +170,13 @@ def test_a_perceptual_distance_is_measured_in_the_features_of_a_file(tmp_path):
     build.build(c)
   c.recipe.perceptual_from = str(tmp_path / 'none.npz')
   with pytest.raises(ValueError, match='there is no such file'):
+    build.build(c)
+  safetensors.numpy.save_file({'a': np.zeros(1)}, tmp_path / 'lpips.safetensors')
+  c.recipe.perceptual_from = str(tmp_path / 'lpips.safetensors')
+  with pytest.raises(ValueError, match='perceptual_from=.* the weights lack net.slice1.0.weight'):
+    build.build(c)
+  safetensors.numpy.save_file(vgg.published(), tmp_path / 'lpips.safetensors')
+  with pytest.raises(ValueError, match='sees pictures of 1 or 3 channels and 16 pixels a side'):
     build.build(c)
   c.recipe.perceptual_from = str(tmp_path / eyes.FILE)
   parts = build.build(c)

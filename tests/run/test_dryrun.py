@@ -153,18 +153,14 @@ def test_a_codec_sums_its_gradients_and_codes_without_moving_anything():
     assert estimated[name].flops == compiled[name].flops > 0
 
 
-def test_the_dry_run_of_a_codec_tells_its_encoder_its_decoder_and_what_would_fit(
-  capsys, monkeypatch
-):
+def test_the_dry_run_of_a_codec_tells_its_encoder_and_its_decoder(capsys, monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-  needed = dryrun.training_step(build.build(codec()), 8)
-  small = rates.Chip(0.95 * needed.total, 1e12, 1e11, 1e10)
-  monkeypatch.setitem(rates.CHIPS, 'TPU v5 lite', small)
-  assert dryrun.dryrun(codec(), 'v5e:2x4') == 1
-  said, _, changes = capsys.readouterr().out.partition('make it fit, each estimated:')
+  assert dryrun.dryrun(codec(), 'v5e:2x4') == 0
+  said = capsys.readouterr().out
   for what in ('training step, 16', 'encoder, 8', 'decoder, 8'):
     assert f'{what} examples' in said
-  assert said.count('tokens a second') == 3 and '  --config.' in changes
+  assert said.count('tokens a second') == 3
+  assert {'coder.dtype': 'bfloat16'} in dryrun._changes(codec(), 8)
 
 
 @pytest.mark.soak
