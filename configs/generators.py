@@ -68,7 +68,7 @@ def _gan(c, data):
     c.optim.learning_rate, c.train.steps = 1e-3, 4000
   else:
     base.choose(c, 'model', 'generator', latent=64, widths=(32, 64), blocks=1)
-    c.recipe.critic_widths, c.recipe.critic_blocks = (32, 64), 1
+    c.recipe.critic_widths, c.recipe.critic_blocks = (16, 32), 1
     c.recipe.penalty_weight = 1.0
     c.optim.learning_rate, c.train.steps = 1e-3, 3000
 

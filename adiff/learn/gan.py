@@ -22,6 +22,9 @@ from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import conditions, values
 
+UNTAUGHT = (  # keys of config.train
+  'complementary', 'next_token', 'given', 'random_length', 'cond_dropouts',
+)
 _traced_once = functools.partial(jax.jit, static_argnums=0)  # as in plain.py
 
 
@@ -63,10 +66,19 @@ class Gan(base.Recipe):
         f'recipe gan has a critic that looks at a grid, and these {blocks.num_tokens} tokens are '
         'none; write codec.name=patches'
       )
-    if parts.branches > 1:
-      raise ValueError('recipe gan learns nothing without labels to guide from; write '
-                       'guidance.scale=1')
-    self.critic  # noqa: B018 - raises for widths that do not fit the grid
+    config = parts.config
+    if parts.branches > 1 or config.cond_dropout:
+      raise ValueError(
+        'recipe gan hides no labels, and so learns nothing to guide from; write cond_dropout=0.0 '
+        'and guidance.scale=1.0'
+      )
+    for key in UNTAUGHT:
+      if config.train[key]:
+        raise ValueError(
+          f'config.train.{key}={values.shown(config.train[key])} is about noise and blocks, which '
+          'recipe gan has none of; leave its default'
+        )
+    jax.eval_shape(self.critic.init, jax.random.key(0))  # widths that do not fit the grid
 
   @property
   def critic(self) -> conv.Critic:

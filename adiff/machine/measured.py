@@ -15,11 +15,11 @@ def path(workdir) -> str:
   return os.path.join(manifest.root(workdir), 'measured.json')
 
 
-def best(workdir, metric='nats') -> int:
-  """The step of the checkpoint whose metric is the smallest, of those that are there. Raises
-  ValueError where none was measured."""
+def best(workdir) -> int:
+  """The step of the checkpoint whose number is the smallest, of those that are there: a run measures
+  all of them by one. Raises ValueError where none was measured."""
   there, known = manifest.steps(workdir), _read(path(workdir))
-  values = {step: told.get(metric) for step, told in known.items() if step in there}
+  values = {step: next(iter(told.values()), None) for step, told in known.items() if step in there}
   ranked = [step for step, value in values.items() if value is not None]
   if not ranked:
     raise ValueError(

@@ -93,6 +93,8 @@ def test_it_learns_a_law_and_is_sampled_as_it_was_trained():
   (dict(recipe=dict(name='plain')), 'recipe.name=gan'),
   (dict(plan__steps=2), 'in one call'),
   (dict(model__latent=3), 'at most'),
+  (dict(train__given=0.5), 'is about noise and blocks'),
+  (dict(cond_dropout=0.1), 'hides no labels'),
 ])
 def test_what_cannot_work_is_refused_in_words(change, words):
   c = generators.get_config('gan-toy').unlock()
