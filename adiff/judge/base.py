@@ -78,6 +78,8 @@ class Subject:
   tokens: Callable[[str, np.ndarray], dict]  # (split, indices) -> {'tokens', 'label', ..}
   examples: Callable[[str, np.ndarray], dict]  # (split, indices) -> {'example', 'label'}
   decode: Callable[[np.ndarray], Any]  # tokens -> examples
+  # (tokens [n, N(, D)], bool [N]: which are made anew), in raster order -> `num` samples
+  fill: Callable[..., Sampled] | None = None
   levels: int = 0  # values are 0..levels-1; 0 when they are floats, or text
   # (examples, {name: what they were told}) -> statistic, dof, p_value
   law_test: Callable[[np.ndarray, dict], dict] | None = None

@@ -11,6 +11,7 @@ import numpy as np
 
 from adiff.judge import base, bound, captioned, section, subset
 from adiff.judge.captioned import IMAGE, TEXT
+from adiff.judge.metrics import shares
 from adiff.judge.page import images
 from adiff.judge.shapes import grammar, read
 
@@ -188,18 +189,10 @@ def _row(name, found, chosen):
   """Of one skill."""
   true = found.true[chosen]
   return {
-    'name': name, 'num': len(true), 'true': float(true.mean()), 'true_ci95': _wilson(true),
+    'name': name, 'num': len(true), 'true': float(true.mean()), 'true_ci95': shares.wilson(true),
     'chance': float(found.chance[chosen].mean()),
     'retrieved': float(found.retrieved[chosen].mean()),
   }
-
-
-def _wilson(true, z=1.96):
-  """The interval of 95% of a share (Wilson 1927)."""
-  num, share = len(true), true.mean()
-  middle = (share + z**2 / (2 * num)) / (1 + z**2 / num)
-  half = z / (1 + z**2 / num) * (share * (1 - share) / num + z**2 / (4 * num**2)) ** 0.5
-  return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def _spread(skill):

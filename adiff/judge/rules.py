@@ -1,4 +1,5 @@
-"""Panels that follow abstract rules: how many samples do, and which rules?"""
+"""Panels that follow abstract rules: how many samples do, and how many completions of eight given
+panels by the ninth?"""
 
 import dataclasses
 from collections.abc import Iterator
@@ -6,8 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from adiff.judge import base, bound, panels, section, subset
+from adiff.judge.metrics import shares
 
 TITLE = 'Rules'
+COMPLETED = 'The ninth panel'
+# (split, key, words, which rules) of the samples that are completed
+_GIVEN = (
+  ('test', 'seen', 'seen rules', ~panels.HELD_OUT),
+  ('unseen', 'held_out', 'held-out rules', panels.HELD_OUT),
+)
 _MEANING = (
   'A sample is consistent where one rule holds in all three rows of its panels. Held-out rules are '
   'those of no training sample, but by accident. Of the shuffled samples, every panel is that of '
@@ -22,11 +30,23 @@ _COLUMNS = (
   section.Column('rows', 'Rows with a rule', meaning='Of all rows, each by itself.'),
   section.Column('new', 'New', meaning='Consistent ones that are no training sample.'),
 )
+_COMPLETED = (
+  'Eight panels of real samples are given, and the ninth is made. It is right where the rule that '
+  'the real sample follows holds in the last row, too, and consistent where some rule holds in all '
+  'three rows, be it another one. Chance: the ninth panel of another real sample of the split.'
+)
+_COMPLETIONS = (
+  section.Column('num', 'Completions'),
+  section.Column('right', 'Right', better='high'),
+  section.Column('right_chance', 'Right by chance'),
+  section.Column('consistent', 'Consistent', better='high'),
+  section.Column('consistent_chance', 'Consistent by chance'),
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules(base.Judge):
-  """Says how many samples are consistent, and with which rules."""
+  """Says how many samples and completions are consistent, and with which rules."""
 
   media = ()  # it is named
   cost = 'Seconds, and memory for 2^14 training samples.'
@@ -42,6 +62,7 @@ class Rules(base.Judge):
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
     sampled = subject.sample()
     yield subject.attempt(TITLE, lambda: _consistency(subject, sampled))
+    yield subject.attempt(COMPLETED, lambda: _completion(subject))
     yield base.cost([sampled], sampled, self)
     yield bound.of(subject)
 
@@ -84,6 +105,53 @@ def _consistency(subject, sampled):
     )),
     section.Facts(tuple(facts), shown=False),
   ))
+
+
+def _completion(subject):
+  """Of both kinds of rules, what the ninth panel is that the model makes of the other eight."""
+  hole = np.arange(panels.PANELS * panels.CELLS) >= (panels.PANELS - 1) * panels.CELLS
+  groups, facts = [], []
+  for split, key, name, rules in _GIVEN:
+    real = _real(subject, split, subject.num)
+    made = subject.decode(subject.fill(real, hole).tokens)
+    row, by_rule = _completed(real, made, rules)
+    groups.append(section.Group(name.capitalize(), (row, *by_rule), ranked=False))
+    facts += [section.Fact(
+      f'ninth_{which}_{key}', f'{words}, {name}', row[which], interval=row[f'{which}_ci95'],
+      better='high', beside={'chance': row[f'{which}_chance']},
+      kind=f'panels, {row["num"]} completions, {subject.data}',
+      tile=f'of the ninth panels are right, {name}' if which == 'right' else '',
+    ) for which, words in (
+      ('right', 'right ninth panels'), ('consistent', 'consistent ninth panels')
+    )]
+  return section.Section(COMPLETED, (
+    section.Text(_COMPLETED),
+    section.Table('Rule', _COMPLETIONS, tuple(groups)),
+    section.Facts(tuple(facts), shown=False),
+  ))
+
+
+def _completed(real, made, rules):
+  """(a row on the ninth panels `made` of real samples [n, 81], rows by rule); rules: bool [40],
+  those that the real samples follow."""
+  other = np.roll(real, 1, 0)
+  other[:, :-panels.CELLS] = real[:, :-panels.CELLS]
+  followed = panels.consistent(real) & rules
+  found = {'': panels.consistent(made), '_chance': panels.consistent(other)}
+
+  def told(name, chosen):
+    row = {'name': name, 'num': int(chosen.sum())}
+    for key, holds in found.items():
+      right, consistent = (holds & followed).any(1)[chosen], holds.any(1)[chosen]
+      row |= {f'right{key}': float(right.mean()), f'consistent{key}': float(consistent.mean())}
+      if not key:
+        row |= {'right_ci95': shares.wilson(right), 'consistent_ci95': shares.wilson(consistent)}
+    return row
+
+  first = followed.argmax(1)
+  return told('all', np.ones(len(real), bool)), tuple(
+    told(panels.RULES[rule], first == rule) for rule in np.unique(first)
+  )
 
 
 def _real(subject, split, num):

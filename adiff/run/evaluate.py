@@ -15,7 +15,7 @@ import numpy as np
 
 from adiff.judge import base as judge_base
 from adiff.judge import bound as bound_section
-from adiff.judge import likelihood, training
+from adiff.judge import likelihood, planned, training
 from adiff.judge.page import images
 from adiff.machine import checkpoint, logs, storage
 from adiff.run import attempts as attempts_lib
@@ -225,7 +225,8 @@ def evaluate(
     )
     rows = logs.read(workdir) if storage.exists(os.path.join(workdir, logs.FILE)) else []
     growing = growing_lib.Growing(workdir if folder is None else folder, told, attempts, [
-      bound_section.of(subject), training.of(rows, step=step, flops_per_step=flops_per_step),
+      bound_section.of(subject), planned.of(parts.plan, parts.blocks, parts.solver),
+      training.of(rows, step=step, flops_per_step=flops_per_step),
       *growing_lib.provenance_sections(told),
     ])
     growing.write()

@@ -153,14 +153,15 @@ class Sampler:
 
   def __init__(
     self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None,
-    told=None, given=None, traced=None,
+    told=None, given=None, known=None, traced=None,
   ):
     """labels: int32 [num], one an example and used in a circle; None: balanced. told: {name: [num,
     ..]} of further conditions, likewise, in raster order; what is not told has its null. given:
-    likewise, {kind: tokens [num, ..]} of the kinds that `parts` take as given (directions.toward).
+    likewise, {kind: tokens [num, ..]} of the kinds that `parts` take as given (directions.toward);
+    or tokens [num, N, ..], of which those are given that are `known`, bool [N].
     traced: the function of `make_sampler` that was traced before."""
     check_batch(parts, batch_size)
-    self._parts, self._asked, self._given = parts, labels, given
+    self._parts, self._asked, self._given, self._known = parts, labels, given, known
     nothing = conditions.nothing(parts.spec.further, 1, parts.spec.num_tokens)
     self._told = in_blocks(parts, {**nothing, **(told or {})})
     self.size, self._mesh = sharding.round_up(mesh, asked.count('batch', batch_size)), mesh
@@ -180,7 +181,7 @@ class Sampler:
     told = {name: np.take(one, own, axis=0, mode='wrap') for name, one in self._told.items()}
     inputs = [self._labels(start, self.size)[local], told]
     if self._given is not None:
-      inputs.append(given_at(self._parts, self._given, own))
+      inputs.append(given_at(self._parts, self._given, own, self._known))
     return self._keys(np.int32(start)), *sharding.put_batch(self._mesh, inputs, self.size)
 
   def _labels(self, start, num):
@@ -214,10 +215,14 @@ class Sampler:
     )
 
 
-def given_at(parts: build.Parts, given, index) -> tuple:
-  """(tokens, bool [B, N]: which are given), in block order, of the given kinds of examples `index`
-  [B], in a circle; all others are zeros."""
+def given_at(parts: build.Parts, given, index, known=None) -> tuple:
+  """(tokens, bool [B, N]: which are given), in block order, of examples `index` [B], in a circle:
+  see Sampler. Of kinds that are not given all tokens are zeros."""
   blocks, tokens = parts.blocks, {}
+  if known is not None:
+    x = np.take(given, index, axis=0, mode='wrap')
+    known = blocks.from_raster(known, axis=0)
+    return blocks.from_raster(x), np.broadcast_to(known, (len(index), len(known)))
   for name, num in parts.spec.runs:
     kind = parts.spec.by_kind[name]
     if name in given:

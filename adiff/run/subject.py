@@ -9,7 +9,7 @@ import numpy as np
 import tqdm
 
 from adiff.judge import base, subset
-from adiff.run import build, directions, generate, loss_profile, overrides, sequences
+from adiff.run import build, directions, generate, loss_profile, model, overrides, sequences
 from adiff.sequence import conditions
 
 ROWS = 64  # of the evaluated split that the loss profile is measured on
@@ -51,6 +51,13 @@ def make(
       sampler=traced, progress=progress,
     )
 
+  def fill(tokens, hole):
+    other = _around(parts, hole)
+    return _sample(
+      other, params, mesh, steps=None, asked=_asked(parts, None, None), given=tokens, known=~hole,
+      sampler=None, progress=progress,
+    )
+
   return base.Subject(
     data=data(parts),
     split=config.eval.split,
@@ -62,6 +69,7 @@ def make(
     num_tokens=parts.blocks.num_tokens,
     bound=bound,
     sample=sample,
+    fill=fill,
     trace=lambda num: _trace(parts, params, mesh, num),
     size=coded.size,
     tokens=coded.examples,
@@ -95,7 +103,19 @@ def _asked(parts, labels, told):
   return found[conditions.LABEL], {name: found[name] for name in parts.spec.further}
 
 
-def _sample(parts, params, mesh, *, steps, asked, given, sampler, progress):
+def _around(parts, hole):
+  """The parts of a walk that makes the tokens hole [N] alone, in raster order. Raises ValueError
+  where it would not take all others into account."""
+  blocks = parts.blocks
+  hole = blocks.from_raster(hole, axis=0)
+  model.check_given(blocks, hole, ~hole)
+  first = int(blocks.block_of_token[hole].min())
+  return dataclasses.replace(parts, plan=dataclasses.replace(parts.plan, given=first))
+
+
+def _sample(
+  parts, params, mesh, *, steps, asked, given, sampler, progress, known=None
+):
   """eval.num samples at `steps` a block (None: as the config says), and what they cost."""
   config, (labels, told) = parts.config, asked
   plan = parts.plan
@@ -103,7 +123,7 @@ def _sample(parts, params, mesh, *, steps, asked, given, sampler, progress):
     plan = dataclasses.replace(sequences.plan(config, parts.blocks, steps=steps), given=plan.given)
   made = generate.Sampler(
     parts, params, mesh, plan=plan, seed=config.seed, batch_size=batch_size(parts),
-    labels=labels, told=told, traced=sampler, given=given,
+    labels=labels, told=told, traced=sampler, given=given, known=known,
   )
   bar = tqdm.tqdm(
     total=config.eval.num, desc=f'samples, {plan.budgets[-1]} steps a block',

@@ -12,15 +12,15 @@ from configs import raven as config_lib
 SOURCE = raven.Raven(size=512)
 
 
-def judged(tokens):
+def judged(tokens, fill=lambda real, hole: sampled(real)):
   return made_by(rules.Rules(), subject(
-    sampled(tokens), size=SOURCE.size, examples=SOURCE.examples, decode=np.asarray,
+    sampled(tokens), size=SOURCE.size, examples=SOURCE.examples, decode=np.asarray, fill=fill,
   ))
 
 
 def test_real_samples_follow_their_rules_and_beside_them_stands_chance():
   found = judged(SOURCE.sample('test', np.arange(2000, 2200)))
-  assert titles(found) == ['Rules', 'Cost', 'Held-out bound']
+  assert titles(found) == ['Rules', 'The ninth panel', 'Cost', 'Held-out bound']
   numbers = section.numbers(found)
   assert numbers['consistent'] == numbers['consistent_seen'] == numbers['consistent_new'] == 1
   assert numbers['consistent_held_out'] < 0.03
@@ -51,3 +51,20 @@ def test_symbols_that_are_no_rule_are_counted_as_none():
   found = judged(noise)
   assert section.numbers(found)['consistent'] < 0.02
   assert found[0].parts[1].groups[0].rows[0]['rules'] < 10
+
+
+def test_a_ninth_panel_is_right_where_the_rule_of_the_eight_goes_on():
+  def fill(real, hole):
+    np.testing.assert_array_equal(np.flatnonzero(hole), np.arange(72, 81))
+    made = real.copy()
+    made[::2, hole] = 0  # half of them are empty, and no rule holds
+    return sampled(made)
+
+  numbers = section.numbers(judged(SOURCE.sample('test', np.arange(64)), fill))
+  for rules_ in ('seen', 'held_out'):
+    assert numbers[f'ninth_right_{rules_}'] == numbers[f'ninth_consistent_{rules_}'] == 0.5
+    low, high = numbers[f'ninth_right_{rules_}_ci95']
+    assert 0.37 < low < 0.5 < high < 0.63
+  found = judged(SOURCE.sample('test', np.arange(64)))
+  fact = next(one for one in section.all_facts(found[1]) if one.key == 'ninth_right_seen')
+  assert fact.value == 1 and fact.beside['chance'] < 0.3

@@ -68,7 +68,7 @@ def titles(told):
   return [one['title'] for one in told['sections']]
 
 
-BEHIND = ['Training', 'Reproduce', 'Config']
+BEHIND = ['Plan', 'Training', 'Reproduce', 'Config']
 
 
 def test_a_failing_section_says_so_and_loses_itself_alone(evaluated, capsys):

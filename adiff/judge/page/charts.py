@@ -17,6 +17,7 @@ INK, FAINT = '#1c2330', '#8b94a3'
 SEEN, UNSEEN = np.uint8([0, 114, 178]), np.uint8([233, 236, 241])  # pairs of a mask
 GRID = '#e3e6ec'
 DPI = 200
+_NAMES = 24  # that stand below each other
 
 
 def new_axes(*, width=5.2, height=3.2, xlabel='', ylabel='', title=None) -> tuple:
@@ -104,6 +105,44 @@ def plan_picture(matrix, *, title=None) -> Any:
   bar.ax.tick_params(labelsize=10, colors=INK)
   bar.outline.set_visible(False)
   return fig
+
+
+def made_picture(levels, kinds, names, *, title=None) -> Any:
+  """Which block is made when: levels over network calls (to the right) and blocks (downwards).
+
+  levels [C + 1, K] in [0, 1], before the first call and after each; kinds: K words, of which each
+  has its colour, from faint (noise) to full (clean); names: K words at the blocks, one alone where
+  neighbours are called alike, and numbers where they are too many. Returns a Figure.
+  """
+  levels, own = np.asarray(levels, float), tuple(dict.fromkeys(kinds))
+  calls, num = len(levels) - 1, levels.shape[1]
+  look = {kind: COLOURS[i % len(COLOURS)] for i, kind in enumerate(own)}
+  ink = np.array([_rgb(look[kind]) for kind in kinds])
+  picture = UNSEEN + (1 - levels.T[..., None]) * (ink[:, None] - UNSEEN.astype(float))
+  fig, axes = new_axes(
+    height=min(4.6, 1.2 + 0.22 * num), xlabel='network calls', ylabel='block', title=title
+  )
+  axes.imshow(
+    np.rint(picture).astype(np.uint8), aspect='auto', interpolation='nearest',
+    extent=(-0.5, calls + 0.5, num - 0.5, -0.5),
+  )
+  axes.locator_params(integer=True, nbins=10, min_n_ticks=1)
+  edges = [i for i in range(1, num) if names[i] != names[i - 1]]
+  if len(edges) < _NAMES:
+    _group_ticks(axes.yaxis, names, num)
+    for edge in edges:
+      axes.axhline(edge - 0.5, color='white', linewidth=1.2)
+  axes.spines[:].set_visible(False)
+  if len(own) > 1:
+    for kind in own:
+      axes.plot([], [], color=look[kind], linewidth=6, label=kind)
+    _legend_above(axes)
+  return fig
+
+
+def _rgb(colour):
+  """[3] in 0..255 of '#rrggbb'."""
+  return [int(colour[i:i + 2], 16) for i in (1, 3, 5)]
 
 
 def _running_mean(values, window):

@@ -1,0 +1,57 @@
+"""The section of the plan: which block of which kind is made when."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from adiff.judge import section
+from adiff.judge.page import charts, images
+from adiff.sequence import tokens as tokens_lib
+
+TITLE = 'Plan'
+_MOST = 512  # calls and blocks that are drawn; of more, so many that lie evenly
+
+
+def of(plan, blocks, solver) -> section.Section:
+  """Of a walk of a solver through a plan over blocks."""
+  kinds = blocks.kind_of_block
+  before, after = plan.matrix[:-1], plan.matrix[1:]
+  asks = np.asarray(solver.asks(jnp.asarray(after), tokens_lib.merged((kind, 1) for kind in kinds)))
+  calls = np.where(after < before, asks, 0).max(1)
+  levels = np.concatenate([plan.matrix[:1], np.repeat(after, calls, axis=0)])
+  names = _names(kinds)
+  chosen, shown = (_spread(num) for num in levels.shape)
+  picture = charts.made_picture(
+    levels[chosen][:, shown], [kinds[i] for i in shown], [names[i] for i in shown]
+  )
+  most = 'at most ' if solver.adaptive else ''
+  caption = (
+    f'Which block is made when: {blocks.num_blocks} blocks of {blocks.num_tokens} tokens in {most}'
+    f'{len(levels) - 1} network calls, one after another; the darker, the less noise is left. '
+    'A block reads those that stand above it.'
+  )
+  return section.Section(TITLE, (section.Figure(
+    'plan', images.png_bytes(picture), caption, values={
+      'names': names, 'sizes': blocks.sizes, 'first_call': _call(levels < 1),
+      'last_call': _call(levels <= 0),
+    },
+  ),))
+
+
+def _names(kinds):
+  """Of the blocks: their kind and their place among those of it; of one kind, the place."""
+  counted, names = {}, []
+  for kind in kinds:
+    counted[kind] = counted.get(kind, 0) + 1
+    names.append(f'{counted[kind]}' if kind is None else f'{kind} {counted[kind]}')
+  return names
+
+
+def _call(reached):
+  """[K] the first call after which a block has reached something, bool [C + 1, K]; 0: before all
+  calls."""
+  return reached.argmax(0)
+
+
+def _spread(num):
+  """Up to _MOST of 0 .. num - 1, both ends among them."""
+  return np.unique(np.linspace(0, num - 1, min(num, _MOST)).astype(int))
