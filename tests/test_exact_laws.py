@@ -13,7 +13,7 @@ from adiff.judge import likelihood
 from adiff.process import gaussian, masked, uniform
 from adiff.process import joint as joint_process
 from adiff.sample import joint, walk
-from adiff.sample.solvers import first_order, heun, multistep
+from adiff.sample.solvers import first_hitting, first_order, heun, multistep
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
@@ -132,6 +132,25 @@ def test_one_token_after_another_samples_the_exact_law():
 
 def test_all_tokens_at_once_do_not():
   assert chain_law(blocks_lib.whole(3), plan_lib.Plan(1, 1)) < 1e-6
+
+
+HOLES = ('1111', '1110', '0111', '1011', '0110', '1001', '0101', '1000', '0010', '0001')
+
+
+@pytest.mark.parametrize('size, holes', [(4, HOLES), (2, ('1111', '0111', '0011', '0010', '0001'))])
+def test_beside_given_tokens_the_exact_denoiser_samples_their_conditional_law(size, holes):
+  chain, process, num = chain_lib.Chain(num_tokens=4, vocab=3), masked.Masked(3), 2048
+  blocks = blocks_lib.equal(4, size)
+  given = chain.sample(num * len(holes), seed=2)  # so that examples as a whole have their law
+  known = np.repeat([[token == '0' for token in hole] for hole in holes], num, axis=0)
+  run = jax.jit(lambda keys, given, known: walk.sample(
+    tiny.exact_masked(chain, blocks, process), keys, plan_lib.Plan(blocks.num_blocks, size),
+    blocks=blocks, process=process, solver=first_hitting.FirstHitting(),
+    coords=np.arange(4)[:, None], given=given, given_mask=known))
+  made = np.asarray(run(jax.random.split(jax.random.key(6), len(given)), given, known))
+  np.testing.assert_array_equal(made[known], given[known])
+  for hole, rows in zip(holes, np.split(made, len(holes)), strict=True):
+    assert chain.law_test(rows)['p_value'] > 1e-3, hole
 
 
 # ---- Two kinds of tokens -------------------------------------------------------------------------

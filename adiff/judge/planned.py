@@ -12,7 +12,7 @@ _MOST = 512  # calls and blocks that are drawn; of more, so many that lie evenly
 
 
 def of(plan, blocks, solver) -> section.Section:
-  """Of a walk of a solver through a plan over blocks."""
+  """The section of the walk that a solver makes through a plan over blocks."""
   kinds = blocks.kind_of_block
   before, after = plan.matrix[:-1], plan.matrix[1:]
   asks = np.asarray(solver.asks(jnp.asarray(after), tokens_lib.merged((kind, 1) for kind in kinds)))
