@@ -137,19 +137,19 @@ def test_all_tokens_at_once_do_not():
 HOLES = ('1111', '1110', '0111', '1011', '0110', '1001', '0101', '1000', '0010', '0001')
 
 
-@pytest.mark.parametrize('size, holes', [(4, HOLES), (2, ('1111', '0111', '0011', '0010', '0001'))])
-def test_beside_given_tokens_the_exact_denoiser_samples_their_conditional_law(size, holes):
-  chain, process, num = chain_lib.Chain(num_tokens=4, vocab=3), masked.Masked(3), 2048
-  blocks = blocks_lib.equal(4, size)
-  given = chain.sample(num * len(holes), seed=2)  # so that examples as a whole have their law
-  known = np.repeat([[token == '0' for token in hole] for hole in holes], num, axis=0)
+def test_whatever_is_given_the_exact_denoiser_of_one_block_samples_the_conditional_law():
+  chain, process, num = chain_lib.Chain(num_tokens=4, vocab=3), masked.Masked(3), 1024
+  given = chain.sample(num * len(HOLES), seed=2)  # so that examples as a whole have their law
+  known = np.repeat([[token == '0' for token in hole] for hole in HOLES], num, axis=0)
+  denoise = ask_lib.from_outputs(
+    lambda ask: jnp.log(jnp.maximum(chain.posterior(ask.x, process.mask_id), 1e-30)))
   run = jax.jit(lambda keys, given, known: walk.sample(
-    tiny.exact_masked(chain, blocks, process), keys, plan_lib.Plan(blocks.num_blocks, size),
-    blocks=blocks, process=process, solver=first_hitting.FirstHitting(),
-    coords=np.arange(4)[:, None], given=given, given_mask=known))
+    denoise, keys, plan_lib.Plan(1, 4), blocks=blocks_lib.whole(4), process=process,
+    solver=first_hitting.FirstHitting(), coords=np.arange(4)[:, None], given=given,
+    given_mask=known))
   made = np.asarray(run(jax.random.split(jax.random.key(6), len(given)), given, known))
   np.testing.assert_array_equal(made[known], given[known])
-  for hole, rows in zip(holes, np.split(made, len(holes)), strict=True):
+  for hole, rows in zip(HOLES, np.split(made, len(HOLES)), strict=True):
     assert chain.law_test(rows)['p_value'] > 1e-3, hole
 
 

@@ -8,20 +8,21 @@ from adiff.judge.page import charts, images
 from adiff.sequence import tokens as tokens_lib
 
 TITLE = 'Plan'
-_MOST = 512  # calls and blocks that are drawn; of more, so many that lie evenly
+_MOST = 512  # calls and blocks that are drawn; of more, one in every few
 
 
 def of(plan, blocks, solver) -> section.Section:
   """The section of the walk that a solver makes through a plan over blocks."""
-  kinds = blocks.kind_of_block
-  before, after = plan.matrix[:-1], plan.matrix[1:]
+  kinds, matrix = blocks.kind_of_block, plan.matrix
+  before, after = matrix[:-1], matrix[1:]
   asks = np.asarray(solver.asks(jnp.asarray(after), tokens_lib.merged((kind, 1) for kind in kinds)))
   calls = np.where(after < before, asks, 0).max(1)
-  levels = np.concatenate([plan.matrix[:1], np.repeat(after, calls, axis=0)])
+  levels = np.concatenate([matrix[:1], np.repeat(after, calls, axis=0)])
   names = _names(kinds)
-  chosen, shown = (_spread(num) for num in levels.shape)
+  calls_a_column, blocks_a_row = every = tuple(-(-num // _MOST) for num in levels.shape)
   picture = charts.made_picture(
-    levels[chosen][:, shown], [kinds[i] for i in shown], [names[i] for i in shown]
+    levels[::calls_a_column, ::blocks_a_row], kinds[::blocks_a_row], names[::blocks_a_row],
+    every=every,
   )
   most = 'at most ' if solver.adaptive else ''
   caption = (
@@ -50,8 +51,3 @@ def _call(reached):
   """[K] the first call after which a block has reached something, bool [C + 1, K]; 0: before all
   calls."""
   return reached.argmax(0)
-
-
-def _spread(num):
-  """Up to _MOST of 0 .. num - 1, both ends among them."""
-  return np.unique(np.linspace(0, num - 1, min(num, _MOST)).astype(int))

@@ -9,7 +9,8 @@ import numpy as np
 import tqdm
 
 from adiff.judge import base, subset
-from adiff.run import build, directions, generate, loss_profile, model, overrides, sequences
+from adiff.run import build, directions, generate, loss_profile, overrides, sequences
+from adiff.run import model as model_lib
 from adiff.sequence import conditions
 
 ROWS = 64  # of the evaluated split that the loss profile is measured on
@@ -108,7 +109,7 @@ def _around(parts, hole):
   where it would not take all others into account."""
   blocks = parts.blocks
   hole = blocks.from_raster(hole, axis=0)
-  model.check_given(blocks, hole, ~hole)
+  model_lib.check_given(blocks, hole, ~hole)
   first = int(blocks.block_of_token[hole].min())
   return dataclasses.replace(parts, plan=dataclasses.replace(parts.plan, given=first))
 

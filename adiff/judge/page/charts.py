@@ -107,15 +107,16 @@ def plan_picture(matrix, *, title=None) -> Any:
   return fig
 
 
-def made_picture(levels, kinds, names, *, title=None) -> Any:
+def made_picture(levels, kinds, names, *, every=(1, 1), title=None) -> Any:
   """Which block is made when: levels over network calls (to the right) and blocks (downwards).
 
   levels [C + 1, K] in [0, 1], before the first call and after each; kinds: K words, of which each
-  has its colour, from faint (noise) to full (clean); names: K words at the blocks, one alone where
-  neighbours are called alike, and numbers where they are too many. Returns a Figure.
+  has its colour, from faint (noise) to full (clean); names: K words, at the blocks where they are
+  few, else numbers. every: of how many calls, and of how many blocks, one is there. Returns a
+  Figure.
   """
   levels, own = np.asarray(levels, float), tuple(dict.fromkeys(kinds))
-  calls, num = len(levels) - 1, levels.shape[1]
+  calls, num = (every * count for every, count in zip(every, levels.shape, strict=True))
   look = {kind: COLOURS[i % len(COLOURS)] for i, kind in enumerate(own)}
   ink = np.array([_rgb(look[kind]) for kind in kinds])
   picture = UNSEEN + (1 - levels.T[..., None]) * (ink[:, None] - UNSEEN.astype(float))
@@ -124,13 +125,11 @@ def made_picture(levels, kinds, names, *, title=None) -> Any:
   )
   axes.imshow(
     np.rint(picture).astype(np.uint8), aspect='auto', interpolation='nearest',
-    extent=(-0.5, calls + 0.5, num - 0.5, -0.5),
+    extent=(-0.5, calls - 0.5, num - 0.5, -0.5),
   )
   axes.locator_params(integer=True, nbins=10, min_n_ticks=1)
-  edges = [i for i in range(1, num) if names[i] != names[i - 1]]
-  if len(edges) < _NAMES:
-    _group_ticks(axes.yaxis, names, num)
-    for edge in edges:
+  if num <= _NAMES:
+    for edge in _group_ticks(axes.yaxis, names, num):
       axes.axhline(edge - 0.5, color='white', linewidth=1.2)
   axes.spines[:].set_visible(False)
   if len(own) > 1:
