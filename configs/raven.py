@@ -14,7 +14,9 @@ other, ten minutes on two cores; `whole` trains on given tokens, too, for it rea
 from configs import base
 
 ROWS = dict(
-  blocks=dict(about='a panel a block, masked diffusion within it; the default', steps=700, given=0.0),
+  blocks=dict(
+    about='a panel a block, masked diffusion within it; the default', steps=700, given=0.0,
+  ),
   ar=dict(about='a cell after the other: autoregression over the panels', steps=1500, given=0.0),
   whole=dict(about='all panels at once: masked diffusion', steps=1500, given=0.5),
 )
