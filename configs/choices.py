@@ -152,12 +152,16 @@ CHOICES = dict(
     linear=dict(),
     cosine=dict(),
     power=dict(exponent=2.0),
+    shift=dict(shift=5.0),  # more steps at high levels, where it is above 1
     reveals=dict(counts=(1,)),  # tokens of a block revealed in each of plan.steps steps
   ),
   solver=dict(
     first_order=dict(),
     heun=dict(),
     multistep=dict(),
+    # networks that are told s (model.told): one call from t to s; or to 0, then fresh noise up to s
+    flow_map=dict(),
+    consistency=dict(),
     # masked tokens; a block is finished when none is left, plan.steps is an upper bound
     first_hitting=dict(),  # one random token a step: the exact law
     threshold=dict(threshold=0.9, edit=None),  # all tokens the network is that sure of
@@ -171,6 +175,35 @@ CHOICES = dict(
   ),
   recipe=dict(
     plain=dict(),  # gradient descent on the loss, see config.train
+    # Few steps, of process gaussian. teacher: a workdir of the same codec and process, or a model
+    # that ships with adiff; '': none. Its guidance becomes the student's own.
+    progressive=dict(
+      teacher='',
+      first=4, last=1,  # steps a block of the first stage and of the last; each halves them
+      stage=1000,  # updates of a stage; the last one takes what is left
+    ),
+    consistency=dict(
+      teacher='',
+      first=8, last=64,  # steps of the grid, at first and at last
+      double=200,  # updates after which it doubles
+    ),
+    continuous_consistency=dict(
+      teacher='',
+      warmup=1000,  # updates over which the derivative along the path comes in
+      offset=0.1,  # of the norm that tangents are divided by
+    ),
+    meanflow=dict(
+      teacher='',
+      flow=0.5,  # share of blocks that learn the flow alone
+      improved=True,  # its derivative along the network's own flow, not the example's
+      power=0.0, offset=0.01,  # an error e counts e / (e + offset)^power
+    ),
+    shortcut=dict(
+      teacher='',
+      finest=32,  # steps a block of the smallest step
+      flow=0.75,  # share of blocks that learn the flow alone
+      ramp=False,  # weigh an error by 0.1 + 0.9 alpha
+    ),
     # trains a codec: distance of reconstructions, l1 |x - y| + l2 (x - y)^2 + perceptual |f(x) -
     # f(y)|^2 in features f of a file, eyes.npz or LPIPS, and the losses of the quantiser
     autoencoder=dict(l1=0.0, l2=1.0, perceptual=0.0, perceptual_from=''),
@@ -215,6 +248,9 @@ CHOICES = dict(
       # show what the codec tells of a token once coarser ones are made: none; beside: its slot
       # carries both; alone: instead of the token, in one stream, for scales made in one pass
       hinted='none',
+      # which levels the network is told: t, or also how far ahead it is asked for, the difference
+      # t - s, or s itself, a pair; at first, and for s = t always, they are the same network
+      told='t',
       # one stream in which a token's slot carries the token before it: half the slots, for blocks
       # of one masked token that train on pure noise (draw ones) alone
       shifted=False,

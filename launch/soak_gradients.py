@@ -90,7 +90,7 @@ def _gradient(parts, mesh):
   key_train = state_lib.stream(parts.config.seed, 'train')
   return jax.jit(
     lambda params, batch, step: parts.recipe.gradient(
-      params, batch, jax.random.fold_in(key_train, step)
+      params, batch, jax.random.fold_in(key_train, step), parts.recipe.share
     )[0],
     out_shardings=sharding.replicated(mesh),
   )

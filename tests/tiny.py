@@ -251,3 +251,12 @@ def exact_coupled(coupled, blocks, process) -> ask_lib.Denoise:
     return out
 
   return ask_lib.from_outputs(out_of)
+
+
+@functools.cache
+def told(of: Regime, name) -> Regime:
+  """The regime with a network that is told s besides t, else with the same parameters."""
+  model = dataclasses.replace(of.model, told=name)
+  params = random_params(model, of.process, of.blocks, of.coords)
+  level = {'ahead': params['level']['ahead'], **of.params['level']}
+  return dataclasses.replace(of, model=model, params={**of.params, 'level': level})

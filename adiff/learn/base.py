@@ -9,8 +9,8 @@ import numpy as np
 from adiff.learn import state as state_lib
 
 # Roles: of the network that is sampled from, of one between examples and their codes, and of one
-# that tells data from what was made.
-DENOISER, CODEC, CRITIC = 'denoiser', 'codec', 'critic'
+# that tells data from what was made, and of a trained one that is asked and never moved.
+DENOISER, CODEC, CRITIC, TEACHER = 'denoiser', 'codec', 'critic', 'teacher'
 
 
 class Recipe(abc.ABC):
@@ -30,6 +30,15 @@ class Recipe(abc.ABC):
   @abc.abstractmethod
   def init(self, key) -> state_lib.State:
     """The state before the first step."""
+
+  def born(self, key) -> Any:
+    """What is served before the first step."""
+    return self.served(self.init(key))
+
+  @property
+  def read_only(self) -> dict[str, str]:
+    """{role: workdir}, whose parameters are read from there before the first step, and kept."""
+    return {}
 
   @abc.abstractmethod
   def update(

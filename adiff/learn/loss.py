@@ -75,8 +75,13 @@ def loss(
   # 5. One division, by all weights of the batch.
   over = own if whole is None else whole
   share = _scalar({name: Mean(mean.total, over[name]) for name, mean in means.items()}, term)
+  return share, means | curves(per_token, weight, levels, blocks)
+
+
+def curves(per_token, weight, levels, blocks) -> dict[str, Mean]:
+  """{name: Mean} of losses [B, N] over blocks and over levels [B, K]."""
   value, count = blocks.sum_per_block(per_token * weight), blocks.sum_per_block(weight)
-  return share, means | {
+  return {
     'loss_per_block': Mean(jnp.sum(value, axis=0), jnp.sum(count, axis=0)),
     'loss_per_level': by_level(levels, value, count),
   }

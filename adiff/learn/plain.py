@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,6 +26,10 @@ from adiff.sequence import tokens as tokens_lib
 
 # Whoever asks for shapes, costs or a program of one recipe shares one trace: a second of a start.
 _traced_once = functools.partial(jax.jit, static_argnums=0)
+
+# (params, rows of a micro-batch, key, index of the blocks, whole) -> (its part of the loss [], what
+# is logged of it): see Plain.share
+Share = Callable[..., tuple[jax.Array, dict[str, loss_lib.Mean]]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,11 +97,15 @@ class Plain(base.Recipe):
 
   @_traced_once
   def init(self, key):
+    params = self.fresh(key, self.model)
+    return state_lib.create({base.DENOISER: params}, {base.DENOISER: self.tx})
+
+  def fresh(self, key, model) -> Any:
+    """Parameters of a network that is asked as this recipe's own is."""
     slots = self.blocks[0].token_slots(self.coords)
     key_params, key_x = jax.random.split(key)
     x = self.process.prior(key_x, self.blocks[0].shape(1))
-    params = self.model.init(key_params, ask_lib.Ask(x, jnp.zeros(x.shape[:2]), slots))
-    return state_lib.create({base.DENOISER: params}, {base.DENOISER: self.tx})
+    return model.init(key_params, ask_lib.Ask(x, jnp.zeros(x.shape[:2]), slots))
 
   def network(self, params, role=base.DENOISER, *, key=None, loops=False):
     assert role == base.DENOISER, f'{role} is no role of Plain'
@@ -131,24 +140,28 @@ class Plain(base.Recipe):
 
   @_traced_once
   def update(self, state, batch: dict[str, Any], key):
-    params = state.params[base.DENOISER]
-    grads, scalars = self.gradient(params, batch, key)
-    updates, opt = self.tx.update(grads, state.opt[base.DENOISER], params)
-    params = optax.apply_updates(params, updates)
-    ema = state_lib.update_ema(
-      state.ema[base.DENOISER], params, step=state.step, decay=self.ema
-    )
-    scalars['grad_norm'] = optax.global_norm(grads)
-    scalars['finite'] = jnp.isfinite(scalars['loss']) & jnp.isfinite(scalars['grad_norm'])
-    state = state.replace(
-      step=state.step + 1, params={base.DENOISER: params}, ema={base.DENOISER: ema},
-      opt={base.DENOISER: opt},
-    )
-    return state, scalars
+    return self.moved(state, *self.gradient(state.params[base.DENOISER], batch, key, self.share))
 
-  def gradient(self, params, batch, key) -> tuple[Any, dict[str, jax.Array]]:
+  def moved(self, state, grads, scalars) -> tuple[state_lib.State, dict[str, jax.Array]]:
+    """(state, scalars) after the step that `gradient` asks for; other roles stay as they are."""
+    role, params = base.DENOISER, state.params[base.DENOISER]
+    updates, opt = self.tx.update(grads, state.opt[role], params)
+    params = optax.apply_updates(params, updates)
+    ema = state_lib.update_ema(state.ema[role], params, step=state.step, decay=self.ema)
+    norm = optax.global_norm(grads)
+    finite = jnp.isfinite(scalars['loss']) & jnp.isfinite(norm)
+    state = state.replace(
+      step=state.step + 1, params={**state.params, role: params}, ema={**state.ema, role: ema},
+      opt={**state.opt, role: opt},
+    )
+    return state, {**scalars, 'grad_norm': norm, 'finite': finite}
+
+  def gradient(self, params, batch, key, share: Share) -> tuple[Any, dict[str, jax.Array]]:
     """(gradient, {name: scalar or curve}) of a batch, all block sizes and micro-batches together:
-    their sums, divided once by the weights of the whole batch. Curves are those of blocks[0]."""
+    their sums, divided once by the weights of the whole batch. Curves are those of blocks[0].
+
+    share: what one micro-batch contributes, `Plain.share` or that of another recipe.
+    """
     num = len(self.blocks)
     keys = [key] if num == 1 else [jax.random.fold_in(key, index) for index in range(num)]
     dealt = [
@@ -160,7 +173,7 @@ class Plain(base.Recipe):
     ]
     whole = _sum([self._counts(own) for own in parts])
     grads, means = zip(*(
-      self._gradient(params, parts[index], keys[index], index, whole) for index in range(num)
+      self._gradient(share, params, parts[index], keys[index], index, whole) for index in range(num)
     ), strict=True)
     scalars = loss_lib.scalars(
       means[0] | _sum([{name: own[name] for name in whole} for own in means]), self.term
@@ -196,12 +209,12 @@ class Plain(base.Recipe):
       return count(parts)
     return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), jax.vmap(count)(parts))
 
-  def _gradient(self, params, parts, key, index, whole):
+  def _gradient(self, share, params, parts, key, index, whole):
     """(gradient, {name: Mean}) of `_parts` cut into blocks[index], added up."""
 
     def gradient_of(part, rows):
       key_part = jax.random.fold_in(key, part)
-      return jax.grad(self.share, has_aux=True)(params, rows, key_part, index, whole)
+      return jax.grad(share, has_aux=True)(params, rows, key_part, index, whole)
 
     if self.microbatches == 1:
       return gradient_of(0, parts)
@@ -283,15 +296,22 @@ class Plain(base.Recipe):
   def _conditioned(self, params, rows, key_cond, key_drop) -> ask_lib.Denoise:
     """The network with dropout, conditions hidden at their rates, and its own estimate where it is
     made to be shown one."""
-    cond = self._dropped(conditions.of(rows, self.model.conds), key_cond)
-    denoise = network_lib.condition(
-      self.network(params, key=key_drop), cond, history_cond=self.history_cond
-    )
+    cond = self.cond(rows, key_cond)
+    denoise = self.under(params, cond, key_drop)
     if not self.model.num_hints:
       return denoise
-    estimate = network_lib.condition(self.network(params), cond, history_cond=self.history_cond)
     key_half = jax.random.fold_in(key_cond, 1)
-    return network_lib.self_condition(denoise, estimate, self.process, key_half)
+    return network_lib.self_condition(denoise, self.under(params, cond), self.process, key_half)
+
+  def under(self, params, cond, key=None) -> ask_lib.Denoise:
+    """The network under conditions {name: value of examples}; key: turns dropout on."""
+    return network_lib.condition(
+      self.network(params, key=key), cond, history_cond=self.history_cond
+    )
+
+  def cond(self, rows, key) -> dict[str, jax.Array]:
+    """The conditions of rows, hidden at their rates."""
+    return self._dropped(conditions.of(rows, self.model.conds), key)
 
   def _dropped(self, cond, key) -> dict[str, jax.Array]:
     """Conditions of examples, some of them hidden: all together, or by itself."""

@@ -82,7 +82,8 @@ def step(parts, mesh=None) -> Cost:
   def once(state, batch):
     return recipe.update(state, batch, jax.random.fold_in(jax.random.key(0), state.step))
 
-  update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(before.params))
+  moving = [before.params[role] for role in before.opt]
+  update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(moving))
   with jax.set_mesh(mesh) if mesh else contextlib.nullcontext():  # set for one thread only
     products = count(once, before, batch, taken=taken).products
   return Cost((*products, (0, update, 1)))
@@ -95,7 +96,7 @@ def state(parts) -> Any:
 
 def params(parts) -> Any:
   """What is served of the network, as ShapeDtypeStructs."""
-  return parts.recipe.served(state(parts))
+  return jax.eval_shape(parts.recipe.born, jax.eval_shape(lambda: jax.random.key(0)))
 
 
 def examples(parts) -> dict[str, jax.ShapeDtypeStruct]:

@@ -245,6 +245,11 @@ def path_name(path) -> str:
   return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
+def by_name(tree) -> dict:
+  """{path_name: leaf} of a tree."""
+  return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
 def local_rows(mesh, batch_size) -> slice:
   """The rows of a global batch that this process's devices need, as `Batches.rows`."""
   here = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()

@@ -6,7 +6,7 @@ layer (PixArt-alpha, arXiv:2310.00426, section 2.3), RMSNorm, QK-norm, rotary po
 MLP. Layers are scanned.
 
   h = token(x) + hint + features + position          [B, S, W]
-  signal = silu(level(t) + conditions)               [B, S, W], or [B, M, W] one a copy of a block
+  signal = silu(level(t, s) + conditions)            [B, S, W], or [B, M, W] one a copy of a block
   for every layer:  h = block(h, modulation(signal) + offset of the layer, keys of memories)
   h = norm(h) (1 + scale(signal)) + shift(signal)    features; the head makes outputs of them
 """
@@ -52,6 +52,7 @@ class Denoiser(network.Network):
   encoder: layers of what reads a memory's symbols, see memory.py.
   self_condition: it can be shown its own last estimate of the outputs' size.
   hinted: how it is shown hints, see hinting.py.
+  told: of levels t alone, or also that asked for: the 'difference' t - s, or s, see embed.Level.
   shifted: a token's slot carries the token before it, see shifted.py.
   remat: what the backward pass recomputes, one of block.REMAT.
   dtype: of the computation; parameters are float32.
@@ -75,6 +76,7 @@ class Denoiser(network.Network):
   sinks: values.Whole = 0
   self_condition: bool = False
   hinted: Annotated[str, values.one_of(*hinting.WAYS)] = hinting.NONE
+  told: Annotated[str, values.one_of(*embed.TOLD)] = 't'
   shifted: bool = False
   remat: Annotated[str, values.one_of(*block.REMAT)] = 'none'
   dtype: Annotated[str, values.one_of(*DTYPES)] = 'float32'
@@ -208,7 +210,7 @@ class Trunk(nn.Module):
     h = self._embed(ask)
     per_slot = ask.t.shape[1] == ask.x.shape[1]
     first, lengths = (slice(None), None) if per_slot else copies.find(ask.slots, ask.t.shape[1])
-    signal = embed.Level(of.width, dtype, name='level')(ask.t)
+    signal = embed.Level(of.width, dtype, of.told, name='level')(ask.t, ask.s)
     for name, cond in of.conds.items():
       if isinstance(cond, conditions.Label):
         label = embed.Label(cond.num, of.width, dtype, name=_condition(name))
@@ -228,9 +230,7 @@ class Trunk(nn.Module):
     h = norm.Norm(dtype, name='norm_out')(h) * (1 + scale) + shift
     cache = ask.cache
     if cache is not None and ask.keep:
-      cache = cache_lib.append(
-        cache, fresh, ask.slots, ask.keep, reach=of.reach, sinks=of.sinks
-      )
+      cache = cache_lib.append(cache, fresh, ask.slots, ask.keep, reach=of.reach, sinks=of.sinks)
     return h, cache
 
   def _embed(self, ask):

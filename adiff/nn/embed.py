@@ -6,6 +6,8 @@ import jax.numpy as jnp
 
 from adiff.nn import layout
 
+TOLD = ('t', 'difference', 'pair')  # which levels a network is told
+
 
 def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0) -> jax.Array:
   """[..] -> [.., width]: cos and sin of scale * value at geometric frequencies.
@@ -37,17 +39,54 @@ class Token(nn.Module):
 
 
 class Level(nn.Module):
-  """Levels [B, S] in [0, 1] -> [B, S, width]: sinusoid and a two-layer MLP (DiT,
-  arXiv:2212.09748)."""
+  """Levels t [B, S] in [0, 1] -> [B, S, width]: sinusoid and a two-layer MLP (DiT,
+  arXiv:2212.09748).
+
+  told: with 'difference' or 'pair' what the level s [B, S] that is asked for says is added; None: s
+  = t.
+  """
 
   width: int
   dtype: jnp.dtype
+  told: str = 't'
 
   @nn.compact
-  def __call__(self, t):
+  def __call__(self, t, s=None):
     features = sinusoid(t, min(256, self.width)).astype(self.dtype)
     hidden = layout.copies(nn.Dense(self.width, dtype=self.dtype, name='hidden')(features))
-    return nn.Dense(self.width, dtype=self.dtype, name='out')(layout.copies(nn.silu(hidden)))
+    level = nn.Dense(self.width, dtype=self.dtype, name='out')(layout.copies(nn.silu(hidden)))
+    if self.told == 't' or s is None and not self.is_initializing():
+      return level
+    ahead = Ahead(self.width, self.told, self.dtype, name='ahead')
+    return level + ahead(t, t if s is None else s)
+
+
+class Ahead(nn.Module):
+  """Levels t and s [B, S] -> [B, S, width], exactly 0 where s = t, and everywhere at first: a flow
+  map's network is the denoiser there, whatever else it has learnt.
+
+  of: what is told besides t, the 'difference' t - s, or s itself, so that the 'pair' is known; its
+  features less those at s = t. They are slow in the levels, by which maps are differentiated.
+  """
+
+  width: int
+  of: str
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, t, s):
+    hidden = nn.Dense(self.width, dtype=self.dtype, name='hidden')
+    zeros = nn.initializers.zeros
+    out = nn.Dense(
+      self.width, use_bias=False, dtype=self.dtype, kernel_init=zeros, name='out'
+    )
+
+    def features(level):
+      slow = sinusoid(level, min(128, self.width), max_period=100.0, scale=10.0)
+      return nn.silu(hidden(slow.astype(self.dtype)))
+
+    told, none = (t - s, jnp.zeros_like(t)) if self.of == 'difference' else (s, t)
+    return out(layout.copies(features(told) - features(none)))
 
 
 class Position(nn.Module):

@@ -39,7 +39,13 @@ class Network(abc.ABC):
   head: ask_lib.Head  # what it turns features into outputs with
   num_hints: int  # features of the hint ESTIMATE that it can be shown; 0: none
   hinted: str  # how it is shown what the codec tells of its tokens, one of hinting.WAYS
+  told: str = 't'  # which levels it is told, one of embed.TOLD
   conds: dict[str, conditions.Condition]  # what it can be asked for by
+
+  @property
+  def maps(self) -> bool:
+    """Is it told the level that it is asked for? Then it can be a flow map."""
+    return self.told != 't'
 
   def needs(self, parts: Any) -> None:
     """Raises ValueError where the rest of the config does not suit it."""

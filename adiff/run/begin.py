@@ -19,7 +19,7 @@ from adiff.data import batches
 from adiff.learn import base
 from adiff.learn import state as state_lib
 from adiff.machine import checkpoint, cost, hosts, rates, sharding
-from adiff.run import build, roles
+from adiff.run import build, roles, teachers
 from adiff.sequence import values
 
 
@@ -96,7 +96,7 @@ def _look(parts):
 
 def born(parts: build.Parts, shardings) -> state_lib.State:
   """The state before the first step, with the parameters of config.init_from where it names a
-  workdir. Raises ValueError where that has none that fit."""
+  workdir, and those of teachers. Raises ValueError where that has none that fit."""
   source = parts.config.init_from
   if source and checkpoint.latest_step(source) is None:
     raise ValueError(
@@ -107,7 +107,8 @@ def born(parts: build.Parts, shardings) -> state_lib.State:
     return parts.recipe.init(state_lib.stream(parts.config.seed, 'init'))
 
   state = sharding.born(init, shardings)
-  return init_from(source, state, parts.recipe.role) if source else state
+  state = init_from(source, state, parts.recipe.role) if source else state
+  return teachers.seated(parts, state)
 
 
 def init_from(workdir, state, role=base.DENOISER) -> state_lib.State:
@@ -115,7 +116,7 @@ def init_from(workdir, state, role=base.DENOISER) -> state_lib.State:
   differs."""
   step, loaded = checkpoint.restore_params(workdir, role=role)
   params, ema = state.params[role], state.ema[role]
-  old, taken, fresh = _by_name(loaded), 0, []
+  old, taken, fresh = sharding.by_name(loaded), 0, []
 
   def pick(path, leaf):
     nonlocal taken
@@ -128,7 +129,7 @@ def init_from(workdir, state, role=base.DENOISER) -> state_lib.State:
     )
     return leaf
 
-  unused = sorted(set(old) - set(_by_name(params)))
+  unused = sorted(set(old) - set(sharding.by_name(params)))
   params = jax.tree_util.tree_map_with_path(pick, params)
   hosts.say(f'init_from {workdir} at step {step}: {taken} arrays taken')
   for line in [f'new: {name}' for name in fresh] + [f'not used: {name}' for name in unused]:
@@ -144,8 +145,3 @@ def init_from(workdir, state, role=base.DENOISER) -> state_lib.State:
   return state.replace(
     params={**state.params, role: params}, ema={**state.ema, role: copies}
   )
-
-
-def _by_name(tree):
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return {sharding.path_name(path): leaf for path, leaf in leaves}

@@ -15,7 +15,7 @@ from adiff.nn import hinting
 from adiff.nn import joint as joint_head
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
-from adiff.run import choose, kinds, sequences, settings, taught, tokenizer
+from adiff.run import choose, kinds, sequences, settings, taught, teachers, tokenizer
 from adiff.run import parts as parts_lib
 from adiff.sample import guidance, self_condition, truncation
 from adiff.sample import joint as joint_solver
@@ -170,6 +170,7 @@ def build(config, coded=None, *, codec=None) -> Parts:
     'process': process, 'coords': spec.coords, 'grid': tuple(spec.grid), 'geometries': geometries,
     'lessons': taught.lessons_of(config, coded, geometries[0][0]),
     'hints': None if model.hinted == hinting.NONE else sequences.hints(coded, geometries[0][0]),
+    'read': functools.partial(teachers.read, config=config, coded=coded, build=build),
   }
   microbatches = config.train.microbatches
   recipe = counted = build_recipe(config, model, microbatches, **common)
@@ -208,12 +209,11 @@ def history_cond(config, blocks, model) -> bool:
 
 
 def build_recipe(
-  config, model, microbatches, *, process, coords, grid, geometries, lessons, hints
+  config, model, microbatches, *, process, coords, grid, geometries, lessons, hints, read
 ) -> learn_base.Recipe:
-  """How the parameters of the model move."""
+  """How the parameters of the model move; read: workdir -> student.Teacher."""
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
-  return choose.resolve(
-    'recipe', config.recipe,
+  own = dict(
     model=model, tx=tx, process=process, coords=coords, grid=grid,
     blocks=tuple(blocks for blocks, _ in geometries), draw=tuple(draw for _, draw in geometries),
     ema=config.train.ema, cond_dropout=config.cond_dropout,
@@ -223,6 +223,10 @@ def build_recipe(
     complementary=config.train.complementary, next_token=config.train.next_token,
     weights={kind: own.weight for kind, own in config.kinds.items() if 'weight' in own},
     hides={kind: own.dropout for kind, own in config.kinds.items() if own.get('dropout', 0)},
+  )
+  return choose.resolve(
+    'recipe', config.recipe, plain=choose.resolve('recipe', {'name': 'plain'}, **own), read=read,
+    spacing=choose.resolve('spacing', config.spacing), **own,
   )
 
 

@@ -59,10 +59,10 @@ def check(workdir, config, contract) -> None:
     )
   if is_made(workdir):
     theirs = _stored(workdir)
-    for key, old, new in _differences(_fixed(theirs), _fixed(ours)):
+    for key, old, new in differences(_fixed(theirs), _fixed(ours)):
       raise ValueError(
-        f'workdir {workdir} was made by another config: {key} is {_short(old)} there and '
-        f'{_short(new)} here; choose a new --workdir, or restore that value'
+        f'workdir {workdir} was made by another config: {key} is {short(old)} there and '
+        f'{short(new)} here; choose a new --workdir, or restore that value'
       )
     check_contract(workdir, contract)
   elif manifest.steps(workdir):
@@ -193,10 +193,10 @@ def check_contract(workdir, contract) -> None:
     stored['codec'] = places.own('codec', stored['codec'])
   contract = json_file.plain({'version': VERSION, 'registered': {}, **contract})
   check_data(workdir, stored.get('data'), contract.get('data'))
-  for key, old, new in _differences(stored, contract):
+  for key, old, new in differences(stored, contract):
     raise ValueError(
-      f'the checkpoint in {workdir} was trained with {key} = {_short(old)}, but here it is '
-      f'{_short(new)}; use the same data and version'
+      f'the checkpoint in {workdir} was trained with {key} = {short(old)}, but here it is '
+      f'{short(new)}; use the same data and version'
     )
 
 
@@ -209,8 +209,8 @@ def check_data(workdir, old, new) -> None:
   """Raises ValueError where the fingerprint of the data is another than the workdir's."""
   if old != new:
     raise ValueError(
-      f'the checkpoint in {workdir} was trained with data = {_short(old)}, but here it is '
-      f'{_short(new)}; use the same data (earlier versions told image folders, latents and TFDS '
+      f'the checkpoint in {workdir} was trained with data = {short(old)}, but here it is '
+      f'{short(new)}; use the same data (earlier versions told image folders, latents and TFDS '
       f'sets by the sizes of their files: if they are the same, write {new} into contract.json)'
     )
 
@@ -220,9 +220,9 @@ def check_made_by(folder, made_by, remedy) -> None:
   first difference and the remedy, where it was made by something else."""
   ours = json_file.plain(made_by)
   if files.lies(path := os.path.join(folder, MADE_BY)):
-    for key, old, new in _differences(json_file.read(path, advice=remedy), ours):
+    for key, old, new in differences(json_file.read(path, advice=remedy), ours):
       raise ValueError(
-        f'{folder} was made with {key} = {_short(old)}, but here it is {_short(new)}; {remedy}'
+        f'{folder} was made with {key} = {short(old)}, but here it is {short(new)}; {remedy}'
       )
   else:
     _write(folder, MADE_BY, ours)
@@ -254,17 +254,17 @@ def _fixed(config):
   return kept
 
 
-def _differences(old, new, prefix=''):
+def differences(old, new, prefix='') -> Iterator[tuple[str, Any, Any]]:
   """(key, old, new) where two trees of dictionaries differ."""
   for key in sorted({*old, *new}):
     a, b = old.get(key, 'absent'), new.get(key, 'absent')
     if isinstance(a, dict) and isinstance(b, dict):
-      yield from _differences(a, b, f'{prefix}{key}.')
+      yield from differences(a, b, f'{prefix}{key}.')
     elif a != b:
       yield f'{prefix}{key}', a, b
 
 
-def _short(value):
+def short(value) -> str:
   """A value in words that fit into a sentence."""
   text = str(value)
   return text if len(text) <= 100 else f'{text[:100]}..'

@@ -172,7 +172,8 @@ class _Window(NamedTuple):
     row, flight = self._row(0), carry.flight
     t, s = walk_lib.levels(row, here.keys)
     level = self.fixed.solver.level(self.fixed.process, flight.x, t, s)
-    view = walk_lib.in_flight(self.fixed, flight, row, here.known, flight.x, level, s)
+    ahead = self.fixed.solver.ahead(flight.x, level, s)
+    view = walk_lib.in_flight(self.fixed, flight, row, here.known, flight.x, level, ahead)
     slots, cache = here.slots, state.cache
     num_pending = self.shape.num_pending
     if num_pending:
@@ -190,7 +191,8 @@ class _Window(NamedTuple):
     flight = carry.flight
     t, s = walk_lib.levels(row, here.keys)
     level = self.fixed.solver.level(self.fixed.process, flight.x, t, s)
-    out = self._call(here, cache, flight, row)(flight.x, level, s)
+    ahead = self.fixed.solver.ahead(flight.x, level, s)
+    out = self._call(here, cache, flight, row)(flight.x, level, ahead)
     return self._step(here, cache, carry, row, out)
 
   def _call(self, here, cache, flight, row):

@@ -34,6 +34,12 @@ class Joint(base.Solver):
 
     return tokens_lib.gather(tokens_lib.each(level, x.runs, x, t, s), x.runs)
 
+  def ahead(self, x, level, s):
+    def ahead(kind, *own):
+      return self.solvers[kind].ahead(*own)
+
+    return tokens_lib.gather(tokens_lib.each(ahead, x.runs, x, level, s), x.runs)
+
   def asks(self, s, runs=()):
     dealt = tokens_lib.deal(s, runs, axis=-1)
     own = {kind: self.solvers[kind].asks(part) for kind, part in dealt.items()}

@@ -47,6 +47,9 @@ class SelfCondition(base.Solver):
   def level(self, process, x, t, s):
     return self.inner.level(process, x, t, s)
 
+  def ahead(self, x, level, s):
+    return self.inner.ahead(x, level, s)
+
   def finished(self, process, x):
     return self.inner.finished(process, x)
 

@@ -92,7 +92,8 @@ def sample(
       return told(make_ask(blocks, known, view, here)).out
 
     t, s = levels(row, keys)
-    out = call(flight.x, solver.level(process, flight.x, t, s), s)
+    level = solver.level(process, flight.x, t, s)
+    out = call(flight.x, level, solver.ahead(flight.x, level, s))
     flight = step(fixed, flight, row, known, keys, out, call)
     return flight, flight.x if trace else None
 
@@ -145,7 +146,7 @@ def make_ask(blocks, known, view: View, slots, cache=None, keep=0) -> ask_lib.As
 
 
 def step(fixed: Fixed, flight: Flight, row: Row, known, keys, out, call) -> Flight:
-  """The tokens after a row. out: the network's answer to its first question, call(x, level, s)."""
+  """The tokens after a row. out: call(x, level, ahead), the answer to its first question."""
   t, s = levels(row, keys)
   keys = fold(keys, _STEP + row.index)
   y, memory = fixed.solver.step(

@@ -44,6 +44,11 @@ def power(exponent: values.Positive = 2.0) -> Spacing:
   return lambda u: (1 - u) ** exponent
 
 
+def shift(shift: values.Positive = 5.0) -> Spacing:
+  """Equal steps l -> a l / (1 + (a - 1) l) (Esser et al. 2024, arXiv:2403.03206, eq. 23)."""
+  return lambda u: shift * (1 - u) / (1 + (shift - 1) * (1 - u))
+
+
 def reveals(counts: tuple[values.Count, ...] = (1,)) -> Spacing:
   """A table: counts[j] of sum(counts) tokens are revealed in step j + 1 of len(counts)."""
   told = f'reveals{values.shown(tuple(counts))}'

@@ -286,7 +286,7 @@ def gradient(rows, mesh=None, **changes):
   if mesh is not None:
     rows = sharding.put_batch(mesh, rows, len(rows['label']))
   params = tiny.regime('ar-masked').params
-  return jax.jit(of.gradient)(params, rows, jax.random.key(KEY))
+  return jax.jit(functools.partial(of.gradient, share=of.share))(params, rows, jax.random.key(KEY))
 
 
 @functools.cache

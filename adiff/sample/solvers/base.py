@@ -43,6 +43,11 @@ class Solver(abc.ABC):
     del process, x, s
     return t
 
+  def ahead(self, x, level, s) -> jax.Array:
+    """[B, n] level that the network is asked for in a step to s: the one that it is told."""
+    del x, s
+    return level
+
   def asks(self, s, runs=()) -> jax.Array:
     """int32, of the shape of s [.., n]: network evaluations of a step to level s; runs: of its last
     axis, where there are several kinds."""
@@ -68,20 +73,10 @@ class Solver(abc.ABC):
     self, call: Call, out, process: process_base.Process, key, x, t, s, memory,
     narrow: Narrow = uncut,
   ) -> tuple[jax.Array, Any]:
-    """(x at s, memory). `out` = call(x, `level`, s) is already there: the walk made that call, and
-    wrote its cache.
+    """(x at s, memory). `out` = call(x, `level`, `ahead`) is already there: the walk made that
+    call, and wrote its cache.
 
     Tokens with s == t must come back unchanged. The walk holds given tokens fast, here and inside
     `call`. narrow is applied to outputs that are logits, where symbols are drawn from them and
     nowhere else.
     """
-
-
-def needs_ode(solver: Solver, process: process_base.Process) -> None:
-  """Refuses a process without a deterministic `move`."""
-  if not process.has_ode:
-    name = type(solver).__name__
-    raise ValueError(
-      f'solver {name} follows an ODE and needs process gaussian; write solver first_order for '
-      'symbols'
-    )

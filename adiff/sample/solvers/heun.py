@@ -11,7 +11,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from adiff.sample.solvers import base
+from adiff.sample.solvers import base, ode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Heun(base.Solver):
   calls = 2
 
   def needs(self, parts):
-    base.needs_ode(self, parts.process)
+    ode.needs_ode(self, parts.process)
 
   def asks(self, s, runs=()):
     return jnp.where(s > 0, 2, 1).astype(jnp.int32)

@@ -10,7 +10,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from adiff.sample.solvers import base
+from adiff.sample.solvers import base, ode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Multistep(base.Solver):
   """Order 2, deterministic; remembers x0_hat and h of the last step."""
 
   def needs(self, parts):
-    base.needs_ode(self, parts.process)
+    ode.needs_ode(self, parts.process)
 
   def init(self, x):
     return jnp.zeros_like(x), jnp.zeros_like(x[..., :1])

@@ -1,0 +1,63 @@
+r"""MeanFlow: the mean velocity over a stretch of the path, from its derivative along it (Geng et
+al. 2025, arXiv:2505.13447; the improved form, arXiv:2512.02012).
+
+Any gaussian path is the straight one z = (1 - tau) x0 + tau eps after z = x / (alpha + sigma), tau
+= sigma / (alpha + sigma). There the map is z_s = z - (tau_t - tau_s) u, x0_hat = z - tau_t u, and
+
+  u = v - (tau_t - tau_s) du / dtau,    du / dtau along the flow, by a forward derivative
+
+v is eps - x0 of the example, or the teacher's. The tangent is the network's own v, that at s = t
+(improved), or that of the example. Where s = t the loss is plain. Sampled by flow_map.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from adiff.learn import student
+from adiff.sequence import values
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Meanflow(student.Student):
+  """flow: share of blocks with s = t. improved: see above. power, offset: an error e counts
+  e / (e + offset)^power, the denominator without a gradient."""
+
+  flow: values.Share = 0.5
+  improved: bool = True
+  power: values.NotNegative = 0.0
+  offset: values.Positive = 0.01
+
+  @property
+  def asks(self):
+    return 1 if self.teacher else 0
+
+  def needs(self, parts):
+    super().needs(parts)
+    student.needs_map(self, parts)
+    student.needs_tangents(self, parts)
+
+  def error(self, networks, state, setting, draw, key):
+    key_t, key_s, key_flow, key_noise = jax.random.split(key, 4)
+    one, other = draw(key_t, setting.shape), draw(key_s, setting.shape)
+    t = jnp.maximum(jnp.maximum(one, other), student.LEAST)
+    flow = jax.random.uniform(key_flow, setting.shape) < self.flow
+    s = jnp.where(flow, t, jnp.minimum(one, other))
+    x = setting.noised(key_noise, t)
+    x0 = setting.x0
+    if self.teacher:
+      x0 = setting.estimate(networks.teacher, self.taught.process, x, t)
+    along = setting.x0_hat(networks.same, x, t, t) if self.improved else x0
+
+    def mean_velocity(x, t):
+      z, tau = setting.straight(x, t)
+      return (z - setting.x0_hat(networks.same, x, t, s)) / tau
+
+    _, slope = jax.jvp(mean_velocity, (x, t), (setting.velocity(x, along, t), jnp.ones_like(t)))
+    (_, tau), (_, after) = setting.straight(x, t), setting.straight(x, s)
+    target = x0 + tau * (tau - after) * slope / setting.speed(t)
+    error = setting.error(setting.out(networks.student, x, t, s), target, x, t)
+    if self.power:
+      error /= jax.lax.stop_gradient(error + self.offset) ** self.power
+    return error, t

@@ -1,0 +1,131 @@
+"""Teachers are workdirs: read, checked, kept in the state, and never moved."""
+
+import contextlib
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from adiff.learn import base
+from adiff.machine import checkpoint, cost
+from adiff.run import begin, build, kept, train
+from adiff.run import workdir as workdir_lib
+
+
+def opened(config):
+  """(parts, mesh, shardings of the state)."""
+  parts = build.build(config)
+  mesh = build.build_mesh(parts, jax.devices()[:1])
+  return parts, mesh, build.state_shardings(parts, mesh, cost.state(parts))
+
+
+def saved(folder, config):
+  """The state before the first step, saved in a workdir."""
+  parts, mesh, shardings = opened(config)
+  with jax.set_mesh(mesh), workdir_lib.lock(folder):
+    workdir_lib.claim(folder, parts.config, parts.contract)
+    kept.write(folder, parts)
+    state = begin.born(parts, shardings)
+    with contextlib.closing(checkpoint.Checkpoints(folder, best='nats')) as keeper:
+      keeper.save(1, state)
+  return state
+
+
+@pytest.fixture(scope='module')
+def teacher(tmp_path_factory):
+  """A workdir."""
+  folder = tmp_path_factory.mktemp('teacher') / 'run'
+  config = tiny.config('block-gaussian')
+  config.seed = 1
+  state = saved(folder, config.lock())
+  return str(folder), state.ema[base.DENOISER]
+
+
+def student(place, **own):
+  """The config of its student."""
+  config = tiny.config('block-gaussian')
+  with config.unlocked():
+    config.recipe = dict(name='progressive', teacher=place, first=2, last=1, stage=1, **own)
+  config.model.told, config.train.batch_size = 'difference', 8
+  return config
+
+
+def same(one, other):
+  for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def rows():
+  """A batch."""
+  tokens = tiny.regime('block-gaussian').data(8)
+  return {'tokens': np.asarray(tokens), 'label': np.full(8, -1, np.int32)}
+
+
+def test_a_student_starts_as_its_teacher_who_never_moves_and_resumes_bit_for_bit(teacher, tmp_path):
+  place, params = teacher
+  parts, mesh, shardings = opened(student(place).lock())
+  with jax.set_mesh(mesh):
+    state = begin.born(parts, shardings)
+    same(state.params[base.TEACHER], params)
+    own = state.params[base.DENOISER]
+    level = {**own['level']}
+    assert np.any(level.pop('ahead')['hidden']['kernel'])
+    same({**own, 'level': level}, params)
+    update, batch = train.make_update(parts, mesh, shardings), rows()
+    state, scalars = update(state, batch)
+    assert float(scalars['teacher_calls']) == 16
+    with contextlib.closing(checkpoint.Checkpoints(tmp_path, best='nats')) as keeper:
+      keeper.save(1, state)
+      keeper.wait()
+      _, restored = keeper.restore(cost.state(parts))
+    same(restored, state)
+    state, restored = (update(one, batch)[0] for one in (state, restored))
+    same(restored, state)
+    same(state.params[base.TEACHER], params)
+
+
+def test_a_student_of_another_size_starts_anew(teacher, capfd):
+  config = student(teacher[0])
+  config.model.width = 8
+  parts, mesh, shardings = opened(config.lock())
+  with jax.set_mesh(mesh):
+    state = begin.born(parts, shardings)
+  assert state.params[base.DENOISER]['out']['kernel'].shape[0] == 8
+  assert 'starts anew' in capfd.readouterr().out
+
+
+def test_sampling_needs_no_teacher(teacher):
+  parts = build.build(student('/nowhere/run').lock())
+  assert cost.params(parts)['level']['ahead']
+  with pytest.raises(ValueError, match='nowhere'):
+    cost.state(parts)
+
+
+@pytest.mark.parametrize(('change', 'words'), [
+  (lambda c: c.process.update(schedule='flow'), 'process.schedule=cosine'),
+  (lambda c: c.blocks.update(size=3), 'learnt other blocks'),
+  (lambda c: c.update(history=0.1), 'learnt other blocks'),
+  (lambda c: c.recipe.update(teacher='here'), 'no model of that name'),
+])
+def test_a_teacher_that_does_not_fit_is_refused_in_a_sentence(teacher, change, words):
+  config = student(teacher[0])
+  change(config)
+  with pytest.raises(ValueError, match=words):
+    cost.state(build.build(config.lock()))
+
+
+@pytest.mark.parametrize(('change', 'words'), [
+  (lambda c: c.recipe.update(teacher=''), 'learns from a teacher'),
+  (lambda c: c.recipe.update(first=3), 'a power of two'),
+  (lambda c: c.recipe.update(stage=10**4), 'leave none'),
+  (lambda c: c.model.update(self_condition=True), 'self_condition=False'),
+  (lambda c: c.solver.update(name='flow_map') or c.model.update(told='t'), "told='difference'"),
+])
+def test_what_a_recipe_needs_is_said_before_anything_is_made(teacher, change, words):
+  config = student(teacher[0])
+  with config.unlocked():
+    config.solver = dict(name='first_order')
+  change(config)
+  with pytest.raises(ValueError, match=words):
+    build.build(config.lock())
