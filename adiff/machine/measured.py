@@ -16,8 +16,8 @@ def path(workdir) -> str:
 
 
 def best(workdir) -> int:
-  """The step of the checkpoint whose number is the smallest, of those that are there: a run measures
-  all of them by one. Raises ValueError where none was measured."""
+  """The step of the checkpoint whose number is the smallest, of those that are there; all of a run
+  are measured by the same. Raises ValueError where none was measured."""
   there, known = manifest.steps(workdir), _read(path(workdir))
   values = {step: next(iter(told.values()), None) for step, told in known.items() if step in there}
   ranked = [step for step, value in values.items() if value is not None]
