@@ -204,3 +204,16 @@ def test_codes_of_several_scales_bring_hints_of_coarser_ones_inside_a_program():
   masked = np.where(spec.stages > 0, 8, tokens).astype(np.int32)  # as a walk has them
   np.testing.assert_array_equal(hints(masked), before)
   assert codec('fsq').spec(FACTS).hints == {}
+
+
+def test_codes_are_made_anew_after_others_were_replaced_inside_a_program():
+  own, tokens = codec('multiscale'), codec('multiscale').encode((), pictures(8))
+  again = jax.jit(lambda key, share: own.requantise((), tokens, key, share))
+  alike, shown = again(jax.random.key(0), 0.0)
+  np.testing.assert_array_equal(alike, shown)
+  other, shown = again(jax.random.key(0), 0.9)
+  np.testing.assert_array_equal(other[:, 0], alike[:, 0])  # nothing is coarser
+  moved = np.asarray(shown[:, 0] != other[:, 0])
+  assert moved.any() and np.any(np.asarray(other != alike)[moved])
+  np.testing.assert_array_equal(np.asarray(other)[~moved], np.asarray(alike)[~moved])
+  assert own.requantises and not codec('fsq').requantises
