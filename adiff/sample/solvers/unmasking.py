@@ -13,7 +13,8 @@ class Unmasking(base.Solver):
   """Reveals masked tokens for good: in each step those that `select` chooses, in the last all.
 
   The network is told the share of masked tokens among those in flight (s < t), which is the level
-  at which training and the exactly-k likelihood show such a state; the plan bounds the steps.
+  at which training and the exactly-k likelihood show such a state; the plan bounds the steps. Given
+  tokens count as revealed ones, though they are shown at level 0 (measured: docs/kinds.md).
   """
 
   adaptive = True
