@@ -1,15 +1,18 @@
 """Examples of noise in one call: what both networks descend on, and what the walk makes."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from adiff.judge.metrics import energy
 from adiff.learn import base
 from adiff.learn import critic as critic_lib
+from adiff.machine import sharding
 from adiff.run import build, generate, made, model
 from adiff.sequence import ask as ask_lib
 from configs import generators
@@ -119,3 +122,21 @@ def test_it_has_no_likelihood_and_says_so():
   c.eval.orders = 2
   with pytest.raises(ValueError, match='no likelihood'):
     made.check(build.build(c))
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(jax.device_count() != 8, reason='needs 8 devices')
+@pytest.mark.parametrize('axes', [
+  dict(data=8), dict(data=1, fsdp=8), dict(data=2, fsdp=4),
+], ids=['data 8', 'fsdp 8', 'data 2 x fsdp 4'])
+def test_a_step_on_a_mesh_is_that_of_one_device(axes):
+  of, mesh = dataclasses.replace(parts().recipe, tx=optax.sgd(1.0)), sharding.make_mesh(**axes)
+  before = of.init(jax.random.key(0))
+  wanted, _ = of.update(before, rows(), jax.random.key(1))
+  placed = sharding.state_shardings(mesh, before, min_size=1)
+  with jax.set_mesh(mesh):
+    update = jax.jit(of.update, out_shardings=(placed, sharding.replicated(mesh)))
+    batch = sharding.put_batch(mesh, {name: rows()[name] for name in ('tokens', 'label')}, 64)
+    state, _ = update(jax.device_put(before, placed), batch, jax.random.key(1))
+  for one, other in zip(*map(jax.tree.leaves, (state.params, wanted.params)), strict=True):
+    np.testing.assert_allclose(np.asarray(one), other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
