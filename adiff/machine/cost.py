@@ -171,8 +171,9 @@ def _denoising(parts, params, batch, key):
   denoise = network.condition(
     model.denoise(params), conditions.of(batch, parts.spec.conds), history_cond=parts.history_cond
   )
+  x0 = batch['tokens']
   return loss.loss(
-    denoise, key, batch['tokens'], blocks=parts.blocks, process=parts.process, draw=parts.draw,
+    parts.told(denoise, x0), key, x0, blocks=parts.blocks, process=parts.process, draw=parts.draw,
     coords=parts.spec.coords,
   )[0]
 

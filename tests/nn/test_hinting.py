@@ -11,6 +11,7 @@ import tiny
 
 from adiff.judge import likelihood
 from adiff.learn import loss as loss_lib
+from adiff.machine import cost
 from adiff.nn import denoiser, network
 from adiff.run import build
 from adiff.sample import cached as cached_lib
@@ -161,6 +162,7 @@ def test_alone_a_training_step_has_as_many_slots_as_tokens():
     coords=own.spec.coords,
   ))
   assert seen == [own.blocks.num_tokens]
+  assert cost.kept(own) > 0  # as a dry run asks
 
 
 @pytest.mark.parametrize('change, words', [
