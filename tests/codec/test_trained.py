@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from adiff.codec import base, trained
-from adiff.run import codecs
+from adiff.run import build, codecs
 from adiff.sequence import conditions
 from adiff.sequence import spec as spec_lib
+from configs import base as configs
 
 FACTS = base.Facts('image', (4, 4, 1), 17, {'label': conditions.Label(3)})
 QUANTISERS = {
@@ -160,6 +161,18 @@ def test_scales_follow_the_sides_of_a_picture_and_the_digest_tells_them_apart():
   assert once.digest == codec('multiscale').digest != twice.digest
   kept = codecs.of_choice(codecs.as_choice('trained', twice))
   assert kept.digest == twice.digest
+
+
+def test_a_generator_takes_the_size_from_its_data(tmp_path):
+  (tmp_path / trained.FILE).write_text(text('fsq'))  # of 4x4 pixels
+  c = configs.get_config()
+  configs.choose(c, 'data', 'digits')  # of 8x8
+  configs.choose(c, 'codec', 'trained', workdir=str(tmp_path))
+  configs.choose(c, 'blocks', 'equal', size=4)
+  parts = build.build(c)
+  assert parts.spec.grid == (4, 4) and parts.coded.codec.shape == (8, 8, 1)
+  assert parts.contract['codec']['digest'] == of_size('fsq', (8, 8, 1)).digest
+  assert 'shape' not in parts.contract['codec']
 
 
 @pytest.mark.parametrize('shape, words', [
