@@ -58,9 +58,8 @@ def needs(parts: Any) -> None:
 
 def _ordered(block, stages) -> bool:
   """Are the tokens of lower stages all in earlier blocks? Of tokens [N] in block order."""
-  bounds = [(block[stages == stage].min(), block[stages == stage].max())
-            for stage in np.unique(stages)]
-  return all(last < first for (_, last), (first, _) in zip(bounds, bounds[1:]))
+  own = [block[stages == stage] for stage in np.unique(stages)]
+  return all(coarser.max() < finer.min() for coarser, finer in zip(own, own[1:]))
 
 
 def nothing(ask: ask_lib.Ask, hints) -> ask_lib.Ask:
