@@ -16,8 +16,10 @@ ROWS = {
   'diffusion': dict(about='the picture as one block, denoised step by step'),
 }
 EXPECTED = {
-  'gan-toy': base.expect('cores'),
-  'diffusion-toy': base.expect('cores'),
+  'gan-toy': base.expect(
+    'cores', minutes=3, commit='9bf7d30', modes=(25.0, 1.0), energy=(0.0, 0.01),
+  ),
+  'diffusion-toy': base.expect('cores', minutes=3, commit='9bf7d30', modes=(25.0, 1.0)),
   'gan-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
   'diffusion-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
 }
