@@ -32,6 +32,7 @@ def rows(start=0):
   return parts().coded.examples('train', np.arange(start, start + 64))
 
 
+@pytest.mark.soak
 def test_each_network_descends_on_its_own_loss_of_the_same_examples():
   of = parts().recipe
   state = of.init(jax.random.key(0))
