@@ -11,8 +11,8 @@ from adiff.machine import checkpoint, hosts, sharding
 from adiff.run import places, shipped
 from adiff.run import workdir as workdir_lib
 
-# What of a process may be the teacher's own: how its outputs are read, weighed and stepped with.
-_OWN = ('prediction', 'weight', 'gamma', 'eta', 'clip', 'log_snr', 'objective')
+# What of a process may be the teacher's own: how its outputs are weighed and stepped with.
+_OWN = ('weight', 'gamma', 'eta', 'clip', 'log_snr', 'objective')
 
 
 def read(workdir, *, config, coded, build) -> student.Teacher:

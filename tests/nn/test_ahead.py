@@ -9,46 +9,22 @@ import pytest
 import tiny
 
 from adiff.learn import setting as setting_lib
-from adiff.sequence import ask as ask_lib
+from adiff.nn import embed
 
-TOLD = ('difference', 'pair')
-
-
-def outs(regime, params, t, s):
-  """[B, N, O] of one stream."""
-  x = regime.data()
-  slots = regime.blocks.token_slots(regime.coords)
-
-  @jax.jit
-  def call(params):
-    denoise = regime.denoise(params, jnp.asarray(tiny.LABELS))
-    levels = [jnp.full(x.shape[:2], level) for level in (t, s) if level is not None]
-    return denoise(ask_lib.Ask(x, levels[0], slots, *levels[1:])).out
-
-  return call(params)
+T, S = jnp.array([[0.9, 0.6, 0.3]]), jnp.array([[0.2, 0.5, 0.0]])
 
 
-@pytest.mark.parametrize('told', TOLD)
-def test_asked_for_its_own_level_it_is_the_network_that_is_told_t_alone(told):
-  usual = tiny.regime('block-gaussian')
-  regime = tiny.told(usual, told)
-  own = outs(regime, regime.params, 0.6, 0.6)
-  np.testing.assert_allclose(own, outs(regime, regime.params, 0.6, None), atol=1e-6)
-  less = usual.params
-  np.testing.assert_allclose(own, outs(usual, less, 0.6, None), atol=1e-6)
-  assert np.abs(own - outs(regime, regime.params, 0.6, 0.2)).max() > 1e-3
-
-
-@pytest.mark.parametrize('told', TOLD)
-def test_a_new_one_does_not_yet_hear_how_far_ahead_it_is_asked_for(told):
-  regime = tiny.told(tiny.regime('block-gaussian'), told)
-  fresh = regime.model.init(jax.random.key(0), ask_lib.Ask(
-    regime.data()[:1], jnp.zeros((1, regime.blocks.num_tokens)),
-    regime.blocks.token_slots(regime.coords),
-  ))
-  params = {**regime.params, 'level': {**regime.params['level'], 'ahead': fresh['level']['ahead']}}
-  apart = outs(regime, params, 0.6, 0.2) - outs(regime, params, 0.6, 0.6)
-  assert np.abs(apart).max() == 0
+@pytest.mark.parametrize('told', ['difference', 'pair'])
+def test_a_level_is_heard_as_ever_where_no_other_one_is_asked_for(told):
+  level = embed.Level(16, jnp.dtype('float32'), told)
+  params = level.init(jax.random.key(0), T, S)
+  np.testing.assert_array_equal(level.apply(params, T, S), level.apply(params, T))  # at first
+  params = jax.tree.map(lambda leaf: leaf + 0.3, params)
+  usual = {'params': {name: own for name, own in params['params'].items() if name != 'ahead'}}
+  alone = embed.Level(16, jnp.dtype('float32')).apply(usual, T)
+  np.testing.assert_array_equal(level.apply(params, T, T), alone)
+  np.testing.assert_array_equal(level.apply(params, T), alone)
+  assert np.abs(level.apply(params, T, S) - alone).min() > 1e-4
 
 
 @pytest.mark.parametrize('remat', [
