@@ -33,7 +33,7 @@ def test_a_level_is_heard_as_ever_where_no_other_one_is_asked_for(told):
 def test_forward_derivatives_through_attention_and_layers_are_differences(remat):
   with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
     regime = tiny.told(tiny.regime('block-gaussian'), 'difference')
-    model = dataclasses.replace(regime.model, dtype='float64', remat=remat, depth=3)
+    model = dataclasses.replace(regime.model, dtype='float64', remat=remat)
     params = tiny.random_params(model, regime.process, regime.blocks, regime.coords)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
     x0 = jnp.asarray(regime.data(), jnp.float64)

@@ -37,7 +37,7 @@ def teacher(tmp_path_factory):
   """A workdir."""
   folder = tmp_path_factory.mktemp('teacher') / 'run'
   config = tiny.config('block-gaussian')
-  config.seed = 1
+  config.seed, config.model.depth = 1, 1
   state = saved(folder, config.lock())
   return str(folder), state.ema[base.DENOISER]
 
@@ -48,7 +48,7 @@ def student(place, name='progressive', **own):
   own = own if own else dict(first=2, last=1, stage=1)
   with config.unlocked():
     config.recipe = dict(name=name, teacher=place, **own)
-  config.model.told, config.train.batch_size = 'difference', 8
+  config.model.told, config.model.depth, config.train.batch_size = 'difference', 1, 8
   return config
 
 
