@@ -119,6 +119,9 @@ def get_config(argument='debug'):
   else:
     base.choose(c, 'data', 'tfds', dataset=data)
     base.choose(c, 'coder', 'conv', widths=(32, 64) if data == 'mnist' else (64, 96))
+  if argument == 'cifar10_multiscale':  # half the time of a step
+    base.choose(c, 'codec', 'patches', patch=4)
+    base.choose(c, 'coder', 'conv', widths=(96,))
   c.train.steps = 1200 if data == 'mnist' else 2000
   c.train.batch_size, c.train.ema = 64, 0.995
   c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 20, 500, 500
