@@ -13,6 +13,7 @@ import pytest
 import tiny_data
 
 import configs
+from adiff.data import batches
 from adiff.run import build, expected, listing
 from configs import tokenizer
 
@@ -62,6 +63,7 @@ def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
     config.model.attention = 'xla'
     parts = build.build(config, parts.coded)
   rows = parts.coded.examples(config.eval.split, np.arange(2))
+  rows = batches.ordered(rows, parts.arranged, parts.spec)
   batch = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct((config.train.batch_size, *leaf.shape[1:]), leaf.dtype),
     {name: rows[name] for name in ('tokens', 'label', *parts.spec.further)})

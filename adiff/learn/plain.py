@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adiff.learn import base, objectives
+from adiff.learn import base, objectives, only_read
 from adiff.learn import lessons as lessons_lib
 from adiff.learn import loss as loss_lib
 from adiff.learn import microbatches as microbatches_lib
@@ -43,7 +43,7 @@ class Plain(base.Recipe):
   cond_dropouts: (name, share) of those that lose one condition, besides, each by itself.
   history_cond: do history slots carry the condition? See conditions.over_slots.
   lessons: what is made of a batch before its loss, one after another.
-  weights: {kind: weight of its tokens in the loss}, where it is not 1.
+  weights: {kind: weight of its tokens in the loss}, where it is not 1; see only_read.py.
   hints: what the network is shown of tokens besides, see network.Hints; None: nothing.
   hides: {kind: share of examples that train with it hidden in their history}, see hidden.py.
   complementary, next_token: see objectives.py; next_token is the weight of its term, 0: none.
@@ -81,6 +81,8 @@ class Plain(base.Recipe):
           f'config.train.cond_dropouts hides {name!r}, and {parts.config.data.name} has '
           f'{", ".join(self.model.conds) or "no conditions"}; name one of these, or write ()'
         )
+    if only_read.count(self.blocks[0], self.weights) == self.blocks[0].num_blocks:
+      raise ValueError('config.kinds: no kind of tokens weighs anything; leave one its weight of 1')
     for kind in self.hides:
       if self.process.of(kind).mask_id is None or self.blocks[0].history is None:
         raise ValueError(
@@ -277,6 +279,8 @@ class Plain(base.Recipe):
     for kind, share in self.hides.items():
       chance = jax.random.uniform(tokens_lib.fold(key_cond, kind), (len(rows['tokens']),))
       denoise = self._hiding(denoise, chance < share, kind)
+    if num := only_read.count(self.blocks[index], self.weights):
+      denoise = only_read.leave_out(denoise, self.blocks[index], num)
     seen = rows.get('history', rows['tokens'])
     denoise = network_lib.hinted(denoise, self.hints, seen)
     return loss_lib.loss(

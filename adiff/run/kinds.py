@@ -21,7 +21,8 @@ class Kind:
 
   steps: values.Count  # of the sampling plan, a block; as plan.steps
   history: values.ShareBelow1 | None  # level at which later blocks read it; as history
-  weight: values.NotNegative  # of its tokens in the loss; 1 where it does not say
+  # of its tokens in the loss; 1 where it does not say. 0: what stands first is read alone
+  weight: values.NotNegative
   # share of examples that train with this kind hidden in their history, for guidance; 0
   dropout: values.ShareBelow1
 
