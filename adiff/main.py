@@ -119,6 +119,9 @@ flags.DEFINE_string(
   'given', None, 'sample: an .npz with an array [n, ..] for each kind of tokens that is given; the '
   'others are made, one example for each. The network must have learnt that order.',
 )
+flags.DEFINE_string(
+  'edit', None, 'sample: FILE.npz of what to fill, vary or enlarge, see adiff/run/editing.py.'
+)
 _OUT = flags.DEFINE_string(
   'out', None, 'sample: the .npz to write, default WORKDIR/samples.npz; export: the folder, '
   'default WORKDIR/exported; compare and judge: the folder, default compare or judged; eval: the '

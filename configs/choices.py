@@ -23,6 +23,7 @@ CHOICES = dict(
     # pictures of coloured shapes with captions of a grammar; side 32 or 64. parts: kinds of tokens,
     # of text, plan and image; a caption that is none is a Memory, read by cross-attention
     shapes=dict(side=32, parts=('text', 'image'), size=131072, seed=0),
+    drawn=dict(side=32, size=131072, seed=0),  # the pictures of these alone
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
     # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures
     # are cropped and scaled to, 0: as they are
@@ -51,6 +52,8 @@ CHOICES = dict(
     joint=dict(),  # several kinds of tokens: that of each in `kinds`
     # patch x patch pixels a token; discrete: symbols (patch must be 1)
     patches=dict(patch=1, discrete=False),
+    # and conditions made of the picture: edges, layout, low (the mean of factor x factor pixels)
+    controlled=dict(patch=4, control=('edges',), factor=4),
     pyramid=dict(sides=(1, 2, 4, 8), discrete=False),  # average-pooled images, coarse to fine
     # squares of latents, less mean, over std of the channels; (): those that the data says
     latents=dict(patch=1, mean=(), std=()),
@@ -226,6 +229,7 @@ CHOICES = dict(
     composition=dict(),  # pictures of shapes for real captions: how many are true, by skill
     captioning=dict(),  # captions for real pictures of shapes: how many are true
     captioned=dict(),  # pictures for real captions in anybody's words, beside the real ones
+    control=dict(),  # how well samples follow the maps that they were asked for
     rules=dict(),  # how many samples of panels follow a rule, and which ones
     image=dict(),  # shows samples, and measures them in the features of a classifier
     text=dict(),  # words, entropy, which token came when, other samplers

@@ -82,6 +82,16 @@ class Codec(abc.ABC):
     image is; None where tokens are something else."""
     return None
 
+  def maps(self, examples) -> dict[str, np.ndarray]:
+    """{name: [b, ..]} of the conditions that it makes of examples, as pictures."""
+    del examples
+    return {}
+
+  def asked(self, name, value) -> np.ndarray:
+    """A condition as tokens are told it, of one that may be such a map."""
+    del name
+    return value
+
   def init(self, key) -> Any:
     """Its parameters; () where there are none."""
     del key

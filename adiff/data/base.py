@@ -173,7 +173,9 @@ class Encoded(Coded):
 
   def examples(self, split, indices):
     found = dict(self.source.examples(split, indices))
-    return {'tokens': self.codec.encode(self.params, found.pop('example')), **found}
+    examples, codec = found.pop('example'), self.codec
+    made = {name: codec.asked(name, map_) for name, map_ in codec.maps(examples).items()}
+    return {'tokens': codec.encode(self.params, examples), **found, **made}
 
 
 def threads(wanted=0) -> int:

@@ -1,6 +1,6 @@
 """Conditions that a user gives in a file: --mode=sample --cond=FILE.npz.
 
-  numpy.savez('asked.npz', label=[3, 3, 5], edges=maps)     maps [3, N, 1]
+  numpy.savez('asked.npz', label=[3, 3, 5], edges=maps)     maps [3, H, W, 1], or [3, N, C]
 
 An array a condition, by its name: one value an example, used in a circle, or one of all. What is
 not there is not asked for; but labels are balanced.
@@ -33,7 +33,7 @@ def read(path, parts: build.Parts) -> dict[str, np.ndarray]:
       )
   told = {}
   for name, value in found.items():
-    cond = parts.spec.conds[name]
+    cond, value = parts.spec.conds[name], parts.coded.codec.asked(name, value)
     num = len(value) if value.ndim == len(cond.shape(tokens)) + 1 else 1
     if not num:
       raise ValueError(f'{path} holds no value of {name}; {ADVICE}')

@@ -69,7 +69,8 @@ class Given:
     whatever batch is."""
     alone = sharding.make_mesh(data=1, devices=jax.devices()[:1])
     made = generate.Sampler(
-      self.parts, self.params, alone, seed=asked_lib.seed(seed), given=self.tokens,
+      self.parts, self.params, alone, seed=asked_lib.seed(seed),
+      given=held(self.parts, self.tokens),
       batch_size=min(asked_lib.count('batch', batch), self.num),
     )
     with tqdm.tqdm(total=self.num, unit='sample', delay=2, disable=not progress) as bar:
@@ -121,13 +122,19 @@ def encoded(parts: build.Parts, examples: dict[str, Any]) -> dict[str, np.ndarra
   }
 
 
-def directed(parts: build.Parts, path, num) -> tuple[build.Parts, dict | None, int]:
-  """(parts of the direction, what is given, how many examples) of --given, which may be None, and
-  --num."""
-  if path is None:
-    return parts, None, num
-  toward_parts, given = read(path, parts)
-  return toward_parts, given, len(next(iter(given.values())))
+def held(parts: build.Parts, given: dict[str, np.ndarray]) -> generate.Held:
+  """Tokens {kind: [n, ..]} in raster order of the kinds that `parts` take as given (see `toward`),
+  all others zeros."""
+  blocks, num = parts.blocks, len(next(iter(given.values())))
+  tokens = {
+    name: given[name] if name in given
+    else np.zeros((num, size), np.int32) if parts.spec.by_kind[name].discrete
+    else np.zeros((num, size, parts.spec.by_kind[name].dim), np.float32)
+    for name, size in parts.spec.runs
+  }
+  known = blocks.to_raster(blocks.block_of_token < parts.plan.given, axis=0)
+  known = np.broadcast_to(known, (num, blocks.num_tokens))
+  return generate.Held(Tokens(tokens, parts.spec.runs), known)
 
 
 def read(path, parts: build.Parts) -> tuple[build.Parts, dict[str, np.ndarray]]:

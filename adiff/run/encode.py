@@ -98,6 +98,7 @@ def _job(workdir, config, out, data, batch, moves):
     )
   _check_form(workdir, told, source.facts)
   _check_moves(source.facts, moves)
+  _check_conds(workdir, codec, source.facts)
   if data is None:
     workdir_lib.check_data(workdir, told['fingerprint'], source.coded(codec).fingerprint)
   work = encode_shard.Work(source, codec, batch, moves)
@@ -114,6 +115,16 @@ def _check_form(workdir, told, facts):
         f'the examples to encode have the {key} {found[key]}, and the codec of {workdir} takes '
         f'{wanted[key]}; name data of that form'
       )
+
+
+def _check_conds(workdir, codec, facts):
+  """Raises ValueError where the codec makes conditions of examples, which tokens do not show."""
+  made = codec.spec(facts).conds.keys() - facts.conds.keys()
+  if made:
+    raise ValueError(
+      f'the codec of {workdir} makes the condition {min(made)} of each picture, which a set of '
+      'tokens does not hold; train on the pictures'
+    )
 
 
 def _check_moves(facts, moves):

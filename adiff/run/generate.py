@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,24 +13,30 @@ from adiff.learn import state
 from adiff.machine import cost, hosts, rates, sharding
 from adiff.nn import network
 from adiff.run import asked, build, codecs, exported
-from adiff.sample import capacity, guidance, session, walk
+from adiff.sample import capacity, guidance, repaint, session, walk
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
-from adiff.sequence import tokens as tokens_lib
 
 # libtpu 0.0.52 fails on sharded samplers otherwise: "async-collective-start overlaps with another
 # chunk", as of configs/imagenet256.py:acdit_xl on v5e:16x16.
 _SEVERAL_TPUS = {'xla_tpu_enable_async_collective_fusion': False}
 
 
+class Held(NamedTuple):
+  """What of examples is there before they are made, in raster order."""
+
+  tokens: Any  # [n, N, ..]; of what is not known any, or what a plan of start < 1 begins with
+  known: np.ndarray | None  # bool [n, N]; None: nothing is
+
+
 def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Callable:
-  """(params, keys [B], labels [B], {name: value of further conditions} or nothing, (tokens
-  [B, N, ..], bool [B, N]: which are given) or nothing) -> (x0 [B, N, ..] in block order, network
-  calls [B]), jitted.
+  """(params, keys [B], labels [B], {name: value of further conditions} or nothing, Held in block
+  order or nothing) -> (x0 [B, N, ..] in block order, network calls [B]), jitted.
 
   trace: -> x after every row [R, B, N, ..], uncached. mesh: every device gets the whole result.
   """
   plan = parts.plan if plan is None else plan
+  asked = sum(evaluations(plan, parts.solver, parts.blocks)) if plan.resamples else None
 
   def run(params, keys, labels, told=None, given=()):
     def bind(params):
@@ -42,6 +49,12 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Ca
         hints=parts.hints,
         blocks=parts.blocks, process=parts.process, solver=parts.solver,
       )
+    if plan.resamples:
+      x = repaint.sample(
+        bind(params), keys, plan, *given, coords=parts.spec.coords,
+        blocks=parts.blocks, process=parts.process, solver=parts.solver,
+      )
+      return x, jnp.full(len(keys), asked, jnp.int32)
     walked = make_session(parts, bind, plan)
     state = walked.finish(params, walked.start(keys, *given))
     return state.x, state.calls
@@ -112,7 +125,8 @@ def _rollout(parts, batch, plan, cached, program):
   plan, model = parts.plan if plan is None else plan, parts.model
   places = capacity.places(plan, parts.blocks, model.reach, model.sinks) if cached else 0
   asked = evaluations(plan, parts.solver, parts.blocks)
-  later, most = sum(asked) - len(asked), len(asked) * (parts.solver.calls - 1)
+  later = sum(asked) // (1 + plan.resamples) - len(asked)
+  most = len(asked) * (parts.solver.calls - 1)
   return cost.Rollout(
     cost.traced(program, taken=later / most if most else 1).products,
     evaluations=sum(asked),
@@ -124,7 +138,7 @@ def evaluations(plan, solver, blocks) -> list[int]:
   """[R]: network calls of each row of the walk, one after another, at most."""
   before, after = plan.matrix[:-1], plan.matrix[1:]
   asks = np.where(after < before, np.asarray(solver.asks(after, blocks.runs_of_blocks)), 1)
-  return asks.max(axis=1).tolist()
+  return ((1 + plan.resamples) * asks.max(axis=1)).tolist()
 
 
 def example_keys(seed, start, num) -> jax.Array:
@@ -153,15 +167,13 @@ class Sampler:
 
   def __init__(
     self, parts: build.Parts, params, mesh, *, plan=None, seed=0, batch_size=256, labels=None,
-    told=None, given=None, known=None, traced=None,
+    told=None, given: Held | None = None, traced=None,
   ):
     """labels: int32 [num], one an example and used in a circle; None: balanced. told: {name: [num,
     ..]} of further conditions, likewise, in raster order; what is not told has its null. given:
-    likewise, {kind: tokens [num, ..]} of the kinds that `parts` take as given (directions.toward);
-    or tokens [num, N, ..], of which those are given that are `known`, bool [N].
-    traced: the function of `make_sampler` that was traced before."""
+    likewise. traced: the function of `make_sampler` that was traced before."""
     check_batch(parts, batch_size)
-    self._parts, self._asked, self._given, self._known = parts, labels, given, known
+    self._parts, self._asked, self._given = parts, labels, given
     nothing = conditions.nothing(parts.spec.further, 1, parts.spec.num_tokens)
     self._told = in_blocks(parts, {**nothing, **(told or {})})
     self.size, self._mesh = sharding.round_up(mesh, asked.count('batch', batch_size)), mesh
@@ -181,7 +193,7 @@ class Sampler:
     told = {name: np.take(one, own, axis=0, mode='wrap') for name, one in self._told.items()}
     inputs = [self._labels(start, self.size)[local], told]
     if self._given is not None:
-      inputs.append(given_at(self._parts, self._given, own, self._known))
+      inputs.append(given_at(self._parts, self._given, own))
     return self._keys(np.int32(start)), *sharding.put_batch(self._mesh, inputs, self.size)
 
   def _labels(self, start, num):
@@ -215,26 +227,11 @@ class Sampler:
     )
 
 
-def given_at(parts: build.Parts, given, index, known=None) -> tuple:
-  """(tokens, bool [B, N]: which are given), in block order, of examples `index` [B], in a circle:
-  see Sampler. Of kinds that are not given all tokens are zeros."""
-  blocks, tokens = parts.blocks, {}
-  if known is not None:
-    x = np.take(given, index, axis=0, mode='wrap')
-    known = blocks.from_raster(known, axis=0)
-    return blocks.from_raster(x), np.broadcast_to(known, (len(index), len(known)))
-  for name, num in parts.spec.runs:
-    kind = parts.spec.by_kind[name]
-    if name in given:
-      tokens[name] = np.take(given[name], index, axis=0, mode='wrap')
-    elif kind.discrete:
-      tokens[name] = np.zeros((len(index), num), np.int32)
-    else:
-      tokens[name] = np.zeros((len(index), num, kind.dim), np.float32)
-  known = np.broadcast_to(
-    blocks.block_of_token < parts.plan.given, (len(index), blocks.num_tokens)
-  )
-  return blocks.from_raster(tokens_lib.Tokens(tokens, parts.spec.runs)), known
+def given_at(parts: build.Parts, given: Held, index) -> Held:
+  """What is given of examples `index` [B], in a circle, in block order."""
+  tokens, known = jax.tree.map(lambda leaf: np.take(leaf, index, axis=0, mode='wrap'), given)
+  blocks = parts.blocks
+  return Held(blocks.from_raster(tokens), None if known is None else blocks.from_raster(known))
 
 
 def check_finite(tokens) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from adiff.codec import text as text_codec
 from adiff.nn import network
-from adiff.run import answers, asked, generate
+from adiff.run import answers, asked, editing, generate
 from adiff.run import model as model_lib
 
 
@@ -125,7 +125,7 @@ class Model(model_lib.Model):
     hole = np.zeros(self.num_tokens, bool)
     hole[begin:begin + num_tokens] = True
     blocks = self.parts.blocks
-    model_lib.check_given(
+    editing.check_given(
       blocks, blocks.from_raster(hole, axis=0), blocks.from_raster(mask)[0]
     )
     tokens, _, _ = self._walk(given, mask, seed, begin + num_tokens, stop=None)

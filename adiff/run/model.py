@@ -17,12 +17,13 @@ import numpy as np
 import tqdm
 
 from adiff.judge import likelihood, paths
+from adiff.judge.metrics import maps
 from adiff.learn import base as learn_base
 from adiff.learn import state
 from adiff.machine import checkpoint, files
 from adiff.machine import weights as weights_lib
 from adiff.nn import network
-from adiff.run import answers, asked, build, directions, generate, kept, output
+from adiff.run import answers, asked, build, directions, editing, generate, kept, output
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import conditions
 
@@ -53,7 +54,7 @@ class Model:
         index = np.minimum(np.arange(done, done + size), num - 1)
         keys = jax.vmap(lambda i: state.stream(seed, 'sample', i))(index)
         here = {name: value[index] for name, value in told.items()}
-        x, called = self._sampler(self.params, keys, labels[index], here)
+        x, called = self._sampler()(self.params, keys, labels[index], here)
         tokens.append(jax.tree.map(lambda leaf, done=done: np.asarray(leaf)[:num - done], x))
         calls.append(np.asarray(called)[:num - done])
         done += size
@@ -68,50 +69,61 @@ class Model:
     toward = directions.toward(self.parts, tuple(parts))
     return directions.Given(toward, self.params, directions.encoded(toward, parts))
 
-  def fill(self, example, mask, *, num=1, label=None, cond=None, seed=0) -> answers.Samples:
+  def fill(
+    self, example, mask, *, num=1, label=None, cond=None, seed=0, resamples=0
+  ) -> answers.Samples:
     """`num` examples that are `example` where mask is False; mask: bool, of its shape or of its
     first axes. A token with a masked value in it is made anew as a whole.
 
+    resamples: how often each step is made again, for a network of one block of floats that has not
+    learnt with tokens given (train.given), see sample/repaint.py.
     Raises ValueError where a block would have to read tokens that come after it.
     """
-    num, seed = asked.count('num', num), asked.seed(seed)
-    self._check_denoises('fills no holes')
-    given, hole = self._given(example, mask)
-    blocks, labels = self.parts.blocks, self._labels(label, num)
-    check_given(blocks, hole, ~hole)
-    keys = generate.example_keys(seed, 0, num)
-    x, calls = self._filler(
-      self.params, keys, labels, self._told(cond, num),
-      jnp.broadcast_to(given[None], (num, *given.shape)),
-      jnp.broadcast_to(~hole[None], (num, len(hole))),
-    )
-    return self._samples(np.asarray(x), labels, np.asarray(calls))
+    mask = np.asarray(mask, bool)[None]
+    given, hole = editing.opened(self.parts, np.asarray(example)[None], mask)
+    return self._edited(given, ~hole, num, label, cond, seed, resamples=resamples)
 
-  def _given(self, example, mask):
-    """(tokens [N, ..], bool [N]: is the token made?), in block order."""
-    facts, blocks = self.parts.source.facts, self.parts.blocks
-    example, mask = np.asarray(example), np.asarray(mask, bool)
-    if example.shape != facts.shape or mask.shape != facts.shape[:mask.ndim] or not mask.any():
-      raise ValueError(
-        f'an example has the shape {facts.shape}, not {example.shape}, and its mask must be True '
-        'somewhere and have that shape, or its first axes'
-      )
-    mask = np.broadcast_to(
-      mask.reshape(mask.shape + (1,) * (example.ndim - mask.ndim)), example.shape
-    )
-    # A token is touched if it differs between the two extremes of what is masked.
-    low, high = (0, facts.levels - 1) if facts.levels else (-1e3, 1e3)
-    ends = np.stack([np.where(mask, end, example).astype(example.dtype) for end in (low, high)])
-    tokens = blocks.from_raster(self.parts.coded.codec.encode(self.parts.coded.params, ends))
-    touched = tokens[0] != tokens[1]
-    return tokens[0], touched.reshape(len(touched), -1).any(1)
+  def vary(self, example, *, strength, num=1, label=None, cond=None, seed=0) -> answers.Samples:
+    """`num` variations of an example: the walk begins with it, noised to the level `strength`
+    (SDEdit, arXiv:2108.01073); 0: itself, 1: samples. label, cond: as in `sample`; None: not told.
+    """
+    given = editing.tokens(self.parts, np.asarray(example)[None])
+    label = -1 if label is None else label
+    return self._edited(given, None, num, label, cond, seed, start=strength)
+
+  def _edited(self, given, known, num, label, cond, seed, **plan):
+    """Examples that begin with tokens [1, N, ..], of which some are known; plan: what of it is not
+    the config's."""
+    self._check_denoises('edits no examples')
+    num, keys = asked.count('num', num), generate.example_keys(asked.seed(seed), 0, num)
+    labels, told = self._labels(label, num), self._told(cond, num)
+    held = generate.given_at(self.parts, generate.Held(given, known), np.zeros(num, int))
+    x, calls = self._sampler(**plan)(self.params, keys, labels, told, held)
+    return self._samples(jax.tree.map(np.asarray, x), labels, np.asarray(calls))
+
+  def enlarge(self, pictures, *, label=None, seed=0, consistent=True) -> answers.Samples:
+    """A large picture for each small one of [n, h, w, C], of a network that is told the low
+    resolution (codec controlled, control low). consistent: they are moved to the nearest ones whose
+    low resolution is the one given, see judge/metrics/maps.py."""
+    made = self.sample(len(pictures), label=label, cond={'low': pictures}, seed=seed)
+    if not consistent:
+      return made
+    near = maps.consistent(made.examples, np.asarray(pictures), self.parts.source.facts.levels)
+    return dataclasses.replace(made, examples=near)
+
+  def maps(self, pictures) -> dict[str, np.ndarray]:
+    """{name: [n, h, w, C]} of pictures: the maps that samples can be asked for, as cond of
+    `sample`."""
+    return self.parts.coded.codec.maps(pictures)
 
   def _told(self, cond, num):
     """{name: value [num, ..]} of the conditions besides the label, in block order."""
     further, tokens = self.parts.spec.further, self.parts.spec.num_tokens
     if conditions.LABEL in (cond or {}):
       raise ValueError('cond holds what is asked for besides the label; write label=.. for that')
-    return generate.in_blocks(self.parts, conditions.checked(further, cond or {}, num, tokens))
+    codec, given = self.parts.coded.codec, {} if cond is None else cond
+    given = {name: codec.asked(name, value) for name, value in given.items()}
+    return generate.in_blocks(self.parts, conditions.checked(further, given, num, tokens))
 
   def _samples(self, tokens, labels, calls):
     """Tokens in block order, decoded."""
@@ -154,22 +166,12 @@ class Model:
 
   @functools.cached_property
   def _sampler(self):
-    return generate.make_sampler(self.parts)
+    """What of the plan is not the config's -> generate.make_sampler."""
 
-  @functools.cached_property
-  def _filler(self):
-    parts = self.parts
+    def sampler(**plan):
+      return generate.make_sampler(self.parts, editing.plan(self.parts, **plan))
 
-    def run(params, keys, labels, told, given, known):
-      def bind(params):
-        denoise = parts.recipe.network(params, loops=True)
-        return generate.guided(parts, denoise, generate.asked_for(parts, labels, told))
-
-      walk = generate.make_session(parts, bind)
-      at = walk.finish(params, walk.start(keys, given, known))
-      return at.x, at.calls
-
-    return jax.jit(run)
+    return functools.cache(sampler)
 
   # ---- Likelihood -------------------------------------------------------------------------------
 
@@ -287,15 +289,3 @@ class Model:
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(self.params))
     name = self.parts.config.name or self.parts.config.data.name
     return f'{type(self).__name__}({name}, {size:,} parameters, step {self.step}, {self.workdir})'
-
-
-def check_given(blocks, hole, given) -> None:
-  """Raises ValueError where a walk would not take all given tokens into account; hole and given
-  bool [N] in block order."""
-  block = blocks.block_of_token
-  if np.any(hole) and np.any(given) and block[given].max() > block[hole].min():
-    raise ValueError(
-      f'a hole in block {block[hole].min()} with given tokens in block {block[given].max()}: a '
-      'block reads only the blocks before it, so the later tokens would be ignored; use a model of '
-      'one block (configs/text.py:full), or an order in which the hole comes last'
-    )

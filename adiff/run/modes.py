@@ -7,7 +7,7 @@ _SEVERAL = ('processes', 'gather')
 USES = {
   'train': ('config', 'workdir', 'data', 'minutes', 'profile', *_SEVERAL),
   'eval': (*_WORKDIR, 'step', 'average', 'data', 'split', 'out', *_SEVERAL),
-  'sample': (*_WORKDIR, 'step', 'num', 'cond', 'given', 'out', 'seed', 'batch', *_SEVERAL),
+  'sample': (*_WORKDIR, 'step', 'num', 'cond', 'given', 'edit', 'out', 'seed', 'batch', *_SEVERAL),
   PROMPTED: (*_WORKDIR, 'step', 'prompt', 'tokens', 'seed'),
   'export': (*_WORKDIR, 'step', 'out', 'seed', 'batch', *_SEVERAL),
   'follow': (*_WORKDIR, 'data', *_SEVERAL),
@@ -68,8 +68,11 @@ def check(mode, given) -> None:
   listing = mode == 'reproduce' and 'workdir' not in given
   if 'workdir' in USES[mode] and 'workdir' not in given and not own and not listing:
     raise ValueError('--workdir is missing; write for example --workdir=runs/digits')
-  if 'given' in given and 'num' in given:
-    raise ValueError('--given says how many examples there are; leave --num away')
+  for flag in ('given', 'edit'):
+    if flag in given and 'num' in given:
+      raise ValueError(f'--{flag} says how many examples there are; leave --num away')
+  if 'given' in given and 'edit' in given:
+    raise ValueError('--given is of kinds of tokens, --edit of one kind; write one of them')
   if mode == 'encode' and 'out' not in given:
     raise ValueError('--out is missing; write for example --out=/data/tokens, a folder')
   if 'config' in USES[mode] and 'config' not in given and not own and not listing:

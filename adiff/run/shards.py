@@ -23,9 +23,11 @@ import jax
 import numpy as np
 import tqdm
 
+from adiff.judge.metrics import maps
 from adiff.machine import array_file, files, hosts, provenance, sharding, storage
-from adiff.run import asked, asked_for, build, division, generate, output, places
+from adiff.run import asked, asked_for, build, division, editing, generate, output, places
 from adiff.run import workdir as workdir_lib
+from adiff.sequence import conditions
 
 
 class Job(NamedTuple):
@@ -37,7 +39,7 @@ class Job(NamedTuple):
   shard: int  # examples of one
   key: str  # 16 hex digits of what the samples follow from: every shard bears them
   told: dict | None = None  # what the samples are asked for, see asked_for.read
-  given: dict | None = None  # kinds that are given, see generate.Sampler
+  begun: editing.Begun = editing.Begun()
 
   @property
   def names(self) -> tuple[str, ...]:
@@ -59,25 +61,30 @@ class Job(NamedTuple):
 
 
 def to_file(
-  parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=None, told=None, given=None
+  parts: build.Parts, params, mesh, *, num, out, seed, batch_size, shard=None, told=None,
+  begun=editing.Begun()
 ) -> str:
   """Samples num examples into the npz `out`; a killed run continues at its last shard. All hosts of
   a job call it.
 
   shard: examples of one, by default some batches. told: what they are asked for, used in a circle,
-  see asked_for.read; None: labels balanced. given: as of generate.Sampler. Raises ValueError for a
-  file or a folder that is not ours to write, more examples than there can be, shards of other
-  samples, or hosts that make others or share no disk; OSError where the disk refuses.
+  see asked_for.read; None: labels balanced, or none of what is edited. begun: what they begin with,
+  see editing.py. Raises ValueError for a file or a folder that is not ours to write, more examples
+  than there can be, shards of other samples, or hosts that make others or share no disk; OSError
+  where the disk refuses.
   """
   shard = _shard_size(mesh, num, batch_size) if shard is None else shard
   with sharding.working(mesh):
     facts = made_by(parts, params, mesh, num=num, seed=seed, batch_size=batch_size, shard=shard)
+  told = _told(parts, told, begun)
   if told is not None:
     facts['cond'] = asked_for.digest(told)
-  if given is not None:
-    facts['given'] = asked_for.digest(given)
+  if begun.held is not None:
+    leaves = jax.tree.leaves(begun.held)
+    facts['given'] = [files.digest(np.ascontiguousarray(one)) for one in leaves]
+    facts |= {'start': parts.plan.start, 'resamples': parts.plan.resamples}
   key = files.digest(json.dumps(facts, sort_keys=True))
-  job = Job(parts, num, f'{out}.parts', shard, key, told, given)
+  job = Job(parts, num, f'{out}.parts', shard, key, told, begun)
 
   def begin():
     check(parts, num, out)
@@ -92,6 +99,18 @@ def to_file(
     hosts.together(lambda: _sample(job, params, mesh, seed, batch_size))
     hosts.by_first(lambda: _end(job, out))
   return out
+
+
+def _told(parts, told, begun):
+  """What samples are asked for, with what follows from what they begin with."""
+  label = conditions.LABEL
+  if begun.held is not None and label in parts.spec.conds:
+    told = {label: np.array([-1], np.int32), **({} if told is None else told)}
+  if begun.low is not None:
+    low = parts.coded.codec.asked('low', begun.low)
+    low = parts.spec.conds['low'].checked('low', low, len(begun.low), parts.spec.num_tokens)
+    told = {**({} if told is None else told), 'low': low}
+  return told
 
 
 def _shard_size(mesh, num, batch_size):
@@ -151,11 +170,20 @@ def _sample(job, params, mesh, seed, batch_size):
         labels, told = asked_for.split(job.told or {})
         sampler = generate.Sampler(
           job.parts, params, mesh, seed=seed, batch_size=batch_size, labels=labels, told=told,
-          given=job.given,
+          given=job.begun.held,
         )
       tokens, labels, _, _ = sampler.sample(start, job.size(start), progress=progress)
       if hosts.first():
-        _write(job, start, job.parts.coded.decode(tokens), labels)
+        _write(job, start, _decoded(job, start, tokens), labels)
+
+
+def _decoded(job, start, tokens):
+  """Examples, of the low resolution that they shall have."""
+  examples = job.parts.coded.decode(tokens)
+  if job.begun.low is None:
+    return examples
+  own = np.take(job.begun.low, np.arange(start, start + len(examples)), axis=0, mode='wrap')
+  return maps.consistent(examples, own, job.parts.source.facts.levels)
 
 
 def _write(job, start, examples, labels):

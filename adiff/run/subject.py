@@ -9,8 +9,7 @@ import numpy as np
 import tqdm
 
 from adiff.judge import base, subset
-from adiff.run import build, directions, generate, loss_profile, overrides, sequences
-from adiff.run import model as model_lib
+from adiff.run import build, directions, editing, generate, loss_profile, overrides, sequences
 from adiff.sequence import conditions
 
 ROWS = 64  # of the evaluated split that the loss profile is measured on
@@ -47,15 +46,16 @@ def make(
       other, steps, traced = build.build(arranged, coded), None, None
     if given is not None:
       other, traced = directions.toward(other, tuple(given)), None
+      given = directions.held(other, given)
     return _sample(
       other, params, mesh, steps=steps, asked=_asked(parts, labels, told), given=given,
       sampler=traced, progress=progress,
     )
 
   def fill(tokens, hole):
-    other = _around(parts, hole)
+    held = generate.Held(tokens, np.broadcast_to(~hole, tokens.shape[:2]))
     return _sample(
-      other, params, mesh, steps=None, asked=_asked(parts, None, None), given=tokens, known=~hole,
+      _around(parts, hole), params, mesh, steps=None, asked=_asked(parts, None, None), given=held,
       sampler=None, progress=progress,
     )
 
@@ -109,14 +109,12 @@ def _around(parts, hole):
   where it would not take all others into account."""
   blocks = parts.blocks
   hole = blocks.from_raster(hole, axis=0)
-  model_lib.check_given(blocks, hole, ~hole)
+  editing.check_given(blocks, hole, ~hole)
   first = int(blocks.block_of_token[hole].min())
   return dataclasses.replace(parts, plan=dataclasses.replace(parts.plan, given=first))
 
 
-def _sample(
-  parts, params, mesh, *, steps, asked, given, sampler, progress, known=None
-):
+def _sample(parts, params, mesh, *, steps, asked, given, sampler, progress):
   """eval.num samples at `steps` a block (None: as the config says), and what they cost."""
   config, (labels, told) = parts.config, asked
   plan = parts.plan
@@ -124,7 +122,7 @@ def _sample(
     plan = dataclasses.replace(sequences.plan(config, parts.blocks, steps=steps), given=plan.given)
   made = generate.Sampler(
     parts, params, mesh, plan=plan, seed=config.seed, batch_size=batch_size(parts),
-    labels=labels, told=told, traced=sampler, given=given, known=known,
+    labels=labels, told=told, traced=sampler, given=given,
   )
   bar = tqdm.tqdm(
     total=config.eval.num, desc=f'samples, {plan.budgets[-1]} steps a block',

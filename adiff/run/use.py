@@ -9,8 +9,8 @@ from typing import Any
 from adiff.machine import checkpoint, hosts, sharding
 from adiff.run import (
   asked_for,
-  directions,
   division,
+  editing,
   encode,
   evaluations,
   generate,
@@ -40,9 +40,9 @@ def use(flags: Any) -> int:
   )
   if not evaluating:
     roles.check_sampled(parts, flags.workdir)
-  given = num = None
+  begun = num = None
   if flags.mode == 'sample':
-    parts, given, num = directions.directed(parts, flags.given, flags.num)
+    parts, begun, num = editing.begun(parts, flags.given, flags.edit, flags.num)
   hosts.by_first(lambda: _check_out(flags, parts, num))
   whole = flags.mode == 'eval' and not evaluations.several(flags.step)
   mesh = division.mesh(parts, flags.set, together=whole)
@@ -57,7 +57,7 @@ def use(flags: Any) -> int:
     step = evaluations.one(flags.workdir, flags.step)
     with sharding.working(mesh):
       step, params = checkpoint.restore_params(flags.workdir, placed, step=step)
-    hosts.say(_make(flags, parts, params, mesh, step, num, given))
+    hosts.say(_make(flags, parts, params, mesh, step, num, begun))
   return 0
 
 
@@ -80,13 +80,13 @@ def _check_out(flags, parts, num):
     output.check_export(_out(flags))
 
 
-def _make(flags, parts, params, mesh, step, num, given) -> str:
+def _make(flags, parts, params, mesh, step, num, begun) -> str:
   """Samples into a file, or exports the sampler; returns where they are."""
   seed = _seed(flags, parts.config)
   if flags.mode == 'export':
     return generate.to_folder(parts, params, _out(flags), batch=flags.batch, seed=seed, step=step)
   return shards.to_file(
-    parts, params, mesh, num=num, out=_out(flags), seed=seed, batch_size=flags.batch, given=given,
+    parts, params, mesh, num=num, out=_out(flags), seed=seed, batch_size=flags.batch, begun=begun,
     told=None if flags.cond is None else asked_for.read(flags.cond, parts),
   )
 

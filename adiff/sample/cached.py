@@ -44,9 +44,7 @@ def start(
   """The state before the first window; cache is empty, with places for what its walk writes, see
   capacity.py."""
   walk_lib.check(plan, blocks, process, solver, given, stop)
-  x, known = walk_lib.initial(
-    keys, blocks=blocks, process=process, given=given, given_mask=given_mask
-  )
+  x, known = walk_lib.initial(keys, blocks, process, given, given_mask, plan.start)
   return State(x, known, keys, solver.init(x), cache, jnp.zeros(len(keys), jnp.int32))
 
 

@@ -73,6 +73,8 @@ class Session:
 
   def start(self, keys, given=None, given_mask=None) -> At:
     """Before the first window; keys [B], given [B, N, ..] and given_mask [B, N] or None."""
+    if self.plan.resamples:
+      raise ValueError(f'plan.resamples={self.plan.resamples} is for repaint.py; write 0')
     cache = self.network.empty_cache(self.caches * len(keys), 0, self.coords.shape[-1])
     # `advance` uses its state up; what the caller passed stays the caller's.
     keys, given_mask = jax.tree.map(jnp.copy, (keys, given_mask))

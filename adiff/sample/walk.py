@@ -75,7 +75,7 @@ def sample(
   chex.assert_shape(coords, (blocks.num_tokens, None))
   check(plan, blocks, process, solver, given, stop)
   fixed = Fixed(blocks, process, solver, narrow)
-  x, known = initial(keys, blocks=blocks, process=process, given=given, given_mask=given_mask)
+  x, known = initial(keys, blocks, process, given, given_mask, plan.start)
   keys, slots = token_keys(keys, 0, blocks.num_tokens), blocks.token_slots(coords)
 
   def take_row(flight, now):
@@ -159,15 +159,16 @@ def step(fixed: Fixed, flight: Flight, row: Row, known, keys, out, call) -> Flig
 
 
 def initial(
-  keys, *, blocks, process, given=None, given_mask=None
+  keys, blocks, process, given=None, given_mask=None, start=1.0
 ) -> tuple[jax.Array, jax.Array | None]:
-  """(x [B, N, ..], known bool [B, N] or None): noise but for given tokens, and which are given."""
+  """(x [B, N, ..], known bool [B, N] or None): noise, or data noised to `start`, but for known."""
   keys = fold(token_keys(keys, 0, blocks.num_tokens), _PRIOR)
-  x = process.prior(keys, blocks.shape(len(keys)))
+  shape, t = blocks.shape(len(keys)), jnp.full(keys.shape, start)
+  x = process.add_noise(keys, given, t) if start < 1 else process.prior(keys, shape)
   if given is None:
     return x, None
   chex.assert_trees_all_equal_shapes(given, x)
-  return tokens_lib.pick(given_mask, given, x), given_mask
+  return hold(given_mask, given, x), given_mask
 
 
 def token_keys(keys, first, num) -> jax.Array:
@@ -207,10 +208,8 @@ def fill(x, known, end, stop) -> jax.Array:
 def check(plan, blocks, process, solver, given, stop=None) -> None:
   """Raises ValueError for what cannot be walked, in words."""
   plan.check_history(blocks)
-  if plan.given and given is None:
-    raise ValueError(
-      f'plan.given={plan.given} blocks are to be given, but no tokens were passed as `given`'
-    )
+  if given is None and (plan.given or plan.start < 1):
+    raise ValueError(f'plan.given={plan.given}, plan.start={plan.start}: pass data as `given`')
   if solver.adaptive and not plan.sequential:
     raise ValueError(
       f'solver {type(solver).__name__} finishes one block before the next; write plan.delay=None'

@@ -84,6 +84,7 @@ class Plan:
   spacing: Spacing = dataclasses.field(default_factory=linear)
   spacings: tuple[Spacing, ...] = ()
   given: int = 0
+  start, resamples = 1.0, 0  # see sequence/started.py
 
   def __post_init__(self):
     if len(self.budgets) != self.num_blocks:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adiff.data import scenes as scenes_lib
-from adiff.data import sentences, shapes
+from adiff.data import drawn, sentences, shapes
 from adiff.judge.shapes import grammar, read, render
 
 
@@ -27,6 +27,15 @@ def test_a_part_is_a_source_by_itself_with_the_facts_of_its_tokens():
     assert part.facts.levels == levels and part.size('unseen') == 8
     example = part.examples('train', np.arange(3))['example']
     assert example.shape[1:] == part.facts.shape and example.max() < levels
+
+
+def test_pictures_alone_are_those_of_the_captions():
+  source, alone = shapes.Shapes(size=64, seed=2), drawn.Drawn(size=64, seed=2)
+  for split in source.splits:
+    wanted, found = (one.examples(split, [3, 1])['example'] for one in (source, alone))
+    np.testing.assert_array_equal(found, wanted['image'])
+  assert alone.facts.shape == (32, 32, 3) and alone.size('unseen') == 8
+  assert alone.fingerprint != drawn.Drawn(size=64).fingerprint != drawn.Drawn(size=72).fingerprint
 
 
 def test_another_seed_size_or_side_is_other_data():

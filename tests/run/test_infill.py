@@ -8,7 +8,7 @@ import pytest
 from adiff.data import chain as chain_lib
 from adiff.judge.metrics import chi_square
 from adiff.process import masked
-from adiff.run import model
+from adiff.run import editing
 from adiff.sample import cached, walk
 from adiff.sample.solvers import first_hitting
 from adiff.sequence import ask as ask_lib
@@ -90,7 +90,7 @@ def hole_of(*tokens):
 ], ids=str)
 def test_a_hole_that_comes_last_is_filled_by_the_exact_conditional(sizes, order, hole):
   blocks, hole = blocks_lib.Blocks(sizes, order), hole_of(*hole)
-  model.check_given(blocks, hole[list(order)], ~hole[list(order)])
+  editing.check_given(blocks, hole[list(order)], ~hole[list(order)])
   samples = fill(blocks, hole)
   assert p_value(samples, hole, known=~hole) > 1e-3
   np.testing.assert_array_equal(samples, fill(blocks, hole, with_cache=True))
@@ -104,4 +104,4 @@ def test_tokens_given_behind_the_block_of_a_hole_would_be_ignored_and_are_refuse
   if hole[0]:  # drawn instead: a beginning of which nothing is known
     assert p_value(samples, hole, known=hole_of()) > 1e-3
   with pytest.raises(ValueError, match='later tokens would be ignored.*hole comes last'):
-    model.check_given(blocks, hole, ~hole)
+    editing.check_given(blocks, hole, ~hole)
