@@ -52,7 +52,7 @@ VALUES = {  # of every flag
   'solver': 'heun', 'num': '3', 'out': 'x', 'seed': '3', 'batch': '3', 'profile': '3',
   'topology': 'cpu:8', 'processes': 'auto', 'gather': '3', 'data': 'x', 'minutes': '3',
   'average': 'raw', 'split': 'test', 'samples': 'x', 'reference': 'x',
-  'copies': '2', 'flip': 'true', 'crop': '1', 'cond': 'x', 'given': 'x',
+  'copies': '2', 'flip': 'true', 'crop': '1', 'cond': 'x', 'given': 'x', 'edit': 'x',
   'study': 'toy',
 }
 NEEDED = {  # by a mode, besides --mode

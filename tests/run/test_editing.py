@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from adiff.machine import sharding
-from adiff.run import build, editing, model, shards
+from adiff.run import build, editing, model, modes, shards
 from configs import base, digits
 
 STEPS = 3
@@ -142,6 +142,12 @@ def test_a_file_that_says_something_else_is_refused_in_a_sentence(tmp_path, arra
   np.savez(path, **arrays)
   with pytest.raises(ValueError, match=words):
     editing.begun(made().parts, None, path, 256)
+
+
+@pytest.mark.parametrize('other', ['num', 'given'])
+def test_what_a_file_to_edit_says_already_is_refused_beside_it(other):
+  with pytest.raises(ValueError, match='--edit.*(leave --num away|write one of them)'):
+    modes.check('sample', ['workdir', 'edit', other])
 
 
 def test_what_blocks_cannot_do_is_refused_in_a_sentence():
