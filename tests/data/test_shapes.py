@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from adiff.data import scenes as scenes_lib
 from adiff.data import drawn, sentences, shapes
+from adiff.data import scenes as scenes_lib
 from adiff.judge.shapes import grammar, read, render
 
 
