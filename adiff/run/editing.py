@@ -52,7 +52,7 @@ def opened(parts: build.Parts, examples, mask) -> tuple[np.ndarray, np.ndarray]:
   have to read tokens that come after it."""
   facts, examples = parts.source.facts, np.asarray(examples)
   if (
-    examples.shape[1:] != facts.shape or mask.shape != examples.shape[:mask.ndim]
+    examples.shape[1:] != facts.shape or not mask.ndim or mask.shape != examples.shape[:mask.ndim]
     or not mask.reshape(len(mask), -1).any(1).all()
   ):
     raise ValueError(
@@ -111,10 +111,12 @@ def read(path, parts: build.Parts) -> tuple[build.Parts, Begun, int]:
     return parts, Begun(low=first), len(first)
   if not {'mask', 'strength'} & set(found):
     raise ValueError(f'{path} does not say what is made anew; {ADVICE}')
-  numbers = {
-    key: found[name].item() for name, key in (('strength', 'start'), ('resamples', 'resamples'))
-    if name in found and found[name].size == 1
-  }
+  numbers = {}
+  for name, key in (('strength', 'start'), ('resamples', 'resamples')):
+    if name in found and found[name].size != 1:
+      raise ValueError(f'{path} holds {found[name].size} numbers as {name}; {ADVICE}')
+    if name in found:
+      numbers[key] = found[name].item()
   parts = dataclasses.replace(parts, plan=plan(parts, **numbers))
   if 'mask' not in found:
     return parts, Begun(generate.Held(tokens(parts, first), None)), len(first)

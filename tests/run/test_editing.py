@@ -134,6 +134,8 @@ def test_a_map_is_asked_for_as_a_picture_or_as_tokens_and_strength_0_is_without(
   ({'arr_0': np.zeros((2, 4, 8, 1), np.uint8), 'strength': 0.5}, r'has the shape \(8, 8, 1\), not'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'strength': 1.5}, 'strength=1.5 must lie in'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'mask': np.zeros((2, 8, 8))}, 'True somewhere'),
+  ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'mask': True}, 'True somewhere'),
+  ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'strength': [0.1, 0.2]}, '2 numbers as strength'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'masks': 1}, "holds 'masks', which nobody reads"),
   ({'low': np.zeros((2, 2, 2, 1)), 'mask': np.ones(2)}, 'low resolution, which goes alone'),
 ])
