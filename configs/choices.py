@@ -207,6 +207,16 @@ CHOICES = dict(
       flow=0.75,  # share of blocks that learn the flow alone
       ramp=False,  # weigh an error by 0.1 + 0.9 alpha
     ),
+    # the law of what config.plan and config.solver make, by the difference of two denoisers: the
+    # teacher, and a critic that learns what is made
+    matching=dict(
+      teacher='',
+      states='self',  # what the student is asked about: its own rollout, or noised data
+      every=5,  # updates of the critic for each of the student
+      critic_rate=1.0,  # learning rate of the critic beside the student's
+      levels=(0.02, 0.98),  # at which the two are compared
+      through_cache=False,  # does the gradient reach the past, by keys and values?
+    ),
     # trains a codec: distance of reconstructions, l1 |x - y| + l2 (x - y)^2 + perceptual |f(x) -
     # f(y)|^2 in features f of a file, eyes.npz or LPIPS, and the losses of the quantiser
     autoencoder=dict(l1=0.0, l2=1.0, perceptual=0.0, perceptual_from=''),

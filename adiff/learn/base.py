@@ -37,7 +37,7 @@ class Recipe(abc.ABC):
 
   @property
   def read_only(self) -> dict[str, str]:
-    """{role: workdir}, whose parameters are read from there before the first step, and kept."""
+    """{role: workdir} whose parameters are read from there before the first step."""
     return {}
 
   @abc.abstractmethod

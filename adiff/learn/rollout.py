@@ -98,6 +98,23 @@ class Rollout:
     carry = self._over_blocks(make_block, _Carry(zeros, zeros, cache))
     return Made(carry.x0, carry.xt, jnp.asarray(exit, jnp.int32), carry.cache)
 
+  def tokens(self, params, keys, exit) -> jax.Array:
+    """x0 [B, N, D] of `made`, whose gradient by params is `gradient`."""
+
+    @jax.custom_vjp
+    def tokens(params):
+      return self.made(params, keys, exit).x0
+
+    def forward(params):
+      made = self.made(params, keys, exit)
+      return made.x0, (params, made)
+
+    def backward(kept, cotangent):
+      return (self.gradient(*kept, cotangent, keys),)
+
+    tokens.defvjp(forward, backward)
+    return tokens(params)
+
   def gradient(self, params, made: Made, cotangent, keys) -> Any:
     """The gradient, as a tree like params, of a loss whose derivative by made.x0 is `cotangent`
     [B, N, D], keys and values held constant."""
@@ -143,7 +160,7 @@ class Rollout:
   def _exit(self, denoise, here, row, xt, cache) -> jax.Array:
     """x0 [B, n, D] of a block."""
     t, s = walk_lib.levels(row, here.keys)
-    out = self._call(denoise, here, row, xt, cache)(xt, t, s)
+    out = self._call(denoise, here, row, xt, cache)(xt, t, self.solver.ahead(xt, t, s))
     x0 = self.process.x0_hat(out, xt, t)
     return x0 + jax.lax.stop_gradient(self.process.estimate(out, xt, t) - x0)
 
@@ -151,7 +168,8 @@ class Rollout:
     """A block after a row of its plan."""
     t, s = walk_lib.levels(row, here.keys)
     call = self._call(denoise, here, row, xt, cache)
-    out = call(xt, self.solver.level(self.process, xt, t, s), s)
+    level = self.solver.level(self.process, xt, t, s)
+    out = call(xt, level, self.solver.ahead(xt, level, s))
     flight = walk_lib.Flight(xt, self.solver.init(xt))
     return walk_lib.step(self._fixed, flight, row, None, here.keys, out, call).x
 

@@ -70,7 +70,7 @@ class Networks(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Student(base.Recipe):
+class Taught(base.Recipe):
   """plain: what is trained, and how. read: workdir -> Teacher. spacing: u in [0, 1] -> level, of
   the sampling plan. teacher: a workdir, or the name of a model that ships with adiff; '': there is
   none. The student starts from it where it is of the same size."""
@@ -156,6 +156,11 @@ class Student(base.Recipe):
   def taken(self, batch):
     return self.plain.taken(batch)
 
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Student(Taught):
+  """A network that learns from one error of each token."""
+
   @_traced_once
   def update(self, state, batch, key):
     share = functools.partial(self.share, state)
@@ -227,7 +232,7 @@ def needs_tangents(recipe: Student, parts: Any) -> None:
     )
 
 
-def needs_teacher(recipe: Student, parts: Any) -> None:
+def needs_teacher(recipe: Taught, parts: Any) -> None:
   """Refuses a recipe without one."""
   if not recipe.teacher:
     name = parts.config.recipe.name

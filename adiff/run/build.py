@@ -168,6 +168,7 @@ def build(config, coded=None, *, codec=None) -> Parts:
     solver = self_condition.SelfCondition(solver, model.num_hints)
   common = {
     'process': process, 'coords': spec.coords, 'grid': tuple(spec.grid), 'geometries': geometries,
+    'plan': plan, 'solver': solver,
     'lessons': taught.lessons_of(config, coded, geometries[0][0]),
     'hints': None if model.hinted == hinting.NONE else sequences.hints(coded, geometries[0][0]),
     'read': functools.partial(teachers.read, config=config, coded=coded, build=build),
@@ -209,7 +210,8 @@ def history_cond(config, blocks, model) -> bool:
 
 
 def build_recipe(
-  config, model, microbatches, *, process, coords, grid, geometries, lessons, hints, read
+  config, model, microbatches, *, process, coords, grid, geometries, plan, solver, lessons, hints,
+  read
 ) -> learn_base.Recipe:
   """How the parameters of the model move; read: workdir -> student.Teacher."""
   tx, _ = optim.make(**dict(config.optim), total_steps=config.train.steps)
@@ -226,7 +228,7 @@ def build_recipe(
   )
   return choose.resolve(
     'recipe', config.recipe, plain=choose.resolve('recipe', {'name': 'plain'}, **own), read=read,
-    spacing=choose.resolve('spacing', config.spacing), **own,
+    spacing=choose.resolve('spacing', config.spacing), plan=plan, solver=solver, **own,
   )
 
 

@@ -49,7 +49,7 @@ ROOMS = {
     ('model', 'tx', 'blocks', 'process', 'draw', 'coords', 'grid', 'ema', 'cond_dropout',
      'cond_dropouts',
      'microbatches', 'history_cond', 'lessons', 'complementary', 'next_token', 'weights',
-     'hides', 'hints', 'plain', 'read', 'spacing',
+     'hides', 'hints', 'plain', 'read', 'spacing', 'plan', 'solver',
      'autoencoder', 'seen'),
   ),
   'judge': Room('adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features')),

@@ -23,6 +23,7 @@ from adiff.run import (
   build,
   choose,
   estimates,
+  few_steps,
   generate,
   loss_profile,
   overrides,
@@ -237,6 +238,7 @@ def evaluate(
         growing.replace(bound_section.of(subject))
     told['profile'] = attempts.value('Loss profile', subject.profile)
     attempts.value('Report', lambda: growing.take(judge_of(parts).sections(subject)))
+    growing.take(few_steps.sections(parts, subject, mesh, rows=rows, flops=step * flops_per_step))
   growing.write(complete=True)
   if attempts.failures:
     raise attempts.failures[0]

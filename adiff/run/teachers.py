@@ -11,16 +11,31 @@ from adiff.machine import checkpoint, hosts, sharding
 from adiff.run import places, shipped
 from adiff.run import workdir as workdir_lib
 
+UNTRAINED = 'untrained'
 # What of a process may be the teacher's own: how its outputs are weighed and stepped with.
 _OWN = ('weight', 'gamma', 'eta', 'clip', 'log_snr', 'objective')
 
 
 def read(workdir, *, config, coded, build) -> student.Teacher:
-  """The teacher that a workdir holds, or a model that ships with adiff.
+  """The teacher that a workdir holds, or a model that ships with adiff, or, of the name UNTRAINED,
+  the student's own network, which nothing but a dry run can ask.
 
   config, coded: of the student. build: build.build. Raises ValueError for what is no workdir of a
   denoiser, and where codec, process or the data's shape are not the student's.
   """
+  if workdir == UNTRAINED:
+    parts = _untrained(config, coded, build)
+  else:
+    parts = _trained(workdir, config, coded, build)
+  return student.Teacher(
+    where=os.fspath(workdir), model=parts.model,
+    blocks=tuple(blocks for blocks, _ in parts.geometries), process=parts.process,
+    history_cond=parts.history_cond, scale=parts.guidance,
+    interval=tuple(parts.config.guidance.interval), hides=parts.hides, branches=parts.branches,
+  )
+
+
+def _trained(workdir, config, coded, build):
   place = shipped.place(workdir)
   if checkpoint.latest_step(place) is None:
     raise ValueError(f'config.recipe.teacher={workdir} holds no checkpoint; train it first')
@@ -34,12 +49,14 @@ def read(workdir, *, config, coded, build) -> student.Teacher:
   parts = build(theirs, coded)
   stood_for = {'data': workdir_lib.trained_on(place)}
   workdir_lib.check_contract(place, {**parts.contract, **stood_for})
-  return student.Teacher(
-    where=os.fspath(workdir), model=parts.model,
-    blocks=tuple(blocks for blocks, _ in parts.geometries), process=parts.process,
-    history_cond=parts.history_cond, scale=parts.guidance,
-    interval=tuple(parts.config.guidance.interval), hides=parts.hides, branches=parts.branches,
-  )
+  return parts
+
+
+def _untrained(config, coded, build):
+  theirs = config.copy_and_resolve_references().unlock()
+  theirs.recipe, theirs.model.told = {'name': 'plain'}, 't'
+  theirs.solver = {'name': 'first_order'}
+  return build(theirs, coded)
 
 
 def _meant(config) -> dict:
@@ -55,6 +72,10 @@ def seated(parts, state) -> state_lib.State:
   """
   recipe = parts.recipe
   for role, workdir in recipe.read_only.items():
+    if workdir == UNTRAINED:
+      raise ValueError(
+        f'config.recipe.teacher={workdir} is for --mode=dryrun; name the workdir of a finished run'
+      )
     wanted = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
       state.params[role],

@@ -1,0 +1,71 @@
+r"""Students of few steps: a recipe, and the teacher that it learns from.
+
+  python -m adiff.main --config=configs/few_steps.py:matching --workdir=runs/matching
+  python -m adiff.main --config=configs/few_steps.py:matching-long \
+      --config.recipe.teacher=runs/digits_long --workdir=runs/matching_long
+  python -m adiff.main --config=configs/few_steps.py:matching-mnist --config.data.data_dir=DIR \
+      --config.recipe.teacher=runs/laptop --workdir=runs/matching_mnist
+  python -m adiff.main --mode=dryrun --config=configs/few_steps.py:shortcut-imagenet256
+
+RECIPE: of digits, four blocks of 4x4 pixels, from the model that ships. RECIPE-long: its teacher is
+a run of configs/digits.py:long; RECIPE-mnist: of configs/images.py:mnist-laptop; and
+RECIPE-imagenet256: of configs/imagenet256.py:acdit_xl. These three must be named: until then they
+are untrained, for dry runs.
+The report sets the student beside its teacher with as few steps.
+"""
+
+from configs import base, digits, imagenet256, images
+
+SIZES = dict(
+  long=dict(about='its teacher a run of configs/digits.py:long'),
+  mnist=dict(about='its teacher a run of configs/images.py:mnist-laptop'),
+  imagenet256=dict(about='its teacher a run of configs/imagenet256.py:acdit_xl'),
+)
+ROWS = dict(
+  progressive=dict(about='steps halved, stage by stage', solver='first_order', told='t'),
+  consistency=dict(about='the end of the path from everywhere', solver='consistency', told='t'),
+  continuous_consistency=dict(about='the same without a grid', solver='consistency', told='t'),
+  meanflow=dict(about='the mean velocity', solver='flow_map', told='difference'),
+  shortcut=dict(about='two steps in one', solver='flow_map', told='difference'),
+  matching=dict(about='the law, by two denoisers', solver='consistency', told='t'),
+)
+EXPECTED = {
+  **{name: base.expect('cores') for name in ROWS},
+  'matching-long': base.expect('cores', flags='--config.recipe.teacher=RUN'),
+  'shortcut-imagenet256': base.expect(
+    'v5e:16x16', flags='--config.data.data_dir=DIR --config.recipe.teacher=RUN'
+  ),
+}
+ARGUMENTS = tuple(EXPECTED)
+
+
+def get_config(argument='matching'):
+  """A config of one of ARGUMENTS, which stand for every row with every one of SIZES."""
+  name, _, size = argument.partition('-')
+  if name not in ROWS or size not in ('', *SIZES):
+    raise ValueError(
+      f'configs/few_steps.py has no {argument!r}; write one of {", ".join(ROWS)}, or of these with '
+      f'-{" or -".join(SIZES)}'
+    )
+  row = ROWS[name]
+  if size in ('', 'long'):
+    c = digits.get_config(size if size else 'short').unlock()
+    c.train.steps = 2000
+    c.train.eval_every = c.train.checkpoint_every = 1000
+  elif size == 'mnist':
+    c = images.get_config('mnist-laptop').unlock()
+  else:
+    c = imagenet256.get_config('acdit_xl').unlock()
+    c.train.steps = 20_000
+  c.name = f'few steps {argument}'
+  # The teacher's guidance becomes the student's own.
+  c.guidance.scale = c.guidance.first = 1.0
+  c.model.dropout, c.optim.warmup = 0.0, 50
+  c.optim.learning_rate = min(c.optim.learning_rate, 5e-4)
+  c.model.told = row['told']
+  c.plan.steps, c.eval.steps = 2, (1, 2, 4, 8)
+  base.choose(c, 'solver', row['solver'])
+  base.choose(c, 'recipe', name, teacher='untrained' if size else 'digits')
+  if name == 'progressive':
+    c.recipe.stage = 3 * c.train.steps // 10  # the last one takes what is left
+  return c.lock()
