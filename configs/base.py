@@ -113,6 +113,17 @@ def get_config():
   # ((NAME, SCALE), ..): scales of several conditions, each given those before it; scale is 1, then
   c.guidance.scales = ()
   c.guidance.interval = (0.0, 1.0)  # of levels inside which guidance acts
+  # Gaussian noise: the steps of a block together, and those of several blocks, until they are the
+  # sequential walk's (adiff/sample/parallel.py). method: none, picard, anderson. coordinate: what a
+  # step holds while its start changes: its move (x), or its estimate of the noise or the data.
+  # window: steps asked for together, 0: all. blocks: in flight; start: sweeps that each waits for
+  # the one before. memory: sweeps that anderson looks back. tolerance: change, root mean square
+  c.parallel = ml_collections.ConfigDict(dict(
+    method='none', coordinate='data', window=0, blocks=1, start=3, memory=2, tolerance=0.01,
+  ))
+  # Masked blocks of one token: the network of a workdir drafts so many tokens in a call, in blocks
+  # of its own, and this network's law accepts or replaces them (adiff/sample/speculative.py)
+  c.speculative = ml_collections.ConfigDict(dict(draft='', tokens=4))
   c.cond_dropout = 0.1  # share of examples that train without all conditions, such as their label
   c.optim = ml_collections.ConfigDict()
   c.optim.name = 'adamw'

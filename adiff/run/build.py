@@ -17,7 +17,7 @@ from adiff.nn import network as network_lib
 from adiff.process import base as process_base
 from adiff.run import choose, kinds, sequences, settings, taught, teachers, tokenizer
 from adiff.run import parts as parts_lib
-from adiff.sample import guidance, self_condition, truncation
+from adiff.sample import guidance, parallel, self_condition, speculative, truncation
 from adiff.sample import joint as joint_solver
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
@@ -76,6 +76,16 @@ class Parts(parts_lib.Parts):
   def narrow(self) -> solvers_base.Narrow:
     """The cut of the law that symbols are sampled from."""
     return truncation.narrow(**dict(self.config.truncation))
+
+  @property
+  def parallel(self) -> parallel.Parallel:
+    """How samples are made in parallel, if they are."""
+    return parallel.Parallel(**dict(self.config.parallel))
+
+  @property
+  def speculative(self) -> speculative.Speculative:
+    """Who drafts samples, if anybody does."""
+    return speculative.Speculative(**dict(self.config.speculative))
 
   @property
   def reveals(self) -> tuple[tuple[int, ...], ...] | None:
@@ -188,7 +198,8 @@ def build(config, coded=None, *, codec=None) -> Parts:
 def check(parts) -> None:
   """Raises ValueError where parts do not suit each other: each says itself what it needs."""
   for part in (
-    parts.draw, parts.plan, parts.solver, parts.recipe, truncation, guidance, parts.model,
+    parts.draw, parts.plan, parts.solver, parts.recipe, truncation, guidance, parts.parallel,
+    parts.speculative, parts.model,
   ):
     part.needs(parts)
 

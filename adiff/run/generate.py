@@ -12,8 +12,8 @@ from adiff.data import batches, facts_file
 from adiff.learn import state
 from adiff.machine import cost, hosts, rates, sharding
 from adiff.nn import network
-from adiff.run import asked, build, codecs, exported
-from adiff.sample import capacity, guidance, repaint, session, walk
+from adiff.run import asked, build, codecs, drafted, exported
+from adiff.sample import capacity, guidance, parallel, repaint, session, speculative, walk
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
 
@@ -37,8 +37,15 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Ca
   """
   plan = parts.plan if plan is None else plan
   asked = sum(evaluations(plan, parts.solver, parts.blocks)) if plan.resamples else None
+  draft = drafted.load(parts) if parts.speculative.draft and not trace else None
 
   def run(params, keys, labels, told=None, given=()):
+    if draft is not None:
+      x, counts = speculative.sample(
+        drafted.reader(parts, params), draft, keys, parts.speculative.tokens, narrow=parts.narrow
+      )
+      return x, counts.calls + counts.drafts
+
     def bind(params):
       denoise = parts.recipe.network(params, loops=True)
       return guided(parts, denoise, asked_for(parts, labels, told))
@@ -66,9 +73,21 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Ca
   )
 
 
-def make_session(parts: build.Parts, bind, plan=None, **more) -> session.Session:
+def make_session(
+  parts: build.Parts, bind, plan=None, **more
+) -> session.Session | parallel.Session:
   """The session of the config; bind: parameters -> Denoise."""
   plan = parts.plan if plan is None else plan
+  if parts.speculative.draft:
+    raise ValueError(
+      'speculative.draft makes whole samples, without prompts or given tokens; set '
+      "speculative.draft='', or leave them away"
+    )
+  if parts.parallel.method != parallel.NONE:
+    return parallel.Session(
+      parts.model, bind, plan, parts.blocks, parts.process, parts.solver, parts.spec.coords,
+      parts.parallel, caches=caches(parts), **more,
+    )
   return session.Session(
     parts.model, bind, plan, parts.blocks, parts.process, parts.solver, parts.spec.coords,
     narrow=parts.narrow, hints=parts.hints, caches=caches(parts), **more,

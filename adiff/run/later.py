@@ -10,6 +10,11 @@ from adiff.run import choose, kinds
 # they have defaults.
 LATER = {
   'guidance': {'scales': ()}, 'kinds': {},
+  'parallel': {
+    'method': 'none', 'coordinate': 'data', 'window': 0, 'blocks': 1, 'start': 3, 'memory': 2,
+    'tolerance': 0.01,
+  },
+  'speculative': {'draft': '', 'tokens': 4},
   'train': {
     'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
     'orders': (), 'requantise': 0.0,

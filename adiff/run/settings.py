@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from adiff.learn import optim
 from adiff.machine import sharding
 from adiff.run import choose, kinds
+from adiff.sample import parallel, speculative
 from adiff.sequence import values
 
 _RISING = values.Rule('must be (low, high) with low <= high', lambda ends: ends[0] <= ends[1])
@@ -131,6 +132,7 @@ class Mesh:
 # What takes a section's keys, '' for those in none; and what it takes besides.
 SECTIONS = {
   '': Top, 'atoms': Atoms, 'plan': Plan, 'truncation': Truncation, 'guidance': Guidance,
+  'parallel': parallel.Parallel, 'speculative': speculative.Speculative,
   'optim': optim.make, 'train': Train, 'eval': Eval, 'mesh': Mesh,
 }
 PROVIDED = ('total_steps',)

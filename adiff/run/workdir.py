@@ -15,7 +15,8 @@ from adiff.machine import bucket_lock, files, input_file, json_file, manifest, s
 from adiff.run import choose, later, places, settings
 
 # Keys that may change between two calls on one workdir: they do not change what the state means.
-FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'eval', 'mesh')
+FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'parallel',
+        'speculative', 'eval', 'mesh')
 OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach', 'quantiser.noise')  # a number, or null
 VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as choices since 3
 DATA = 'data.json'  # what is kept of the data, see kept.py
