@@ -4,7 +4,7 @@
 
 Every walk makes the same examples as the sequential one, of the same keys. `rounds`: network calls
 one after another, mean over examples that are each made alone; `fewer`: the sequential walk's calls
-over these. `work`: evaluations of a block at a step over those of the sequential walk. `mismatches`:
+over these. `work`: evaluations of a block at a step, over the sequential walk's. `mismatches`:
 examples farther than 0.1 from the sequential one, root mean square over pixels of [-1, 1], and
 `error`: the largest distance of the others. `s`: seconds of the batch, and of the sequential one
 beside it: all cores are busy with one step of a batch, so that rounds save nothing here, and work

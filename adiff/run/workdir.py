@@ -25,7 +25,11 @@ MADE_BY = 'made_by.json'  # beside what was made: all that it follows from
 _CONFIG = {
   **{kind: {'name': str} for kind in choose.ROOMS if kind not in later.LATER},
   **{f'{kind}?': {'name?': str} for kind in choose.ROOMS if kind in later.LATER},
-  **{section: dict for section in settings.SECTIONS if section}, 'kinds?': {str: dict},
+  **{
+    section if set(settings.keys(section)) - set(later.LATER.get(section, ())) else f'{section}?':
+    dict for section in settings.SECTIONS if section
+  },
+  'kinds?': {str: dict},
 }
 _CONTRACT = {'version?': int, 'registered?': {str: str}, 'codec?': {'name': str}, 'data?': str}
 FREE_TRAIN = (

@@ -61,6 +61,10 @@ class Parallel:
         f'{told} needs steps that follow from one call: solver first_order or multistep, without '
         'model.self_condition; set parallel.method=none, or another solver'
       )
+    if parts.hints is not None or plan.start < 1 or plan.resamples:
+      raise ValueError(
+        f'{told} begins at noise, goes one way and shows no hints; set parallel.method=none'
+      )
     if len(set(blocks.sizes)) > 1 or len(set(plan.budgets)) > 1 or not plan.sequential or (
       plan.given or parts.model.shifted or len(set(plan.spacing_of_block)) > 1
     ):
@@ -318,7 +322,7 @@ class Session:
 
 
 def mismatches(x, sequential, tolerance) -> np.ndarray:
-  """bool [B]: examples x [B, N, D] that are farther than `tolerance` from the sequential walk's, root
-  mean square over their values."""
+  """bool [B]: examples x [B, N, D] that are farther than `tolerance` from those of the sequential
+  walk, root mean square over their values."""
   x, sequential = np.asarray(x, np.float64), np.asarray(sequential, np.float64)
   return np.sqrt(np.mean((x - sequential) ** 2, axis=(1, 2))) > tolerance

@@ -1,8 +1,8 @@
 """Speculative decoding: a draft proposes some tokens at once, and the target, whose law counts,
 accepts or replaces them after one call (Leviathan et al. 2023, arXiv:2211.17192, algorithm 1).
 
-The *target* is a network of masked tokens asked as autoregression: token i is its own block, masked,
-behind the clean tokens before it. One call on
+The *target* is a network of masked tokens asked as autoregression: token i is its own block,
+masked, behind the clean tokens before it. One call on
 
   [ clean copies of the draft's tokens | a masked slot for each of them and for the one behind ]
 
@@ -24,7 +24,6 @@ import jax.numpy as jnp
 
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
-from adiff.sample import walk
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
@@ -45,7 +44,7 @@ class Speculative:
     if self.draft and (
       not parts.process.absorbing or set(parts.blocks.sizes) != {1} or parts.model.shifted
       or parts.blocks.history != 0 or parts.blocks.causal or parts.model.num_hints
-      or parts.spec.conds or parts.model.reach is not None
+      or parts.spec.conds or parts.hints is not None or parts.model.reach is not None
     ):
       raise ValueError(
         'speculative.draft needs a target that is asked token by token: process masked, '
@@ -105,7 +104,10 @@ def check(target: Reader, draft: Reader) -> None:
       'a workdir of such a network as speculative.draft'
     )
   if draft.process != target.process:
-    raise ValueError('the draft must know the same symbols as its target; train it on the same data')
+    raise ValueError(
+      'the draft must know the same symbols as its target; train it on the same data, or set '
+      "speculative.draft=''"
+    )
 
 
 class _Speculation(NamedTuple):

@@ -149,7 +149,7 @@ def parts_of(**changes):
   parts = tiny_rows().parts
   names = 'blocks', 'plan', 'process', 'model'
   named = {name: getattr(parts, name) for name in names} | {'solver': DDIM}
-  return types.SimpleNamespace(spec=parts.spec, **{**named, **changes})
+  return types.SimpleNamespace(spec=parts.spec, hints=None, **{**named, **changes})
 
 
 @pytest.mark.parametrize('changes, message', [

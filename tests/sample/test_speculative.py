@@ -111,7 +111,7 @@ def test_with_caches_the_likeliest_tokens_are_those_of_the_autoregressive_walk()
 def test_a_target_without_an_autoregressive_law_is_refused_in_words(changes):
   parts = tiny.regime('ar').parts
   named = {name: getattr(parts, name) for name in ('blocks', 'process', 'model')}
-  parts = types.SimpleNamespace(spec=parts.spec, **{**named, **changes})
+  parts = types.SimpleNamespace(spec=parts.spec, hints=None, **{**named, **changes})
   with pytest.raises(ValueError, match='token by token'):
     speculative.Speculative('runs/draft', 4).needs(parts)
   speculative.Speculative('', 4).needs(parts)
