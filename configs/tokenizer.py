@@ -71,7 +71,7 @@ QUANTISERS = {
   'vae': dict(dim=4, kl=1e-4),
   'vq': dict(vocab=1024, dim=8),
   'fsq': dict(levels=(8, 5, 5, 5)),
-  'bits': dict(bits=10),
+  'bits': dict(bits=10, entropy=0.01, commitment=0.05),
   'multiscale': dict(vocab=1024, dim=8),
 }
 DATA = '--config.data.data_dir=DIR'
