@@ -88,6 +88,11 @@ class Parts(parts_lib.Parts):
     return speculative.Speculative(**dict(self.config.speculative))
 
   @property
+  def in_turn(self) -> bool:
+    """Are samples made by the plan's own walk, whose cost is known beforehand?"""
+    return self.parallel.method == parallel.NONE and not self.speculative.draft
+
+  @property
   def reveals(self) -> tuple[tuple[int, ...], ...] | None:
     """What `likelihood.bound` asks: a network that was trained on pure noise alone is judged
     there."""

@@ -15,12 +15,16 @@ from adiff.sequence import conditions
 def load(parts: build.Parts) -> speculative.Reader:
   """The draft of a config, with its averaged parameters at the newest step. Raises ValueError where
   the workdir holds none, or one that makes other tokens."""
-  workdir = parts.config.speculative.draft
-  own = kept.parts(workdir, workdir_lib.load(workdir))
-  _, params = checkpoint.restore_params(workdir, cost.params(own))
-  draft = reader(own, params)
+  draft = reader(*opened(parts.config.speculative.draft))
   speculative.check(reader(parts, None), draft)
   return draft
+
+
+def opened(workdir) -> tuple[build.Parts, Any]:
+  """The parts of a workdir, and its averaged parameters at the newest step."""
+  own = kept.parts(workdir, workdir_lib.load(workdir))
+  _, params = checkpoint.restore_params(workdir, cost.params(own))
+  return own, params
 
 
 def reader(parts: build.Parts, params: Any) -> speculative.Reader:

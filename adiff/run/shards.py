@@ -25,7 +25,17 @@ import tqdm
 
 from adiff.judge.metrics import maps
 from adiff.machine import array_file, files, hosts, provenance, sharding, storage
-from adiff.run import asked, asked_for, build, division, editing, generate, output, places
+from adiff.run import (
+  asked,
+  asked_for,
+  build,
+  division,
+  drafted,
+  editing,
+  generate,
+  output,
+  places,
+)
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import conditions
 
@@ -135,13 +145,12 @@ def check(parts, num, out) -> None:
 def made_by(parts, params, mesh, *, num, seed, batch_size, shard) -> dict:
   """Everything that samples follow from: the whole config but for where data lies, what the
   checkpoint means and holds, the arguments, the program and the machine."""
+  draft = parts.speculative.draft
   return {
     'config': places.without(workdir_lib.as_json(parts.config)),
     'contract': parts.contract,
-    'params': files.digest(*(
-      piece for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-      for piece in (f'{sharding.path_name(path)} ', sharding.whole(leaf))
-    )),
+    'params': _digest(params),
+    'draft': _digest(drafted.opened(draft)[1]) if draft else None,
     'num': num,
     'seed': seed,
     'batch_size': batch_size,
@@ -150,6 +159,14 @@ def made_by(parts, params, mesh, *, num, seed, batch_size, shard) -> dict:
     'hardware': provenance.hardware(),
     'program': provenance.program(),
   }
+
+
+def _digest(params):
+  """Of parameters and their names."""
+  return files.digest(*(
+    piece for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    for piece in (f'{sharding.path_name(path)} ', sharding.whole(leaf))
+  ))
 
 
 def _sample(job, params, mesh, seed, batch_size):

@@ -130,10 +130,12 @@ def _sample(parts, params, mesh, *, steps, asked, given, sampler, progress):
   )
   with bar:
     tokens, labels, calls, seconds = made.sample(0, config.eval.num, progress=bar)
+  cost = made.cost if parts.in_turn else None
   return base.Sampled(
     tokens, labels, config.seed, config.plan.steps if steps is None else steps,
-    nfe=float(calls.mean()), seconds=seconds, gflop=made.cost.flops / made.size / 1e9,
-    cache_kib=made.cost.cache_bytes / made.size / 2**10,
+    nfe=float(calls.mean()), seconds=seconds,
+    gflop=None if cost is None else cost.flops / made.size / 1e9,
+    cache_kib=None if cost is None else cost.cache_bytes / made.size / 2**10,
   )
 
 

@@ -107,6 +107,17 @@ def test_a_killed_run_goes_on_at_its_last_shard_and_leaves_one_file(out, monkeyp
   assert os.listdir(out.parent) == [out.name]
 
 
+def test_a_draft_that_was_trained_on_is_another_one(out, monkeypatch):
+  config = parts_of().config.copy_and_resolve_references().unlock()
+  config.speculative.draft = 'there'
+  parts = dataclasses.replace(parts_of(), config=config.lock())
+  monkeypatch.setattr(shards.drafted, 'opened', lambda workdir: (None, PARAMS))
+  interrupt(out, monkeypatch, parts=parts)
+  monkeypatch.setattr(shards.drafted, 'opened', lambda workdir: (None, {'a': PARAMS['b']}))
+  with pytest.raises(ValueError, match='was made with draft = .*delete it'):
+    to_file(out, parts=parts)
+
+
 SPLITS = {'test': 'train', 'train': 'test'}
 
 
@@ -150,6 +161,7 @@ def admitted(workdir, config):
 @pytest.mark.parametrize('row', ['block', 'block-gaussian', 'forcing-uniform'])
 def test_a_change_of_any_key_that_may_be_set_is_refused(row, out, monkeypatch, tmp_path):
   parts = parts_of(row)
+  monkeypatch.setattr(shards.drafted, 'opened', lambda workdir: (None, PARAMS))
   (tmp_path / 'run').mkdir()
   workdir_lib.write(tmp_path / 'run', parts.config, parts.contract)
   interrupt(out, monkeypatch, parts=parts)
