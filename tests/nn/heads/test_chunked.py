@@ -43,7 +43,8 @@ def batch(**more):
 def gradient(of, rows, many, row='block-masked', params=None):
   """(gradient, scalars) of a recipe whose network has the chunked head from `many` outputs on."""
   model = dataclasses.replace(of.model, head=chunked.Chunked(least=many))
-  run = jax.jit(dataclasses.replace(of, model=model).gradient)
+  of = dataclasses.replace(of, model=model)
+  run = jax.jit(lambda params, rows, key: of.gradient(params, rows, key, of.share))
   return run(params or tiny.regime(row).params, rows, jax.random.key(2))
 
 
