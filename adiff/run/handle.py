@@ -1,7 +1,8 @@
 """What `import adiff` gives: load a model, train one, register a class."""
 
+from adiff.learn import base
 from adiff.machine import checkpoint, cost
-from adiff.run import kept, language, overrides, places, roles, shipped
+from adiff.run import choose, kept, language, overrides, places, roles, shipped
 from adiff.run import model as model_lib
 from adiff.run import own as own_lib
 from adiff.run import train as train_lib
@@ -45,6 +46,11 @@ def train(config, workdir, *, progress=True, **own) -> model_lib.Model:
   if not isinstance(config, str) and own:
     raise ValueError(f"{next(iter(own))} goes with adiff.train('images', ..), not with a config")
   chosen = own_lib.images(workdir, **own) if config == 'images' else own_lib.Chosen(config, None)
+  if choose.find('recipe', chosen.config.recipe.name).role != base.DENOISER:
+    raise ValueError(
+      'adiff.train returns what can be sampled, which a codec cannot; train it with '
+      'adiff.run.train.train, or on the command line'
+    )
   finished = train_lib.train(
     chosen.config, workdir, progress=progress, show=_show, coded=chosen.coded
   ) == 0

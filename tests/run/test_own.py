@@ -14,7 +14,7 @@ import adiff
 from adiff.data import albums
 from adiff.machine import rates
 from adiff.run import handle, own, workdir
-from configs import digits
+from configs import digits, tokenizer
 
 
 def picture(random, grey=False, side=40):
@@ -128,6 +128,12 @@ def test_what_cannot_be_trained_on_is_told_before_anything_is_timed(
   monkeypatch.setattr(rates, 'matmul_rate', lambda **_: 1e11)
   with pytest.raises((ValueError, OSError), match=words):
     adiff.train('images', tmp_path / 'run', **{'data': pets, 'minutes': 1, **asked})
+
+
+def test_a_codec_is_refused_before_it_is_trained(tmp_path):
+  with pytest.raises(ValueError, match='which a codec cannot'):
+    adiff.train(tokenizer.get_config(), tmp_path / 'codec')
+  assert not (tmp_path / 'codec').exists()
 
 
 def test_what_goes_with_pictures_alone_is_refused_elsewhere(tmp_path):
