@@ -36,6 +36,9 @@ ROWS = {
   'cifar10_multiscale': dict(about='32x32 pixels to 1x1 .. 8x8, codes of 10 bits'),
   'folder_vae': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 vectors of 8 floats'),
   'folder_vq': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
+  'folder_fsq': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
+  'folder_bits': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
+  'folder_multiscale': dict(about='pictures of any size, cut to 64x64 pixels, to 1x1 .. 8x8 codes'),
   'debug': dict(about="scikit-learn's digits, 8x8 pixels to 4x4, codes of 7 bits, seconds"),
 }
 PUBLISHED = {  # on 256x256 pixels: features of each grid, and what stands between the networks
