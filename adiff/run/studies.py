@@ -75,12 +75,14 @@ def place(file) -> str:
 def _study(path, name, entry):
   plain = json_file.plain(entry)
   fault = json_file.mismatch(plain, _FORM)
-  if not fault and (plain['seeds'] < 1 or plain['flops'] <= 0 or not all(plain['rows'].values())):
-    fault = 'needs seeds, FLOPs, and a config for every row'
+  rows = {} if fault else plain['rows']
+  whole = bool(rows) and all(rows.values())
+  if not fault and (plain['seeds'] < 1 or plain['flops'] <= 0 or not whole):
+    fault = 'needs seeds, FLOPs, rows, and a config for every row'
   if not fault and (len(plain['metric']) != 3 or plain['metric'][2] not in ('low', 'high')):
     fault = f'has the metric {plain["metric"]}; write (key, heading, low or high)'
   words = () if fault else (
-    *plain['settings'], *(word for row in plain['rows'].values() for word in row[1:]),
+    *plain['settings'], *(word for row in rows.values() for word in row[1:]),
     *(word for one in plain['tuned'] for word in one.split(';')),
   )
   wrong = [word for word in words if '=' not in word]
@@ -90,7 +92,7 @@ def _study(path, name, entry):
     raise ValueError(f'{path}: STUDIES[{name!r}] {fault}; make it with `study`')
   return Study(
     name, plain['about'],
-    tuple(Row(row, told[0], tuple(told[1:])) for row, told in plain['rows'].items()),
+    tuple(Row(row, told[0], tuple(told[1:])) for row, told in rows.items()),
     float(plain['flops']), studied.Metric(*plain['metric']), plain['seeds'],
     tuple(plain['settings']), tuple(tuple(one.split(';')) for one in plain['tuned']),
   )

@@ -83,13 +83,16 @@ def study(name, out, data=None) -> int:
   output.check_set(out, [*NAMES, *(os.path.basename(run.workdir) for run in runs)], ())
   with workdir_lib.lock(out, 'is being filled'):
     workdir_lib.check_made_by(out, asked.as_data(), 'name another folder with --out')
-    for number, run in enumerate(runs):
+    left = [run for run in runs if not storage.exists(os.path.join(run.workdir, RESULT))]
+    for number, run in enumerate(left, len(runs) - len(left)):
       hosts.say(f'[{number}/{len(runs)}] {os.path.basename(run.workdir)}')
       code = _finish(asked, run, functools.partial(_chosen, asked, out, data), data)
       if code:
         return code
-      page = write(asked, out)
-  hosts.say(f'[{len(runs)}/{len(runs)}] {page}')
+      write(asked, out)
+    if not left:  # whoever finished the last run may have been killed before this
+      write(asked, out)
+  hosts.say(f'[{len(runs)}/{len(runs)}] {os.path.join(out, NAMES[0])}')
   return 0
 
 
@@ -141,11 +144,8 @@ def _flops(asked, row, data):
 
 
 def _finish(asked, run, chosen: Callable, data) -> int:
-  """Trains a run to its end unless it is there, and writes what it came to; returns the exit code.
-  chosen: row -> the settings that were found best for it."""
-  place = os.path.join(run.workdir, RESULT)
-  if storage.exists(place):
-    return 0
+  """Trains a run to its end, and writes what it came to; returns the exit code. chosen: row -> the
+  settings that were found best for it."""
   settings = () if run.seed == TUNED_SEED else chosen(run.row)
   made = config(asked, run.row, run.seed, data, settings)
   begun, resumed = time.monotonic(), checkpoint.latest_step(run.workdir) is not None
@@ -160,7 +160,7 @@ def _finish(asked, run, chosen: Callable, data) -> int:
   except FloatingPointError as error:
     hosts.say(f'{os.path.basename(run.workdir)} diverged: {error}')
     told[DIVERGED] = str(error)
-  files.write_json(place, told)
+  files.write_json(os.path.join(run.workdir, RESULT), told)
   jax.clear_caches()  # of programs that no other run calls
   return 0
 
@@ -270,8 +270,8 @@ def measured(asked, out) -> tuple[list[studied.Measured], list[tuple[str, int]]]
   return found, diverged
 
 
-def write(asked, out) -> str:
-  """Writes the page of what is finished; returns its path."""
+def write(asked, out) -> None:
+  """Writes the page of what is finished."""
   found, diverged = measured(asked, out)
   done, total = len(found) + len(diverged), asked.seeds * len(asked.rows)
   facts = [
@@ -287,7 +287,7 @@ def write(asked, out) -> str:
     'measured': [dataclasses.asdict(run) for run in found], 'diverged': diverged,
     'commit': provenance.commit(), 'hardware': provenance.hardware(),
   }
-  return report.write(out, *NAMES[:2], told, studied.sections(asked.metric, found), facts)
+  report.write(out, *NAMES[:2], told, studied.sections(asked.metric, found), facts)
 
 
 def _claims(out) -> str:

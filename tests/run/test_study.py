@@ -114,7 +114,7 @@ def test_every_run_has_the_steps_that_the_flops_pay_for_and_a_seed_of_its_own(mi
 
 
 def test_a_study_that_is_stopped_anywhere_goes_on_and_ends_with_the_same_table(
-  mine, trained, undrawn, tmp_path
+  mine, trained, undrawn, tmp_path, monkeypatch
 ):
   whole = mine()
   assert study.study('mine', whole) == 0
@@ -126,8 +126,10 @@ def test_a_study_that_is_stopped_anywhere_goes_on_and_ends_with_the_same_table(
     assert study.study('mine', stopped) in (0, 75)
   assert study.study('mine', stopped) == 0
   assert table(whole) == table(stopped)
-  done = len(trained.seen)
+  done, pages = len(trained.seen), []
+  monkeypatch.setattr(study, 'write', lambda asked, out: pages.append(out))
   assert study.study('mine', stopped) == 0 and len(trained.seen) == done
+  assert pages == [stopped]  # once, however many runs are there
 
 
 def test_a_run_that_diverges_is_told_and_the_others_go_on(mine, trained, undrawn):
@@ -158,9 +160,11 @@ def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
 @pytest.mark.parametrize('change, words', [
   (dict(flops='1e7'), 'pay for 0 steps of a'),
   (dict(broken='{}'), r"STUDIES\['broken'\] has no about"),
-  (dict(broken="study('x', rows={}, flops=0.0)"), 'needs seeds, FLOPs, and a config'),
+  (dict(broken="study('x', rows={'a': ('configs/toy.py',)}, flops=0.0)"), 'needs seeds, FLOPs, rows, and a config'),
+  (dict(broken="study('x', rows={}, flops=1.0)"), 'needs seeds, FLOPs, rows, and a config'),
   (dict(broken="study('x', rows={'a': ('configs/toy.py', 'seed')}, flops=1.0)"), "setting 'seed'"),
-  (dict(broken="study('x', rows={}, flops=1.0, metric=('a', 'b', 'c'))"), 'low or high'),
+  (dict(broken="study('x', rows={'a': ('x',)}, flops=1.0, metric=('a', 'b', 'c'))"),
+   'low or high'),
   (dict(tuned="tuned=('plan.stepz=1',),"), 'the study mine: plan.stepz'),
 ])
 def test_a_study_that_cannot_be_is_told_in_a_sentence(change, words, mine, trained, monkeypatch):
