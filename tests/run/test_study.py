@@ -160,7 +160,7 @@ def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
 @pytest.mark.parametrize('change, words', [
   (dict(flops='1e7'), 'pay for 0 steps of a'),
   (dict(broken='{}'), r"STUDIES\['broken'\] has no about"),
-  (dict(broken="study('x', rows={'a': ('configs/toy.py',)}, flops=0.0)"), 'needs seeds, FLOPs, rows, and a config'),
+  (dict(broken="study('x', rows={'a': ('x',)}, flops=0.0)"), 'needs seeds, FLOPs, rows, and'),
   (dict(broken="study('x', rows={}, flops=1.0)"), 'needs seeds, FLOPs, rows, and a config'),
   (dict(broken="study('x', rows={'a': ('configs/toy.py', 'seed')}, flops=1.0)"), "setting 'seed'"),
   (dict(broken="study('x', rows={'a': ('x',)}, flops=1.0, metric=('a', 'b', 'c'))"),
