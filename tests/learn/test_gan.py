@@ -1,7 +1,9 @@
 """Examples of noise in one call: what both networks descend on, and what the walk makes."""
 
+import contextlib
 import dataclasses
 import functools
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +14,24 @@ import pytest
 from adiff.judge.metrics import energy
 from adiff.learn import base
 from adiff.learn import critic as critic_lib
-from adiff.machine import sharding
-from adiff.run import build, generate, made, model
+from adiff.machine import checkpoint, manifest, sharding
+from adiff.run import build, generate, made, model, train
 from adiff.sequence import ask as ask_lib
 from configs import generators
 
 
-@functools.cache
-def parts():
+def config():
   """Four points on a plane, made of two floats of noise."""
-  c = generators.get_config('gan-toy')
+  c = generators.get_config('gan-toy').unlock()
   c.data.components, c.data.size, c.model.widths, c.model.blocks = 4, 8192, (24,), 1
   c.recipe.critic_widths, c.recipe.critic_blocks, c.train.batch_size = (24,), 1, 64
   c.optim.schedule, c.optim.warmup, c.train.ema = 'constant', 0, 0.98
-  return build.build(c)
+  return c
+
+
+@functools.cache
+def parts():
+  return build.build(config())
 
 
 def rows(start=0):
@@ -91,6 +97,39 @@ def test_it_learns_a_law_and_is_sampled_as_it_was_trained():
   made_here = of.network(of.served(state)).trunk(
     ask_lib.Ask(noise, jnp.ones((num, 1)), own.blocks.slots(own.spec.coords)))[0]
   np.testing.assert_allclose(made_here, x, atol=1e-5)
+
+
+def test_both_networks_go_on_from_the_disk_bit_for_bit(tmp_path):
+  of = parts().recipe
+
+  def after(state, steps):
+    for step in steps:
+      state, _ = of.update(state, rows(step * 64), jax.random.key(step))
+    return state
+
+  half = after(of.init(jax.random.key(0)), range(2))
+  with contextlib.closing(checkpoint.Checkpoints(tmp_path)) as keeper:
+    keeper.save(2, half)
+    step, restored = keeper.restore(jax.eval_shape(of.init, jax.random.key(0)))
+  assert step == 2 and set(restored.opt) == {base.DENOISER, base.CRITIC}
+  whole, resumed = (after(state, range(2, 5)) for state in (half, restored))
+  jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+
+
+@pytest.mark.soak
+def test_a_run_that_was_killed_ends_bit_for_bit_where_the_other_one_did(tmp_path):
+  c, (whole, again) = config(), (tmp_path / 'whole', tmp_path / 'again')
+  c.train.steps, c.train.checkpoint_every, c.train.eval_every, c.train.keep = 4, 2, 0, 5
+  c.train.microbatches, c.eval.num = 2, 2048
+  assert train.train(c, whole, progress=False) == 0
+  shutil.copytree(whole, again)
+  for place in (manifest.folder(again, 4), manifest.path(again, 4)):
+    shutil.rmtree(place, ignore_errors=True)
+  assert train.train(c, again, progress=False) == 0
+  (step, ours), (_, theirs) = (checkpoint.restore_arrays(one) for one in (again, whole))
+  assert step == 4 and set(theirs['params']) == {base.DENOISER, base.CRITIC}
+  assert set(theirs['opt']) == {base.DENOISER, base.CRITIC}
+  jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 @pytest.mark.parametrize('change, words', [
