@@ -39,6 +39,8 @@ ROWS = {
   'folder_fsq': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
   'folder_bits': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
   'folder_multiscale': dict(about='pictures of any size, cut to 64x64 pixels, to 1x1 .. 8x8 codes'),
+  'shapes_vq': dict(about='32x32 pixels of shapes to 8x8, codes of 10 bits from a codebook'),
+  'shapes_fsq': dict(about='32x32 pixels of shapes to 8x8, codes of 10 bits, rounded'),
   'debug': dict(about="scikit-learn's digits, 8x8 pixels to 4x4, codes of 7 bits, seconds"),
 }
 PUBLISHED = {  # on 256x256 pixels: features of each grid, and what stands between the networks
@@ -79,7 +81,7 @@ QUANTISERS = {
 }
 DATA = '--config.data.data_dir=DIR'
 EXPECTED = {
-  **{name: base.expect('cores', flags='' if name == 'debug' else DATA) for name in ROWS},
+  **{name: base.expect('cores', flags='' if name.startswith(('debug', 'shapes')) else DATA) for name in ROWS},
   **{name: base.expect('v5e:8x8', flags=DATA) for name in PUBLISHED},
   'mnist_vq': base.expect(
     'cores', minutes=5, commit='beb8f9f', flags=DATA, psnr=(27.6, 0.5), codes_share=(0.999, 0.05),
@@ -119,6 +121,10 @@ def get_config(argument='debug'):
   if data == 'folder':
     base.choose(c, 'data', 'image_folder', size=64)
     base.choose(c, 'coder', 'conv', widths=(32, 64, 96))
+  elif data == 'shapes':
+    base.choose(c, 'data', 'shapes', parts=('image',))
+    base.choose(c, 'codec', 'patches', patch=4)
+    base.choose(c, 'coder', 'conv', widths=(96,))
   else:
     base.choose(c, 'data', 'tfds', dataset=data)
     base.choose(c, 'coder', 'conv', widths=(32, 64) if data == 'mnist' else (64, 96))
@@ -128,9 +134,10 @@ def get_config(argument='debug'):
   c.train.steps = 1200 if data == 'mnist' else 2000
   c.train.batch_size, c.train.ema = 64, 0.995
   c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 20, 500, 500
-  c.train.flip = data != 'mnist'
+  c.train.flip = data in ('cifar10', 'folder')
   c.optim.learning_rate, c.optim.warmup, c.optim.weight_decay = 2e-3, 100, 0.0
-  c.eval.examples, c.eval.num, c.eval.features = 2000, 2000, data != 'folder'
+  c.eval.examples, c.eval.num = 2000, 2000
+  c.eval.features = data not in ('folder', 'shapes')
   return c.lock()
 
 
