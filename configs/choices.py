@@ -70,6 +70,7 @@ CHOICES = dict(
       widths=(32, 64),  # features of each grid, from fine to coarse; each halves the one before
       blocks=1,  # residual blocks on a grid
       attention=False,  # on the coarsest grid
+      local=False,  # the encoder sees every place of the code by itself: equal places, equal codes
       frames=1,  # of a film, that a code tells of, but for the first one
       dtype='float32',  # of the computation: float32, bfloat16
     ),

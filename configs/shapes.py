@@ -3,6 +3,10 @@ r"""Captions and pictures of coloured shapes in one sequence, made in either dir
   python -m adiff.main --config=configs/shapes.py:t2i --workdir=runs/shapes_t2i
   python -m adiff.main --config=configs/shapes.py:joint --workdir=runs/shapes
   python -m adiff.main --config=configs/shapes.py:t2i_cross --workdir=runs/shapes_t2i_cross
+  python -m adiff.main --config=configs/tokenizer.py:shapes_vq --workdir=runs/shapes_vq
+  python -m adiff.main --mode=encode --workdir=runs/shapes_vq --out=runs/shapes_codes
+  python -m adiff.main --config=configs/shapes.py:codes --config.codec.workdir=runs/shapes_vq \
+      --config.data.data_dir=runs/shapes_codes --workdir=runs/shapes_t2i_codes
   python -m adiff.main --config=configs/shapes.py:plan --workdir=runs/shapes_plan
   python -m adiff.main --config=configs/shapes.py:caption --workdir=runs/shapes_caption
 
@@ -21,6 +25,10 @@ ROWS = dict(
   t2i_cross=dict(
     about='pictures of captions that are read by cross-attention', blocks='whole', parts=('image',),
   ),
+  codes=dict(
+    about='pictures of captions, codes of a trained codec one after another: DALL-E',
+    blocks='tokens', parts=('image',),
+  ),
   plan=dict(
     about='plans of captions, a symbol after the other, and pictures of both', blocks='whole',
     parts=('text', 'plan', 'image'),
@@ -29,6 +37,9 @@ ROWS = dict(
   caption_ar=dict(about='captions of pictures, a word after the other', blocks='whole'),
 )
 EXPECTED = {name: base.expect('cores') for name in ROWS}
+EXPECTED['codes'] = base.expect(
+  'cores', flags='--config.codec.workdir=RUN --config.data.data_dir=DIR'
+)
 ARGUMENTS = tuple(ROWS)
 # Of pictures: what they are, and not the noise on them; the weight of fine levels is bounded.
 LEARNT = dict(prediction='x0', weight='velocity', gamma=5.0)
@@ -42,7 +53,9 @@ def get_config(argument='t2i'):
   c.name = f'shapes {argument}'
   base.choose(c, 'data', 'shapes', parts=ROWS[argument].get('parts', ('text', 'image')))
   captions = argument.startswith('caption')
-  if len(c.data.parts) > 1:
+  if argument == 'codes':
+    _of_codes(c)
+  elif len(c.data.parts) > 1:
     _in_sequence(c, argument, captions)
   else:
     base.choose(c, 'codec', 'patches', patch=4)
@@ -50,7 +63,9 @@ def get_config(argument='t2i'):
     base.choose(c, 'process', 'gaussian', **LEARNT)
     base.choose(c, 'solver', 'heun')
     c.plan.steps = 16
-  base.choose(c, 'model', 'denoiser', width=128, depth=4, heads=4)
+  base.choose(
+    c, 'model', 'denoiser', width=128, depth=4, heads=4, shifted=argument == 'codes'
+  )
   c.judge.name = 'captioning' if captions else 'composition'
   # Many small steps: see docs/kinds.md.
   c.optim.learning_rate = 3e-3
@@ -58,6 +73,17 @@ def get_config(argument='t2i'):
   c.train.eval_every, c.train.checkpoint_every = 4000, 1000
   c.eval.batch_size, c.eval.examples, c.eval.num, c.eval.steps = 128, 512, 1000, ()
   return c.lock()
+
+
+def _of_codes(c):
+  """Symbols that --mode=encode has made of pictures, by the chain rule in one stream."""
+  base.choose(c, 'data', 'encoded')
+  base.choose(c, 'codec', 'trained')
+  base.choose(c, 'blocks', 'tokens')
+  base.choose(c, 'process', 'masked')
+  base.choose(c, 'draw', 'ones')
+  base.choose(c, 'solver', 'first_order')
+  c.plan.steps = 1
 
 
 def _in_sequence(c, argument, captions):

@@ -36,6 +36,7 @@ class Conv(coder.Coder):
   widths: tuple[values.Count, ...] = (32, 64)  # features of each grid, from fine to coarse
   blocks: values.Count = 1  # residual blocks on a grid
   attention: bool = False  # on the coarsest grid
+  local: bool = False  # what a code tells is of its own place alone: equal places, equal codes
   frames: Annotated[values.Count, _POWER_OF_2] = 1  # of a film, in a group
   dtype: Annotated[str, values.one_of('float32', 'bfloat16')] = 'float32'  # of the computation
 
@@ -203,14 +204,21 @@ class _Encoder(nn.Module):
   @nn.compact
   def __call__(self, x):
     coder, dtype = self.coder, jnp.dtype(self.coder.dtype)
-    for level, width in enumerate(coder.widths):
-      x = fold(x, coder.folds[level - 1]) if level else x
+    folds = ((), *coder.folds)
+    if coder.local:
+      for sides in coder.folds:
+        x = fold(x, sides)
+      places, x = x.shape[:-1], x.reshape(-1, x.shape[-1])  # each an example without a grid
+      folds = ((),)
+    for level, (width, sides) in enumerate(zip(coder.widths[-len(folds):], folds, strict=True)):
+      x = fold(x, sides) if sides else x
       x = nn.Dense(width, dtype=dtype, name=f'in_{level}')(x)
       for number in range(coder.blocks):
         x = Block(dtype, name=f'block_{level}_{number}')(x)
-    x = _Attention(dtype, name='attention')(x) if coder.attention else x
+    x = _Attention(dtype, name='attention')(x) if coder.attention and not coder.local else x
     x = nn.silu(Norm(dtype, name='norm')(x)).astype(jnp.float32)
-    return nn.Dense(coder.num_channels, name='out')(x)
+    x = nn.Dense(coder.num_channels, name='out')(x)
+    return x.reshape(*places, -1) if coder.local else x
 
 
 class Decoder(nn.Module):
