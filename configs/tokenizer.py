@@ -39,7 +39,7 @@ ROWS = {
   'folder_fsq': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
   'folder_bits': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
   'folder_multiscale': dict(about='pictures of any size, cut to 64x64 pixels, to 1x1 .. 8x8 codes'),
-  'shapes_vq': dict(about='32x32 pixels of shapes to 8x8, codes of 10 bits from a codebook'),
+  'shapes_vq': dict(about='32x32 pixels of shapes to 8x8, codes of 11 bits from a codebook'),
   'shapes_fsq': dict(about='32x32 pixels of shapes to 8x8, codes of 10 bits, rounded'),
   'debug': dict(about="scikit-learn's digits, 8x8 pixels to 4x4, codes of 7 bits, seconds"),
 }
@@ -80,8 +80,9 @@ QUANTISERS = {
   'multiscale': dict(vocab=1024, dim=8),
 }
 DATA = '--config.data.data_dir=DIR'
+MADE = ('debug', 'shapes_vq', 'shapes_fsq')  # their data need no folder
 EXPECTED = {
-  **{name: base.expect('cores', flags='' if name.startswith(('debug', 'shapes')) else DATA) for name in ROWS},
+  **{name: base.expect('cores', flags='' if name in MADE else DATA) for name in ROWS},
   **{name: base.expect('v5e:8x8', flags=DATA) for name in PUBLISHED},
   'mnist_vq': base.expect(
     'cores', minutes=5, commit='beb8f9f', flags=DATA, psnr=(27.6, 0.5), codes_share=(0.999, 0.05),
@@ -124,7 +125,9 @@ def get_config(argument='debug'):
   elif data == 'shapes':
     base.choose(c, 'data', 'shapes', parts=('image',))
     base.choose(c, 'codec', 'patches', patch=4)
-    base.choose(c, 'coder', 'conv', widths=(96,))
+    base.choose(c, 'coder', 'conv', widths=(96,), local=True)
+    if quantiser == 'vq':
+      c.quantiser.vocab = 2048
   else:
     base.choose(c, 'data', 'tfds', dataset=data)
     base.choose(c, 'coder', 'conv', widths=(32, 64) if data == 'mnist' else (64, 96))

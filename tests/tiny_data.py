@@ -4,12 +4,14 @@ import functools
 import json
 import pathlib
 
+import jax
 import numpy as np
 import PIL.Image
 
-from adiff.run import build, encode, kept
+from adiff.codec import trained
+from adiff.run import build, encode, kept, reconstruct
 from adiff.run import workdir as workdir_lib
-from configs import base
+from configs import base, tokenizer
 
 TFDS = {  # dataset: one example
   'mnist': {'image': np.zeros((28, 28, 1), np.uint8), 'label': 0},
@@ -24,6 +26,8 @@ WORDS = 'All the world is a stage, and all the men and women merely players.\n' 
 def point(config, root: pathlib.Path) -> None:
   """Makes the config read a few examples below `root`, which are written at the first call."""
   data = config.data
+  if config.codec.name == 'trained':
+    config.codec.workdir = str(_written(root / 'codec', _codec))
   if 'data_dir' in data and not data.get('made_up'):
     data.data_dir = str(_folder(config, root))
   if data.get('path'):
@@ -63,14 +67,27 @@ def _latents(folder, data):
 
 
 def _tokens(folder, config):
-  """Those that the config's codec makes of digits."""
+  """Those that the config's codec makes of a few pictures."""
   config, workdir = config.copy_and_resolve_references().unlock(), f'{folder}_run'
-  base.choose(config, 'data', 'digits')
+  if config.codec.name == 'trained':
+    base.choose(config, 'data', 'shapes', parts=('image',), size=16)
+  else:
+    base.choose(config, 'data', 'digits')
   parts = build.build(config.lock())
   with workdir_lib.lock(workdir):
     workdir_lib.claim(workdir, parts.config, parts.contract)
     kept.write(workdir, parts)
   encode.encode(workdir, folder)
+
+
+def _codec(workdir):
+  """One of pictures of shapes that has learnt nothing."""
+  parts = build.build(tokenizer.get_config('shapes_vq'))
+  params = parts.autoencoder.init(jax.random.key(0))
+  served = {'params': params, 'extra': parts.autoencoder.init_extra()}
+  workdir.mkdir()
+  text = trained.told(reconstruct.about(parts), served, mean=(), std=(), step=0)
+  (workdir / trained.FILE).write_text(text)
 
 
 def _pictures(folder):

@@ -151,7 +151,7 @@ def evaluate(
   growing.write()
   scale = _scale(programs, served)
   if own:
-    text = trained.told(_about(parts), served, mean=scale[0], std=scale[1], step=step)
+    text = trained.told(about(parts), served, mean=scale[0], std=scale[1], step=step)
     hosts.agree(lambda: _write(os.path.join(workdir, trained.FILE), text))
   if parts.spec.medium == 'image' and parts.source.facts.levels:
     with subject_lib.telling(progress) as tell:
@@ -190,8 +190,8 @@ def _scale(programs, served):
   return flat.mean(0), np.maximum(flat.std(0), 1e-6)
 
 
-def _about(parts):
-  """What the file of the codec tells of it, besides what was measured."""
+def about(parts: tokenizer.Parts) -> dict[str, Any]:
+  """What the file of a codec tells of it (trained.FORM), besides what was measured."""
   config, facts = parts.config, parts.source.facts
   return {
     'shape': list(facts.shape), 'levels': facts.levels, 'medium': facts.medium,

@@ -104,7 +104,8 @@ def test_a_local_encoder_gives_a_place_the_code_of_what_lies_there_wherever_it_l
   np.testing.assert_allclose(z[0, 1, 3], z[0, 0, 0], atol=1e-6)
   x[:, 2:, 2:4] += 1
   moved = coder.encode(params, jnp.asarray(x.reshape(1, 32, 3)))
-  assert (np.abs(moved - z)[0].max(-1) > 1e-6).tolist() == [[False] * 4, [False, True, False, False]]
+  changed = np.abs(moved - z)[0].max(-1) > 1e-6
+  assert changed.tolist() == [[False] * 4, [False, True, False, False]]
   assert coder.decode(params, moved).shape == (1, 32, 3)
 
 
