@@ -248,6 +248,14 @@ CHOICES = dict(
   model=dict(
     # residual convolutions from the first `latent` floats of noise to a grid, for recipe gan
     generator=dict(latent=64, widths=(32, 64), blocks=1, dtype='float32'),
+    # residual convolutions from a fine grid to a coarse one and back, for one block of vectors
+    unet=dict(
+      widths=(64, 128),  # features of each grid, from fine to coarse; each halves the one before
+      blocks=2,  # residual blocks on a grid
+      attend=(1,),  # which of the grids attend, 0 is the finest; the middle does always
+      head_width=32,  # features of a head of attention
+      dropout=0.0, told='t', remat='none', dtype='float32',  # as of denoiser, but offload
+    ),
     denoiser=dict(
       width=128,
       depth=4,

@@ -1,10 +1,12 @@
 r"""Families of image generators beside each other, at equal cost: FAMILY-DATA.
 
   python -m adiff.main --config=configs/generators.py:gan-toy --workdir=runs/gan
+  python -m adiff.main --config=configs/generators.py:unet-digits --workdir=runs/unet
   python -m adiff.main --config=configs/generators.py:gan-mnist --config.data.data_dir=DIR \
       --workdir=runs/gan_mnist
 
 toy: a square of 25 Gaussians on a plane, without labels; the report counts those that are covered.
+digits: 8x8 pixels of 17 levels; a transformer on them is configs/digits.py:whole.
 mnist: 28x28 grey pixels; DIR holds NAME/VERSION as TFDS lays it out. Sized for two cores and
 minutes.
 """
@@ -14,6 +16,7 @@ from configs import base
 ROWS = {
   'gan': dict(about='a network that makes the picture of noise in one call, against a critic'),
   'diffusion': dict(about='the picture as one block, denoised step by step'),
+  'unet': dict(about='likewise, by a U-Net instead of a transformer'),
 }
 EXPECTED = {
   'gan-toy': base.expect(
@@ -22,6 +25,8 @@ EXPECTED = {
   'diffusion-toy': base.expect('cores', minutes=3, commit='9bf7d30', modes=(25.0, 1.0)),
   'gan-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
   'diffusion-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
+  'unet-digits': base.expect('cores'),
+  'unet-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
 }
 ARGUMENTS = tuple(EXPECTED)
 
@@ -44,6 +49,12 @@ def get_config(argument='gan-toy'):
     c.cond_dropout = 0.0
     c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 256, 512, 2048, ()
     c.train.eval_every = c.train.checkpoint_every = 1000
+  elif data == 'digits':
+    base.choose(c, 'data', 'digits')
+    base.choose(c, 'codec', 'patches', patch=1)
+    c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 64, 360, 1797, ()
+    c.train.eval_every = c.train.checkpoint_every = 800
+    c.eval.samples, c.eval.features = 16, True
   else:
     base.choose(c, 'data', 'tfds', dataset=data)
     base.choose(c, 'codec', 'patches', patch=2)
@@ -51,7 +62,7 @@ def get_config(argument='gan-toy'):
     c.train.eval_every = c.train.checkpoint_every = 500
     c.eval.examples, c.eval.features = 2000, True
   c.train.log_every = 100
-  _gan(c, data) if family == 'gan' else _diffusion(c, data)
+  dict(gan=_gan, diffusion=_diffusion, unet=_unet)[family](c, data)
   return c.lock()
 
 
@@ -87,3 +98,18 @@ def _diffusion(c, data):
     c.process.prediction = 'x0'
     base.choose(c, 'model', 'denoiser', width=96, depth=4, heads=4)
     c.plan.steps, c.train.ema, c.train.steps = 16, 0.99, 2400  # FLOPs of the GAN's 3,000
+
+
+def _unet(c, data):
+  base.choose(c, 'solver', 'multistep')
+  base.choose(c, 'model', 'unet', widths=(24, 48), blocks=1, head_width=24)
+  c.plan.steps, c.train.ema = 16, 0.99
+  c.optim.learning_rate = 2e-3
+  if data == 'digits':
+    base.choose(c, 'spacing', 'power', exponent=2.0)
+    c.guidance.scale = c.guidance.first = 1.2
+    c.model.dropout = 0.2
+    c.train.steps = 1600  # FLOPs of configs/digits.py:short
+  else:
+    c.process.prediction = 'x0'
+    c.train.steps = 1200

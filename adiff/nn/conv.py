@@ -12,6 +12,7 @@ groups of `frames` (MAGVIT-v2, arXiv:2310.05737): a picture is a film of one fra
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Annotated
 
 import chex
@@ -155,33 +156,71 @@ class Norm(nn.Module):
     return (groups.reshape(x.shape) * scale + bias).astype(self.dtype)
 
 
+def halved(x) -> jax.Array:
+  """[B, *grid, C] -> [B, *(grid / 2), C], means of 2 places of every axis, one or two."""
+  places = fold(x, (2,) * (x.ndim - 2))
+  return jnp.mean(places.reshape(*places.shape[:-1], -1, x.shape[-1]), axis=-2)
+
+
+def doubled(x) -> jax.Array:
+  """[B, *grid, C] -> [B, *(2 grid), C], every place twice on every axis, one or two."""
+  axes = x.ndim - 2
+  return unfold(jnp.concatenate([x] * 2**axes, axis=-1), (2,) * axes)
+
+
 class Block(nn.Module):
   """Two convolutions, 3 places wide, beside the identity, as which it begins; of a grid without
-  axes, a point, two products."""
+  axes, a point, two products.
+
+  features: of the result; None: those of x, else a product stands beside instead of the identity.
+  resample: what makes both branches coarser or finer, `halved` or `doubled`.
+  dropout: share of features that the second convolution does not see.
+  """
 
   dtype: jnp.dtype
+  features: int | None = None
+  resample: Callable[[jax.Array], jax.Array] | None = None
+  dropout: float = 0.0
 
   @nn.compact
-  def __call__(self, x):
-    axes = x.ndim - 2
+  def __call__(self, x, signal=None, key=None):
+    """[B, *grid, features]. signal [B, E]: makes scale and shift of the features between the two
+    convolutions (Nichol & Dhariwal 2021, arXiv:2102.09672). key: turns dropout on."""
+    features = x.shape[-1] if self.features is None else self.features
+    h = nn.silu(Norm(self.dtype, name='first_norm')(x))
+    if self.resample is not None:
+      x, h = self.resample(x), self.resample(h)
+    h = self._conv(h, features, 'first', nn.initializers.lecun_normal())
+    h = Norm(self.dtype, name='second_norm')(h)
+    if signal is not None:
+      told = nn.Dense(2 * features, dtype=self.dtype, name='signal')(nn.silu(signal))
+      told = jnp.expand_dims(told, range(1, x.ndim - 1))
+      scale, shift = jnp.split(told, 2, axis=-1)
+      h = h * (1 + scale) + shift
+    h = nn.silu(h)
+    if key is not None and self.dropout:
+      kept = jax.random.bernoulli(key, 1 - self.dropout, h.shape)
+      h = jnp.where(kept, h / (1 - self.dropout), 0)
+    h = self._conv(h, features, 'second', nn.initializers.zeros)
+    if features != x.shape[-1]:
+      x = nn.Dense(features, dtype=self.dtype, name='beside')(x)
+    return x + h
+
+  def _conv(self, h, features, name, kernel):
+    axes = h.ndim - 2
     padding = [(2, 0) if axes == 3 and axis == 0 else (1, 1) for axis in range(axes)]
-
-    def conv(h, name, kernel):
-      h = nn.silu(Norm(self.dtype, name=f'{name}_norm')(h))
-      if not axes:
-        return nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=kernel, name=name)(h)
-      return nn.Conv(
-        x.shape[-1], (3,) * axes, padding=padding, dtype=self.dtype, kernel_init=kernel, name=name
-      )(h)
-
-    h = conv(x, 'first', nn.initializers.lecun_normal())
-    return x + conv(h, 'second', nn.initializers.zeros)
+    how = dict(dtype=self.dtype, kernel_init=kernel, name=name)
+    conv = nn.Conv(features, (3,) * axes, padding=padding, **how) if axes else nn.Dense(
+      features, **how
+    )
+    return conv(h)
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
   """Every place reads all others of its frame, beside the identity, as which it begins."""
 
   dtype: jnp.dtype
+  heads: int = 1
 
   @nn.compact
   def __call__(self, x):
@@ -190,10 +229,12 @@ class _Attention(nn.Module):
     h = h.reshape(-1, *h.shape[2:]) if x.ndim == 5 else h
     h = h.reshape(len(h), -1, features)
     q, k, v = (
-      nn.Dense(features, use_bias=False, dtype=self.dtype, name=name)(h)[:, :, None]
+      nn.Dense(features, use_bias=False, dtype=self.dtype, name=name)(h).reshape(
+        *h.shape[:2], self.heads, -1
+      )
       for name in ('q', 'k', 'v')
     )
-    h = jax.nn.dot_product_attention(q, k, v)[:, :, 0]
+    h = jax.nn.dot_product_attention(q, k, v).reshape(h.shape)
     out = nn.Dense(features, dtype=self.dtype, kernel_init=nn.initializers.zeros, name='out')
     return x + out(h).reshape(x.shape)
 
@@ -215,7 +256,7 @@ class _Encoder(nn.Module):
       x = nn.Dense(width, dtype=dtype, name=f'in_{level}')(x)
       for number in range(coder.blocks):
         x = Block(dtype, name=f'block_{level}_{number}')(x)
-    x = _Attention(dtype, name='attention')(x) if coder.attention and not coder.local else x
+    x = Attention(dtype, name='attention')(x) if coder.attention and not coder.local else x
     x = nn.silu(Norm(dtype, name='norm')(x)).astype(jnp.float32)
     x = nn.Dense(coder.num_channels, name='out')(x)
     return x.reshape(*places, -1) if coder.local else x
@@ -230,7 +271,7 @@ class Decoder(nn.Module):
   def __call__(self, z):
     coder, dtype = self.coder, jnp.dtype(self.coder.dtype)
     x = nn.Dense(coder.widths[-1], dtype=dtype, name='in')(z)
-    x = _Attention(dtype, name='attention')(x) if coder.attention else x
+    x = Attention(dtype, name='attention')(x) if coder.attention else x
     for level in reversed(range(len(coder.widths))):
       for number in range(coder.blocks):
         x = Block(dtype, name=f'block_{level}_{number}')(x)

@@ -26,6 +26,11 @@ def slots(h) -> jax.Array:
   return _constrain(h, 'sequence', None)
 
 
+def grid(h) -> jax.Array:
+  """[B, *grid, C]: whole examples."""
+  return _constrain(h, *(None,) * (h.ndim - 1))
+
+
 def features(h) -> jax.Array:
   """[B, S, 2, F] inside the MLP."""
   return _constrain(h, 'sequence', None, 'tensor')

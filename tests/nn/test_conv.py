@@ -54,6 +54,31 @@ def test_what_is_folded_is_unfolded(shape, sides):
   np.testing.assert_array_equal(conv.unfold(folded, sides), x)
 
 
+@pytest.mark.parametrize('shape', [(6,), (4, 6)])
+def test_halving_takes_means_and_undoes_doubling(shape):
+  x = np.random.default_rng(0).normal(size=(2, *shape, 3))
+  np.testing.assert_allclose(conv.halved(conv.doubled(x)), x, atol=1e-6)
+  pairs = x.reshape(2, shape[0] // 2, 2, *shape[1:], 3).mean(2)
+  if len(shape) == 2:
+    pairs = pairs.reshape(2, shape[0] // 2, shape[1] // 2, 2, 3).mean(3)
+  np.testing.assert_allclose(conv.halved(x), pairs, atol=1e-6)
+
+
+def test_a_block_drops_features_with_a_key_alone_and_makes_what_it_is_asked_for():
+  block = conv.Block(jnp.dtype('float32'), 8, conv.halved, dropout=0.5)
+  x, signal = jnp.ones((1, 4, 4, 4)), jnp.ones((1, 3))
+  params = jax.eval_shape(block.init, jax.random.key(0), x, signal)
+  params = jax.tree.map(
+    lambda leaf: jnp.asarray(np.random.default_rng(0).normal(size=leaf.shape), 'f'), params)
+  run = jax.jit(block.apply)
+  out = run(params, x, signal)
+  assert out.shape == (1, 2, 2, 8)
+  np.testing.assert_array_equal(out, run(params, x, signal))
+  dropped = run(params, x, signal, jax.random.key(1))
+  assert float(jnp.max(jnp.abs(dropped - out))) > 1e-3
+  assert float(jnp.max(jnp.abs(run(params, x, 2 * signal) - out))) > 1e-3
+
+
 def test_a_film_is_never_looked_at_ahead():
   coder, params, x = case('film')
   run = both('film')
