@@ -12,10 +12,9 @@ import papers
 import pytest
 import qwen
 
-from adiff.nn import attention, cross, unet
+from adiff.nn import attention, cross
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import conditions
 
 MISSING = 'the peers extra (torch, transformers, diffusers) is not installed'
 torch = pytest.importorskip('torch', reason=MISSING)
@@ -187,118 +186,3 @@ def test_cross_attention_is_the_attention_class_of_diffusers_at_equal_weights():
   )
   assert np.abs(expected).max() > 0.5
   np.testing.assert_allclose(found, expected, atol=1e-5)
-
-
-# ---- Networks of diffusers -----------------------------------------------------------------------
-
-
-def loaded(module, weights):
-  """The module of torch with these weights {name: array}, all of them."""
-  module.load_state_dict({name: torch.tensor(np.asarray(w).copy()) for name, w in weights.items()})
-  return module.eval()
-
-
-def linear(of, name):
-  """Weights of a Linear of torch, called so, of {'kernel', 'bias'} of a Dense or DenseGeneral."""
-  kernel = of['kernel'].reshape(of['kernel'].shape[0], -1)
-  return {f'{name}.weight': kernel.T} | ({f'{name}.bias': of['bias']} if 'bias' in of else {})
-
-
-def convolution(of, name):
-  return {f'{name}.weight': np.transpose(of['kernel'], (3, 2, 0, 1)), f'{name}.bias': of['bias']}
-
-
-def group_norm(of, name):
-  return {f'{name}.weight': of['scale'], f'{name}.bias': of['bias']}
-
-
-def residual(of, name):
-  """Weights of a ResnetBlock2D of those of a conv.Block."""
-  beside = {'kernel': of['beside']['kernel'][None, None], 'bias': of['beside']['bias']} if (
-    'beside' in of) else None
-  return {
-    **group_norm(of['first_norm'], f'{name}.norm1'), **convolution(of['first'], f'{name}.conv1'),
-    **linear(of['signal'], f'{name}.time_emb_proj'),
-    **group_norm(of['second_norm'], f'{name}.norm2'), **convolution(of['second'], f'{name}.conv2'),
-    **(convolution(beside, f'{name}.conv_shortcut') if beside else {}),
-  }
-
-
-def attending(of, name):
-  """Weights of an Attention of those of a conv.Attention, whose products have no bias."""
-  found = {**group_norm(of['norm'], f'{name}.group_norm'), **linear(of['out'], f'{name}.to_out.0')}
-  for part in 'qkv':
-    found |= linear({**of[part], 'bias': np.zeros(len(of[part]['kernel']))}, f'{name}.to_{part}')
-  return {key: weight.astype(np.float32) for key, weight in found.items()}
-
-
-def unet_weights(params, model):
-  """Weights of UNet2DModel of those of a unet.Unet."""
-  found = {
-    **convolution(params['in'], 'conv_in'), **convolution(params['out'], 'conv_out'),
-    **group_norm(params['norm'], 'conv_norm_out'),
-    **linear(params['level']['hidden'], 'time_embedding.linear_1'),
-    **linear(params['level']['out'], 'time_embedding.linear_2'),
-    'class_embedding.weight': params['label']['row']['embedding'],
-    **residual(params['middle_0'], 'mid_block.resnets.0'),
-    **attending(params['middle_attention'], 'mid_block.attentions.0'),
-    **residual(params['middle_1'], 'mid_block.resnets.1'),
-  }
-  last = len(model.widths) - 1
-  for level in range(last + 1):
-    places = {
-      f'there_{level}': (f'down_blocks.{level}', model.blocks),
-      f'back_{level}': (f'up_blocks.{last - level}', model.blocks + 1),
-    }
-    for own, (theirs, count) in places.items():
-      for i in range(count):
-        found |= residual(params[f'{own}_{i}'], f'{theirs}.resnets.{i}')
-        if level in model.attend:
-          found |= attending(params[f'{own}_{i}_attention'], f'{theirs}.attentions.{i}')
-    if level < last:
-      found |= residual(params[f'halve_{level}'], f'down_blocks.{level}.downsamplers.0')
-    if level:
-      found |= residual(params[f'double_{level}'], f'up_blocks.{last - level}.upsamplers.0')
-  return found
-
-
-def test_the_unet_is_that_of_diffusers_at_equal_weights():
-  embeddings = pytest.importorskip('diffusers.models.embeddings', reason=MISSING)
-  import diffusers
-
-  side, widths, labels = 8, (16, 24, 32), np.array([2, -1, 0])
-  conds = {'label': conditions.Label(4)}
-  model = unet.Unet(3, 5, (side, side), conds, widths=widths, blocks=2, attend=(1,), head_width=8)
-  whole = blocks_lib.whole(side * side)
-  slots = whole.slots(np.zeros((side * side, 2)))
-  rng = np.random.default_rng(6)
-  x = rng.normal(size=(3, side * side, 3)).astype(np.float32)
-  t = np.array([0.07, 0.5, 0.93], np.float32)
-
-  def ask(x, t):
-    return ask_lib.Ask(
-      x, t, slots, cond={'label': jnp.broadcast_to(labels[:, None], (3, side * side))})
-
-  shapes = jax.eval_shape(lambda key: model.init(key, ask(x, t[:, None])), jax.random.key(0))
-  params = jax.tree.map(lambda leaf: (0.5 * (leaf.ndim == 1) + rng.normal(size=leaf.shape) * (
-    0.3 if leaf.ndim == 1 else np.prod(leaf.shape[:-1]) ** -0.5)).astype(np.float32), shapes)
-  found = jax.jit(lambda params, x, t: model.denoise(params)(ask(x, t)).out)(params, x, t[:, None])
-
-  plain, plain_up = 'ResnetDownsampleBlock2D', 'ResnetUpsampleBlock2D'
-  theirs = diffusers.UNet2DModel(
-    sample_size=side, in_channels=3, out_channels=5, block_out_channels=widths, layers_per_block=2,
-    down_block_types=(plain, 'AttnDownBlock2D', plain),
-    up_block_types=(plain_up, 'AttnUpBlock2D', plain_up), attention_head_dim=8,
-    norm_num_groups=8, attn_norm_num_groups=8, norm_eps=1e-6, num_class_embeds=5,
-    resnet_time_scale_shift='scale_shift', downsample_type='resnet', upsample_type='resnet',
-  )
-  wide = 4 * widths[0]  # more features of the level than its default
-  theirs.time_proj = embeddings.Timesteps(wide, True, 0)
-  theirs.time_embedding = embeddings.TimestepEmbedding(wide, wide)
-  loaded(theirs, unet_weights(params, model))
-  with torch.no_grad():
-    image = torch.tensor(x.reshape(3, side, side, 3).transpose(0, 3, 1, 2))
-    out = theirs(image, torch.tensor(1000 * t), torch.tensor(np.where(labels < 0, 4, labels)))
-  expected = out.sample.numpy().transpose(0, 2, 3, 1).reshape(3, -1, 5)
-  assert np.abs(expected).max() > 0.5
-  np.testing.assert_allclose(found, expected, atol=1e-4)
