@@ -123,6 +123,7 @@ CHOICES = dict(
     whole=dict(),  # one block: full-sequence diffusion
     tokens=dict(),  # one token a block: autoregression
     equal=dict(size=2),  # `size` consecutive tokens a block
+    shuffled=dict(size=1, seed=0),  # likewise, in a random order of tokens
     cells=dict(cell=(2, 2)),  # boxes of the token grid
     frames=dict(grid=(3, 2), per_block=1),  # whole frames of a (frames, ...) grid
     scales=dict(sides=(1, 2, 4)),  # side x side tokens a block, coarse to fine
@@ -137,11 +138,16 @@ CHOICES = dict(
       weight='plain',  # plain, min_snr, velocity
       gamma=5.0,  # of min_snr and velocity
       eta=0.0,  # steps: 0 deterministic .. 1 ancestral
+      temperature=1.0,  # of the noise that these add
       clip=1.0,  # bound on |x0_hat| in sampling; 0 for none
       log_snr=(-10.0, 9.0),  # ends of the bound's integral
     ),
     joint=dict(),  # several kinds of tokens: that of each in `kinds`
     masked=dict(),
+    # vectors that are known or not, for head diffusion; the rest is of its small steps, as gaussian
+    masked_vectors=dict(
+      schedule='cosine', prediction='v', eta=1.0, temperature=1.0, clip=1.0, log_snr=(-10.0, 9.0),
+    ),
     uniform=dict(objective='cross_entropy'),  # or bound
     mixed=dict(random=0.1, objective='cross_entropy'),  # masks, and this share of random symbols
   ),
@@ -176,6 +182,12 @@ CHOICES = dict(
     # outputs are made where there is loss, and not kept; with fewer than `least` a token, as linear
     chunked=dict(least=1024),
     linear=dict(),
+    # samples vectors itself, by a small network that denoises them, for process masked_vectors
+    diffusion=dict(
+      width=128, depth=3,  # of that network
+      multiply=4,  # samples of noise a token and training step
+      steps=32, solver='first_order',  # of a sample: small steps, and what makes them
+    ),
   ),
   recipe=dict(
     plain=dict(),  # gradient descent on the loss, see config.train

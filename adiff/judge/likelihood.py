@@ -37,7 +37,7 @@ def bound(
     raise ValueError('a bound with known tokens reveals one at a time; pass reveals=None')
   blocks = dataclasses.replace(blocks, history=0.0)
   free = jnp.ones(x0.shape[:2], bool) if known is None else ~known
-  key_level, key_noise = jax.random.split(key)
+  key_level, key_noise, key_head = jax.random.split(key, 3)
   u = draw_lib.uniform()(key_level, (x0.shape[0], blocks.num_blocks))
   u, weight = (u, 1) if reveals is None else _at_calls(u, reveals, blocks.sizes)
   noised, t = process.bound_noise(key_noise, x0, u, blocks, free)
@@ -46,8 +46,10 @@ def bound(
     noised = tokens_lib.pick(free, noised, x0)
     weight, shown = process.bound_known(noised, t, blocks, free)
   x, t_slots = blocks.pack(noised, x0, shown)
-  out, _ = denoise(ask_lib.Ask(x, t_slots, blocks.slots(coords, **(documents or {}))))
-  nats = jnp.where(free, process.bound(blocks.unpack(out), x0, noised, t), 0)
+  ask = ask_lib.Ask(x, t_slots, blocks.slots(coords, **(documents or {})))
+  h, _ = denoise.trunk(ask)
+  out = denoise.head.bound(blocks.unpack(h), key_head, ask, x0)
+  nats = jnp.where(free, process.bound(out, x0, noised, t), 0)
   return blocks.sum_per_block(nats) * weight, t[:, blocks.first_token[:-1]]
 
 
@@ -73,7 +75,7 @@ def _at_calls(u, reveals, sizes):
 def is_exact(blocks, process, reveals=None) -> bool:
   """Is the bound the likelihood itself, without noise? (Each block revealed in one call.)"""
   one_call = max(blocks.sizes) == 1 if reveals is None else max(map(len, reveals)) == 1
-  return one_call and process.absorbing
+  return one_call and process.absorbing and not process.by_law
 
 
 def interval(values) -> tuple[np.ndarray, np.ndarray]:

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff.judge import likelihood
+from adiff.process import absorbing
 from adiff.process import base as process_base
-from adiff.process import masked
 from adiff.sequence import ask as ask_lib
 
 
@@ -30,7 +30,7 @@ def needs(parts: Any, orders: int | None = None) -> None:
     return
   if orders & (orders - 1):
     raise ValueError(f'orders={orders} must be a power of two: groups of paths are nested')
-  if not (process.absorbing or process.has_ode):
+  if not (process.absorbing or process.has_ode) or process.by_law:
     raise ValueError(
       f'orders={orders} weights orders of masked tokens or trajectories of gaussian noise, and '
       'this process has neither; leave orders at 0 or 1'
@@ -113,7 +113,7 @@ def by_order(
   """
   blocks = dataclasses.replace(blocks, history=0.0)
   free = jnp.ones(x0.shape, bool) if known is None else ~known
-  rank = masked.ranks(key, free, blocks)
+  rank = absorbing.ranks(key, free, blocks)
   sizes = jnp.asarray(blocks.sizes, jnp.float32)
   slots = blocks.slots(coords, **(documents or {}))
 

@@ -35,6 +35,7 @@ from adiff.nn import cache as cache_lib
 from adiff.nn.heads import chunked
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, copies, values
+from adiff.sequence import head as head_lib
 from adiff.sequence import tokens as tokens_lib
 
 MEMORY = 'memory'  # parameters that make keys of what is given
@@ -64,7 +65,7 @@ class Denoiser(network.Network):
   num_outputs: int | tuple[tuple[str, int], ...]
   conds: dict[str, conditions.Condition] = dataclasses.field(default_factory=dict)
   hints: dict[str, int] = dataclasses.field(default_factory=dict)
-  head: ask_lib.Head = chunked.Chunked()  # noqa: RUF009
+  head: head_lib.Head = chunked.Chunked()  # noqa: RUF009
   width: Annotated[values.Count, values.between(1, 2**20)] = 128
   depth: Annotated[values.Count, values.between(1, 2**12)] = 4
   heads: values.Count = 4

@@ -21,7 +21,9 @@ def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0) -> jax.Array:
 
 
 class Token(nn.Module):
-  """Symbols [B, S] are looked up among num_inputs; vectors [B, S, num_inputs] are projected."""
+  """Symbols [B, S] are looked up among num_inputs; vectors [B, S, num_inputs] are projected. Those
+  of one float less may be unknown, which is nan: the last input alone says so, a mask embedding.
+  """
 
   num_inputs: int
   width: int
@@ -35,6 +37,9 @@ class Token(nn.Module):
         self.num_inputs, self.width, dtype=self.dtype, embedding_init=init, name='symbol'
       )
       return table(x)
+    if x.shape[-1] < self.num_inputs:
+      unknown = jnp.any(jnp.isnan(x), axis=-1, keepdims=True)
+      x = jnp.concatenate([jnp.where(unknown, 0, x), unknown.astype(x.dtype)], axis=-1)
     return nn.Dense(self.width, dtype=self.dtype, name='vector')(x)
 
 

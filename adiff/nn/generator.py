@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from adiff.nn import conv, network
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
+from adiff.sequence import head as head_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Generator(network.Network):
   dtype: Annotated[str, values.one_of('float32', 'bfloat16')] = 'float32'
 
   reach, sinks, shifted, hinted, heads, remat, num_hints = None, 0, False, 'none', 1, 'none', 0
-  head = ask_lib.Outputs()
+  head = head_lib.Outputs()
 
   def __post_init__(self):
     values.check_fields(self, 'model')

@@ -3,15 +3,16 @@
 import dataclasses
 
 from adiff.sequence import ask as ask_lib
+from adiff.sequence import head as head_lib
 from adiff.sequence import tokens as tokens_lib
 from adiff.sequence.tokens import Tokens
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Joint(ask_lib.Head):
+class Joint(head_lib.Head):
   """{kind: its head}; outputs are Tokens."""
 
-  heads: dict[str, ask_lib.Head]
+  heads: dict[str, head_lib.Head]
 
   def init(self, key, width, num_outputs):
     return {
@@ -31,6 +32,26 @@ class Joint(ask_lib.Head):
 
     runs = answered(h, ask)
     return Tokens(tokens_lib.each(read, runs, h), runs)
+
+  def needs(self, parts):
+    for kind, head in self.heads.items():
+      head.needs(parts.of(kind))
+
+  def bound(self, h, key, ask, x0):
+    def bound(kind, h, key, x0):
+      return self.heads[kind].bound(h, key, ask, x0)
+
+    runs = answered(h, ask)
+    return Tokens(tokens_lib.each(bound, runs, h, key, x0), runs)
+
+  def combined(self, out, weights):
+    def combined(kind, out, *weights):
+      return self.heads[kind].combined(out, weights)
+
+    return Tokens(tokens_lib.each(combined, out.runs, out, *weights), out.runs)
+
+  def law(self, out):
+    return Tokens({kind: self.heads[kind].law(own) for kind, own in out.parts.items()}, out.runs)
 
   def loss(self, h, key, ask, objective, weight, *tokens):
     def loss(kind, h, key, weight, *tokens):

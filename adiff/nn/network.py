@@ -16,6 +16,7 @@ import numpy as np
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import conditions, copies
+from adiff.sequence import head as head_lib
 
 ESTIMATE = 'estimate'  # the hint of self-conditioning
 # Parameters that others must know: of the head, computed in float32 at least; and of layers that
@@ -36,7 +37,7 @@ class Network(abc.ABC):
   heads: int  # what the mesh's tensor times sequence must divide
   dtype: str  # of activations
   remat: str  # what the backward pass recomputes, one of block.REMAT
-  head: ask_lib.Head  # what it turns features into outputs with
+  head: head_lib.Head  # what it turns features into outputs with
   num_hints: int  # features of the hint ESTIMATE that it can be shown; 0: none
   hinted: str  # how it is shown what the codec tells of its tokens, one of hinting.WAYS
   told: str = 't'  # which levels it is told, one of embed.TOLD

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from adiff.nn import conv, embed, layout, network
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
+from adiff.sequence import head as head_lib
 
 # What the backward pass has of a block's forward pass; it computes the rest again. See block.REMAT.
 REMAT = {
@@ -58,7 +59,7 @@ class Unet(network.Network):
   dtype: Annotated[str, values.one_of('float32', 'bfloat16')] = 'float32'
 
   reach, sinks, shifted, hinted, heads, num_hints = None, 0, False, 'none', 1, 0
-  head = ask_lib.Outputs()
+  head = head_lib.Outputs()
 
   def __post_init__(self):
     values.check_fields(self, 'model')

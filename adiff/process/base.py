@@ -24,6 +24,7 @@ class Process(abc.ABC):
   num_outputs: int | tuple[tuple[str, int], ...]
   mask_id: int | None = None  # the symbol that stands for "unknown", where there is one
   absorbing: bool = False  # is a noised token always the mask? Then it is known which are noise
+  by_law: bool = False  # is it for heads alone that are a law by themselves? See sequence/head.py
   bin: float | None = None  # step of the lattice that floats lie on, if they do
   has_ode: bool = False  # is there a deterministic step, `move`?
 

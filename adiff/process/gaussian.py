@@ -82,7 +82,8 @@ class Gaussian(base.Process):
   weight: 'plain' (mean squared error of the prediction), 'min_snr' (Hang et al. 2023,
   arXiv:2303.09556: min(SNR, gamma) on the error of x0), or 'velocity' (that of v and flow whatever
   is predicted, as in Li and He 2025, arXiv:2511.13720, but bounded: min(1 / sigma^2, gamma)).
-  eta: 0 deterministic .. 1 ancestral steps. clip: bound on |x0_hat| in sampling; 0: none.
+  eta: 0 deterministic .. 1 ancestral steps; temperature: of the noise that these add, 1: as it is.
+  clip: bound on |x0_hat| in sampling; 0: none.
   bin: width of a quantisation step of the data, or None. log_snr: (min, max) of the bound.
   """
 
@@ -92,6 +93,7 @@ class Gaussian(base.Process):
   weight: Annotated[str, values.one_of('plain', 'min_snr', 'velocity')] = 'plain'
   gamma: values.Positive = 5.0
   eta: values.Share = 0.0
+  temperature: values.NotNegative = 1.0
   clip: values.NotNegative = 1.0
   bin: values.Positive | None = None
   log_snr: tuple[LogSnr, LogSnr] = (-10.0, 9.0)
@@ -174,7 +176,7 @@ class Gaussian(base.Process):
     # ratio^2 = SNR(t) / SNR(s); written so that nothing cancels at alpha(t) = 0.
     ratio = a_t * s_s / (jnp.where(a_s == 0, 1, a_s) * safe)
     fresh = self.eta**2 * jnp.maximum(1 - ratio**2, 0)
-    noise = base.sampled(jax.random.normal, key, xt.shape)
+    noise = self.temperature * base.sampled(jax.random.normal, key, xt.shape)
     xs = a_s * x0 + s_s * (
       jnp.sqrt(jnp.maximum(1 - self.eta**2 + (self.eta * ratio) ** 2, 0)) * eps
       + jnp.sqrt(fresh) * noise

@@ -30,6 +30,10 @@ class Joint(base.Process):
     return all(own.absorbing for own in self.kinds.values())
 
   @property
+  def by_law(self):
+    return any(own.by_law for own in self.kinds.values())
+
+  @property
   def num_inputs(self):
     return tuple((kind, own.num_inputs) for kind, own in self.kinds.items())
 

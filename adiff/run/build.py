@@ -23,6 +23,7 @@ from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import draw as draw_lib
+from adiff.sequence import head as head_lib
 from adiff.sequence import plan as plan_lib
 
 
@@ -152,7 +153,8 @@ class Parts(parts_lib.Parts):
 def _told(name, process) -> dict:
   """What a process means, but for what sampling may change."""
   fields = dataclasses.asdict(process)
-  return {'name': name, **{key: fields[key] for key in fields if key not in ('eta', 'clip')}}
+  free = ('eta', 'clip', 'temperature')
+  return {'name': name, **{key: fields[key] for key in fields if key not in free}}
 
 
 def build(config, coded=None, *, codec=None) -> Parts:
@@ -176,7 +178,7 @@ def build(config, coded=None, *, codec=None) -> Parts:
     'model', config.model,
     num_inputs=process.num_inputs, num_outputs=process.num_outputs, conds=spec.conds,
     hints=spec.hints, grid=tuple(spec.grid),
-    head=_each(config, spec, 'head', joint_head.Joint),
+    head=_head(config, spec, process),
   )
   solver = _each(config, spec, 'solver', joint_solver.Joint)
   if model.num_hints:
@@ -204,7 +206,7 @@ def check(parts) -> None:
   """Raises ValueError where parts do not suit each other: each says itself what it needs."""
   for part in (
     parts.draw, parts.plan, parts.solver, parts.recipe, truncation, guidance, parts.parallel,
-    parts.speculative, parts.model,
+    parts.speculative, parts.model.head, parts.model,
   ):
     part.needs(parts)
 
@@ -217,6 +219,22 @@ def _each(config, spec, choice, joint) -> Any:
   return joint({
     kind: choose.resolve(choice, kinds.own(config, kind, choice)) for kind in spec.by_kind
   })
+
+
+def _head(config, spec, process) -> head_lib.Head:
+  """The head, or one a kind; one that is a law is handed the noise of its small steps, and the
+  solver that makes them."""
+
+  def of_kind(kind=None):
+    choice, given = kinds.own(config, kind, 'head'), {}
+    own = process if kind is None else process.of(kind)
+    if own.by_law and choose.takes('head', choice.name, 'stepper'):
+      given = {'process': own.small, 'stepper': choose.resolve('solver', {'name': choice.solver})}
+    return choose.resolve('head', choice, **given)
+
+  if not spec.by_kind:
+    return of_kind()
+  return joint_head.Joint({kind: of_kind(kind) for kind in spec.by_kind})
 
 
 def history_cond(config, blocks, model) -> bool:

@@ -39,7 +39,9 @@ ROOMS = {
   'draw': Room('adiff.sequence.draw', 'adiff.sequence.draw.Draw'),
   'spacing': Room('adiff.sequence.plan', 'adiff.sequence.plan.Spacing'),
   'solver': Room('adiff.sample.solvers', 'adiff.sample.solvers.base.Solver'),
-  'head': Room('adiff.nn.heads', 'adiff.sequence.ask.Head', ('params', 'dtype')),
+  'head': Room(
+    'adiff.nn.heads', 'adiff.sequence.head.Head', ('params', 'dtype', 'process', 'stepper')
+  ),
   'model': Room(
     'adiff.nn', 'adiff.nn.network.Network',
     ('num_inputs', 'num_outputs', 'conds', 'hints', 'grid', 'head'),

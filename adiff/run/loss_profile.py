@@ -44,12 +44,14 @@ def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) 
     x0 = batch['tokens']
     denoise = parts.told(denoise, x0)
     u = jnp.full((len(x0), blocks.num_blocks), (masked - 0.5) / size)
-    free = jnp.ones(x0.shape, bool)
+    free = jnp.ones(x0.shape[:2], bool)
     xt, t = parts.process.bound_noise(key, x0, u, blocks, free)
     x, t_slots = blocks.pack(xt, x0, t)
-    out, _ = denoise(ask_lib.Ask(x, t_slots, blocks.slots(parts.spec.coords)))
+    ask = ask_lib.Ask(x, t_slots, blocks.slots(parts.spec.coords))
+    h, _ = denoise.trunk(ask)
+    out = denoise.head.bound(blocks.unpack(h), jax.random.fold_in(key, 1), ask, x0)
     # Each of k masked tokens counts B / k, so the mean over tokens is the mean of masked ones.
-    return parts.process.bound(blocks.unpack(out), x0, xt, t).mean(1)
+    return parts.process.bound(out, x0, xt, t).mean(1)
 
   measure_batch = jax.jit(nats, out_shardings=sharding.replicated(mesh))
   numbers = np.unique(np.rint(np.linspace(1, size, min(size, MOST))).astype(int))

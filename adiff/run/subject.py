@@ -153,6 +153,8 @@ def _trace(parts, params, mesh, num):
   if mask_id is not None:
     hidden = tokens == mask_id
     tokens = np.where(hidden, mask_id - 1, tokens)  # a symbol that can be decoded
+  elif parts.process.by_law:
+    hidden, tokens = np.isnan(tokens).any(-1), np.nan_to_num(tokens)
   return base.Trace(
     tokens, hidden, blocks.to_raster(blocks.block_of_token, axis=0), parts.plan.starts,
     max(parts.plan.budgets),

@@ -207,7 +207,7 @@ class _Window(NamedTuple):
     flight = carry.flight
     asks = self.fixed.solver.asks(row.s, self.shape.flight)[None]
     asked = jnp.max(jnp.where(self._moving(here, flight, row), asks, 0), axis=1)
-    call = self._call(here, cache, flight, row)
+    call, out = self._call(here, cache, flight, row), self.denoise.head.law(out)
     flight = walk_lib.step(self.fixed, flight, row, here.known, here.keys, out, call)
     return Carry(flight, carry.calls + asked)
 

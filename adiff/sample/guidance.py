@@ -9,8 +9,8 @@ import numpy as np
 
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, copies
+from adiff.sequence import head as head_lib
 from adiff.sequence import hidden as hidden_lib
-from adiff.sequence import tokens as tokens_lib
 
 
 def needs(parts: Any) -> None:
@@ -110,10 +110,10 @@ def branches(ask: ask_lib.Ask, hidden=((), None)) -> ask_lib.Ask:
 
 
 @dataclasses.dataclass(frozen=True)
-class Guided(ask_lib.Head):
+class Guided(head_lib.Head):
   """Reads all branches and combines them."""
 
-  head: ask_lib.Head
+  head: head_lib.Head
   weights: tuple[np.ndarray, ...]  # of what each condition adds; [] or [K]
   hidden: tuple[tuple[str, ...] | None, ...]  # see `branches`
   interval: tuple[float, float]
@@ -124,20 +124,16 @@ class Guided(ask_lib.Head):
     answered = slice(t.shape[1] - out.shape[1], None)  # kept slots may have no outputs
     t = t[:, answered]
     inside = (t >= self.interval[0]) & (t <= self.interval[1])
-    num = len(self.hidden)
-    outs = [jax.tree.map(lambda leaf, i=i: jnp.split(leaf, num)[i], out) for i in range(num)]
-    out = outs[-1]
-    for weight, more, less in zip(self.weights, outs[-2::-1], outs[:0:-1], strict=True):
+    weights = []
+    for weight in self.weights:
       scale = jnp.asarray(weight)
       if scale.ndim:
         scale = scale[ask.slots.block[answered]][None]
-      out = tokens_lib.map_kinds(_guided, jnp.where(inside, scale, 1), out, more, less)
-    return out
+      weights.append(jnp.where(inside, scale, 1))
+    return self.head.combined(out, weights)
 
   def loss(self, h, key, ask, objective, weight, *tokens):
-    return ask_lib.weighted(self.read(h, ask), objective, weight, *tokens)
+    return head_lib.weighted(self.read(h, ask), objective, weight, *tokens)
 
-
-def _guided(scale, out, more, less):
-  """Outputs [B, n, O] moved by what more conditions add to less, at a scale [B, n]."""
-  return out + scale[..., None] * (more - less)
+  def law(self, out):
+    return self.head.law(out)

@@ -42,7 +42,8 @@ class Speculative:
   def needs(self, parts: Any) -> None:
     """Raises ValueError where the config has no autoregressive law to speculate about."""
     if self.draft and (
-      not parts.process.absorbing or set(parts.blocks.sizes) != {1} or parts.model.shifted
+      not parts.process.absorbing or parts.process.by_law
+      or set(parts.blocks.sizes) != {1} or parts.model.shifted
       or parts.blocks.history != 0 or parts.blocks.causal or parts.model.num_hints
       or parts.spec.conds or parts.hints is not None or parts.model.reach is not None
     ):

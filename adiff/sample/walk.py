@@ -93,7 +93,7 @@ def sample(
 
     t, s = levels(row, keys)
     level = solver.level(process, flight.x, t, s)
-    out = call(flight.x, level, solver.ahead(flight.x, level, s))
+    out = told.head.law(call(flight.x, level, solver.ahead(flight.x, level, s)))
     flight = step(fixed, flight, row, known, keys, out, call)
     return flight, flight.x if trace else None
 
@@ -146,7 +146,8 @@ def make_ask(blocks, known, view: View, slots, cache=None, keep=0) -> ask_lib.As
 
 
 def step(fixed: Fixed, flight: Flight, row: Row, known, keys, out, call) -> Flight:
-  """The tokens after a row. out: call(x, level, ahead), the answer to its first question."""
+  """The tokens after a row. out: call(x, level, ahead), the answer to its first question, or the
+  law that it is (head.py)."""
   t, s = levels(row, keys)
   keys = fold(keys, _STEP + row.index)
   y, memory = fixed.solver.step(

@@ -12,17 +12,16 @@ Neither class is a pytree: transformations are taken of functions of arrays that
 inside, so that `keep` and slots that are known beforehand stay static.
 """
 
-import abc
 import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
 import jax
-import jax.numpy as jnp
 
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import conditions
+from adiff.sequence import head as head_lib
 from adiff.sequence import tokens as tokens_lib
 
 
@@ -61,42 +60,11 @@ class Answer(NamedTuple):
   cache: Any
 
 
-class Head(abc.ABC):
-  """What turns features into outputs. Subclasses are frozen dataclasses, and final; the config's
-  arguments are their fields, besides `params` and `dtype`, which `bind` sets."""
-
-  def init(self, key, width, num_outputs) -> Any:
-    """Its parameters for features [.., width] and outputs [.., num_outputs]; some have none."""
-    del key, width, num_outputs
-    return {}
-
-  def bind(self, params, dtype) -> 'Head':
-    """The head with parameters, which computes in `dtype`."""
-    return dataclasses.replace(self, params=params, dtype=dtype)
-
-  def chunks(self, num_outputs) -> int:
-    """Parts of a device's tokens of which `loss` skips those without any; 1: it skips none."""
-    del num_outputs
-    return 1
-
-  @abc.abstractmethod
-  def read(self, h, ask: Ask) -> jax.Array:
-    """Features h [B, T, W] -> outputs [B, T, O]; ask: the call they were made for."""
-
-  @abc.abstractmethod
-  def loss(self, h, key, ask: Ask, objective, weight, *tokens) -> tuple[jax.Array, jax.Array]:
-    """(sum of weight * value [], value [B, T]), value = objective(read(h), *tokens) [B, T].
-
-    weight [B, T], tokens [B, T, ..]; of several kinds an objective a kind. The sum carries the
-    gradient; where weight is 0, value may be 0 instead. key: for heads that sample.
-    """
-
-
 class Denoise(NamedTuple):
   """A network, or what stands before one, with everything but the Ask bound."""
 
   trunk: Callable[[Ask], tuple[jax.Array, Any]]  # Ask -> (features [B, T, W], cache)
-  head: Head
+  head: head_lib.Head
   # {name: value of examples} -> the same with every Memory as a conditions.Recall, made once for
   # all calls
   remember: Callable[[dict[str, Any]], dict[str, Any]] = dict
@@ -106,28 +74,7 @@ class Denoise(NamedTuple):
     return Answer(self.head.read(h, ask), cache)
 
 
-class Outputs(Head):
-  """The head of a trunk whose features are outputs already."""
-
-  def read(self, h, ask):
-    return h
-
-  def loss(self, h, key, ask, objective, weight, *tokens):
-    return weighted(self.read(h, ask), objective, weight, *tokens)
-
-
-def weighted(out, objective, weight, *tokens) -> tuple[jax.Array, jax.Array]:
-  """`Head.loss` of outputs that are all there."""
-  if isinstance(out, tokens_lib.Tokens):
-    values = tokens_lib.each(lambda kind, *own: objective[kind](*own), out.runs, out, *tokens)
-    value = tokens_lib.gather(values, out.runs)
-  else:
-    value = objective(out, *tokens)
-  chex.assert_equal_shape([value, weight])
-  return jnp.sum(weight * value), value
-
-
 def from_outputs(function: Callable[[Ask], jax.Array]) -> Denoise:
   """The Denoise of a function Ask -> out [B, S, O] without a cache: an exact law, or a network of
   somebody else."""
-  return Denoise(lambda ask: (function(ask), ask.cache), Outputs())
+  return Denoise(lambda ask: (function(ask), ask.cache), head_lib.Outputs())

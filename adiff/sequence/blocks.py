@@ -265,6 +265,16 @@ def equal(num_tokens, size: values.Count = 2, *, history=0.0) -> Blocks:
   return Blocks((size,) * (num_tokens // size), order, history)
 
 
+def shuffled(
+  num_tokens, size: values.Count = 1, seed: values.Seed = 0, *, history=0.0
+) -> Blocks:
+  """As `equal`, in a random order of tokens, the same for all examples."""
+  order = np.random.default_rng(seed).permutation(num_tokens)
+  return dataclasses.replace(
+    equal(num_tokens, size, history=history), order=tuple(order.tolist())
+  )
+
+
 def cells(
   grid: tuple[values.Count, ...], cell: tuple[values.Count, ...] = (2, 2), *, history=0.0
 ) -> Blocks:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff.learn import loss, objectives
-from adiff.process import masked
+from adiff.process import absorbing, masked
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import copies
@@ -42,7 +42,7 @@ def test_the_second_half_of_a_complementary_batch_hides_what_the_first_one_shows
   np.testing.assert_allclose(t[:8] + t[8:], 1, rtol=1e-6)
   np.testing.assert_array_equal(x[:, 4:], x0[:, :2])  # both read a clean past
   hidden = x[:, :4] == MASKED.mask_id
-  expected = np.log(3) * np.mean(hidden / np.maximum(t, masked.FLOOR))
+  expected = np.log(3) * np.mean(hidden / np.maximum(t, absorbing.FLOOR))
   np.testing.assert_allclose(value, expected, rtol=1e-5)
 
 

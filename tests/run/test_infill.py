@@ -13,6 +13,7 @@ from adiff.sample import cached, walk
 from adiff.sample.solvers import first_hitting
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import head as head_lib
 from adiff.sequence import plan as plan_lib
 
 PROCESS = masked.Masked(3)
@@ -40,7 +41,7 @@ def perfect(ask):
   return out, cache
 
 
-DENOISE = ask_lib.Denoise(perfect, ask_lib.Outputs())
+DENOISE = ask_lib.Denoise(perfect, head_lib.Outputs())
 
 
 def fill(blocks, hole, with_cache=False):

@@ -14,6 +14,7 @@ from adiff.sample import cached, capacity, guidance, self_condition, truncation,
 from adiff.sample.solvers import base, entropy_bound, first_order, scheduled, threshold
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import head as head_lib
 from adiff.sequence import plan as plan_lib
 
 
@@ -105,7 +106,7 @@ def narrowed(denoise, narrow):
     out, cache = denoise(ask)
     return narrow(out), cache
 
-  return ask_lib.Denoise(trunk, ask_lib.Outputs())
+  return ask_lib.Denoise(trunk, head_lib.Outputs())
 
 
 def walks(name, solver, narrow):

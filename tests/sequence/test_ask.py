@@ -9,6 +9,7 @@ import pytest
 
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import head as head_lib
 
 BLOCKS = blocks_lib.equal(4, 2)
 SLOTS = BLOCKS.slots(np.zeros((4, 1)))  # six of them
@@ -60,7 +61,7 @@ def test_the_head_of_outputs_has_the_weighted_sum_as_its_loss():
 
 def test_a_weight_of_another_shape_than_the_values_is_refused():
   with pytest.raises(AssertionError):
-    ask_lib.weighted(X, lambda out: out[..., 0], jnp.ones((3, 1)))
+    head_lib.weighted(X, lambda out: out[..., 0], jnp.ones((3, 1)))
 
 
 def test_what_stands_before_a_network_changes_the_ask_that_it_sees():
@@ -76,8 +77,8 @@ def test_what_stands_before_a_network_changes_the_ask_that_it_sees():
 def test_what_stands_behind_a_network_changes_its_outputs_and_the_loss_made_of_them():
 
   @dataclasses.dataclass(frozen=True)
-  class Halved(ask_lib.Outputs):
-    head: ask_lib.Head
+  class Halved(head_lib.Outputs):
+    head: head_lib.Head
 
     def read(self, h, ask):
       return self.head.read(h, ask) / 2

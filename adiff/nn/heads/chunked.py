@@ -17,14 +17,14 @@ import jax.numpy as jnp
 
 from adiff.nn import layout
 from adiff.nn.heads import linear
-from adiff.sequence import ask as ask_lib
+from adiff.sequence import head as head_lib
 from adiff.sequence import values
 
 CHUNKS = 16  # of the tokens of a device
 
 
 @dataclasses.dataclass(frozen=True)
-class Chunked(ask_lib.Head):
+class Chunked(head_lib.Head):
   """As linear.Linear, and with fewer outputs a token than `least` it is that; value is 0 where
   weight is, and carries no gradient."""
 

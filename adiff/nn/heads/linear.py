@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from adiff.sequence import ask as ask_lib
+from adiff.sequence import head as head_lib
 
 
 def read(params, h, dtype) -> jax.Array:
@@ -17,7 +17,7 @@ def read(params, h, dtype) -> jax.Array:
 
 
 @dataclasses.dataclass(frozen=True)
-class Linear(ask_lib.Head):
+class Linear(head_lib.Head):
   """All outputs at once."""
 
   params: Any = None
@@ -34,4 +34,4 @@ class Linear(ask_lib.Head):
     return read(self.params, h, self.dtype)
 
   def loss(self, h, key, ask, objective, weight, *tokens):
-    return ask_lib.weighted(self.read(h, ask), objective, weight, *tokens)
+    return head_lib.weighted(self.read(h, ask), objective, weight, *tokens)

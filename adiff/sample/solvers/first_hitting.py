@@ -19,5 +19,7 @@ class FirstHitting(unmasking.Unmasking):
   """As many steps as a block has masked tokens; where the plan has fewer, its last step reveals the
   rest at once."""
 
+  sure = False
+
   def select(self, key, probs, eligible, t, s):
     return unmasking.first(process_base.sampled(jax.random.uniform, key, eligible.shape), eligible)

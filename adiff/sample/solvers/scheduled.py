@@ -25,6 +25,10 @@ class Scheduled(unmasking.Unmasking):
   def __post_init__(self):
     values.check_fields(self, 'solver')
 
+  @property
+  def sure(self):
+    return self.choose == 'confidence'
+
   def select(self, key, probs, eligible, t, s):
     flying = s < t
     size = jnp.sum(flying, axis=1, keepdims=True)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from adiff.process import base as process_base
 from adiff.sample.solvers import base
+from adiff.sequence import tokens as tokens_lib
 
 
 class Unmasking(base.Solver):
@@ -18,19 +19,25 @@ class Unmasking(base.Solver):
   """
 
   adaptive = True
+  sure = True  # does it decide by the probabilities of symbols?
 
   def needs(self, parts):
-    """Noise that is the mask alone."""
+    """Noise that is the mask alone, and symbols where it asks how likely they are."""
     if not parts.process.absorbing:
       raise ValueError(
         f'solver {type(self).__name__} reveals masked tokens and needs process masked; write '
         'solver first_order for other noise'
       )
+    if self.sure and parts.process.by_law:
+      raise ValueError(
+        f'solver {type(self).__name__} decides by probabilities of symbols, and vectors have none; '
+        'write solver.name=scheduled with choose=random, or first_hitting'
+      )
 
   def level(self, process, x, t, s):
     """The share of masked tokens, for tokens in flight."""
     flying = s < t
-    hidden = flying & (x == process.mask_id)
+    hidden = flying & process.hidden(x)
     num_hidden, num_flying = (
       jnp.sum(flags, axis=1, keepdims=True).astype(t.dtype) for flags in (hidden, flying)
     )
@@ -38,7 +45,7 @@ class Unmasking(base.Solver):
 
   def finished(self, process, x):
     """Whatever is not masked."""
-    return x != process.mask_id
+    return ~process.hidden(x)
 
   def init(self, x):
     """No state: x says what is revealed."""
@@ -48,7 +55,8 @@ class Unmasking(base.Solver):
   def select(self, key, probs, eligible, t, s) -> jax.Array:
     """bool [B, n]: which of the eligible (masked, in flight) tokens to reveal.
 
-    probs [B, n, V] of each token were it masked, key [B, n], t and s [B, n] as planned. May depend
+    probs [B, n, V] of each token were it masked, None where they are not asked for (`sure`); key
+    [B, n], t and s [B, n] as planned. May depend
     on the distributions, never on the symbols sampled from them, or the law is another. They are
     the network's own, never cut: at temperature 0 a cut law is sure of everything.
     """
@@ -60,18 +68,18 @@ class Unmasking(base.Solver):
     return x
 
   def step(self, call, out, process, key, x, t, s, memory, narrow=base.uncut):
-    """Samples every eligible token, from the cut law, and reveals those that were selected, by the
-    law as it is."""
+    """Reveals the eligible tokens that are selected, by the law as it is, with samples of the cut
+    one."""
     del call
     key_what, key_which = process_base.split(key)
-    flying, hidden = s < t, x == process.mask_id
-    eligible, masks = flying & hidden, jnp.full_like(x, process.mask_id)
-    probs, cut = (process.x0_hat(logits, masks, t) for logits in (out, narrow(out)))
+    flying, hidden = s < t, process.hidden(x)
+    eligible = flying & hidden
+    probs = process.x0_hat(out, process.masks(t.shape), t) if self.sure else None
     chosen = eligible & (self.select(key_which, probs, eligible, t, s) | (s == 0))
-    symbols = process_base.categorical(key_what, jnp.log(cut))
+    made = process.sample(key_what, narrow(out), chosen)
     changing = flying & ~hidden & jnp.any(eligible, axis=1, keepdims=True)
-    old = jnp.where(changing, self.rewrite(probs, x), x)
-    return jnp.where(chosen, symbols, old), memory
+    old = tokens_lib.pick(changing, self.rewrite(probs, x), x)
+    return tokens_lib.pick(chosen, made, old), memory
 
 
 def first(score, eligible, count=1) -> jax.Array:

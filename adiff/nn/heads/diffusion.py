@@ -1,0 +1,196 @@
+"""A law of a vector given its features: a small network that denoises it (MAR, arXiv:2406.11838).
+
+  loss    E over levels and noise of the process's loss of mlp(x_t, t, h), h the trunk's features
+  bound   the process's bound with the same network: nats of the token
+  law     x at level 1 is noise; `steps` steps of a solver down to level 0, each one call of the mlp
+
+The trunk is called once and the mlp `steps` times: what a walk with the whole network at every
+small step would be, were the mlp its last layers. A token's noise is a function of its key alone.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from adiff.nn import embed, norm
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import head as head_lib
+from adiff.sequence import plan as plan_lib
+from adiff.sequence import values
+
+CHUNKS = 16  # of a row's tokens, of which those without a wanted one are not sampled
+_PRIOR, _STEP = 0, 2  # what a token's key is folded with, as in a walk of its own
+
+
+@dataclasses.dataclass(frozen=True)
+class Diffusion(head_lib.Head):
+  """width, depth: of the mlp. multiply: samples of noise a token and training step, at levels that
+  are stratified among them (MAR's diffusion_batch_mul).
+
+  steps: small steps of a sample, even in the level, by the solver of that name.
+  process: gaussian noise of the small steps; stepper: the solver itself.
+  """
+
+  params: Any = None
+  dtype: Any = jnp.float32
+  process: Any = None
+  stepper: Any = None
+  width: values.Count = 128
+  depth: values.Count = 3
+  multiply: values.Count = 4
+  steps: values.Count = 32
+  solver: str = 'first_order'
+
+  is_law = True
+
+  def __post_init__(self):
+    for name in ('width', 'depth', 'multiply', 'steps'):
+      values.check(f'head.{name}', getattr(self, name), values.Count)
+
+  def needs(self, parts):
+    super().needs(parts)
+    if parts.model.num_hints:
+      raise ValueError(
+        'model.self_condition shows an estimate, and head diffusion makes samples alone; set it to '
+        'False'
+      )
+
+  def init(self, key, width, num_outputs):
+    x, t, h = (jnp.zeros((1, 1, size)) for size in (num_outputs, 1, width))
+    return self._mlp(num_outputs).init(key, x, t[..., 0], h)['params']
+
+  def read(self, h, ask):
+    return h.astype(self.dtype)
+
+  def loss(self, h, key, ask, objective, weight, *tokens):
+    key_level, key_noise = jax.random.split(key)
+    x0, h = (jnp.repeat(leaf, self.multiply, axis=1) for leaf in (tokens[0], self.read(h, ask)))
+    t = self._strata(key_level, weight.shape)
+    xt = self.process.add_noise(key_noise, x0, t)
+    cost = self.process.loss(self._out(xt, t, h), x0, xt, t)
+    value = objective(jnp.mean(cost.reshape(*weight.shape, self.multiply), axis=-1), *tokens)
+    return jnp.sum(weight * value), value
+
+  def bound(self, h, key, ask, x0):
+    key_level, key_noise = jax.random.split(key)
+    u = self._strata(key_level, x0.shape[:2])
+    many, h = (jnp.repeat(leaf, self.multiply, axis=1) for leaf in (x0, self.read(h, ask)))
+    alone = blocks_lib.tokens(u.shape[1])
+    xt, t = self.process.bound_noise(key_noise, many, u, alone, jnp.ones(u.shape, bool))
+    nats = self.process.bound(self._out(xt, t, h), many, xt, t)
+    return jnp.mean(nats.reshape(*x0.shape[:2], self.multiply), axis=-1)
+
+  def combined(self, out, weights):
+    """Features of all branches beside each other, and their weights: [B, T, (1 + n) W + n]."""
+    branches = jnp.split(out, len(weights) + 1)
+    return jnp.concatenate([*branches, *(weight[..., None] for weight in weights)], axis=-1)
+
+  def law(self, out):
+    def law(key, wanted):
+      return self.sample(out, key, wanted)
+
+    return law
+
+  def sample(self, out, key, wanted) -> jax.Array:
+    """x0 [B, n, D] of the law of outputs [B, n, F], as `read` or `combined` make them; key [B, n],
+    one a token. Rows begin with the tokens that are wanted [B, n], a chunk at a time, and end when
+    all of these are sampled; the others are 0, or sampled along."""
+    num = wanted.shape[1]
+    size = -(-num // CHUNKS)
+    if size == num:
+      return self._sample(out, key)
+    order, rows = jnp.argsort(~wanted, axis=1, stable=True), jnp.arange(len(wanted))[:, None]
+    most = jnp.max(jnp.sum(wanted, axis=1))
+
+    def unfinished(carry):
+      return carry[0] < most
+
+    def advance(carry):
+      first, x = carry
+      index = order[:, jnp.minimum(first + jnp.arange(size), num - 1)]
+      made = self._sample(out[rows, index], key[rows, index])
+      return first + size, x.at[rows, index].set(made)
+
+    start = jnp.zeros_like(most), jnp.zeros((*wanted.shape, self._dim), out.dtype)
+    return jax.lax.while_loop(unfinished, advance, start)[1]
+
+  def _sample(self, out, key):
+    """`sample` of tokens that are all wanted."""
+    levels = jnp.asarray(plan_lib.Plan(1, self.steps).matrix[:, 0], out.dtype)
+
+    def call(x, t, s):
+      return self._branches(out, x, t)
+
+    def step(carry, now):
+      x, memory = carry
+      index, t, s = now
+      t, s = (jnp.broadcast_to(level, key.shape) for level in (t, s))
+      own = _fold(key, _STEP + index)
+      return self.stepper.step(call, call(x, t, s), self.process, own, x, t, s, memory), None
+
+    x = self.process.prior(_fold(key, _PRIOR), key.shape)
+    rows = jnp.arange(self.steps), levels[:-1], levels[1:]
+    return jax.lax.scan(step, (x, self.stepper.init(x)), rows)[0][0]
+
+  def _branches(self, out, x, t):
+    """The mlp's output, of several branches combined as guidance says."""
+    width = self.params['features']['kernel'].shape[0]
+    num = (out.shape[-1] + 1) // (width + 1)
+    h = [out[..., i * width:(i + 1) * width] for i in range(num)]
+    x, t, h = jnp.concatenate([x] * num), jnp.concatenate([t] * num), jnp.concatenate(h)
+    weights = tuple(out[..., num * width + i] for i in range(num - 1))
+    return super().combined(self._out(x, t, h), weights)
+
+  def _strata(self, key, shape):
+    """[B, T * multiply] in [0, 1): of every token's samples one in each of as many equal parts."""
+    u = jax.random.uniform(key, (*shape, self.multiply))
+    part = jnp.arange(self.multiply, dtype=u.dtype).reshape(1, 1, -1)
+    return ((part + u) / self.multiply).reshape(shape[0], -1)
+
+  def _out(self, x, t, h):
+    return self._mlp(self._dim).apply({'params': self.params}, x, t, h)
+
+  @property
+  def _dim(self) -> int:
+    return self.params['out']['bias'].shape[0]
+
+  def _mlp(self, dim):
+    return Mlp(self.width, self.depth, dim, self.dtype)
+
+
+class Mlp(nn.Module):
+  """x [.., T, D] at levels t [.., T], features h [.., T, F] -> [.., T, D]; blocks with adaLN-zero
+  (MAR, section 3.3)."""
+
+  width: int
+  depth: int
+  dim: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x, t, h):
+    def dense(size, name, **how):
+      return nn.Dense(size, dtype=self.dtype, name=name, **how)
+
+    zero = dict(kernel_init=nn.initializers.zeros)
+    signal = embed.Level(self.width, self.dtype, name='level')(t)
+    signal = nn.silu(signal + dense(self.width, 'features')(h))
+    y = dense(self.width, 'in')(x)
+    for i in range(self.depth):
+      modulation = dense(3 * self.width, f'modulation_{i}', **zero)(signal)
+      shift, scale, gate = jnp.split(modulation, 3, axis=-1)
+      z = norm.Norm(self.dtype, name=f'norm_{i}')(y) * (1 + scale) + shift
+      z = dense(self.width, f'mlp_out_{i}')(nn.silu(dense(self.width, f'mlp_in_{i}')(z)))
+      y = y + gate * z
+    shift, scale = jnp.split(dense(2 * self.width, 'modulation_out', **zero)(signal), 2, axis=-1)
+    y = norm.Norm(self.dtype, name='norm_out')(y) * (1 + scale) + shift
+    return dense(self.dim, 'out', **zero)(y)
+
+
+def _fold(key, data):
+  """fold_in of every token's key [B, n]."""
+  of_row = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+  return jax.vmap(of_row, in_axes=(0, None))(key, data)

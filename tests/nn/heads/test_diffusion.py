@@ -1,0 +1,140 @@
+"""A head that is a law: of a normal conditional, of a chunk of tokens, of two branches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from adiff.nn.heads import diffusion
+from adiff.process import masked_vectors
+from adiff.sample import walk
+from adiff.sample.solvers import first_order, heun, multistep
+from adiff.sequence import ask as ask_lib
+from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import plan as plan_lib
+
+FEATURES, DIM = 3, 2
+SMALL = masked_vectors.MaskedVectors(DIM, clip=0.0).small
+
+
+def head(stepper=None, small=SMALL, **how):
+  stepper = first_order.FirstOrder() if stepper is None else stepper
+  how = dict(width=8, depth=1, steps=3) | how
+  return diffusion.Diffusion(process=small, stepper=stepper, **how)
+
+
+def bound(one, dim=DIM, features=FEATURES):
+  """The head with random parameters."""
+  params = one.init(jax.random.key(0), features, dim)
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(lambda leaf: jnp.float32(0.4 * rng.normal(size=leaf.shape)), params)
+  return one.bind(params, jnp.float32)
+
+
+def features(shape, seed=3):
+  return jax.random.normal(jax.random.key(seed), (*shape, FEATURES))
+
+
+def keys(shape, seed=1):
+  return jax.random.split(jax.random.key(seed), shape)
+
+
+# ---- The law -------------------------------------------------------------------------------------
+
+SLOPE, SPREAD = 0.8, 0.6  # of a chain x_i = SLOPE x_(i-1) + SPREAD noise
+
+
+def trained(one, steps):
+  """The head after training on pairs (x_(i-1), x_i) of the chain."""
+  params = one.init(jax.random.key(0), 1, 1)
+  tx = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
+
+  def update(carry, key):
+    params, opt = carry
+    key_past, key_own, key_loss = jax.random.split(key, 3)
+    past = jax.random.uniform(key_past, (8, 16, 1), minval=-1.5, maxval=1.5)
+    x0 = SLOPE * past + SPREAD * jax.random.normal(key_own, past.shape)
+
+    def loss(params):
+      own, share = one.bind(params, jnp.float32), jnp.full((8, 16), 1 / 128)
+      return own.loss(past, key_loss, None, lambda cost, _: cost, share, x0)[0]
+
+    with jax.numpy_dtype_promotion('standard'):
+      updates, opt = tx.update(jax.grad(loss)(params), opt, params)
+    return (optax.apply_updates(params, updates), opt), None
+
+  def run(key):
+    carry, _ = jax.lax.scan(update, (params, tx.init(params)), jax.random.split(key, steps))
+    return carry[0]
+
+  return one.bind(jax.jit(run)(jax.random.key(1)), jnp.float32)
+
+
+def test_the_head_learns_the_conditional_law_of_a_linear_gaussian_chain():
+  small = masked_vectors.MaskedVectors(1, clip=0.0).small
+  one = trained(head(heun.Heun(), small, width=16, depth=1, multiply=4, steps=12), 700)
+  past = jnp.linspace(-1, 1, 3)
+  h = jnp.broadcast_to(past[:, None, None], (3, 1024, 1))
+  made = np.asarray(jax.jit(one._sample)(h, keys((3, 1024))))[..., 0]
+  np.testing.assert_allclose(made.mean(1), SLOPE * past, atol=0.05)
+  np.testing.assert_allclose(made.std(1), SPREAD, rtol=0.08)
+  x0 = SLOPE * h + SPREAD * jax.random.normal(jax.random.key(4), h.shape)
+  nats = float(np.mean(one.bound(h, jax.random.key(5), None, x0)))
+  exact = 0.5 * np.log(2 * np.pi * np.e * SPREAD**2)
+  assert exact - 0.03 < nats < exact + 0.15, (nats, exact)
+
+
+# ---- Fast and slow -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('stepper', [first_order.FirstOrder(), multistep.Multistep()])
+def test_trunk_once_and_head_every_step_is_everything_at_every_step(stepper):
+  # The slow way: a walk whose network is trunk and head together, asked at every small step.
+  one, raw = bound(head(stepper)), features((2, 4))
+  trunk = jax.nn.tanh
+
+  def everything(ask):
+    return one._out(ask.x, ask.t, trunk(raw))
+
+  slow = walk.sample(
+    ask_lib.from_outputs(everything), keys((2,)), plan_lib.Plan(1, one.steps),
+    blocks=blocks_lib.Blocks((4,), (0, 1, 2, 3)), process=SMALL, solver=stepper,
+    coords=np.zeros((4, 1)),
+    given=jnp.zeros((2, 4, DIM)), given_mask=jnp.zeros((2, 4), bool))
+  of_tokens = walk.token_keys(keys((2,)), 0, 4)
+  fast = one.law(one.read(trunk(raw), None))(of_tokens, jnp.ones((2, 4), bool))
+  np.testing.assert_allclose(fast, slow, atol=1e-5)
+
+
+def test_only_wanted_tokens_are_sampled_and_none_depends_on_the_others():
+  one, num = bound(head()), 40
+  h, shape = features((3, num)), (3, num)
+  wanted = jnp.arange(num)[None] % jnp.array([[2], [40], [3]]) == 0
+  whole = jax.jit(one._sample)(h, keys(shape))
+  law = jax.jit(one.sample)
+  np.testing.assert_allclose(law(h, keys(shape), wanted)[wanted], whole[wanted], atol=1e-5)
+  alone = law(h[1:2], keys(shape)[1:2], wanted[1:2])
+  np.testing.assert_allclose(alone[0, 0], whole[1, 0], atol=1e-5)
+  none = law(h, keys(shape), jnp.zeros_like(wanted))
+  np.testing.assert_array_equal(none, 0)
+
+
+def test_guidance_moves_every_small_step_by_the_weight():
+  one = bound(head())
+  one_h, null_h = features((2, 2)), features((2, 2), 4)
+  both, wanted = jnp.concatenate([one_h, null_h]), jnp.ones((2, 2), bool)
+  for weight, same in ((1.0, one_h), (0.0, null_h)):
+    out = one.combined(both, (jnp.full((2, 2), weight),))
+    guided, alone = (one.sample(h, keys((2, 2)), wanted) for h in (out, same))
+    np.testing.assert_allclose(guided, alone, atol=1e-5)
+
+
+def test_the_mean_over_more_samples_of_noise_is_the_same_loss():
+  x0, h, weight = jnp.ones((8, 16, DIM)), features((8, 16)), jnp.ones((8, 16))
+  few, many = (
+    float(bound(head(multiply=multiply)).loss(
+      h, jax.random.key(2), None, lambda cost, _: cost, weight, x0)[0]) / 128
+    for multiply in (1, 64)
+  )
+  assert abs(few / many - 1) < 0.4

@@ -1,0 +1,99 @@
+"""Walks over vectors that a head samples: token by token with a cache, and a few a call (MAR)."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from adiff.run import build
+from adiff.sequence import conditions
+from configs import base
+
+
+def config(blocks, **arguments):
+  """Six vectors of two floats; a head of two small steps."""
+  c = base.get_config()
+  base.choose(c, 'data', 'mixture', num_tokens=6, dim=2, size=64)
+  base.choose(c, 'blocks', blocks, **arguments)
+  base.choose(c, 'process', 'masked_vectors', clip=0.0)
+  base.choose(c, 'head', 'diffusion', width=8, depth=1, multiply=2, steps=2)
+  c.model.width, c.model.depth, c.model.heads = 16, 1, 2
+  c.plan.steps = 1
+  return c
+
+
+def causal():
+  """Tokens in a random order, one a block."""
+  c = config('shuffled', seed=1)
+  base.choose(c, 'draw', 'ones')
+  return c
+
+
+def together():
+  """All tokens in one block; three calls reveal 1, 2 and 3 of them."""
+  c = config('whole')
+  base.choose(c, 'solver', 'scheduled')
+  base.choose(c, 'spacing', 'cosine')
+  c.plan.steps = 3
+  return c
+
+
+@functools.cache
+def regime(make) -> tiny.Regime:
+  parts = build.build(make().lock())
+  model = dataclasses.replace(parts.model, conds={'label': conditions.Label(tiny.NUM_CLASSES)})
+  params = tiny.random_params(model, parts.process, parts.blocks, parts.spec.coords)
+  return tiny.Regime(make.__name__, parts, model, params)
+
+
+def test_the_cached_walk_is_the_plain_one_guided_and_to_the_last_small_step():
+  of = regime(causal)
+  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
+    of = dataclasses.replace(of, model=dataclasses.replace(of.model, dtype='float64'))
+    keys, label, given, none = of.arguments()
+    given = given.astype(jnp.float64)
+    plain, cached = (
+      np.asarray(of.sampler(is_cached)(of.arguments()[0], label, given, none))
+      for is_cached in (False, True)
+    )
+  assert np.all(np.isfinite(plain)) and plain.dtype == np.float64
+  np.testing.assert_allclose(cached, plain, rtol=0, atol=1e-8 * np.abs(plain).max())
+
+
+def test_tokens_of_one_block_are_revealed_by_the_spacing_and_neighbours_change_nothing():
+  of = regime(together)
+  turn = np.array([2, 0, 3, 1])
+  keys, label, given, _ = of.arguments()
+  known = jnp.zeros((tiny.BATCH, 6), bool).at[1, :2].set(True)
+  sample = of.sampler(True, guided=False)
+  made = np.asarray(sample(keys, label, given, known))
+  turned = sample(of.arguments()[0][turn], label[turn], given[turn], known[turn])
+  np.testing.assert_allclose(turned, made[turn], atol=1e-5)
+  assert np.all(np.isfinite(made)) and len(np.unique(made[:, 5, 0])) == tiny.BATCH
+  np.testing.assert_array_equal(made[1, :2], given[1, :2])
+
+
+@pytest.mark.parametrize('change, words', [
+  (dict(process='gaussian'), 'head diffusion .* process masked_vectors'),
+  (dict(head='linear'), 'process masked_vectors .* head.name=diffusion'),
+  (dict(solver='threshold'), 'Threshold .* solver.name=scheduled'),
+  (dict(solver='heun'), 'Heun .* first_order'),
+])
+def test_what_does_not_go_with_vectors_is_refused_with_what_to_write(change, words):
+  c = causal()
+  for key, name in change.items():
+    base.choose(c, key, name)
+  base.choose(c, 'draw', 'uniform')
+  with pytest.raises(ValueError, match=words):
+    build.build(c.lock())
+
+
+def test_a_network_is_not_shown_an_estimate_that_the_process_has_not():
+  c = causal()
+  c.model.self_condition = True
+  with pytest.raises(ValueError, match='self_condition'):
+    build.build(c.lock())
