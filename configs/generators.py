@@ -2,6 +2,7 @@ r"""Families of image generators beside each other, at equal cost: FAMILY-DATA.
 
   python -m adiff.main --config=configs/generators.py:gan-toy --workdir=runs/gan
   python -m adiff.main --config=configs/generators.py:unet-digits --workdir=runs/unet
+  python -m adiff.main --config=configs/generators.py:mar-digits --workdir=runs/mar
   python -m adiff.main --config=configs/generators.py:gan-mnist --config.data.data_dir=DIR \
       --workdir=runs/gan_mnist
 
@@ -17,6 +18,8 @@ ROWS = {
   'gan': dict(about='a network that makes the picture of noise in one call, against a critic'),
   'diffusion': dict(about='the picture as one block, denoised step by step'),
   'unet': dict(about='likewise, by a U-Net instead of a transformer'),
+  'mar': dict(about='a few tokens of one block in each call, sampled by a head (MAR)'),
+  'mar_causal': dict(about='token by token in a random order, likewise, with a cache'),
 }
 EXPECTED = {
   'gan-toy': base.expect(
@@ -26,6 +29,8 @@ EXPECTED = {
   'gan-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
   'diffusion-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
   'unet-digits': base.expect('cores'),
+  'mar-digits': base.expect('cores'),
+  'mar_causal-digits': base.expect('cores'),
   'unet-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
 }
 ARGUMENTS = tuple(EXPECTED)
@@ -62,7 +67,8 @@ def get_config(argument='gan-toy'):
     c.train.eval_every = c.train.checkpoint_every = 500
     c.eval.examples, c.eval.features = 2000, True
   c.train.log_every = 100
-  dict(gan=_gan, diffusion=_diffusion, unet=_unet)[family](c, data)
+  make = dict(gan=_gan, diffusion=_diffusion, unet=_unet, mar=_mar, mar_causal=_mar_causal)
+  make[family](c, data)
   return c.lock()
 
 
@@ -113,3 +119,29 @@ def _unet(c, data):
   else:
     c.process.prediction = 'x0'
     c.train.steps = 1200
+
+
+def _mar(c, data):
+  """16 tokens of 2x2 pixels: eight calls reveal them by the cosine, in a random order."""
+  _vectors(c, data)
+  base.choose(c, 'spacing', 'cosine')
+  base.choose(c, 'solver', 'scheduled')
+  c.plan.steps = 8
+
+
+def _mar_causal(c, data):
+  """The same tokens in a random order, the same for all pictures; a call each."""
+  _vectors(c, data)
+  base.choose(c, 'blocks', 'shuffled')
+  base.choose(c, 'draw', 'ones')
+  base.choose(c, 'solver', 'first_order')
+  c.model.shifted, c.plan.steps = True, 1
+
+
+def _vectors(c, data):
+  c.codec.patch = 2
+  base.choose(c, 'process', 'masked_vectors')
+  base.choose(c, 'head', 'diffusion', width=96, depth=3)
+  base.choose(c, 'model', 'denoiser', width=96, depth=3, heads=4, dropout=0.2)
+  c.guidance.scale = c.guidance.first = 1.2
+  c.optim.learning_rate, c.train.ema, c.train.steps = 3e-3, 0.99, 1600
