@@ -182,6 +182,8 @@ CHOICES = dict(
     # outputs are made where there is loss, and not kept; with fewer than `least` a token, as linear
     chunked=dict(least=1024),
     linear=dict(),
+    # symbols that are ordered, such as grey levels: a mixture of so many logistics, cut into bins
+    logistics=dict(components=5),
     # samples vectors itself, by a small network that denoises them, for process masked_vectors
     diffusion=dict(
       width=128, depth=3,  # of that network

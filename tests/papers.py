@@ -151,6 +151,16 @@ def udlm(p, x0, xt, t) -> float:
   return slope / (size * alpha) * (size / truth[xt] - size / model[xt] - jumps)
 
 
+def discretised_logistics(weight, mean, scale, value, levels) -> float:
+  """Salimans et al. 2017 (arXiv:1701.05517), eq. 2: the mass of pixel value x of 0 .. levels - 1
+  under a mixture, whose values lie in [-1, 1]."""
+  cdf = lambda x: 1 / (1 + np.exp(-(x - mean) / scale))
+  x, half = 2 * value / (levels - 1) - 1, 1 / (levels - 1)
+  upper = 1.0 if value == levels - 1 else cdf(x + half)
+  lower = 0.0 if value == 0 else cdf(x - half)
+  return float(np.sum(weight * (upper - lower)))
+
+
 # ---- Judges --------------------------------------------------------------------------------------
 
 

@@ -222,12 +222,13 @@ def _each(config, spec, choice, joint) -> Any:
 
 
 def _head(config, spec, process) -> head_lib.Head:
-  """The head, or one a kind; one that is a law is handed the noise of its small steps, and the
-  solver that makes them."""
+  """The head, or one a kind; that of ordered symbols is told how many there are, one that is a law
+  is handed the noise of its small steps, and the solver that makes them."""
 
   def of_kind(kind=None):
-    choice, given = kinds.own(config, kind, 'head'), {}
+    choice = kinds.own(config, kind, 'head')
     own = process if kind is None else process.of(kind)
+    given = {'vocab': own.num_outputs} if own.discrete else {}
     if own.by_law and choose.takes('head', choice.name, 'stepper'):
       given = {'process': own.small, 'stepper': choose.resolve('solver', {'name': choice.solver})}
     return choose.resolve('head', choice, **given)

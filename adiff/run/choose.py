@@ -40,7 +40,8 @@ ROOMS = {
   'spacing': Room('adiff.sequence.plan', 'adiff.sequence.plan.Spacing'),
   'solver': Room('adiff.sample.solvers', 'adiff.sample.solvers.base.Solver'),
   'head': Room(
-    'adiff.nn.heads', 'adiff.sequence.head.Head', ('params', 'dtype', 'process', 'stepper')
+    'adiff.nn.heads', 'adiff.sequence.head.Head',
+    ('params', 'dtype', 'process', 'stepper', 'vocab'),
   ),
   'model': Room(
     'adiff.nn', 'adiff.nn.network.Network',
