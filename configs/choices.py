@@ -233,7 +233,8 @@ CHOICES = dict(
       through_cache=False,  # does the gradient reach the past, by keys and values?
     ),
     # trains a codec: distance of reconstructions, l1 |x - y| + l2 (x - y)^2 + perceptual |f(x) -
-    # f(y)|^2 in features f of a file, eyes.npz or LPIPS, and the losses of the quantiser
+    # f(y)|^2 in features f of a file, eyes.npz or LPIPS, or of `efficientnet` (the extra), and the
+    # losses of the quantiser
     autoencoder=dict(l1=0.0, l2=1.0, perceptual=0.0, perceptual_from=''),
     adversarial=dict(  # likewise, and a critic of patches must not tell data from reconstructions
       l1=1.0, l2=0.0, perceptual=0.0, perceptual_from='',

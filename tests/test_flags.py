@@ -51,7 +51,7 @@ VALUES = {  # of every flag
   'set': 'plan.steps=4', 'prompt': 'a', 'tokens': '3', 'block_size': '2', 'steps': '2',
   'solver': 'heun', 'num': '3', 'out': 'x', 'seed': '3', 'batch': '3', 'profile': '3',
   'topology': 'cpu:8', 'processes': 'auto', 'gather': '3', 'data': 'x', 'minutes': '3',
-  'average': 'raw', 'split': 'test', 'samples': 'x', 'reference': 'x',
+  'average': 'raw', 'split': 'test', 'samples': 'x', 'reference': 'x', 'features': 'x',
   'copies': '2', 'flip': 'true', 'crop': '1', 'cond': 'x', 'given': 'x', 'edit': 'x',
   'study': 'toy',
 }

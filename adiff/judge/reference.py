@@ -14,13 +14,25 @@ from typing import Any
 import numpy as np
 
 from adiff.judge import base, subset
-from adiff.judge.metrics import classifier, coverage, features, frechet, memorisation, two_sample
+from adiff.judge.metrics import (
+  classifier,
+  coverage,
+  efficientnet,
+  features,
+  frechet,
+  inception,
+  memorisation,
+  two_sample,
+)
 
 IMAGES, VALUES = 60_000, 2**28  # of a split: what is read of it at most, 256 MiB
 BALLS = 10_000  # images of a set whose neighbours are looked for, for precision, recall and so on
 NEAREST = 2_000  # images of a set whose nearest training image is looked for
 KEPT = 2**26  # values of real images that are kept with their statistics at most
-FEATURES = {'perceptron': classifier.Perceptron, 'components': features.Components}
+FEATURES = {
+  'perceptron': classifier.Perceptron, 'components': features.Components,
+  'inception': inception.Inception, 'efficientnet': efficientnet.EfficientNet,
+}
 # What `as_arrays` says besides arrays, in the form of machine/json_file.
 FORM = {
   'features': {'kind': str, 'name': str, 'digest': str, 'accuracy?': float}, 'of': dict,
@@ -79,12 +91,12 @@ class Reference:
   of: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # what it follows from, as JSON
 
   @classmethod
-  def make(cls, subject: base.Subject) -> 'Reference':
-    """Measures both splits of a subject."""
+  def make(cls, subject: base.Subject, eyes: features.Features | None = None) -> 'Reference':
+    """Measures both splits of a subject, in features of its own, or in those that are given."""
     subject.tell('reads real images')
     train, test = (read(subject, split) for split in ('train', subject.split))
     pictures = Pictures(train['example'], train['label'], test['example'], test['label'])
-    eyes = _eyes(subject, pictures)
+    eyes = _eyes(subject, pictures) if eyes is None else eyes
     subject.tell('measures real images')
     found = eyes.features(pictures.train)
     mean, cov = frechet.moments(found)

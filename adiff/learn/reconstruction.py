@@ -56,7 +56,7 @@ class Reconstructing(base.Recipe):
   l1: values.NotNegative = 0.0  # weights, see Distance
   l2: values.NotNegative = 1.0
   perceptual: values.NotNegative = 0.0
-  perceptual_from: values.Path = ''  # the file of the network that sees
+  perceptual_from: values.Path = ''  # the network that sees: its file, or `efficientnet`
 
   def needs(self, parts):
     base.check_microbatches(parts.config.train)

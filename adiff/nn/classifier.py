@@ -46,11 +46,16 @@ def maps(params: Params, pictures) -> list[jax.Array]:
 
 
 def distance(params: Params, x, y) -> jax.Array:
+  """How far pictures x and y are apart in the maps."""
+  return apart(maps(params, x), maps(params, y))
+
+
+def apart(ours, theirs) -> jax.Array:
   """sum_i mean |f_i(x) - f_i(y)|^2 / mean |f_i(x)|^2 of the maps f_i (Johnson et al. 2016,
   arXiv:1603.08155), each measured in its own size over the batch."""
   return sum(
     jnp.mean(jnp.square(made - real)) / jnp.maximum(jnp.mean(jnp.square(real)), 1e-6)
-    for real, made in zip(maps(params, x), maps(params, y), strict=True)
+    for real, made in zip(ours, theirs, strict=True)
   )
 
 

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adiff.nn import published
+
 SIDE, WIDTH = 299, 2048  # pixels that it sees, and features that it finds
 _EPSILON = 1e-3  # of the batch norms
-_NORM = ('weight', 'bias', 'running_mean', 'running_var')
 # Steps one after another. A convolution: (name, features, kernel), and a stride where nothing is
 # padded; several in a list stand side by side. A pool is its name.
 _STEM = (
@@ -97,28 +98,19 @@ def shapes() -> dict[str, tuple[int, ...]]:
 
 
 def check(weights: Mapping[str, np.ndarray]) -> None:
-  """Raises ValueError for weights of another network; further ones, of the classes or of training,
-  are passed over."""
-  for name, shape in shapes().items():
-    if name not in weights or weights[name].shape != shape:
-      what = f'have {list(weights[name].shape)} as' if name in weights else 'lack'
-      raise ValueError(
-        f'the weights {what} {name}, which is {list(shape)}; give those of the FID Inception '
-        'network by the names of pytorch-fid'
-      )
+  """Raises ValueError for weights of another network, as published.check."""
+  published.check(
+    weights, shapes(), 'the FID Inception network by the names of pytorch-fid'
+  )
 
 
 def params(weights: Mapping[str, np.ndarray]) -> Params:
   """The network's parameters from its published weights, {name: array} with the names of torch;
   raises as `check`."""
   check(weights)
-  found = {}
-  for name, parts in _layers().items():
-    conv, scale, bias, mean, variance = (np.asarray(weights[part], np.float64) for part in parts)
-    scale = scale / np.sqrt(variance + _EPSILON)
-    folded = conv.transpose(2, 3, 1, 0) * scale, bias - mean * scale
-    found[name] = tuple(jnp.asarray(one, jnp.float32) for one in folded)
-  return found
+  return {
+    name: published.folded(weights, tuple(parts), _EPSILON) for name, parts in _layers().items()
+  }
 
 
 def features(params: Params, pictures) -> jax.Array:
@@ -177,7 +169,7 @@ def _layers():
     for step in steps:
       if not isinstance(step, str):
         for name, width, kernel, *_ in _abreast(step):
-          norm = (f'{prefix}{name}.bn.{part}' for part in _NORM)
+          norm = (f'{prefix}{name}.bn.{part}' for part in published.NORM)
           found[prefix + name] = {
             f'{prefix}{name}.conv.weight': (width, inputs, *kernel), **dict.fromkeys(norm, (width,))
           }

@@ -135,11 +135,12 @@ def title(parts) -> str:
 
 def check(parts) -> None:
   """Raises ValueError for a config whose report cannot be made: training asks before it begins."""
-  if parts.config.eval.inception:
-    raise ValueError(
-      'config.eval.inception measures what a trained codec reconstructs, and this run makes '
-      "samples; write eval.inception=''"
-    )
+  for name, without in (('inception', ''), ('efficientnet', False)):
+    if parts.config.eval[name]:
+      raise ValueError(
+        f'config.eval.{name} measures what a trained codec reconstructs, and this run makes '
+        f'samples; write eval.{name}={without!r}, and judge them with --mode=judge --features'
+      )
   judge = judge_of(parts)
   judge.needs(parts)
   estimates.check(parts)

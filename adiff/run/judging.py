@@ -22,7 +22,7 @@ from adiff.judge import reference as reference_lib
 from adiff.judge.metrics import frechet
 from adiff.machine import array_file, files, hosts, storage
 from adiff.run import attempts as attempts_lib
-from adiff.run import foreign, growing, output, places, references
+from adiff.run import foreign, growing, output, places, published, references
 from adiff.run import kept as kept_lib
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
@@ -43,12 +43,13 @@ class Real(NamedTuple):
   examples: Callable[[str, np.ndarray], dict]
 
 
-def judge(samples, reference, out, *, split=None, data=None) -> int:
+def judge(samples, reference, out, *, split=None, data=None, features=None) -> int:
   """Writes the page and prints where it is; returns the exit code.
 
-  data: where the data of a workdir lies now, if its statistics are not kept. Raises ValueError in a
-  sentence for samples or a reference that cannot be read or do not fit each other, OSError where
-  `out` cannot be written.
+  data: where the data of a workdir lies now, if its statistics are not kept. features: of a network
+  that others trained, see published.network; by default those that the reference tells of, or else
+  its own. Raises ValueError in a sentence for samples, a reference or features that cannot be read
+  or do not fit each other, OSError where `out` cannot be written.
   """
   for flag, value in (('samples', samples), ('reference', reference)):
     if not value:
@@ -59,15 +60,18 @@ def judge(samples, reference, out, *, split=None, data=None) -> int:
   attempts = attempts_lib.Attempts()
   told = growing.told(
     title=f'{os.path.basename(os.path.normpath(samples))}, judged', step=None, split=None,
-    command=_command(samples=samples, reference=reference, data=data, split=split, out=out),
+    command=_command(
+      samples=samples, reference=reference, features=features, data=data, split=split, out=out
+    ),
   )
   with subject_lib.telling(hosts.first()) as tell:
     if isinstance(made, foreign.Made):
-      found = _reference(reference, made, out, split, data, tell)
+      found = _reference(reference, made, out, split, data, features, tell)
       told |= {'data': found.data, 'split': found.split}
       sections = _of_pictures(made, found, tell, attempts)
     else:
       _check_unsplit(split, reference)
+      _check_own(features, samples)
       told |= {'data': os.fspath(reference)}
       sections = [_of_features(samples, made, reference)]
     storage.make_folder(out)
@@ -115,12 +119,12 @@ def _of_pictures(made, real, tell, attempts):
   yield from quality.Quality(subject, [own], heading='Judged').sections()
 
 
-def _reference(path, made, out, split, data, tell):
+def _reference(path, made, out, split, data, features, tell):
   """The statistics that --reference stands for, read or measured."""
   keep = os.path.join(out, references.FILE)
   if storage.is_folder(path) and workdir_lib.is_made(path):
     kept = os.path.join(path, references.FILE)
-    if storage.is_file(kept):
+    if storage.is_file(kept) and features is None:
       found = references.read(kept)
       if split is None or found.split == split:
         return found
@@ -131,6 +135,7 @@ def _reference(path, made, out, split, data, tell):
     names = _names(path)
     if names >= set(reference_lib.ARRAYS):
       _check_unsplit(split, path)
+      _check_own(features, path)
       return references.read(path)
     if names >= set(foreign.MOMENTS):
       raise ValueError(
@@ -145,9 +150,20 @@ def _reference(path, made, out, split, data, tell):
     examples=real.examples, decode=np.asarray, levels=real.levels, tell=tell,
   )
   made.as_data(real.levels, real.shape)  # before anything is measured
+  eyes, of = None, real.of
+  if features is not None:
+    eyes = _network(features, real)
+    of = {**of, 'features': eyes.digest}
   return references.remembered(
-    (keep,), real.of, lambda: reference_lib.Reference.make(subject)
+    (keep,), of, lambda: reference_lib.Reference.make(subject, eyes)
   )
+
+
+def _network(features, real):
+  try:
+    return published.network(features, real.levels, real.shape)
+  except ValueError as error:
+    raise ValueError(f'--features={features}: {error}') from error
 
 
 def _of_workdir(path, split, data):
@@ -248,6 +264,13 @@ def _of_features(path, made, reference):
       kind=f'{len(ours.mean)} features; {files.digest(*theirs)}', tile='Fréchet distance',
     ),)),
   ))
+
+
+def _check_own(features, path):
+  if features is not None:
+    raise ValueError(
+      f'--features={features}: {path} tells of features already, of one network; leave it away'
+    )
 
 
 def _check_unsplit(split, path):

@@ -12,7 +12,7 @@ USES = {
   'export': (*_WORKDIR, 'step', 'out', 'seed', 'batch', *_SEVERAL),
   'follow': (*_WORKDIR, 'data', *_SEVERAL),
   'encode': ('workdir', 'data', 'out', 'batch', 'copies', 'flip', 'crop', 'seed', *_SEVERAL),
-  'judge': ('samples', 'reference', 'data', 'split', 'out'),
+  'judge': ('samples', 'reference', 'features', 'data', 'split', 'out'),
   'compare': ('workdirs', 'out'),
   'reproduce': ('config', 'workdir', *_SEVERAL),
   'study': ('study', 'data', 'out'),

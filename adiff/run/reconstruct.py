@@ -18,12 +18,12 @@ from adiff.data import batches
 from adiff.judge import base as judge_base
 from adiff.judge import coded, reconstruction, section, training
 from adiff.judge import reference as reference_lib
-from adiff.judge.metrics import convolutional, features, inception
+from adiff.judge.metrics import convolutional, features
 from adiff.judge.page import images
 from adiff.learn import base as learn_base
-from adiff.machine import array_file, checkpoint, files, hosts, logs, sharding, storage
+from adiff.machine import checkpoint, files, hosts, logs, sharding, storage
 from adiff.run import attempts as attempts_lib
-from adiff.run import codecs, tokenizer
+from adiff.run import codecs, published, tokenizer
 from adiff.run import evaluate as evaluate_lib
 from adiff.run import eyes as eyes_lib
 from adiff.run import growing as growing_lib
@@ -38,8 +38,7 @@ PAIRS, STEPS = 4, 10  # of the figure of what lies between two pictures
 
 def check(parts: tokenizer.Parts) -> None:
   """Raises ValueError for a config whose report cannot be made: training asks before it begins."""
-  if parts.config.eval.inception:
-    _inception(parts)
+  _published(parts)
 
 
 def restore(workdir, placed, *, step, ema) -> tuple[int, Any]:
@@ -221,8 +220,7 @@ def _sections(programs, served, subject, scale, workdir, progress):
   """Sections of what the codec keeps of pictures, one after another."""
   parts, train = programs.parts, reference_lib.read(subject, 'train')
   eyes = _eyes(parts, subject, train, workdir) if parts.config.eval.features else {}
-  if parts.config.eval.inception:
-    eyes['inception'] = _inception(parts)
+  eyes |= _published(parts)
   found = list(programs.made(served, subject.split, subject.num, progress))
   x, codes, made = (np.concatenate(one) for one in zip(*found, strict=True))
   between = programs.between(served, codes[:2 * PAIRS]) if len(codes) >= 2 * PAIRS else None
@@ -251,19 +249,23 @@ def _eyes(parts, subject, train, workdir):
   ))}
 
 
-def _inception(parts):
-  """The network of config.eval.inception; raises ValueError where it cannot be had, or looks at no
-  such data."""
-  path, facts = parts.config.eval.inception, parts.source.facts
-  shown = f'config.eval.inception={values.shown(path)}'
-  if parts.spec.medium != 'image' or not facts.levels or facts.shape[-1] not in (1, 3):
-    raise ValueError(f'{shown} looks at grey pictures or at colours, and these data have neither')
-  try:
-    return inception.of(array_file.weights(path), facts.levels)
-  except FileNotFoundError as error:
-    raise ValueError(f'{shown}: there is no such file') from error
-  except ValueError as error:
-    raise ValueError(f'{shown}: {error}') from error
+def _published(parts):
+  """{short name: features} of the networks of others that config.eval names; raises ValueError
+  where one cannot be had, or looks at no such data."""
+  chosen, facts, found = parts.config.eval, parts.source.facts, {}
+  shape = facts.shape if parts.spec.medium == 'image' else ()
+  wanted = {
+    'inception': chosen.inception,
+    published.EFFICIENTNET: published.EFFICIENTNET if chosen.efficientnet else '',
+  }
+  for name, which in wanted.items():
+    if which:
+      try:
+        found[name] = published.network(which, facts.levels, shape)
+      except ValueError as error:
+        shown = values.shown(chosen[name])
+        raise ValueError(f'config.eval.{name}={shown}: {error}') from error
+  return found
 
 
 def _code(parts, codes, scale):

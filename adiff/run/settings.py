@@ -116,6 +116,7 @@ class Eval:
   samplers: tuple[str, ...]
   features: bool
   inception: values.Path
+  efficientnet: bool
 
 
 @dataclasses.dataclass

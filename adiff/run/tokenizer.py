@@ -11,8 +11,8 @@ import jax
 from adiff.learn import optim
 from adiff.machine import array_file, files, sharding
 from adiff.nn import autoencoder as autoencoder_lib
-from adiff.nn import classifier, lpips
-from adiff.run import choose, codecs, taught
+from adiff.nn import classifier, efficientnet, lpips
+from adiff.run import choose, codecs, published, taught
 from adiff.run import eyes as eyes_lib
 from adiff.run import parts as parts_lib
 from adiff.sequence import blocks as blocks_lib
@@ -118,8 +118,12 @@ def _seen(config, coded):
 
 
 def _network(path):
-  """((pictures, pictures) -> scalar, channels of pictures, their least side, digest) of a file:
-  .safetensors is LPIPS, and else a classifier that a page has kept."""
+  """((pictures, pictures) -> scalar, channels of pictures, their least side, digest) of a network
+  by name, or of a file: .safetensors is LPIPS, and else a classifier that a page has kept."""
+  if path == published.EFFICIENTNET:
+    net = efficientnet.params(published.efficientnet_weights())
+    digest = files.digest(path, *jax.tree.leaves(net))
+    return functools.partial(efficientnet.distance, net), (1, 3), efficientnet.LEAST, digest
   if str(path).endswith('.safetensors'):
     net = lpips.of(array_file.weights(path))
     digest = files.digest('lpips', *jax.tree.leaves(net))

@@ -4,8 +4,10 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import random_weights
 import safetensors.numpy
 import tiny
 import vgg
@@ -14,9 +16,20 @@ from adiff.codec import trained
 from adiff.judge.metrics import convolutional, inception
 from adiff.learn import base as learn_base
 from adiff.machine import checkpoint, cost, manifest
-from adiff.nn import classifier
+from adiff.nn import classifier, efficientnet
 from adiff.nn import inception as network
-from adiff.run import build, encode, evaluate, eyes, handle, kept, reconstruct, roles, train
+from adiff.run import (
+  build,
+  encode,
+  evaluate,
+  eyes,
+  handle,
+  kept,
+  published,
+  reconstruct,
+  roles,
+  train,
+)
 from adiff.run import workdir as workdir_lib
 from configs import base, tokenizer
 
@@ -214,6 +227,31 @@ def test_reconstructions_are_compared_in_the_network_of_a_file(workdir, tmp_path
     parts, served, workdir, step=STEPS, mesh=mesh, flops_per_step=1, folder=tmp_path,
     progress=False)
   assert report['numbers']['rfid_inception'] > 0
+
+
+def test_a_perceptual_distance_and_reconstructions_may_be_seen_by_a_network_of_imagenet(
+  monkeypatch
+):
+  weights = random_weights.of(efficientnet.shapes())
+  monkeypatch.setattr(published, 'efficientnet_weights', lambda: weights)
+  c = config().unlock()
+  c.eval.efficientnet = True
+  found = reconstruct._published(build.build(c))
+  assert found['efficientnet'].scale == 16
+  samples = tiny.config('block-masked')
+  samples.eval.efficientnet = True
+  with pytest.raises(ValueError, match='write eval.efficientnet=False.*--mode=judge --features'):
+    evaluate.check(build.build(samples))
+  base.choose(c, 'recipe', 'autoencoder', perceptual=2.0, l2=0.0, perceptual_from='efficientnet')
+  with pytest.raises(ValueError, match='perceptual_from=efficientnet sees .* 32 pixels a side'):
+    build.build(c)
+  base.choose(c, 'data', 'drawn')
+  parts = build.build(c)
+  monkeypatch.setattr(efficientnet, 'distance', lambda params, x, y: jnp.mean(jnp.abs(x - y)))
+  again = build.build(c)
+  assert parts.contract['eyes'] == again.contract['eyes']
+  x = jnp.ones((2, parts.spec.num_tokens, 12))
+  np.testing.assert_allclose(again.recipe.distance(x, 0.5 * x)[0], 1.0)
 
 
 def test_a_step_is_counted_with_its_convolutions_and_its_critic():

@@ -10,8 +10,9 @@ import pytest
 
 from adiff.judge import base
 from adiff.judge import reference as reference_lib
-from adiff.judge.metrics import baselines, classifier, frechet, two_sample
-from adiff.run import build, evaluate, foreign, judging, kept, references
+from adiff.judge.metrics import baselines, classifier, efficientnet, frechet, two_sample
+from adiff.nn import efficientnet as network
+from adiff.run import build, evaluate, foreign, judging, kept, published, references
 from adiff.run import workdir as workdir_lib
 from configs import digits
 
@@ -191,6 +192,26 @@ def test_an_npz_of_examples_is_a_reference_of_which_a_tenth_is_held_out(run, tmp
   assert 'perceptron' in kept.eyes.name and row(tmp_path / 'out')['accuracy'] is not None
 
 
+def test_the_features_may_be_those_of_a_network_that_others_trained(run, tmp_path, monkeypatch):
+  weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
+  monkeypatch.setattr(published, 'efficientnet_weights', lambda: weights)
+  monkeypatch.setattr(efficientnet, '_run', lambda _, shown: np.float32(shown).mean((2, 3)))
+  np.savez(tmp_path / 's.npz', run.images, run.labels)
+  judging.judge(tmp_path / 's.npz', run.workdir, tmp_path / 'out', features='efficientnet')
+  real = run.parts.source.examples('train', slice(None))['example']
+  seen = lambda images: np.rint(images * (255 / 16)).mean((2, 3))
+  found, page = row(tmp_path / 'out'), (tmp_path / 'out' / 'report.html').read_text()
+  assert found['frechet'] == pytest.approx(frechet.frechet(seen(run.images), seen(real)), rel=1e-5)
+  kept = tmp_path / 'out' / references.FILE
+  assert f'EfficientNet-Lite0 of ImageNet (digest {references.read(kept).eyes.digest})' in page
+  monkeypatch.setattr(reference_lib.Reference, 'make', None)  # it is read from here on
+  judging.judge(tmp_path / 's.npz', kept, tmp_path / 'again')
+  assert row(tmp_path / 'again')['frechet'] == pytest.approx(found['frechet'], rel=1e-6)
+  for place, which, words in ((kept, 'x', 'features already'), (run.workdir, 'x', 'x ends')):
+    with pytest.raises(ValueError, match=f'--features=x: .*{words}'):
+      judging.judge(tmp_path / 's.npz', place, tmp_path / 'other', features=which)
+
+
 @pytest.mark.parametrize('samples', ['features', 'moments'])
 @pytest.mark.parametrize('reference', ['features', 'moments', 'kept'])
 def test_features_that_others_made_have_a_frechet_distance_alone(
@@ -236,7 +257,7 @@ def old_features(path):
   with np.load(path) as stored:
     arrays = dict(stored)
   about = json.loads(str(arrays['about']))
-  about['features']['kind'] = 'inception'
+  about['features']['kind'] = 'vgg'
   np.savez(path, **{**arrays, 'about': np.array(json.dumps(about))})
 
 
@@ -271,7 +292,7 @@ MISTAKES = {
   'moments of another width': (
     {'mu': np.zeros(3), 'sigma': np.eye(3)}, None, 'of 3 features and .* of 64; take both'),
   'moments that are none': ({'mu': np.zeros(3), 'sigma': np.eye(2)}, None, r'sigma \[2, 2\]'),
-  'statistics of other features': ({'arr_0': GOOD}, old_features, "features are 'inception'"),
+  'statistics of other features': ({'arr_0': GOOD}, old_features, "features are 'vgg'"),
   'features that are not those': ({'arr_0': GOOD}, foreign_weights, 'features are .* measured'),
   'moments for pictures': ({'arr_0': GOOD}, lambda path: np.savez(
     path, mu=np.zeros(2048), sigma=np.eye(2048)), 'network that is not here'),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import random_weights
 
 from adiff.judge.metrics import inception
 from adiff.nn import inception as network
@@ -14,18 +15,7 @@ FIRST = [[2.138715, 34.32945, 19.87029], [2.094845, 33.97099, 19.98725]]
 
 @pytest.fixture(scope='module')
 def weights():
-  """Random ones that keep the size of what passes through."""
-  rng, found = np.random.default_rng(0), {}
-  for name, shape in network.shapes().items():
-    part = name.rsplit('.', 1)[1]
-    if len(shape) == 4:
-      array = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
-    elif part in ('weight', 'running_var'):
-      array = rng.uniform(0.5, 1.5, shape)
-    else:
-      array = rng.normal(0, 0.1, shape)
-    found[name] = array.astype(np.float32)
-  return found
+  return random_weights.of(network.shapes())
 
 
 @pytest.fixture(scope='module')
@@ -79,7 +69,7 @@ def test_pictures_are_seen_one_by_one_in_colours_of_eight_bits(
 ):
   monkeypatch.setattr(network, 'params', lambda weights: ())
   monkeypatch.setattr(inception, '_run', lambda params, shown: shown.reshape(len(shown), -1))
-  monkeypatch.setattr(inception, 'BATCH', 2)
+  monkeypatch.setattr(inception.Inception, 'batch', 2)
   shown = np.concatenate([pictures, pictures[:1]])
   np.testing.assert_array_equal(eyes.features(shown), shown.reshape(3, -1))
   grey = inception.of(weights, 17).features(np.full((1, 2, 2, 1), 16))
