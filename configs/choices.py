@@ -184,6 +184,7 @@ CHOICES = dict(
     linear=dict(),
     # symbols that are ordered, such as grey levels: a mixture of so many logistics, cut into bins
     logistics=dict(components=5),
+    bits=dict(),  # a logit a bit, of 2^n symbols
     # samples vectors itself, by a small network that denoises them, for process masked_vectors
     diffusion=dict(
       width=128, depth=3,  # of that network
@@ -292,6 +293,8 @@ CHOICES = dict(
       # one stream in which a token's slot carries the token before it: half the slots, for blocks
       # of one masked token that train on pure noise (draw ones) alone
       shifted=False,
+      # of one block of masked vectors: known ones do not read hidden ones
+      apart=False,
       # what the backward pass recomputes: none; dots: all but projections, little work; layers:
       # whole ones, a third more work; offload: as layers, their inputs wait in the host's memory
       remat='none',

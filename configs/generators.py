@@ -126,7 +126,7 @@ def _mar(c, data):
   _vectors(c, data)
   base.choose(c, 'spacing', 'cosine')
   base.choose(c, 'solver', 'scheduled')
-  c.plan.steps = 8
+  c.model.apart, c.plan.steps = True, 8
 
 
 def _mar_causal(c, data):

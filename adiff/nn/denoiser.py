@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adiff.nn import (
+  apart,
   attention,
   block,
   embed,
@@ -54,7 +55,7 @@ class Denoiser(network.Network):
   self_condition: it can be shown its own last estimate of the outputs' size.
   hinted: how it is shown hints, see hinting.py.
   told: of levels t alone, or also that asked for: the 'difference' t - s, or s, see embed.Level.
-  shifted: a token's slot carries the token before it, see shifted.py.
+  shifted, apart: which token a slot carries, and which slots it reads, see shifted.py, apart.py.
   remat: what the backward pass recomputes, one of block.REMAT.
   dtype: of the computation; parameters are float32.
   attention: xla, or kernel, the fused one of the platform: on TPUs that of splash.py, on GPUs that
@@ -79,6 +80,7 @@ class Denoiser(network.Network):
   hinted: Annotated[str, values.one_of(*hinting.WAYS)] = hinting.NONE
   told: Annotated[str, values.one_of(*embed.TOLD)] = 't'
   shifted: bool = False
+  apart: bool = False
   remat: Annotated[str, values.one_of(*block.REMAT)] = 'none'
   dtype: Annotated[str, values.one_of(*DTYPES)] = 'float32'
   attention: Annotated[str, values.one_of('xla', 'kernel')] = 'xla'
@@ -95,9 +97,8 @@ class Denoiser(network.Network):
       )
 
   def needs(self, parts):
-    if self.shifted:
-      shifted.needs(parts)
-    hinting.needs(parts)
+    for way in (shifted, hinting, apart):
+      way.needs(parts)
 
   @property
   def num_hints(self):
@@ -133,6 +134,7 @@ class Denoiser(network.Network):
       trunk, self.head.bind(params[network.HEAD], wide), remember if self.memories else dict
     )
     denoise = hinting.alone(denoise) if self.hinted == hinting.ALONE else denoise
+    denoise = apart.apart(denoise) if self.apart else denoise
     return shifted.shift(denoise) if self.shifted else denoise
 
   def _cut_layers(self, params):

@@ -20,6 +20,11 @@ def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0) -> jax.Array:
   return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
 
 
+def unknown(x) -> jax.Array:
+  """bool [..]: which vectors [.., D] are."""
+  return jnp.any(jnp.isnan(x), axis=-1)
+
+
 class Token(nn.Module):
   """Symbols [B, S] are looked up among num_inputs; vectors [B, S, num_inputs] are projected. Those
   of one float less may be unknown, which is nan: the last input alone says so, a mask embedding.
@@ -38,8 +43,8 @@ class Token(nn.Module):
       )
       return table(x)
     if x.shape[-1] < self.num_inputs:
-      unknown = jnp.any(jnp.isnan(x), axis=-1, keepdims=True)
-      x = jnp.concatenate([jnp.where(unknown, 0, x), unknown.astype(x.dtype)], axis=-1)
+      hidden = unknown(x)[..., None]
+      x = jnp.concatenate([jnp.where(hidden, 0, x), hidden.astype(x.dtype)], axis=-1)
     return nn.Dense(self.width, dtype=self.dtype, name='vector')(x)
 
 

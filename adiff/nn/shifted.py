@@ -23,6 +23,8 @@ from adiff.sequence import conditions
 
 def needs(parts: Any) -> None:
   """Raises ValueError where a token would be shown otherwise than as noise once, then clean."""
+  if not parts.model.shifted:
+    return
   blocks, plan = parts.blocks, parts.plan
   once = max(plan.budgets) == 1 and plan.delay is None
   alone = set(blocks.sizes) == {1} and blocks.history == 0 and not blocks.causal

@@ -10,6 +10,7 @@ import pytest
 import tiny
 
 from adiff.run import build
+from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions
 from configs import base
 
@@ -77,17 +78,35 @@ def test_tokens_of_one_block_are_revealed_by_the_spacing_and_neighbours_change_n
   np.testing.assert_array_equal(made[1, :2], given[1, :2])
 
 
+@pytest.mark.parametrize('apart', [True, False])
+def test_known_tokens_read_known_ones_alone_where_they_stand_apart(apart):
+  of = regime(together)
+  of = dataclasses.replace(of, model=dataclasses.replace(of.model, apart=apart))
+  x, slots = of.data().at[:, 3:].set(jnp.nan), of.blocks.token_slots(of.coords)
+  known = jax.tree.map(lambda leaf: leaf[:3], slots)
+
+  def features(x, slots):
+    t = jnp.full((tiny.BATCH, 1), 0.5)
+    return of.denoise(of.params, jnp.asarray(tiny.LABELS)).trunk(ask_lib.Ask(x, t, slots))[0]
+
+  whole, alone = (np.asarray(jax.jit(features)(*one)) for one in ((x, slots), (x[:, :3], known)))
+  assert np.allclose(whole[:, :3], alone, atol=1e-5) == apart
+  assert np.ptp(whole[:, 3], axis=0).max() > 1e-3  # hidden ones read them
+
+
 @pytest.mark.parametrize('change, words', [
   (dict(process='gaussian'), 'head diffusion .* process masked_vectors'),
   (dict(head='linear'), 'process masked_vectors .* head.name=diffusion'),
   (dict(solver='threshold'), 'Threshold .* solver.name=scheduled'),
   (dict(solver='heun'), 'Heun .* first_order'),
+  (dict(), 'model.apart=False'),
 ])
 def test_what_does_not_go_with_vectors_is_refused_with_what_to_write(change, words):
   c = causal()
   for key, name in change.items():
     base.choose(c, key, name)
   base.choose(c, 'draw', 'uniform')
+  c.model.apart = not change
   with pytest.raises(ValueError, match=words):
     build.build(c.lock())
 
