@@ -113,8 +113,8 @@ flags.DEFINE_integer(
 flags.DEFINE_string(
   'solver', None, f'{modes.using("solver")}: another solver, NAME or NAME(key=value, ..): '
   'first_order, first_hitting, threshold(threshold=0.8), entropy_bound(bound=0.5), '
-  'scheduled(choose=confidence), or budget: the best plan for --steps calls, from the profile in '
-  'eval.json.',
+  'scheduled(choose=confidence), or budget: the best plan for --steps calls a block, from the '
+  'profile in eval.json; of gaussian tokens from one that is measured at once.',
 )
 flags.DEFINE_integer('num', 256, 'sample: how many, labels balanced.', lower_bound=1)
 flags.DEFINE_string(

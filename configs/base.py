@@ -95,6 +95,7 @@ def get_config():
   c.plan = ml_collections.ConfigDict()
   c.plan.steps = 8  # per block
   c.plan.first = 0  # steps of the first block, which has no history to lean on; 0: as the others
+  c.plan.budgets = ()  # steps of each block, as solver `budget` deals them out; (): as above
   # steps a block waits for its predecessor; None: all
   c.plan.delay = ml_collections.config_dict.placeholder(int)
   choose(c, 'spacing', 'linear')
@@ -114,7 +115,8 @@ def get_config():
   c.guidance.scales = ()
   c.guidance.interval = (0.0, 1.0)  # of levels inside which guidance acts
   # Gaussian noise: the steps of a block together, and those of several blocks, until they are the
-  # sequential walk's (adiff/sample/parallel.py). method: none, picard, anderson. coordinate: what a
+  # sequential walk's (adiff/sample/parallel.py). method: none, picard, anderson; or cascade, one
+  # sweep of `blocks` that begin `start` steps after one another: another law. coordinate: what a
   # step holds while its start changes: its move (x), or its estimate of the noise or the data.
   # window: steps asked for together, 0: all. blocks: in flight; start: sweeps that each waits for
   # the one before. memory: sweeps that anderson looks back. tolerance: change, root mean square
@@ -122,8 +124,10 @@ def get_config():
     method='none', coordinate='data', window=0, blocks=1, start=3, memory=2, tolerance=0.01,
   ))
   # Masked blocks of one token: the network of a workdir drafts so many tokens in a call, in blocks
-  # of its own, and this network's law accepts or replaces them (adiff/sample/speculative.py)
-  c.speculative = ml_collections.ConfigDict(dict(draft='', tokens=4))
+  # of its own, and this network's law accepts or replaces them (adiff/sample/speculative.py).
+  # steps: gaussian noise with process.eta above 0: so many steps of a block are drafted from the
+  # last answer, and one call accepts or replaces them (adiff/sample/drafted_steps.py); 0: none
+  c.speculative = ml_collections.ConfigDict(dict(draft='', tokens=4, steps=0))
   c.cond_dropout = 0.1  # share of examples that train without all conditions, such as their label
   c.optim = ml_collections.ConfigDict()
   c.optim.name = 'adamw'

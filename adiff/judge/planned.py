@@ -11,8 +11,9 @@ TITLE = 'Plan'
 _MOST = 512  # calls and blocks that are drawn; of more, one in every few
 
 
-def of(plan, blocks, solver) -> section.Section:
-  """The section of the walk that a solver makes through a plan over blocks."""
+def of(plan, blocks, solver, law='') -> section.Section:
+  """The section of the walk that a solver makes through a plan over blocks; law: a sentence on what
+  samples follow instead of this walk's law, where they do."""
   kinds, matrix = blocks.kind_of_block, plan.matrix
   before, after = matrix[:-1], matrix[1:]
   asks = np.asarray(solver.asks(jnp.asarray(after), tokens_lib.merged((kind, 1) for kind in kinds)))
@@ -35,6 +36,12 @@ def of(plan, blocks, solver) -> section.Section:
       'names': names, 'sizes': blocks.sizes, 'first_call': _call(levels < 1),
       'last_call': _call(levels <= 0),
     },
+  ), *((_other_law(law),) if law else ())))
+
+
+def _other_law(law):
+  return section.Facts((section.Fact(
+    'law_of_samples', 'law of samples', 'another than the sequential walk', meaning=law,
   ),))
 
 

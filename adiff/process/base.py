@@ -6,6 +6,7 @@ token: then a token's noise does not depend on the batch or the window it is com
 """
 
 import abc
+import functools
 from typing import Any
 
 import jax
@@ -27,11 +28,11 @@ class Process(abc.ABC):
   by_law: bool = False  # is it for heads alone that are a law by themselves? See sequence/head.py
   bin: float | None = None  # step of the lattice that floats lie on, if they do
   has_ode: bool = False  # is there a deterministic step, `move`?
+  eta: float = 0.0  # share of fresh noise in `step`, where has_ode; 0: it is `move`
 
   @property
   def criterion(self) -> Any:
-    """What a head compares its outputs with the clean tokens by: `loss`, or {kind: it} of several
-    kinds."""
+    """What a head compares outputs with clean tokens by: `loss`; of several kinds {kind: it}."""
     return self.loss
 
   def of(self, kind) -> 'Process':
@@ -67,6 +68,10 @@ class Process(abc.ABC):
   def step(self, key, out, xt, t, s) -> jax.Array:
     """xs: one first-order reverse step t -> s <= t; xt itself where s == t."""
 
+  def reverse(self, x0, xt, t, s) -> tuple[jax.Array, jax.Array]:
+    """(mean, deviation [B, N, 1]) of the normal that `step` samples, x0 told; where has_ode."""
+    raise ValueError(f'{type(self).__name__} noise has no normal step')
+
   def scales(self, t) -> tuple[jax.Array, jax.Array]:
     """(alpha, sigma) at t [..] -> [.., 1]; where has_ode."""
     raise ValueError(f'{type(self).__name__} noise has no signal and noise scale')
@@ -88,8 +93,7 @@ class Process(abc.ABC):
     raise ValueError(f'{type(self).__name__} noise has no signal and noise scale')
 
   def reading(self, x0, xt, t) -> jax.Array:
-    """-log p(x0 | xt) [B, N] in nats at the first of `levels`, where x0 is read off; where
-    has_ode."""
+    """-log p(x0 | xt) [B, N] nats at the first of `levels`, where x0 is read; where has_ode."""
     raise ValueError(f'{type(self).__name__} noise has no signal and noise scale')
 
   @abc.abstractmethod
@@ -104,14 +108,11 @@ class Process(abc.ABC):
 
   @abc.abstractmethod
   def bound(self, out, x0, xt, t) -> jax.Array:
-    """[B, N] nats: averaged over `bound_noise` and summed over tokens, an upper bound on -log
-    p(x0)."""
+    """[B, N] nats, whose mean over `bound_noise`, summed over tokens, is at least -log p(x0)."""
 
 
 def sampled(sample, key, shape) -> jax.Array:
   """sample(key, shape) from one key, or from keys that lead `shape`, each making its own part."""
-  if key.ndim == 0:
-    return sample(key, shape)
 
   def of_token(key_of_token):
     return sample(key_of_token, shape[key.ndim:])
@@ -134,10 +135,7 @@ def split(key, num=2) -> list[jax.Array]:
 def categorical(key, logits) -> jax.Array:
   """Symbols ~ softmax(logits [.., V]) in float32; low-precision Gumbel noise would act as an
   undeclared temperature."""
-
-  def gumbel(key, shape):
-    return jax.random.gumbel(key, shape, jnp.float32, mode='high')
-
+  gumbel = functools.partial(jax.random.gumbel, dtype=jnp.float32, mode='high')
   logits = logits.astype(jnp.float32)
   return jnp.argmax(logits + sampled(gumbel, key, logits.shape), axis=-1).astype(jnp.int32)
 

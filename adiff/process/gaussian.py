@@ -170,18 +170,20 @@ class Gaussian(base.Process):
     x0 = self.estimate(out, xt, t)
     if self.eta == 0:
       return self.move(xt, x0, t, s)
+    mean, deviation = self.reverse(x0, xt, t, s)
+    return mean + deviation * base.sampled(jax.random.normal, key, xt.shape)
+
+  def reverse(self, x0, xt, t, s):
     (a_t, s_t), (a_s, s_s) = self.scales(t), self.scales(s)
     safe = jnp.where(s_t == 0, 1, s_t)
     eps = (xt - a_t * x0) / safe
     # ratio^2 = SNR(t) / SNR(s); written so that nothing cancels at alpha(t) = 0.
     ratio = a_t * s_s / (jnp.where(a_s == 0, 1, a_s) * safe)
     fresh = self.eta**2 * jnp.maximum(1 - ratio**2, 0)
-    noise = self.temperature * base.sampled(jax.random.normal, key, xt.shape)
-    xs = a_s * x0 + s_s * (
-      jnp.sqrt(jnp.maximum(1 - self.eta**2 + (self.eta * ratio) ** 2, 0)) * eps
-      + jnp.sqrt(fresh) * noise
-    )
-    return jnp.where((s == t)[..., None], xt, xs)
+    kept = jnp.sqrt(jnp.maximum(1 - self.eta**2 + (self.eta * ratio) ** 2, 0))
+    stays = (s == t)[..., None]
+    mean = jnp.where(stays, xt, a_s * x0 + s_s * kept * eps)
+    return mean, jnp.where(stays, 0, self.temperature * s_s * jnp.sqrt(fresh))
 
   def levels(self, count):
     """[count] levels, even in log-SNR from one end of the bound to the other."""

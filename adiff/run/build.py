@@ -91,7 +91,8 @@ class Parts(parts_lib.Parts):
   @property
   def in_turn(self) -> bool:
     """Are samples made by the plan's own walk, whose cost is known beforehand?"""
-    return self.parallel.method == parallel.NONE and not self.speculative.draft
+    drafted = self.speculative.draft != '' or self.speculative.steps > 0
+    return self.parallel.method == parallel.NONE and not drafted
 
   @property
   def reveals(self) -> tuple[tuple[int, ...], ...] | None:

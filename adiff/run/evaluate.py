@@ -227,7 +227,9 @@ def evaluate(
     )
     rows = logs.read(workdir) if storage.exists(os.path.join(workdir, logs.FILE)) else []
     growing = growing_lib.Growing(workdir if folder is None else folder, told, attempts, [
-      bound_section.of(subject), planned.of(parts.plan, parts.blocks, parts.solver),
+      bound_section.of(subject), planned.of(
+        parts.plan, parts.blocks, parts.solver, parts.parallel.law
+      ),
       training.of(rows, step=step, flops_per_step=flops_per_step),
       *growing_lib.provenance_sections(told),
     ])

@@ -13,7 +13,16 @@ from adiff.learn import state
 from adiff.machine import cost, hosts, rates, sharding
 from adiff.nn import network
 from adiff.run import asked, build, codecs, drafted, exported
-from adiff.sample import capacity, guidance, parallel, repaint, session, speculative, walk
+from adiff.sample import (
+  capacity,
+  drafted_steps,
+  guidance,
+  parallel,
+  repaint,
+  session,
+  speculative,
+  walk,
+)
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
 
@@ -75,7 +84,7 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Ca
 
 def make_session(
   parts: build.Parts, bind, plan=None, **more
-) -> session.Session | parallel.Session:
+) -> session.Session | parallel.Session | drafted_steps.Session:
   """The session of the config; bind: parameters -> Denoise."""
   plan = parts.plan if plan is None else plan
   if parts.speculative.draft:
@@ -83,14 +92,15 @@ def make_session(
       'speculative.draft makes whole samples, without prompts or given tokens; set '
       "speculative.draft='', or leave them away"
     )
-  if parts.parallel.method != parallel.NONE:
-    return parallel.Session(
-      parts.model, bind, plan, parts.blocks, parts.process, parts.solver, parts.spec.coords,
-      parts.parallel, caches=caches(parts), **more,
-    )
-  return session.Session(
+  own = (
     parts.model, bind, plan, parts.blocks, parts.process, parts.solver, parts.spec.coords,
-    narrow=parts.narrow, hints=parts.hints, caches=caches(parts), **more,
+  )
+  if parts.speculative.steps:
+    return drafted_steps.Session(*own, parts.speculative.steps, caches=caches(parts), **more)
+  if parts.parallel.method != parallel.NONE:
+    return parallel.Session(*own, parts.parallel, caches=caches(parts), **more)
+  return session.Session(
+    *own, narrow=parts.narrow, hints=parts.hints, caches=caches(parts), **more,
   )
 
 

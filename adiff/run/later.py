@@ -9,12 +9,12 @@ from adiff.run import choose, kinds
 # workdir may lack them, and a section that is all here. Arguments of choices need no entry, for
 # they have defaults.
 LATER = {
-  'guidance': {'scales': ()}, 'kinds': {},
+  'guidance': {'scales': ()}, 'kinds': {}, 'plan': {'budgets': ()},
   'parallel': {
     'method': 'none', 'coordinate': 'data', 'window': 0, 'blocks': 1, 'start': 3, 'memory': 2,
     'tolerance': 0.01,
   },
-  'speculative': {'draft': '', 'tokens': 4},
+  'speculative': {'draft': '', 'tokens': 4, 'steps': 0},
   'train': {
     'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
     'orders': (), 'requantise': 0.0,

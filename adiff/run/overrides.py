@@ -5,20 +5,22 @@ import re
 from typing import Any
 
 from adiff.machine import json_file, storage
-from adiff.run import asked, choose
+from adiff.run import asked, choose, step_profile
 from adiff.run import workdir as workdir_lib
 from adiff.sample import budget
 from adiff.sequence import values
 
-BUDGET = 'budget'  # the solver name that stands for a plan made from the workdir's own profile
+BUDGET = 'budget'  # the solver name that stands for a plan made from a profile of the model
 
 
 def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profile=None) -> Any:
   """The config with other blocks, steps a block or solver, for sampling.
 
-  solver: NAME or NAME(key=value, ..) of adiff/sample/solvers/, or 'budget': as many random tokens
-  in each of `steps` calls as the loss profile makes best (adiff/sample/budget.py). profile: that of
-  adiff/run/loss_profile.py; None: the one in the workdir's eval.json.
+  solver: NAME or NAME(key=value, ..) of adiff/sample/solvers/, or 'budget', see sample/budget.py.
+  Of masked tokens it reveals as many random ones in each of `steps` calls as the loss profile makes
+  best; of gaussian ones it deals `steps` a block, on average, out to the blocks as the workdir's
+  step profile makes best (adiff/run/step_profile.py), and the config's solver makes them. profile:
+  that of adiff/run/loss_profile.py; None: the one in the workdir's eval.json.
   """
   config = config.copy_and_resolve_references().unlock()
   if block_size is not None:
@@ -28,7 +30,10 @@ def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profil
     config.plan.steps = block_size if absorbing else 2 * block_size
   if steps is not None:
     config.plan.steps = asked.count('steps', steps)
-  if solver == BUDGET:
+  if solver == BUDGET and choose.find('process', config.process.name).has_ode:
+    config.plan.budgets = ()
+    config.plan.budgets = step_profile.best(workdir, config)
+  elif solver == BUDGET:
     config.solver = {'name': 'scheduled', 'choose': 'random'}
     config.spacing = {'name': 'reveals', 'counts': _best_counts(workdir, config, profile)}
     config.plan.steps = len(config.spacing.counts)

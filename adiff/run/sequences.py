@@ -163,7 +163,7 @@ def hints(coded, blocks) -> network_lib.Hints:
 
 
 def plan(config, blocks, *, steps=None) -> plan_lib.Plan:
-  """The sampling plan; `steps` a block replaces the config's."""
+  """The sampling plan; `steps` a block, where they are others, replace the config's."""
   names = blocks.kind_of_block
   budgets = [
     kinds.own(config, kind, 'steps', config.plan.steps) if steps is None else steps
@@ -171,6 +171,8 @@ def plan(config, blocks, *, steps=None) -> plan_lib.Plan:
   ]
   if config.plan.first:
     budgets[0] = config.plan.first
+  if config.plan.budgets and steps in (None, config.plan.steps):
+    budgets = config.plan.budgets
   spacings = {
     kind: choose.resolve('spacing', kinds.own(config, kind, 'spacing')) for kind in set(names)
   }

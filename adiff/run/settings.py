@@ -51,6 +51,7 @@ class Plan:
 
   steps: values.Count
   first: values.Whole
+  budgets: tuple[values.Count, ...]
   delay: values.Whole | None
 
 

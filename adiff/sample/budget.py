@@ -1,8 +1,9 @@
-"""How many tokens to reveal in each call of a budget: the cheapest plan, by dynamic programming.
+"""What a budget of calls is spent on: the best plan of all, by dynamic programming.
 
-Tokens that are revealed in one call are drawn independently of each other, which costs nats. With
-the profile of a network, profile[k - 1] = expected nats of one masked token while k of a block's B
-tokens are masked, a plan n_1 .. n_S that sums to B has the bound
+*Masked tokens*: how many to reveal in each call of a block. Tokens that are revealed in one call
+are drawn independently of each other, which costs nats. With the profile of a network, profile[k -
+1] = expected nats of one masked token while k of a block's B tokens are masked, a plan n_1 .. n_S
+that sums to B has the bound
 
   sum_j n_j profile[m_j - 1],   m_j = n_j + .. + n_S,
 
@@ -11,6 +12,11 @@ arXiv:2110.02037, section 3.2). The sum over calls is minimised exactly. Where t
 falls with k, as that of an exact network, another call never makes the best plan worse.
 
 A plan is what `likelihood.bound` takes for a block as `reveals`.
+
+*Gaussian tokens*: how many steps each block gets of a total. With errors[k, n - 1] = what n steps
+do to block k (run/step_profile.py measures how far it ends from where many steps do), `dealt` finds
+the numbers n_1 .. n_K that sum to the total and have the least sum of errors. What the error of an
+early block does to later ones is not counted.
 """
 
 import math
@@ -79,6 +85,42 @@ def counts(spacing, size, calls) -> tuple[int, ...]:
       reveals.append(masked - left)
     masked = left
   return tuple(reveals)
+
+
+def dealt(errors, total) -> tuple[int, ...]:
+  """The steps of each block, `total` in all and one or more each, with the least sum of errors; of
+  equals, those that give later blocks less.
+
+  errors: [K, M], of block k in n = 1 .. M steps. O(K M total). Raises ValueError unless K <= total
+  <= K M.
+  """
+  errors = np.asarray(errors, np.float64)
+  if errors.ndim != 2 or not errors.size or not np.all(np.isfinite(errors)):
+    raise ValueError(
+      'errors are one finite number for each block and number of steps, not an array of '
+      f'{errors.shape}'
+    )
+  num_blocks, most = errors.shape
+  if not num_blocks <= total <= num_blocks * most:
+    raise ValueError(
+      f'{num_blocks} blocks of 1 to {most} steps take {num_blocks} to {num_blocks * most} in all, '
+      f'not {total}'
+    )
+  best = np.full(total + 1, np.inf)  # of the blocks so far, by the steps that they take
+  best[0] = 0
+  choices = []
+  for own in errors:
+    so_far = np.stack([
+      np.append(np.full(steps, np.inf), best[:total + 1 - steps] + own[steps - 1])
+      for steps in range(1, min(most, total) + 1)
+    ])
+    choices.append(so_far.argmin(0) + 1)
+    best = so_far.min(0)
+  steps, left = [], total
+  for choice in reversed(choices):
+    steps.append(int(choice[left]))
+    left -= steps[-1]
+  return tuple(reversed(steps))
 
 
 def _profile(profile):

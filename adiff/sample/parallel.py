@@ -2,36 +2,33 @@
 
 A window of blocks is in flight, each with a guess of all its steps (sweeps.py); a later one reads
 the guess of where the earlier ones end, as it would read them finished. Each round is one call of
-the network:
+the network (stacked.py). A block that has settled is frozen. As noise is a function of (example
+key, token, step), the only walk that stands still is the sequential one, and at a small tolerance
+its sample is returned. An example that settles early waits for its batch.
 
-  [ copies of block h-1, and of the ends of h, h+1, .. as they are guessed | steps of h, h+1, .. ]
-
-where h is the first block that has not settled; the steps are streams of their own in one sequence,
-so that a copy is computed once. A block that has settled is frozen, and its keys are written in the
-call of the next round. As noise is a function of (example key, token, step), the only walk that
-stands still is the sequential one, and at a small tolerance its sample is returned. An example that
-settles early waits for its batch.
+Method *cascade* is another sampler, with another law: one sweep over (block, step), in which each
+block in flight makes a step a round and none is made again. A block starts `start` steps after the
+one before, whose data it reads as the last answer estimates them, as if they were finished; what it
+has made of an estimate stands when the estimate moves on (as Block Cascading, arXiv:2511.20426,
+does with keys of blocks that are still noisy). So it takes fewer calls, and no more work, than the
+sequential walk, and makes other samples. It is not the pyramid of `plan.delay`: there a block reads
+the past as noisy as it is, at the level that it is told, which a network of history=None has
+learnt; here the network has learnt a finished past, and is shown an estimate in its place. One
+block, or a `start` of all steps, is the sequential walk.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.nn import network as network_lib
-from adiff.process import base as process_base
-from adiff.sample import capacity, sweeps, walk
+from adiff.sample import capacity, stacked, sweeps, walk
 from adiff.sample.solvers import base as solvers_base
-from adiff.sequence import ask as ask_lib
-from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import plan as plan_lib
 from adiff.sequence import values
 
-NONE, PICARD, ANDERSON = METHODS = ('none', 'picard', 'anderson')
-_ROWS = 2  # the stream of the first step; 0 and 1 are a block's own copies
+NONE, PICARD, ANDERSON, CASCADE = METHODS = ('none', 'picard', 'anderson', 'cascade')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,31 +44,20 @@ class Parallel:
   tolerance: values.Positive
 
   def needs(self, parts: Any) -> None:
-    """Raises ValueError where such a walk would not come to the sequential one."""
-    if self.method == NONE:
-      return
-    blocks, plan, told = parts.blocks, parts.plan, f'parallel.method={self.method}'
-    if parts.spec.by_kind or not parts.process.has_ode:
-      raise ValueError(
-        f'{told} sweeps over steps between floats and needs process gaussian and tokens of one '
-        'kind; set parallel.method=none'
-      )
-    if parts.solver.calls > 1 or parts.model.num_hints:
-      raise ValueError(
-        f'{told} needs steps that follow from one call: solver first_order or multistep, without '
-        'model.self_condition; set parallel.method=none, or another solver'
-      )
-    if parts.hints is not None or plan.start < 1 or plan.resamples:
-      raise ValueError(
-        f'{told} begins at noise, goes one way and shows no hints; set parallel.method=none'
-      )
-    if len(set(blocks.sizes)) > 1 or len(set(plan.budgets)) > 1 or not plan.sequential or (
-      plan.given or parts.model.shifted or len(set(plan.spacing_of_block)) > 1
-    ):
-      raise ValueError(
-        f'{told} needs equal blocks with equal steps, one after another; set plan.first=0 and '
-        'plan.delay=None, or parallel.method=none'
-      )
+    """Raises ValueError where the steps of such a walk cannot be asked for together."""
+    if self.method != NONE:
+      stacked.needs(parts, f'parallel.method={self.method}', 'parallel.method=none')
+
+  @property
+  def law(self) -> str:
+    """What the samples follow instead of the sequential walk's law, in a sentence; '': nothing."""
+    if self.method != CASCADE:
+      return ''
+    return (
+      f'The samples are those of a cascade: a block starts {self.start} steps after the one '
+      'before, behind an estimate of it, and is not made again. Their law is another one than that '
+      'of the sequential walk.'
+    )
 
 
 class Counts(NamedTuple):
@@ -102,16 +88,9 @@ class At(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Session:
+class Session(stacked.Stacked):
   """As session.Session, of a walk that is made as a whole: `finish` alone, and no stop symbol."""
 
-  network: network_lib.Network
-  bind: Callable[[Any], ask_lib.Denoise]
-  plan: plan_lib.Plan
-  blocks: blocks_lib.Blocks
-  process: process_base.Process
-  solver: solvers_base.Solver
-  coords: jax.Array
   how: Parallel
   caches: int = 1
 
@@ -145,14 +124,6 @@ class Session:
   # ---- Sizes -------------------------------------------------------------------------------------
 
   @property
-  def _steps(self):
-    return self.plan.budgets[0]
-
-  @property
-  def _size(self):
-    return self.blocks.sizes[0]
-
-  @property
   def _in_flight(self):
     return min(self.how.blocks, self.blocks.num_blocks)
 
@@ -161,104 +132,53 @@ class Session:
     """Of blocks that settle behind a guess, half is left for how much that may still move."""
     return self.how.tolerance / (1 if self._in_flight == 1 else 2)
 
-  @property
-  def _copies(self):
-    """Blocks that a call computes the keys of."""
-    return self._in_flight if self.blocks.num_blocks > 1 else 0
-
   # ---- A round -----------------------------------------------------------------------------------
 
   def _round(self, denoise, at: At) -> At:
     """One call, and a sweep over the steps of every block in flight."""
-    way, ends = at.way, at.way.x[-1]
-    read = jnp.concatenate([self._block(at.x, at.head - 1), ends])[:len(ends)]
-    moved = jnp.sqrt(jnp.mean((read - at.read) ** 2, axis=(1, 2))) > self._tolerance
-    moved = self._of_blocks(moved)
-    moved = jnp.cumsum(moved, axis=0) > 0  # and what reads it
-    moved = moved.reshape(-1)
-    way = sweeps.again(way, moved)
-    read = jnp.where(moved[:, None, None], read, at.read)
-    width = min(self.how.window, self._steps) if self.how.window else self._steps
+    steps = sweeps.steps_of(self.plan, self.process, self.how.coordinate)
+    keys, known = self._tokens(at)
+    if self.how.method == CASCADE:
+      ends, way, read, width = self._estimates(at.way, steps, known), at.way, at.read, 1
+      tolerance = jnp.inf  # what is made stands
+    else:
+      ends, width = at.way.x[-1], self._steps
+      way, read = self._again(at, ends)
+      width = min(self.how.window, width) if self.how.window else width
+      tolerance = self._tolerance
     index, real = sweeps.window(way, width)
     flying = (at.joined >= 0) & (at.head + jnp.arange(self._in_flight) < self.blocks.num_blocks)
     real &= jnp.repeat(flying, len(at.keys))[None]
     x = jnp.take_along_axis(way.x, index[..., None, None], axis=0)
-    steps = sweeps.steps_of(self.plan, self.process, self.how.coordinate)
     out, cache = self._call(denoise, at, ends, x, steps.t[index], steps.s[index])
     way = sweeps.answered(way, index, real, x, out)
-    keys, known = self._tokens(at)
     fixed = walk.Fixed(self.blocks, self.process, self.solver, solvers_base.uncut)
-    way = sweeps.sweep(fixed, keys, known, steps, way, self._tolerance)
+    way = sweeps.sweep(fixed, keys, known, steps, way, tolerance)
     asked = jnp.sum(self._of_blocks(jnp.sum(real, axis=0)), axis=0).astype(jnp.int32)
-    counts = Counts(at.counts.rounds + (asked > 0), at.counts.work + asked)
+    counts = Counts(at.counts.rounds + (asked > 0).astype(jnp.int32), at.counts.work + asked)
     return at._replace(
       cache=cache, written=at.head, way=way, read=read, counts=counts,
       joined=jnp.where(flying, at.joined + 1, -1),
     )
 
-  def _call(self, denoise, at, ends, x, t, s):
-    """(out [W, Q, n, O], the cache with block h-1 in it): steps x [W, Q, n, D] at levels t, s [W,
-    Q], ends [Q, n, D] as later blocks read them."""
-    num, size, flight = len(at.keys), self._size, self._in_flight
-    width = len(x)
-    row = self._in_sequence(x)  # [B, M W n, D]
-    t, s = (self._in_sequence(jnp.broadcast_to(leaf[..., None], x.shape[:3])) for leaf in (t, s))
-    slots = [self._slots(at.head + i, _ROWS + i * width + w, False)
-             for i in range(flight) for w in range(width)]
-    if at.known is not None:
-      known = jnp.concatenate([
-        jnp.tile(self._block(at.known, at.head + i), (1, width)) for i in range(flight)
-      ], axis=1)
-      t, s = (jnp.where(known, 0, level) for level in (t, s))
-    if self._copies:
-      ends = self._of_blocks(ends)
-      past = [(at.head - 1, self._block(at.x, at.head - 1))]
-      past += [(at.head + i, ends[i]) for i in range(flight - 1)]
-      seen = [self._read(at, block, own) for block, own in past]
-      row = jnp.concatenate([*(view.x for view in seen), row], axis=1)
-      t, s = (jnp.concatenate([*(view.t for view in seen), level], axis=1) for level in (t, s))
-      stream = int(self.blocks.history is not None)
-      # Block h-1 is read here until it is in the cache.
-      fresh = at.head > at.written
-      first = jnp.where(fresh | (at.cache is None), at.head - 1, -1)
-      blocks = [first, *(block for block, _ in past[1:])]
-      slots = [self._slots(block, stream, True) for block in blocks] + slots
-    slots = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *slots)
-    if at.known is None:
-      t, s = t[:, ::size], s[:, ::size]
-    ask = ask_lib.Ask(
-      row, t, slots, s, cache=at.cache, keep=size if self._copies else 0
-    )
-    out, written = denoise(ask)
-    out = out[:, -flight * width * size:].reshape(num, flight, width, size, -1)
-    out = jnp.transpose(out, (2, 1, 0, 3, 4)).reshape(width, flight * num, size, -1)
-    if self._copies:
-      cache = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), written, at.cache)
-    else:
-      cache = at.cache
-    return out, cache
+  def _again(self, at, ends):
+    """(way, read [Q, n, D]): what follows from a past that has moved is to be asked for again."""
+    read = jnp.concatenate([self._block(at.x, at.head - 1), ends])[:len(ends)]
+    moved = jnp.sqrt(jnp.mean((read - at.read) ** 2, axis=(1, 2))) > self._tolerance
+    moved = self._of_blocks(moved)
+    moved = jnp.cumsum(moved, axis=0) > 0  # and what reads it
+    moved = moved.reshape(-1)
+    return sweeps.again(at.way, moved), jnp.where(moved[:, None, None], read, at.read)
 
-  def _read(self, at, block, x):
-    """Tokens x [B, n, D] of a block as later ones read them."""
-    first = block * self._size
-    keys = walk.token_keys(at.keys, first, self._size)
-    fixed = walk.Fixed(self.blocks, self.process, self.solver, solvers_base.uncut)
-    return walk.finished(fixed, keys, x, first)
-
-  def _slots(self, block, stream, readable):
-    """Slots [n] of a block; those of none, before the first or behind the last, see themselves."""
-    num, size = self.blocks.num_blocks, self._size
-    there = (block >= 0) & (block < num)
-    first = jnp.clip(block, 0, num - 1) * size
-    slots = self.blocks.token_slots(self.coords)
-    slots = jax.tree.map(
-      lambda leaf: jax.lax.dynamic_slice_in_dim(jnp.asarray(leaf), first, size), slots
-    )
-    return slots._replace(
-      stream=jnp.full(size, stream, jnp.int32), readable=jnp.full(size, readable) & there,
-      segment=jnp.where(there, slots.segment, 1),
-      rank=slots.rank if stream == 1 else jnp.zeros(size, jnp.int32),
-    )
+  def _estimates(self, way, steps, known):
+    """[Q, n, D]: the data of the blocks in flight by the last answer; of one that has made all its
+    steps, its end."""
+    last = jnp.maximum(way.settled - 1, 0)
+    out, x = (jnp.take_along_axis(leaf, last[None, :, None, None], 0)[0] for leaf in (
+      way.out, way.at))
+    level = jnp.broadcast_to(steps.t[last][:, None], x.shape[:2])
+    told = walk.hold(known, x, self.process.estimate(out, x, level))
+    return jnp.where((way.settled == self._steps)[:, None, None], way.x[-1], told)
 
   # ---- From block to block -----------------------------------------------------------------------
 
@@ -290,35 +210,6 @@ class Session:
     joined = jnp.concatenate([at.joined[1:], waiting])
     joined = joined.at[0].set(jnp.maximum(joined[0], 0))
     return at._replace(x=x, head=at.head + 1, way=way, read=read, joined=joined)
-
-  # ---- Shapes ------------------------------------------------------------------------------------
-
-  def _block(self, leaf, block):
-    """[B, n, ..] of a block of [B, N, ..]; the nearest one where there is none."""
-    first = jnp.clip(block, 0, self.blocks.num_blocks - 1) * self._size
-    return jax.lax.dynamic_slice_in_dim(leaf, first, self._size, axis=1)
-
-  def _of_blocks(self, leaf):
-    """[Q, ..] -> [M, B, ..]."""
-    return leaf.reshape(self._in_flight, -1, *leaf.shape[1:])
-
-  def _in_sequence(self, leaf):
-    """[W, M B, n, ..] -> [B, M W n, ..]."""
-    width, _, size, *more = leaf.shape
-    leaf = leaf.reshape(width, self._in_flight, -1, size, *more)
-    leaf = jnp.moveaxis(leaf, 2, 0)  # [B, W, M, n, ..]
-    leaf = jnp.swapaxes(leaf, 1, 2)
-    return leaf.reshape(len(leaf), -1, *more)
-
-  def _tokens(self, at):
-    """(keys [Q, n], known bool [Q, n] or None) of the tokens in flight."""
-    blocks = [jnp.clip(at.head + i, 0, self.blocks.num_blocks - 1) for i in range(self._in_flight)]
-    keys = jnp.concatenate([
-      walk.token_keys(at.keys, block * self._size, self._size) for block in blocks
-    ])
-    if at.known is None:
-      return keys, None
-    return keys, jnp.concatenate([self._block(at.known, block) for block in blocks])
 
 
 def mismatches(x, sequential, tolerance) -> np.ndarray:

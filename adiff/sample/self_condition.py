@@ -44,6 +44,14 @@ class SelfCondition(base.Solver):
   def needs(self, parts):
     self.inner.needs(parts)
 
+  @property
+  def as_process(self):
+    return self.inner.as_process
+
+  @property
+  def renoises(self):
+    return self.inner.renoises
+
   def level(self, process, x, t, s):
     return self.inner.level(process, x, t, s)
 

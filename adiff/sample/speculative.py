@@ -13,7 +13,8 @@ min(1, p(x) / q(x)); the first that is not is replaced by a sample of max(p - q,
 the round; where all are, one more is sampled from p. What is accepted has the law p whatever q is:
 the output follows the target's law exactly, and no more than speed depends on the draft.
 
-Temperature and other cuts are part of the law p: `narrow` is applied to both.
+Temperature and other cuts are part of the law p: `narrow` is applied to both. Of gaussian tokens
+steps are drafted: drafted_steps.py.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ import jax.numpy as jnp
 
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
+from adiff.sample import drafted_steps
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
@@ -38,6 +40,7 @@ class Speculative:
 
   draft: values.Path  # workdir of the network that drafts; '': none does
   tokens: Annotated[int, values.between(1, 256)]  # drafted in a call, at most
+  steps: Annotated[int, values.between(0, 256)]  # of gaussian noise, drafted in a call; 0: none
 
   def needs(self, parts: Any) -> None:
     """Raises ValueError where the config has no autoregressive law to speculate about."""
@@ -52,6 +55,8 @@ class Speculative:
         'blocks.name=tokens (or --block_size=1 of a network that learnt it), history=0.0, no '
         "conditions, model.shifted, model.reach or self-conditioning; set speculative.draft=''"
       )
+    if self.steps:
+      drafted_steps.needs(parts)
 
 
 class Reader(NamedTuple):

@@ -89,7 +89,7 @@ class Plan:
   def __post_init__(self):
     if len(self.budgets) != self.num_blocks:
       raise ValueError(
-        f'plan.steps names {len(self.budgets)} blocks but there are {self.num_blocks}'
+        f'plan.budgets names {len(self.budgets)} blocks but there are {self.num_blocks}'
       )
     if min(self.budgets) < 1 or (self.delay is not None and self.delay < 0):
       raise ValueError(

@@ -46,3 +46,9 @@ def test_every_kind_has_a_colour_that_grows_as_noise_goes():
   assert abs(picture[0, 1].astype(int) - (charts.UNSEEN + np.array(full[0])) / 2).max() <= 1
   assert [label.get_text() for label in axes.get_yticklabels()] == ['a 1', 'b 1']
   assert [text.get_text() for text in axes.get_legend().get_texts()] == ['a', 'b']
+
+
+def test_another_law_than_the_walks_is_said():
+  parts = tiny.regime('block-gaussian').parts
+  _, facts = planned.of(parts.plan, parts.blocks, parts.solver, 'Another law.').parts
+  assert [(fact.key, fact.meaning) for fact in facts.facts] == [('law_of_samples', 'Another law.')]

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from exact import Cacheless, mixture
 
 from adiff.nn import network
-from adiff.process import gaussian
 from adiff.sample import guidance, parallel, walk
 from adiff.sample.solvers import first_order, multistep
-from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
 
@@ -22,41 +21,9 @@ HOW = parallel.Parallel('picard', 'data', 0, 1, 3, 2, 1e-2)
 DDIM = first_order.FirstOrder()
 
 
-class Cacheless:
-  """What a session reads of a network that needs no cache."""
-
-  reach, sinks = None, 0
-
-  def empty_cache(self, batch, places, axes):
-    del batch, places, axes
-
-
-def mixture(num_blocks, dim, modes, *, turn):
-  """(process, Denoise): blocks of one token, each a mixture around `turn` times the rotated token
-  before it, under its exact score."""
-  rng = np.random.default_rng(0)
-  means, std = jnp.asarray(rng.normal(size=(num_blocks, modes, dim))), 0.15
-  rotation = jnp.asarray(np.linalg.qr(rng.normal(size=(dim, dim)))[0])
-  process = gaussian.Gaussian(dim=dim, prediction='x0', clip=0.0)
-
-  def out(ask):
-    slots = jax.tree.map(
-      lambda leaf: jnp.broadcast_to(leaf, ask.x.shape[:2]), ask.slots._replace(coords=None))
-    before = slots.block[:, None] == slots.block[:, :, None] - 1
-    before &= (slots.stream == 1)[:, None] & (slots.segment == 0)[:, None]
-    past = jnp.einsum('bqk,bkd->bqd', before.astype(ask.x.dtype), ask.x)
-    alpha, sigma = process.scales(jnp.broadcast_to(ask.t, ask.x.shape[:2]))
-    mean = means[slots.block] + turn * (past @ rotation)[:, :, None]
-    total = alpha**2 * std**2 + sigma**2
-    error = ask.x[:, :, None] - alpha[..., None] * mean
-    weight = jax.nn.softmax(-jnp.sum(error**2, -1) / (2 * total), -1)
-    nearer = mean + (alpha * std**2 / total)[..., None] * error
-    return jnp.einsum('bqm,bqmd->bqd', weight, nearer)
-
-  return process, ask_lib.from_outputs(out)
-
-
-def measured(denoise, process, how, *, num_blocks, steps, examples, solver=DDIM):
+def measured(
+  denoise, process, how, *, num_blocks, steps, examples, solver=DDIM, tolerance=0.1
+):
   """(mean rounds, mean work, mismatches): each example alone, against the sequential walk."""
   blocks, plan = blocks_lib.tokens(num_blocks), plan_lib.Plan(num_blocks, steps)
   coords, keys = np.arange(num_blocks)[:, None], jax.random.split(jax.random.key(1), examples)
@@ -71,7 +38,7 @@ def measured(denoise, process, how, *, num_blocks, steps, examples, solver=DDIM)
     x, counts = jax.jit(jax.vmap(run))(keys)
   sequential = jax.jit(lambda keys: walk.sample(
     denoise, keys, plan, blocks=blocks, process=process, solver=solver, coords=coords))(keys)
-  wrong = parallel.mismatches(x, sequential, 0.1)
+  wrong = parallel.mismatches(x, sequential, tolerance)
   return counts.rounds.mean(), counts.work.mean(), int(wrong.sum())
 
 
@@ -101,6 +68,23 @@ def test_two_blocks_in_flight_take_a_seventh_of_the_calls(turn):
   assert took <= 8 * 32 / 7 and work <= 6 * 8 * 32 and wrong == 0
 
 
+def test_a_cascade_makes_every_step_once_and_other_samples():
+  process, denoise = mixture(4, 8, 4, turn=0.9)
+  how = dataclasses.replace(HOW, method='cascade', blocks=4, start=1)
+  took, work, wrong = measured(denoise, process, how, num_blocks=4, steps=12, examples=40)
+  assert took == 12 + 3 and work == 4 * 12
+  assert wrong > 0  # nobody may take it for the sequential walk
+  assert 'another one' in how.law and not HOW.law
+
+
+def test_a_cascade_whose_blocks_wait_for_all_steps_is_the_walk():
+  process, denoise = mixture(3, 4, 2, turn=0.9)
+  how = dataclasses.replace(HOW, method='cascade', blocks=2, start=5)
+  took, work, wrong = measured(
+    denoise, process, how, num_blocks=3, steps=5, examples=4, tolerance=1e-6)
+  assert took == work == 3 * 5 and wrong == 0
+
+
 @functools.cache
 def tiny_rows():
   return tiny.regime('block-gaussian')
@@ -112,6 +96,7 @@ def tiny_rows():
     ('anderson', 2, multistep.Multistep(), 0.0, 0.0, 0),
     ('picard', 1, first_order.FirstOrder(), 0.0, None, 0),
     ('anderson', 2, first_order.FirstOrder(), 0.5, None, 3),
+    ('cascade', 3, multistep.Multistep(), 0.0, 0.1, 0),
   ])])
 def test_at_a_small_tolerance_samples_are_those_of_the_walk(
   method, blocks, solver, eta, history, window
@@ -127,7 +112,8 @@ def test_at_a_small_tolerance_samples_are_those_of_the_walk(
     given = jnp.zeros((4, geometry.num_tokens), bool).at[1, 3].set(True)
     told = dict(given=jnp.full((4, geometry.num_tokens, process.dim), 0.3), given_mask=given)
     how = dataclasses.replace(
-      HOW, method=method, blocks=blocks, window=window, start=1, tolerance=1e-9)
+      HOW, method=method, blocks=blocks, window=window, tolerance=1e-9,
+      start=plan.num_rows if method == 'cascade' else 1)
 
     def bind(params):
       denoise = guidance.guide(model.denoise(params, loops=True), scale=1.5)

@@ -113,8 +113,8 @@ def test_a_target_without_an_autoregressive_law_is_refused_in_words(changes):
   named = {name: getattr(parts, name) for name in ('blocks', 'process', 'model')}
   parts = types.SimpleNamespace(spec=parts.spec, hints=None, **{**named, **changes})
   with pytest.raises(ValueError, match='token by token'):
-    speculative.Speculative('runs/draft', 4).needs(parts)
-  speculative.Speculative('', 4).needs(parts)
+    speculative.Speculative('runs/draft', 4, 0).needs(parts)
+  speculative.Speculative('', 4, 0).needs(parts)
 
 
 def test_a_draft_of_other_blocks_is_refused_in_words():

@@ -32,6 +32,8 @@ class Solver(abc.ABC):
   # May a block be finished before its steps are used up (`finished` says when)? It is then left
   # alone.
   adaptive: bool = False
+  as_process: bool = False  # is a step the process's own, `process.step`?
+  renoises: bool = False  # does a step add fresh noise, whatever the process does?
 
   def needs(self, parts: Any) -> None:
     """Raises ValueError where this solver cannot serve parts.process."""

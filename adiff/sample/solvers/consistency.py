@@ -19,6 +19,8 @@ from adiff.sample.solvers import base, ode
 class Consistency(base.Solver):
   """One call a step; what noise a step adds is a function of (example, token, step)."""
 
+  renoises = True
+
   def needs(self, parts):
     ode.needs_ode(self, parts.process)
 

@@ -10,6 +10,8 @@ from adiff.sample.solvers import base
 class FirstOrder(base.Solver):
   """One call a step."""
 
+  as_process = True
+
   def init(self, x):
     return ()
 
