@@ -172,6 +172,7 @@ CHOICES = dict(
     # networks that are told s (model.told): one call from t to s; or to 0, then fresh noise up to s
     flow_map=dict(),
     consistency=dict(),
+    trajectory=dict(),  # of recipe trajectory: a step reads what the block was before earlier ones
     # masked tokens; a block is finished when none is left, plan.steps is an upper bound
     first_hitting=dict(),  # one random token a step: the exact law
     threshold=dict(threshold=0.9, edit=None),  # all tokens the network is that sure of
@@ -222,6 +223,13 @@ CHOICES = dict(
       finest=32,  # steps a block of the smallest step
       flow=0.75,  # share of blocks that learn the flow alone
       ramp=False,  # weigh an error by 0.1 + 0.9 alpha
+    ),
+    # each state of the teacher's path from all before it, for one block and solver trajectory;
+    # model.reach says which layers read them
+    trajectory=dict(
+      teacher='',
+      states=4,  # steps, those of plan.steps
+      inner=4,  # steps of the teacher for each
     ),
     # the law of what config.plan and config.solver make, by the difference of two denoisers: the
     # teacher, and a critic that learns what is made
@@ -280,9 +288,10 @@ CHOICES = dict(
       dropout=0.0,
       encoder=2,  # layers of what reads a condition's symbols, trained along
       rotary_base=100.0,  # 10,000 for long texts
-      # blocks that a block looks back; None: all, 0: none. Then a cache holds no more than these
+      # blocks that a block looks back; None: all, 0: none. Then a cache holds no more than these.
+      # ((2, None), (4, 0)): all in the first two layers, none in the next four
       reach=None,
-      sinks=0,  # first blocks that are seen from everywhere
+      sinks=0,  # first blocks that are seen from everywhere; or (0, 1), of each such group
       self_condition=False,  # show the network its own last estimate
       # show what the codec tells of a token once coarser ones are made: none; beside: its slot
       # carries both; alone: instead of the token, in one stream, for scales made in one pass

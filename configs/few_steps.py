@@ -14,8 +14,10 @@ RECIPE: of digits, four blocks of 4x4 pixels, from the model that ships. RECIPE-
 a run of configs/digits.py:long; RECIPE-mnist: of configs/images.py:mnist-laptop; and
 RECIPE-imagenet256: of configs/imagenet256.py:acdit_xl. These three must be named: until then they
 are untrained, for dry runs. matching moves the law of what its student makes already: it starts
-best from a student of consistency. The report sets the student beside its teacher with as few
-steps.
+best from a student of consistency. trajectory makes one block: its teacher is a run of
+configs/digits.py:whole, of mnist-laptop with --config.blocks.name=whole, or of
+configs/imagenet256.py:dit_xl, and must be named everywhere. The report sets the student beside its
+teacher with as few steps.
 """
 
 from configs import base, digits, imagenet256, images
@@ -32,13 +34,15 @@ ROWS = dict(
   meanflow=dict(about='the mean velocity', solver='flow_map', told='difference'),
   shortcut=dict(about='two steps in one', solver='flow_map', told='difference'),
   matching=dict(about='the law, by two denoisers', solver='consistency', told='t'),
+  trajectory=dict(about='a state from all before it', solver='trajectory', told='t'),
 )
 EXPECTED = {
-  **{name: base.expect('cores') for name in ROWS},
+  **{name: base.expect('cores') for name in ROWS if name != 'trajectory'},
+  'trajectory': base.expect('cores', flags='--config.recipe.teacher=RUN'),
   'matching-long': base.expect('cores', flags='--config.recipe.teacher=RUN'),
-  'shortcut-imagenet256': base.expect(
+  **{f'{name}-imagenet256': base.expect(
     'v5e:16x16', flags='--config.data.data_dir=DIR --config.recipe.teacher=RUN'
-  ),
+  ) for name in ('shortcut', 'trajectory')},
 }
 ARGUMENTS = tuple(EXPECTED)
 
@@ -51,15 +55,15 @@ def get_config(argument='matching'):
       f'configs/few_steps.py has no {argument!r}; write one of {", ".join(ROWS)}, or of these with '
       f'-{" or -".join(SIZES)}'
     )
-  row = ROWS[name]
+  row, whole = ROWS[name], name == 'trajectory'
   if size in ('', 'long'):
-    c = digits.get_config(size if size else 'short').unlock()
+    c = digits.get_config('whole' if whole else size if size else 'short').unlock()
     c.train.steps = 2000
     c.train.eval_every = c.train.checkpoint_every = 1000
   elif size == 'mnist':
     c = images.get_config('mnist-laptop').unlock()
   else:
-    c = imagenet256.get_config('acdit_xl').unlock()
+    c = imagenet256.get_config('dit_xl' if whole else 'acdit_xl').unlock()
     c.train.steps = 20_000
   c.name = f'few steps {argument}'
   # The teacher's guidance becomes the student's own.
@@ -69,9 +73,20 @@ def get_config(argument='matching'):
   c.model.told = row['told']
   c.plan.steps, c.eval.steps = 2, (1, 2, 4, 8)
   base.choose(c, 'solver', row['solver'])
-  base.choose(c, 'recipe', name, teacher='untrained' if size else 'digits')
+  base.choose(c, 'recipe', name, teacher='untrained' if size or whole else 'digits')
   if name == 'matching':  # a student that runs ahead of its critic goes astray: docs/few_steps.md
     c.optim.learning_rate, c.recipe.critic_rate = 5e-5, 8.0
   if name == 'progressive':
     c.recipe.stage = 3 * c.train.steps // 10  # the last one takes what is left
+  if whole:
+    _trajectory(c)
   return c.lock()
+
+
+def _trajectory(c):
+  """One block, whose states are read in the first layers: as of 28, six in the paper."""
+  base.choose(c, 'blocks', 'whole')
+  c.plan.steps, c.eval.steps = c.recipe.states, ()
+  lower = round(c.model.depth * 6 / 28)
+  with c.ignore_type():  # a number, or none, until here
+    c.model.reach = ((lower, None), (c.model.depth - lower, 0))

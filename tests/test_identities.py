@@ -304,6 +304,17 @@ def test_with_finite_reach_the_visible_past_grows_with_depth(reach, sinks, depth
   assert not np.array_equal(expected, mask.picture(blocks))
 
 
+@pytest.mark.parametrize('blocks', [
+  blocks_lib.equal(6, 2), blocks_lib.tokens(5, history=None),
+], ids=['equal', 'forcing'])
+def test_each_group_of_layers_reads_by_its_own_rule(blocks):
+  reach, sinks = ((1, 1), (1, 0), (1, 0)), (0, 0, 1)
+  expected = np.eye(blocks.num_slots, dtype=int)
+  for (_, own), own_sinks in zip(reach, sinks, strict=True):
+    expected = mask.picture(blocks, own, own_sinks).astype(int) @ expected
+  np.testing.assert_array_equal(influence(blocks, depth=3, reach=reach, sinks=sinks), expected > 0)
+
+
 # ---- The corner is exact ------------------------------------------------------------------------
 
 

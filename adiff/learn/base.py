@@ -21,6 +21,8 @@ class Recipe(abc.ABC):
   # Does its network denoise: answer at every level, and beside given tokens? One that makes
   # examples of nothing but noise has no likelihood, and fills no holes.
   denoises: ClassVar[bool] = True
+  # Does its network read what its tokens were before each earlier step? See Solver.keeps.
+  keeps: ClassVar[bool] = False
   microbatches: int
 
   def needs(self, parts: Any) -> None:

@@ -213,7 +213,8 @@ def check(plan, blocks, process, solver) -> None:
     )
   if not plan.sequential or plan.given:
     raise ValueError('a rollout makes one block after another; write plan.delay=None')
-  if solver.adaptive or jax.tree.leaves(jax.eval_shape(solver.init, jnp.zeros((1, 1, 1)))):
+  memory = jax.tree.leaves(jax.eval_shape(solver.init, jnp.zeros((1, 1, 1))))
+  if solver.adaptive or solver.keeps or memory:
     raise ValueError(
       f'solver {type(solver).__name__} remembers steps that an exit forgets; write solver '
       'first_order, flow_map or consistency'

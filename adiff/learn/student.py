@@ -183,13 +183,17 @@ class Student(Taught):
       self.taught.denoise(state.params[base.TEACHER], cond) if self.teacher else None,
       functools.partial(self.plain.under, cond=cond),
     )
-    setting = setting_lib.Setting.of(self.plain, rows, key_history, index)
+    setting = self.setting(rows, key_history, index)
     error, levels = self.error(networks, state, setting, self.plain.draw[index], key_own)
     weight = setting.weight
     loss = loss_lib.Mean(jnp.sum(weight * error), jnp.sum(weight))
     over = loss.count if whole is None else whole['loss']
     means = {'loss': loss} | loss_lib.curves(error, weight, levels, setting.blocks)
     return loss.total / jnp.maximum(over, 1), means
+
+  def setting(self, rows, key, index) -> setting_lib.Setting:
+    """What `error` is about; arguments as of Setting.of."""
+    return setting_lib.Setting.of(self.plain, rows, key, index)
 
   def _alike(self, params, cond, key) -> ask_lib.Denoise:
     """The network with the same dropout whenever it is asked."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adiff.sequence import blocks as blocks_lib
 
@@ -21,7 +22,10 @@ class Cache(NamedTuple):
   k: tuple[jax.Array, ...]  # [B, H, C, D] of every layer
   v: tuple[jax.Array, ...]  # as k
   slots: blocks_lib.Slots  # [C] who is in each place
-  length: jax.Array  # int32 [] how many have been written; with a reach, more than there are places
+  # int32 [] how many have been written; with a reach, more than there are places. Where it is known
+  # when the program is traced, an array of the host, no place is empty, and what is written makes
+  # places of its own.
+  length: jax.Array | np.ndarray
 
 
 def empty(batch, heads, places, size, *, depth, dtype, axes) -> Cache:
@@ -49,11 +53,24 @@ def num_places(cache: Cache) -> int:
   return cache.slots.segment.shape[-1]
 
 
+def begun(fresh, slots: blocks_lib.Slots, keep) -> Cache:
+  """A cache of the first `keep` of the fresh (keys, values) of every layer and slots, and no other
+  place; its length is known."""
+  k, v = (tuple(new[:, :, :keep] for new in layers) for layers in zip(*fresh, strict=True))
+  slots = jax.tree.map(lambda leaf: leaf[:keep], slots._replace(token=None))
+  return Cache(k, v, slots, np.asarray(keep, np.int32))
+
+
 def joined(cache: Cache, more: Cache) -> Cache:
   """The cache with the places of `more` behind its own."""
 
   def behind(axis):
-    return lambda a, b: jnp.concatenate([a, b], axis)
+
+    def concatenated(*leaves):
+      known = all(isinstance(leaf, np.ndarray) for leaf in leaves)
+      return (np if known else jnp).concatenate(leaves, axis)
+
+    return concatenated
 
   k, v = jax.tree.map(behind(2), (cache.k, cache.v), (more.k, more.v))
   return Cache(k, v, jax.tree.map(behind(0), cache.slots, more.slots), cache.length)
@@ -63,6 +80,9 @@ def append(cache: Cache, fresh, slots: blocks_lib.Slots, keep, *, reach=None, si
   """Writes the first `keep` of the fresh (keys, values) of every layer and slots behind the filled
   places. With a reach a full cache is a ring: it writes over its oldest places, those of the first
   `sinks` blocks excepted."""
+  if isinstance(cache.length, np.ndarray):
+    more = joined(cache, begun(fresh, slots, keep))
+    return more._replace(length=np.asarray(cache.length + keep, np.int32))
   if reach is None:
 
     def put(old, new, axis):

@@ -21,15 +21,14 @@ import numpy as np
 
 from adiff.nn import (
   apart,
-  attention,
   block,
   embed,
   hinting,
+  layers,
   layout,
   memory,
   network,
   norm,
-  rotary,
   shifted,
 )
 from adiff.nn import cache as cache_lib
@@ -40,6 +39,7 @@ from adiff.sequence import head as head_lib
 from adiff.sequence import tokens as tokens_lib
 
 MEMORY = 'memory'  # parameters that make keys of what is given
+Reach = values.Whole | None
 DTYPES = ('float32', 'bfloat16', 'float16', 'float64')
 
 
@@ -50,7 +50,9 @@ class Denoiser(network.Network):
   the trunk: each kind has an embedding and a head of its own, and an offset of the levels' signal
   says which kind a block is of.
 
-  reach: a block reads at most that many blocks before it (None: all), and the first `sinks`.
+  reach: a block reads at most that many blocks before it (None: all), and the first `sinks`; where
+  layers differ, (layers, reach) of each group of them, from the first layer on, and as many sinks.
+  Layers that reach nothing keep nothing.
   encoder: layers of what reads a memory's symbols, see memory.py.
   self_condition: it can be shown its own last estimate of the outputs' size.
   hinted: how it is shown hints, see hinting.py.
@@ -74,8 +76,8 @@ class Denoiser(network.Network):
   dropout: values.ShareBelow1 = 0.0
   encoder: values.Whole = 2
   rotary_base: values.Positive = 100.0
-  reach: values.Whole | None = None
-  sinks: values.Whole = 0
+  reach: Reach | tuple[tuple[values.Count, Reach], ...] = None
+  sinks: values.Whole | tuple[values.Whole, ...] = 0
   self_condition: bool = False
   hinted: Annotated[str, values.one_of(*hinting.WAYS)] = hinting.NONE
   told: Annotated[str, values.one_of(*embed.TOLD)] = 't'
@@ -95,6 +97,17 @@ class Denoiser(network.Network):
       raise ValueError(
         f'model.mlp_ratio={self.mlp_ratio} of model.width={self.width} leaves the MLP no features'
       )
+
+    layers.groups_of(self.depth, self.reach, self.sinks)
+
+  @property
+  def groups(self) -> tuple[network.Group, ...]:
+    """Layers that read as far back."""
+    return layers.groups_of(self.depth, self.reach, self.sinks)
+
+  @property
+  def reads(self):
+    return tuple(network.Reads(one.reach, one.sinks) for one in self.groups if one.keeps)
 
   def needs(self, parts):
     for way in (shifted, hinting, apart):
@@ -150,31 +163,46 @@ class Denoiser(network.Network):
     return dataclasses.replace(self, remat=policy)
 
   def empty_cache(self, batch, places, axes):
-    return cache_lib.empty(
-      batch, self.heads, places, self.width // self.heads,
-      depth=self.depth, dtype=jnp.dtype(self.dtype), axes=axes,
+    return tuple(
+      cache_lib.empty(
+        batch, self.heads, own, self.width // self.heads,
+        depth=num, dtype=jnp.dtype(self.dtype), axes=axes,
+      ) for num, own in self._each(places)
     )
 
   def cache_bytes(self, batch, places):
-    return 2 * self.depth * batch * places * self.width * jnp.dtype(self.dtype).itemsize
+    kept = sum(num * own for num, own in self._each(places))
+    return 2 * kept * batch * self.width * jnp.dtype(self.dtype).itemsize
+
+  def _each(self, places):
+    """[(layers, places)] of every cache."""
+    depths = [group.end - group.first for group in self.groups if group.keeps]
+    places = places if isinstance(places, tuple) else (places,) * len(depths)
+    return list(zip(depths, places, strict=True))
 
   def grow(self, cache, places):
-    more = places - cache_lib.num_places(cache)
-    if more <= 0:
+    more = tuple(
+      max(wanted - cache_lib.num_places(own), 0)
+      for own, (_, wanted) in zip(cache, self._each(places), strict=True)
+    )
+    if not any(more):
       return cache
-    axes = cache.slots.coords.shape[-1]
-    return cache_lib.joined(cache, self.empty_cache(len(cache.k[0]), more, axes))
+    batch, axes = len(cache[0].k[0]), cache[0].slots.coords.shape[-1]
+    return tuple(
+      cache_lib.joined(own, beside) if num else own
+      for own, beside, num in zip(cache, self.empty_cache(batch, more, axes), more, strict=True)
+    )
 
   def shorten(self, cache, places, *, least):
     if self.shifted:
       raise ValueError('a shifted stream has no copy to revise from; use model.shifted=False')
-    have = cache_lib.num_places(cache)
+    have = min(map(cache_lib.num_places, cache), default=least)
     if have < least:
       raise ValueError(
         f'the cache has {have} places, and revision needs all {least} before the last block; use '
         'model.reach=None and a cache of capacity.places(plan, blocks)'
       )
-    return cache_lib.shortened(cache, places)
+    return tuple(cache_lib.shortened(own, places) for own in cache)
 
   def tensor_axes(self):
     read = {
@@ -227,14 +255,11 @@ class Trunk(nn.Module):
     modulation = self._modulate(signal, 6, 'modulation')
     modulation_out = self._modulate(signal, 2, 'modulation_out')
     wanted = network.wanted(ask.slots, ask.keep)
-    h, fresh = self._layers(h, ask, modulation, lengths, wanted, key)
+    h, fresh = layers.through(self, h, ask, modulation, lengths, wanted, key)
     modulation_out = block.over_slots(modulation_out, lengths)[:, slice(*wanted)]
     shift, scale = jnp.split(modulation_out, 2, axis=-1)
     h = norm.Norm(dtype, name='norm_out')(h) * (1 + scale) + shift
-    cache = ask.cache
-    if cache is not None and ask.keep:
-      cache = cache_lib.append(cache, fresh, ask.slots, ask.keep, reach=of.reach, sinks=of.sinks)
-    return h, cache
+    return h, layers.written(of, ask, fresh) if ask.keep else ask.cache
 
   def _embed(self, ask):
     """[B, S, W] of tokens, hints, features and positions."""
@@ -276,75 +301,7 @@ class Trunk(nn.Module):
     )
     return layout.copies(dense(signal))
 
-  def _layers(self, h, ask, modulation, lengths, wanted, key):
-    """(h of the wanted slots, [(keys, values)] of every layer and all slots). All layers but the
-    last are one scan; the last one makes queries of the wanted slots alone."""
-    of, cache, slots = self.of, ask.cache, ask.slots
-    turns = rotary.turns(slots.coords, of.width // of.heads, base=of.rotary_base)
-    queries = jax.tree.map(lambda leaf: leaf[..., slice(*wanted)], slots._replace(coords=None))
-    cached = [None] * of.depth if cache is None else list(zip(cache.k, cache.v))
-    keys = None if key is None else jax.random.split(key, of.depth)
-    remembered, given = self._remembered(ask)
-    recompute = of.remat != 'none'
-    layer = block.Block
-    if recompute:
-      layer = nn.remat(layer, prevent_cse=False, policy=block.REMAT[of.remat])
-    sizes = of.width, of.heads, of.mlp_ratio, of.dropout, jnp.dtype(of.dtype), lengths
-    fresh = []
-    if of.depth > 1:
-      layers = nn.scan(
-        layer,
-        variable_axes={'params': 0},
-        split_rngs={'params': True},
-        in_axes=(0, nn.broadcast),
-        length=of.depth - 1,
-        unroll=1 if recompute else of.depth - 1,  # what is recomputed must stay in a loop
-      )(*sizes, name=network.STACK)
-      stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *cached[:-1])
-      own = block.Own(
-        stacked, jax.tree.map(lambda leaf: leaf[:-1], remembered),
-        None if keys is None else keys[:-1],
-      )
-      shared = block.Shared(modulation, turns, self._seen(slots, ask), _shown(given))
-      h, written = layers(h, own, shared)
-      fresh = [jax.tree.map(lambda leaf, i=i: leaf[i], written) for i in range(of.depth - 1)]
-    own = block.Own(
-      cached[-1], jax.tree.map(lambda leaf: leaf[-1], remembered),
-      None if keys is None else keys[-1],
-    )
-    last_layer = layer(*sizes, wanted, name='last_layer')
-    given = None if given is None else given[:, slice(*wanted)]
-    shared = block.Shared(modulation, turns, self._seen(queries, ask), _shown(given))
-    h, written = last_layer(h, own, shared)
-    return h, [*fresh, written]
-
-  def _remembered(self, ask):
-    """((keys, values) [layers, P, H, R, D] of all memories, bool [B, S, R] who sees them: the null
-    row of each always); (None, None) where there are none."""
-    recalled = [ask.cond[name] for name in self.of.memories]
-    if not recalled:
-      return None, None
-    keys = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=3), *(
-      one.keys for one in recalled
-    ))
-    beside = ((0, 0), (0, 0), (1, 0))
-    given = [jnp.pad(one.mask, beside, constant_values=True) for one in recalled]
-    return keys, jnp.concatenate(given, axis=2)
-
-  def _seen(self, queries, ask):
-    """What queries see of the cache and of the call's own slots."""
-    of = self.of
-    pieces = (ask.slots,) if ask.cache is None else (ask.cache.slots, ask.slots)
-    shape = layout.local_heads(of.heads), of.width // of.heads
-    head = jax.ShapeDtypeStruct(shape, jnp.dtype(of.dtype)) if of.attention == 'kernel' else None
-    return attention.visible(queries, pieces, of.reach, of.sinks, head=head)
-
 
 def _condition(name) -> str:
   """What the parameters of a condition are called; the label's as before there were others."""
   return name if name == conditions.LABEL else f'cond_{name}'
-
-
-def _shown(given) -> attention.Seen | None:
-  """What slots see of memories."""
-  return None if given is None else attention.shown(given, given.shape[-1])

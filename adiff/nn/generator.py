@@ -37,7 +37,7 @@ class Generator(network.Network):
   blocks: values.Count = 1
   dtype: Annotated[str, values.one_of('float32', 'bfloat16')] = 'float32'
 
-  reach, sinks, shifted, hinted, heads, remat, num_hints = None, 0, False, 'none', 1, 'none', 0
+  reads, shifted, hinted, heads, remat, num_hints = (), False, 'none', 1, 'none', 0
   head = head_lib.Outputs()
 
   def __post_init__(self):

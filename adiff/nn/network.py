@@ -7,7 +7,7 @@ to the Denoise that loss and walk hold. All that other rooms read of a network i
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,11 +28,31 @@ HEAD, STACK = 'out', 'layers'
 Hints = Callable[[Any], dict[str, jax.Array]]
 
 
+class Reads(NamedTuple):
+  """How far back the layers of a cache read."""
+
+  reach: int | None = None  # earlier blocks that a block reads; None: all, 0: its own alone
+  sinks: int = 0  # the first blocks, which are read from everywhere
+
+
+class Group(NamedTuple):
+  """Layers, one after another, that read as far back; the next two as in Reads."""
+
+  first: int  # layer
+  end: int  # the layer behind its last one
+  reach: int | None
+  sinks: int
+
+  @property
+  def keeps(self) -> bool:
+    """Has it a cache? Layers that reach nothing keep nothing."""
+    return self.reach != 0 or self.sinks > 0
+
+
 class Network(abc.ABC):
   """Subclasses are frozen dataclasses, and final; the config's arguments are their fields."""
 
-  reach: int | None  # earlier blocks that a block reads; None: all, 0: its own alone
-  sinks: int  # the first blocks, which are read from everywhere
+  reads: tuple[Reads, ...]  # one a cache, where groups of layers have several; (): there is none
   shifted: bool  # does a token's slot carry the token before it? See shifted.py
   heads: int  # what the mesh's tensor times sequence must divide
   dtype: str  # of activations
@@ -70,7 +90,8 @@ class Network(abc.ABC):
 
   @abc.abstractmethod
   def empty_cache(self, batch, places, axes) -> Any:
-    """A cache of `places` empty places for `batch` examples and positions on `axes` axes."""
+    """A cache of `places` empty places for `batch` examples and positions on `axes` axes; places
+    here and below: a number, or one for each of `reads`."""
 
   @abc.abstractmethod
   def cache_bytes(self, batch, places) -> int:

@@ -58,7 +58,7 @@ class Unet(network.Network):
   remat: Annotated[str, values.one_of(*REMAT)] = 'none'
   dtype: Annotated[str, values.one_of('float32', 'bfloat16')] = 'float32'
 
-  reach, sinks, shifted, hinted, heads, num_hints = None, 0, False, 'none', 1, 0
+  reads, shifted, hinted, heads, num_hints = (), False, 'none', 1, 0
   head = head_lib.Outputs()
 
   def __post_init__(self):

@@ -17,6 +17,7 @@ from adiff.sample import (
   capacity,
   drafted_steps,
   guidance,
+  kept,
   parallel,
   repaint,
   session,
@@ -59,6 +60,11 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Ca
       denoise = parts.recipe.network(params, loops=True)
       return guided(parts, denoise, asked_for(parts, labels, told))
 
+    if trace and parts.solver.keeps:
+      return kept.rows(
+        bind(params), keys, plan, coords=parts.spec.coords, blocks=parts.blocks,
+        process=parts.process, solver=parts.solver,
+      )
     if trace:
       return walk.sample(
         bind(params), keys, plan, trace=True, coords=parts.spec.coords, narrow=parts.narrow,
@@ -141,7 +147,7 @@ def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollou
 def check_batch(parts: build.Parts, batch) -> None:
   """Raises ValueError where `batch` samples do not fit into the devices' memory together, by what
   their tokens and caches take: before anything is made."""
-  places = capacity.places(parts.plan, parts.blocks, parts.model.reach, parts.model.sinks)
+  places = capacity.each(parts.plan, parts.blocks, parts.model.reads)
   tokens = 4 * batch * parts.spec.num_floats
   values.check_memory(
     f'a batch of {values.shown(batch)} samples',
@@ -152,7 +158,7 @@ def check_batch(parts: build.Parts, batch) -> None:
 
 def _rollout(parts, batch, plan, cached, program):
   plan, model = parts.plan if plan is None else plan, parts.model
-  places = capacity.places(plan, parts.blocks, model.reach, model.sinks) if cached else 0
+  places = capacity.each(plan, parts.blocks, model.reads) if cached else 0
   asked = evaluations(plan, parts.solver, parts.blocks)
   later = sum(asked) // (1 + plan.resamples) - len(asked)
   most = len(asked) * (parts.solver.calls - 1)

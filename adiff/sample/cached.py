@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 
 from adiff.nn import network as network_lib
+from adiff.sample import kept
 from adiff.sample import walk as walk_lib
 from adiff.sample import windows as windows_lib
 from adiff.sample.solvers import base as solvers_base
 from adiff.sample.walk import Fixed, Flight, Row
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
+from adiff.sequence import states
 from adiff.sequence import tokens as tokens_lib
 
 
@@ -44,6 +46,8 @@ def start(
   """The state before the first window; cache is empty, with places for what its walk writes, see
   capacity.py."""
   walk_lib.check(plan, blocks, process, solver, given, stop)
+  if solver.keeps:
+    kept.check(blocks, process)
   x, known = walk_lib.initial(keys, blocks, process, given, given_mask, plan.start)
   return State(x, known, keys, solver.init(x), cache, jnp.zeros(len(keys), jnp.int32))
 
@@ -138,6 +142,10 @@ class _Window(NamedTuple):
     flight = Flight(
       *tokens_lib.cut((state.x, state.memory), self.window.start, self.shape.flight)
     )
+    if self.fixed.solver.keeps:
+      carry = self._kept(here, Carry(flight, state.calls))
+      x, memory = carry.flight
+      return state._replace(x=x, memory=memory, calls=carry.calls)
     carry, cache = self._first_row(state, here, Carry(flight, state.calls))
     num_rows = self.shape.num_rows
 
@@ -164,6 +172,24 @@ class _Window(NamedTuple):
       end = self.window.start + jnp.sum(self.window.s[-1] == 0)
       x = walk_lib.fill(x, state.known, end, self.stop)
     return state._replace(x=x, memory=memory, cache=cache, calls=carry.calls)
+
+  def _kept(self, here, carry) -> Carry:
+    """All rows of a solver that keeps: each reads the keys of the states before it, in a cache that
+    every call but the last makes longer."""
+    blocks, solver, cache = self.fixed.blocks, self.fixed.solver, None
+    slots = blocks.token_slots(self.coords)
+    for index in range(self.shape.num_rows):
+      row, flight = self._row(index), carry.flight
+      now = here._replace(slots=states.state(slots, index))
+      t, s = walk_lib.levels(row, here.keys)
+      level = solver.level(self.fixed.process, flight.x, t, s)
+      ahead = solver.ahead(flight.x, level, s)
+      view = walk_lib.in_flight(self.fixed, flight, row, here.known, flight.x, level, ahead)
+      keep = self.shape.num_tokens if index + 1 < self.shape.num_rows else 0
+      ask = walk_lib.make_ask(blocks, here.known, view, now.slots, cache, keep=keep)
+      out, longer = self.denoise(ask)
+      carry, cache = self._step(now, cache, carry, row, out), longer
+    return carry
 
   def _first_row(self, state, here, carry) -> tuple[Carry, Any]:
     """(carry, cache): the row whose call writes the keys of the pending tokens."""

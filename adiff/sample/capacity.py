@@ -17,42 +17,59 @@ SMALL = 128  # fewer places than this are not worth a program of their own
 class Need(NamedTuple):
   """What the windows of one period need."""
 
-  stretch: windows_lib.Stretch  # where it belongs
-  index: int  # of the period in the stretch
   written: int  # tokens written to the cache by then
   places: int  # that serve it
 
 
 class Room(NamedTuple):
-  """A stretch of windows, and the places of the cache that they are walked with."""
+  """A stretch of windows, and the places of the caches that they are walked with."""
 
-  places: int
+  places: tuple[int, ...]  # one for each of the network's `reads`
   stretch: windows_lib.Stretch
 
 
 def places(plan, blocks, reach=None, sinks=0) -> int:
   """Places that serve the whole walk: all that it writes, or all that `reach` lets it see."""
-  return max(need.places for need in _needs(plan, blocks, reach, sinks))
+  stretches = windows_lib.stretches(plan, blocks)
+  return max(need.places for need in _needs(stretches, blocks, reach, sinks))
 
 
-def rooms(plan, blocks, reach=None, sinks=0) -> list[Room]:
+def each(plan, blocks, reads) -> tuple[int, ...]:
+  """The places of every cache of a network with these `reads`."""
+  return tuple(places(plan, blocks, *read) for read in reads)
+
+
+def rooms(plan, blocks, reads=((None, 0),)) -> list[Room]:
   """The stretches of the walk, cut; places never fall. With 512 tokens in blocks of 16, places are
   128, 256, 384 and 496, for eight windows each."""
-  total = places(plan, blocks, reach, sinks)
+  stretches = windows_lib.stretches(plan, blocks)
+  of_caches = [_rounded(_needs(stretches, blocks, *read)) for read in reads]
+  groups = []  # [places, stretch, indices of its periods]
+  periods = ((stretch, index) for stretch in stretches for index in range(stretch.periods))
+  for number, (stretch, index) in enumerate(periods):
+    own = tuple(of_cache[number] for of_cache in of_caches)
+    if groups and groups[-1][0] == own and groups[-1][1] is stretch:
+      groups[-1][2].append(index)
+    else:
+      groups.append((own, stretch, [index]))
+  return [Room(own, windows_lib.part(stretch, indices)) for own, stretch, indices in groups]
+
+
+def _rounded(needs) -> list[int]:
+  """The places that serve each period, of a few sizes."""
+  total = max(need.places for need in needs)
   step = max(SMALL, -(-total // PARTS))
-  groups, most = [], 0  # groups: [places, stretch, indices of its periods]
-  for need in _needs(plan, blocks, reach, sinks):
+  sizes, most = [], 0
+  for need in needs:
     # A ring that has turned can't grow: it has its last size before.
     has_turned = need.places < need.written
     most = max(most, total if has_turned else min(-(-need.places // step) * step, total))
-    if groups and groups[-1][0] == most and groups[-1][1] is need.stretch:
-      groups[-1][2].append(need.index)
-    else:
-      groups.append((most, need.stretch, [need.index]))
-  return [Room(most, windows_lib.part(stretch, indices)) for most, stretch, indices in groups]
+    sizes.append(most)
+  return sizes
 
 
-def _needs(plan, blocks, reach, sinks) -> list[Need]:
+def _needs(stretches, blocks, reach, sinks) -> list[Need]:
+  """One a period."""
   first_token, block = blocks.first_token, blocks.block_of_token
 
   def oldest(token):
@@ -70,11 +87,11 @@ def _needs(plan, blocks, reach, sinks) -> list[Need]:
     return written, own
 
   needs = []
-  for stretch in windows_lib.stretches(plan, blocks):
+  for stretch in stretches:
     for index in range(stretch.periods):
       of_windows = [
         need(shape, int(windows.pending[index]), int(windows.start[index]))
         for shape, windows in zip(stretch.shapes, stretch.windows, strict=True)
       ]
-      needs.append(Need(stretch, index, *map(max, zip(*of_windows, strict=True))))
+      needs.append(Need(*map(max, zip(*of_windows, strict=True))))
   return needs

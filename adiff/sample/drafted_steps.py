@@ -96,7 +96,7 @@ class Session(stacked.Stacked):
       )
     walk.check(self.plan, self.blocks, self.process, self.solver, given)
     x, known = walk.initial(keys, self.blocks, self.process)
-    places = capacity.places(self.plan, self.blocks, self.network.reach, self.network.sinks)
+    places = capacity.each(self.plan, self.blocks, self.network.reads)
     cache = self.network.empty_cache(self.caches * len(keys), places, self.coords.shape[-1])
     none, none_of_all = jnp.int32(0), jnp.zeros(len(keys), jnp.int32)
     now = self._block(x, none)

@@ -100,7 +100,7 @@ class Session(stacked.Stacked):
     x, known = walk.initial(
       keys, blocks=self.blocks, process=self.process, given=given, given_mask=given_mask
     )
-    places = capacity.places(self.plan, self.blocks, self.network.reach, self.network.sinks)
+    places = capacity.each(self.plan, self.blocks, self.network.reads)
     cache = self.network.empty_cache(self.caches * len(keys), places, self.coords.shape[-1])
     none, none_of_all = jnp.int32(0), jnp.zeros(len(keys), jnp.int32)
     noise = jnp.concatenate([self._block(x, k) for k in range(self._in_flight)])

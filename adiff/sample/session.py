@@ -37,7 +37,7 @@ class At(NamedTuple):
 class Next(NamedTuple):
   """The window that a session walks next."""
 
-  places: int  # of the cache
+  places: tuple[int, ...]  # as capacity.Room has them
   shape: windows_lib.Shape
   window: windows_lib.Window
 
@@ -124,7 +124,7 @@ class Session:
   @functools.cached_property
   def rooms(self) -> list[capacity.Room]:
     """The walk, cut by the places of its cache."""
-    return capacity.rooms(self.plan, self.blocks, self.network.reach, self.network.sinks)
+    return capacity.rooms(self.plan, self.blocks, self.network.reads)
 
   @functools.cached_property
   def windows(self) -> list[Next]:

@@ -48,7 +48,8 @@ class Speculative:
       not parts.process.absorbing or parts.process.by_law
       or set(parts.blocks.sizes) != {1} or parts.model.shifted
       or parts.blocks.history != 0 or parts.blocks.causal or parts.model.num_hints
-      or parts.spec.conds or parts.hints is not None or parts.model.reach is not None
+      or parts.spec.conds or parts.hints is not None
+      or any(one.reach is not None for one in parts.model.reads)
     ):
       raise ValueError(
         'speculative.draft needs a target that is asked token by token: process masked, '

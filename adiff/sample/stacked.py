@@ -35,7 +35,7 @@ def needs(parts: Any, told, off) -> None:
       f'{told} sweeps over steps between floats and needs process gaussian and tokens of one '
       f'kind; set {off}'
     )
-  if parts.solver.calls > 1 or parts.model.num_hints:
+  if parts.solver.calls > 1 or parts.solver.keeps or parts.model.num_hints:
     raise ValueError(
       f'{told} needs steps that follow from one call: solver first_order or multistep, without '
       f'model.self_condition; set {off}, or another solver'

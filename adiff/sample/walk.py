@@ -73,6 +73,7 @@ def sample(
   trace: return x after every row instead, [R, B, N, ..].
   """
   chex.assert_shape(coords, (blocks.num_tokens, None))
+  assert not solver.keeps, 'kept.py has the definition'
   check(plan, blocks, process, solver, given, stop)
   fixed = Fixed(blocks, process, solver, narrow)
   x, known = initial(keys, blocks, process, given, given_mask, plan.start)
@@ -127,8 +128,7 @@ def in_flight(fixed: Fixed, flight: Flight, row: Row, known, y, t, s) -> View:
 
 
 def finished(fixed: Fixed, keys, x, first=0) -> View:
-  """Finished tokens x, those from `first` on, as later blocks read them; keys [B, n], one a
-  token."""
+  """Finished tokens x, those from `first` on, as later blocks read them; keys [B, n] of tokens."""
   blocks, process, solver = fixed.blocks, fixed.process, fixed.solver
   level = jnp.zeros(x.shape[:2], float)
   if blocks.history is not None:

@@ -40,7 +40,7 @@ class Ask:
   # {name: value}: what a user gives, as each slot sees it; see conditions.over_slots
   cond: dict[str, Any] = dataclasses.field(default_factory=dict)
   cache: Any = None  # finished blocks that are read besides; opaque outside nn/
-  keep: int = 0  # how many of the first slots are finished, and are written behind the cache
+  keep: int = 0  # how many of the first slots are finished, and written behind the cache, or as one
 
   def __post_init__(self):
     batch, num_slots = len(self.x), self.slots.block.shape[-1]

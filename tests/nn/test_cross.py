@@ -143,7 +143,7 @@ def test_history_reads_no_conditions():
   def keys(cond):
     cache = model.empty_cache(2, 2, 1)
     ask = ask_lib.Ask(x, jnp.zeros((2, 4)), slots, cache=cache, keep=2)
-    return network.condition(model.denoise(params), cond)(ask).cache.k
+    return network.condition(model.denoise(params), cond)(ask).cache[0].k
 
   both = [keys(cond) for cond in (COND, jax.tree.map(lambda leaf: leaf[::-1], COND))]
   jax.tree.map(np.testing.assert_array_equal, *both)

@@ -98,6 +98,7 @@ def test_blocks_against_a_cache_give_what_the_whole_row_gives_and_empty_places_a
     out, cache = run(X[:, own], T[:, own], part, {'label': COND['label'][:, own]}, cache)
     outs.append(out)
   np.testing.assert_allclose(jnp.concatenate(outs, axis=1), call(), atol=1e-5)
+  (cache,) = cache
   assert int(cache.length) == 6
   np.testing.assert_array_equal(cache.slots.segment, [0] * 6 + [-1] * 3)
 

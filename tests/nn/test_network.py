@@ -148,7 +148,7 @@ def test_every_name_that_the_mesh_may_split_is_in_the_parameter_tree():
 def test_the_bytes_of_a_cache_are_those_of_its_keys_and_values():
   for dtype in ('float32', 'bfloat16'):
     model = dataclasses.replace(made()[0], dtype=dtype)
-    cache = model.empty_cache(3, 5, 1)
+    (cache,) = model.empty_cache(3, 5, 1)
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in (*cache.k, *cache.v))
     assert model.cache_bytes(3, 5) == size
 
@@ -156,14 +156,14 @@ def test_the_bytes_of_a_cache_are_those_of_its_keys_and_values():
 def test_a_cache_grows_to_what_is_asked_and_never_shrinks():
   model, _ = made()
   cache = model.grow(model.empty_cache(3, 2, 1), 6)
-  assert cache_lib.num_places(cache) == 6
+  assert cache_lib.num_places(cache[0]) == 6
   assert model.grow(cache, 6) is cache and model.grow(cache, 3) is cache
 
 
 def test_a_cache_with_too_few_places_for_revision_is_refused_in_words():
   model, _ = made()
   cache = model.empty_cache(3, 4, 1)
-  assert int(model.shorten(cache, 2, least=4).length) == 0
+  assert int(model.shorten(cache, 2, least=4)[0].length) == 0
   with pytest.raises(ValueError, match='4 places, and revision needs all 5'):
     model.shorten(cache, 2, least=5)
 
@@ -173,12 +173,15 @@ def test_recomputing_changes_the_backward_pass_alone():
   assert model.recomputing('layers') == dataclasses.replace(model, remat='layers')
 
 
-@pytest.mark.parametrize('reach, sinks', [(0, 0), (0, 1), (1, 0), (None, 0)])
+BY_GROUP = ((1, None), (1, 0)), (0, 0)
+
+
+@pytest.mark.parametrize('reach, sinks', [(0, 0), (0, 1), (1, 0), (None, 0), BY_GROUP])
 def test_the_cached_walk_is_the_plain_one_however_far_a_block_reads(reach, sinks):
   model, params = made(reach=reach, sinks=sinks)
   plan, process = plan_lib.Plan(3, 3), masked.Masked(3)
   how = dict(blocks=BLOCKS, process=process, solver=first_order.FirstOrder(), coords=COORDS)
-  places = capacity.places(plan, BLOCKS, reach, sinks)
+  places = capacity.each(plan, BLOCKS, model.reads)
 
   @functools.partial(jax.jit, static_argnums=1)
   def run(keys, cached):
@@ -189,7 +192,45 @@ def test_the_cached_walk_is_the_plain_one_however_far_a_block_reads(reach, sinks
 
   keys = jax.random.split(jax.random.key(2), 16)
   np.testing.assert_array_equal(run(keys, True), run(jax.random.clone(keys), False))
-  assert places == {(0, 0): 2, (0, 1): 4, (1, 0): 2, (None, 0): 4}[reach, sinks]
+  expected = {(0, 0): (), (0, 1): (4,), (1, 0): (2,), (None, 0): (4,), BY_GROUP: (4,)}
+  assert places == expected[reach, sinks]
+
+
+def test_groups_of_layers_have_a_cache_each_and_those_that_reach_nothing_none():
+  model = denoiser.Denoiser(
+    4, 3, width=16, depth=6, heads=2, reach=((1, None), (2, 0), (2, 1), (1, 0)), sinks=(0, 0, 0, 1)
+  )
+  assert model.reads == ((None, 0), (1, 0), (0, 1))
+  plan = plan_lib.Plan(3, 3)
+  places = capacity.each(plan, BLOCKS, model.reads)
+  assert places == (4, 2, 4)
+  caches = model.grow(model.empty_cache(3, (0, 2, 4), 1), places)
+  assert [len(cache.k) for cache in caches] == [1, 2, 1]
+  assert tuple(map(cache_lib.num_places, caches)) == places
+  size = sum(leaf.size * leaf.dtype.itemsize for cache in caches for leaf in (*cache.k, *cache.v))
+  assert model.cache_bytes(3, places) == size
+  assert capacity.rooms(plan, BLOCKS, model.reads)[-1].places == places
+
+
+def test_one_group_of_layers_costs_what_one_reach_does_and_makes_the_same():
+
+  def of(reach):
+    model, params = made(reach=reach)
+    cache = model.empty_cache(2, 2, 1)
+    slots = jax.tree.map(lambda leaf: leaf[:4], BLOCKS.token_slots(COORDS))
+    ask = ask_lib.Ask(jnp.zeros((2, 4), jnp.int32), jnp.ones((2, 2)), slots, cache=cache, keep=2)
+    return jax.make_jaxpr(lambda params: model.denoise(params)(ask))(params)
+
+  assert str(of(1)) == str(of(((2, 1),)))
+  assert str(of(1)) != str(of(((1, 1), (1, 0))))
+
+
+@pytest.mark.parametrize(('reach', 'sinks'), [
+  (((1, None),), 0), (((1, None), (2, 0)), 0), (None, (0, 0)), ((), ()),
+])
+def test_groups_that_are_not_all_layers_are_refused_in_words(reach, sinks):
+  with pytest.raises(ValueError, match='of all model.depth=2 layers'):
+    denoiser.Denoiser(4, 3, width=16, depth=2, heads=2, reach=reach, sinks=sinks)
 
 
 def test_with_reach_zero_a_block_is_made_as_if_it_were_alone_whatever_is_cached():
@@ -200,16 +241,16 @@ def test_with_reach_zero_a_block_is_made_as_if_it_were_alone_whatever_is_cached(
 
   @functools.partial(jax.jit, static_argnums=0)
   def outputs(reach):
-    """(out of the second block behind the first one, out of it alone, places filled)."""
+    """(out of the second block behind the first one, out of it alone, the cache)."""
     model, params = made(reach=reach)
     denoise = model.denoise(params)
     cache = model.empty_cache(2, 2, 1)
     _, cache = denoise(ask_lib.Ask(x[:, :2], t, first, cache=cache, keep=2))
     with_past = denoise(ask_lib.Ask(x[:, 2:], t, second, cache=cache)).out
-    return with_past, denoise(ask_lib.Ask(x[:, 2:], t, second)).out, cache.length
+    return with_past, denoise(ask_lib.Ask(x[:, 2:], t, second)).out, cache
 
-  with_past, alone, length = outputs(0)
-  assert int(length) == 2
+  with_past, alone, cache = outputs(0)
+  assert cache == ()
   np.testing.assert_allclose(with_past, alone, atol=1e-6)
   with_past, alone, _ = outputs(1)
   assert float(jnp.max(jnp.abs(with_past - alone))) > 1e-3

@@ -11,7 +11,7 @@ from adiff.sequence import ask as ask_lib
 class Cacheless:
   """What a session reads of a network that needs no cache."""
 
-  reach, sinks = None, 0
+  reads = ()
 
   def empty_cache(self, batch, places, axes):
     del batch, places, axes

@@ -22,13 +22,13 @@ def test_the_cache_has_a_place_for_all_but_the_last_blocks():
 
 
 def test_a_walk_has_no_room_while_nothing_is_written_then_one_and_a_long_one_a_few():
-  assert [room.places for room in capacity.rooms(plan_lib.Plan(3, 2), BLOCKS)] == [0, 4]
+  assert [room.places for room in capacity.rooms(plan_lib.Plan(3, 2), BLOCKS)] == [(0,), (4,)]
   blocks = blocks_lib.equal(1024, 8)
   rooms = capacity.rooms(plan_lib.Plan(128, 2), blocks)
-  assert [room.places for room in rooms] == [0, 254, 508, 762, 1016]
+  assert [room.places for room in rooms] == [(0,), (254,), (508,), (762,), (1016,)]
   starts = np.concatenate([room.stretch.windows[0].start for room in rooms])
   np.testing.assert_array_equal(starts, np.arange(0, 1024, 8))
-  for places, stretch in rooms:
+  for (places,), stretch in rooms:
     (shape,), (windows,) = stretch.shapes, stretch.windows
     assert (windows.pending + shape.num_pending <= places).all()
 

@@ -83,14 +83,14 @@ def test_keys_of_earlier_blocks_stay_bit_for_bit_and_later_ones_are_written_agai
   walk = blockwise(SOLVERS[0])
   state = walk.first(KEYS())
   _, opened, after = walk.revise(state, mask_of(3))
-  assert state.cache.length == 4 and opened.cache.length == 2 and after.cache.length == 4
-  np.testing.assert_array_equal(opened.cache.slots.segment, [0, 0, -1, -1])
-  np.testing.assert_array_equal(opened.cache.slots.readable, [True, True, False, False])
+  assert state.cache[0].length == 4 and opened.cache[0].length == 2 and after.cache[0].length == 4
+  np.testing.assert_array_equal(opened.cache[0].slots.segment, [0, 0, -1, -1])
+  np.testing.assert_array_equal(opened.cache[0].slots.readable, [True, True, False, False])
   for name in ('k', 'v'):
-    before, again = (np.asarray(getattr(end.cache, name)) for end in (state, after))
+    before, again = (np.asarray(getattr(end.cache[0], name)) for end in (state, after))
     np.testing.assert_array_equal(again[:, :, :, :2], before[:, :, :, :2])
     assert np.any(again[:, :, :, 2:] != before[:, :, :, 2:])
-  jax.tree.map(np.testing.assert_array_equal, after.cache.slots, state.cache.slots)
+  jax.tree.map(np.testing.assert_array_equal, after.cache[0].slots, state.cache[0].slots)
 
 
 def test_a_block_is_revised_while_later_blocks_stay():
@@ -118,7 +118,7 @@ def test_where_nothing_is_opened_nothing_changes():
   first, _, after = walk.revise(state, jnp.zeros((tiny.BATCH, 6), bool))
   assert first == 3
   np.testing.assert_array_equal(after.x, state.x)
-  assert after.cache.length == state.cache.length
+  assert after.cache[0].length == state.cache[0].length
 
 
 def test_given_blocks_and_overlapping_ones_are_refused():

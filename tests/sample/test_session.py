@@ -111,13 +111,14 @@ def hitting():
 
 def test_the_cache_grows_from_room_to_room():
   one_walk = hitting().make()
-  assert [room.places for room in one_walk.rooms] == [0, 2, 4]
-  assert [following.places for following in one_walk.windows] == [0, 2, 4]
+  assert [room.places for room in one_walk.rooms] == [(0,), (2,), (4,)]
+  assert [following.places for following in one_walk.windows] == [(0,), (2,), (4,)]
   assert [following.end_token for following in one_walk.windows] == [2, 4, 6]
   at, places = one_walk.start(keys()), []
   while not one_walk.ended(at):
     at, _ = one_walk.advance(hitting().regime.params, at)
-    places.append((at.made, at.state.cache.k[0].shape[2], int(at.state.cache.length)))
+    (cache,) = at.state.cache
+    places.append((at.made, cache.k[0].shape[2], int(cache.length)))
   assert places == [(1, 0, 0), (2, 2, 2), (3, 4, 4)]
 
 
@@ -164,7 +165,7 @@ def test_with_a_stop_symbol_the_samples_are_those_of_the_definition():
 class Cacheless:
   """What a session reads of a network that needs no cache."""
 
-  reach, sinks = None, 0
+  reads = ()
 
   def empty_cache(self, batch, places, axes):
     del batch, places, axes

@@ -29,11 +29,11 @@ class Solver(abc.ABC):
   """Subclasses are frozen dataclasses, and final."""
 
   calls: int = 1  # network evaluations a step, at most
-  # May a block be finished before its steps are used up (`finished` says when)? It is then left
-  # alone.
+  # May a block be finished before its steps are used up (see `finished`)? It is left alone then.
   adaptive: bool = False
   as_process: bool = False  # is a step the process's own, `process.step`?
   renoises: bool = False  # does a step add fresh noise, whatever the process does?
+  keeps: bool = False  # does a step read what its block was before earlier ones? See sample/kept.py
 
   def needs(self, parts: Any) -> None:
     """Raises ValueError where this solver cannot serve parts.process."""
