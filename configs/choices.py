@@ -211,12 +211,14 @@ CHOICES = dict(
       teacher='',
       warmup=1000,  # updates over which the derivative along the path comes in
       offset=0.1,  # of the norm that tangents are divided by
+      width=0.0,  # of the difference in t that stands for the derivative; 0: a forward derivative
     ),
     meanflow=dict(
       teacher='',
       flow=0.5,  # share of blocks that learn the flow alone
       improved=True,  # its derivative along the network's own flow, not the example's
       power=0.0, offset=0.01,  # an error e counts e / (e + offset)^power
+      width=0.0,  # as above
     ),
     shortcut=dict(
       teacher='',

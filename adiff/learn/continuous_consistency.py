@@ -15,17 +15,18 @@ import math
 import jax
 import jax.numpy as jnp
 
-from adiff.learn import student
+from adiff.learn import slope, student
 from adiff.sequence import values
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ContinuousConsistency(student.Student):
   """warmup: updates over which r grows; the norm |g| is the root of the mean square of a token's
-  tangent; offset: what is added to it."""
+  tangent; offset: what is added to it. width: see slope.along."""
 
   warmup: values.Count = 1000
   offset: values.Positive = 0.1
+  width: values.ShareBelow1 = 0.0
 
   @property
   def asks(self):
@@ -54,11 +55,11 @@ class ContinuousConsistency(student.Student):
       return setting.out(networks.same, x, t, end)
 
     per_angle = 2 / math.pi  # dt / da
-    slope = per_angle * setting.velocity(x, x0, t)
-    out, change = jax.jvp(network, (x, t), (slope, per_angle * jnp.ones_like(t)))
+    velocity, out = setting.velocity(x, x0, t), network(x, t)
+    change = per_angle * slope.along(setting, network, x, t, velocity, width=self.width)
     cos, sin = setting.process.scales(setting.blocks.per_token(t))
     grown = jnp.minimum((state.step + 1) / self.warmup, 1.0)
-    tangent = -cos**2 * (out - slope) - grown * cos * sin * (x + change)
+    tangent = -cos**2 * (out - per_angle * velocity) - grown * cos * sin * (x + change)
     norm = jnp.sqrt(jnp.mean(jnp.square(tangent), axis=-1, keepdims=True))
     aim = out + tangent / (norm + self.offset)
     error = setting.error(setting.out(networks.student, x, t, end), cos * x - sin * aim, x, t)

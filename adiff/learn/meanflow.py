@@ -4,7 +4,7 @@ al. 2025, arXiv:2505.13447; the improved form, arXiv:2512.02012).
 Any gaussian path is the straight one z = (1 - tau) x0 + tau eps after z = x / (alpha + sigma), tau
 = sigma / (alpha + sigma). There the map is z_s = z - (tau_t - tau_s) u, x0_hat = z - tau_t u, and
 
-  u = v - (tau_t - tau_s) du / dtau,    du / dtau along the flow, by a forward derivative
+  u = v - (tau_t - tau_s) du / dtau,    du / dtau along the flow (slope.py)
 
 v is eps - x0 of the example, or the teacher's. The tangent is the network's own v, that at s = t
 (improved), or that of the example. Where s = t the loss is plain. Sampled by flow_map.
@@ -15,19 +15,20 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from adiff.learn import student
+from adiff.learn import slope, student
 from adiff.sequence import values
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Meanflow(student.Student):
   """flow: share of blocks with s = t. improved: see above. power, offset: an error e counts
-  e / (e + offset)^power, the denominator without a gradient."""
+  e / (e + offset)^power, the denominator without a gradient. width: see slope.along."""
 
   flow: values.Share = 0.5
   improved: bool = True
   power: values.NotNegative = 0.0
   offset: values.Positive = 0.01
+  width: values.ShareBelow1 = 0.0
 
   @property
   def asks(self):
@@ -54,9 +55,12 @@ class Meanflow(student.Student):
       z, tau = setting.straight(x, t)
       return (z - setting.x0_hat(networks.same, x, t, s)) / tau
 
-    _, slope = jax.jvp(mean_velocity, (x, t), (setting.velocity(x, along, t), jnp.ones_like(t)))
+    change = slope.along(
+      setting, mean_velocity, x, t, setting.velocity(x, along, t), width=self.width,
+      least=jnp.maximum(s, student.LEAST),
+    )
     (_, tau), (_, after) = setting.straight(x, t), setting.straight(x, s)
-    target = x0 + tau * (tau - after) * slope / setting.speed(t)
+    target = x0 + tau * (tau - after) * change / setting.speed(t)
     error = setting.error(setting.out(networks.student, x, t, s), target, x, t)
     if self.power:
       error /= jax.lax.stop_gradient(error + self.offset) ** self.power

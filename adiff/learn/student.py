@@ -227,12 +227,12 @@ def needs_map(recipe: Student, parts: Any) -> None:
 
 
 def needs_tangents(recipe: Student, parts: Any) -> None:
-  """Refuses an attention that has no forward derivative."""
-  if parts.config.model.get('attention', 'xla') != 'xla':
+  """Refuses an attention that has no forward derivative, where one is taken."""
+  if not recipe.width and parts.config.model.get('attention', 'xla') != 'xla':
     name = parts.config.recipe.name
     raise ValueError(
       f'recipe {name} differentiates forward, which the fused kernel cannot; write '
-      'model.attention=xla'
+      'model.attention=xla, or a recipe.width'
     )
 
 
