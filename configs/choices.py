@@ -282,6 +282,12 @@ CHOICES = dict(
       head_width=32,  # features of a head of attention
       dropout=0.0, told='t', remat='none', dtype='float32',  # as of denoiser, but offload
     ),
+    # causal convolutions on a grid of symbols, token by token, for blocks of one masked token
+    pixelcnn=dict(
+      width=64,  # features of either stream, from above and from the left
+      depth=4,  # residual blocks of either
+      dropout=0.0, dtype='float32',  # as of denoiser
+    ),
     denoiser=dict(
       width=128,
       depth=4,

@@ -20,6 +20,7 @@ ROWS = {
   'unet': dict(about='likewise, by a U-Net instead of a transformer'),
   'mar': dict(about='a few tokens of one block in each call, sampled by a head (MAR)'),
   'mar_causal': dict(about='token by token in a random order, likewise, with a cache'),
+  'pixelcnn': dict(about='grey levels one after another, by causal convolutions'),
 }
 EXPECTED = {
   'gan-toy': base.expect(
@@ -31,7 +32,9 @@ EXPECTED = {
   'unet-digits': base.expect('cores'),
   'mar-digits': base.expect('cores'),
   'mar_causal-digits': base.expect('cores'),
+  'pixelcnn-digits': base.expect('cores'),
   'unet-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
+  'pixelcnn-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
 }
 ARGUMENTS = tuple(EXPECTED)
 
@@ -67,7 +70,10 @@ def get_config(argument='gan-toy'):
     c.train.eval_every = c.train.checkpoint_every = 500
     c.eval.examples, c.eval.features = 2000, True
   c.train.log_every = 100
-  make = dict(gan=_gan, diffusion=_diffusion, unet=_unet, mar=_mar, mar_causal=_mar_causal)
+  make = dict(
+    gan=_gan, diffusion=_diffusion, unet=_unet, mar=_mar, mar_causal=_mar_causal,
+    pixelcnn=_pixelcnn,
+  )
   make[family](c, data)
   return c.lock()
 
@@ -145,3 +151,22 @@ def _vectors(c, data):
   base.choose(c, 'model', 'denoiser', width=96, depth=3, heads=4, dropout=0.2)
   c.guidance.scale = c.guidance.first = 1.2
   c.optim.learning_rate, c.train.ema, c.train.steps = 3e-3, 0.99, 1600
+
+
+def _pixelcnn(c, data):
+  """PixelCNN++'s law of a level (arXiv:1701.05517); the bound is the likelihood itself."""
+  base.choose(c, 'codec', 'patches', patch=1, discrete=True)
+  base.choose(c, 'blocks', 'tokens')
+  base.choose(c, 'process', 'masked')
+  base.choose(c, 'draw', 'ones')
+  base.choose(c, 'solver', 'first_order')
+  base.choose(c, 'head', 'logistics')
+  base.choose(c, 'model', 'pixelcnn', width=32, depth=4)
+  c.plan.steps, c.eval.samples, c.train.ema = 1, 1, 0.99
+  c.optim.learning_rate = 2e-3
+  if data == 'digits':
+    c.model.dropout = 0.2
+    c.train.steps = 1800
+  else:
+    c.train.batch_size, c.eval.num = 32, 500
+    c.train.steps = 700

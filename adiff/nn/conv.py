@@ -168,6 +168,13 @@ def doubled(x) -> jax.Array:
   return unfold(jnp.concatenate([x] * 2**axes, axis=-1), (2,) * axes)
 
 
+def dropped(h, share, key) -> jax.Array:
+  """h with this share of features at 0 and the others larger; as it is without a key."""
+  if key is None or not share:
+    return h
+  return jnp.where(jax.random.bernoulli(key, 1 - share, h.shape), h / (1 - share), 0)
+
+
 class Block(nn.Module):
   """Two convolutions, 3 places wide, beside the identity, as which it begins; of a grid without
   axes, a point, two products.
@@ -197,10 +204,7 @@ class Block(nn.Module):
       told = jnp.expand_dims(told, range(1, x.ndim - 1))
       scale, shift = jnp.split(told, 2, axis=-1)
       h = h * (1 + scale) + shift
-    h = nn.silu(h)
-    if key is not None and self.dropout:
-      kept = jax.random.bernoulli(key, 1 - self.dropout, h.shape)
-      h = jnp.where(kept, h / (1 - self.dropout), 0)
+    h = dropped(nn.silu(h), self.dropout, key)
     h = self._conv(h, features, 'second', nn.initializers.zeros)
     if features != x.shape[-1]:
       x = nn.Dense(features, dtype=self.dtype, name='beside')(x)

@@ -21,7 +21,7 @@ from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions
 
 
-def needs(parts: Any) -> None:
+def needs(parts: Any, who='model.shifted') -> None:
   """Raises ValueError where a token would be shown otherwise than as noise once, then clean."""
   if not parts.model.shifted:
     return
@@ -32,7 +32,7 @@ def needs(parts: Any) -> None:
     parts.model.num_hints or parts.config.train.given or parts.model.hinted != 'none'
   ):
     raise ValueError(
-      'model.shifted shows a token as noise once, then clean: it needs blocks.name=tokens, '
+      f'{who} shows a token as noise once, then clean: it needs blocks.name=tokens, '
       'draw.name=ones, history=0.0, plan.steps=1, plan.delay=None, and no train.next_token, '
       'train.block_sizes, train.given, model.hinted or model.self_condition'
     )
