@@ -171,6 +171,15 @@ def test_a_killed_run_goes_on_and_a_torn_shard_is_made_again(
   assert contents(out) == contents(whole_set)
 
 
+def test_a_run_that_is_killed_ten_times_makes_what_a_whole_one_does(
+  encoders, whole_set, tmp_path, monkeypatch
+):
+  for after in (0, 1, 0, 1, 1, 0, 1, 1, 0, 1):  # 6 of 8 shards
+    interrupted(monkeypatch, encoders('digits')[0], tmp_path / 'set', after)
+  encode.encode(encoders('digits')[0], tmp_path / 'set', **SMALL)
+  assert contents(tmp_path / 'set') == contents(whole_set)
+
+
 def test_a_set_that_is_there_is_left_alone_and_a_lost_shard_of_it_is_made_again(
   encoders, whole_set, tmp_path, monkeypatch
 ):
