@@ -52,7 +52,8 @@ class Group(NamedTuple):
 class Network(abc.ABC):
   """Subclasses are frozen dataclasses, and final; the config's arguments are their fields."""
 
-  reads: tuple[Reads, ...]  # one a cache, where groups of layers have several; (): there is none
+  # one a cache, where groups of layers have several; (): there is none, or one of a size of its own
+  reads: tuple[Reads, ...]
   shifted: bool  # does a token's slot carry the token before it? See shifted.py
   heads: int  # what the mesh's tensor times sequence must divide
   dtype: str  # of activations

@@ -56,7 +56,7 @@ class PixelCNN(network.Network):
   dropout: values.ShareBelow1 = 0.0
   dtype: Annotated[str, values.one_of('float32', 'float64', 'bfloat16')] = 'float32'
 
-  reach, sinks, shifted, hinted, heads, remat, num_hints = None, 0, True, 'none', 1, 'none', 0
+  reads, shifted, hinted, heads, remat, num_hints = (), True, 'none', 1, 'none', 0
 
   def __post_init__(self):
     values.check_fields(self, 'model')
