@@ -1,6 +1,7 @@
 """A student that reads its own states, from a config: refused, resumed, sampled."""
 
 import contextlib
+import dataclasses
 import functools
 
 import jax
@@ -60,6 +61,20 @@ def test_it_has_no_likelihood_and_its_sampler_walks_as_the_definition_does():
   plain = generate.make_sampler(of, trace=True)(params, keys, labels)
   np.testing.assert_allclose(fast, plain[-1], atol=1e-5)
   assert np.asarray(calls).tolist() == [2] * 3
+
+
+def test_reading_earlier_states_costs_their_scores_in_the_layers_that_read_them():
+  of = parts()
+
+  def flops(lower):
+    model = dataclasses.replace(of.model, reach=((lower, None), (2 - lower, 0))[not lower:])
+    plain = dataclasses.replace(of.recipe.plain, model=model)
+    recipe = dataclasses.replace(of.recipe, plain=plain)
+    return generate.rollout(dataclasses.replace(of, model=model, recipe=recipe), 1).flops
+
+  tokens, steps = of.blocks.num_tokens, 2
+  earlier = sum(tokens * step for step in range(steps))
+  assert flops(1) - flops(0) == 2 * 2 * tokens * earlier * of.model.width
 
 
 @pytest.mark.parametrize(('change', 'words'), [
