@@ -196,25 +196,30 @@ CHOICES = dict(
   recipe=dict(
     plain=dict(),  # gradient descent on the loss, see config.train
     # Few steps, of process gaussian. teacher: a workdir of the same codec and process, or a model
-    # that ships with adiff; '': none. Its guidance becomes the student's own.
+    # that ships with adiff; '': none. Its guidance becomes the student's own; or, with
+    # model.guided, the student is told it, and learns the teacher at all `scales` from low to high.
     progressive=dict(
       teacher='',
+      scales=(1.0, 4.0),
       first=4, last=1,  # steps a block of the first stage and of the last; each halves them
       stage=1000,  # updates of a stage; the last one takes what is left
     ),
     consistency=dict(
       teacher='',
+      scales=(1.0, 4.0),
       first=8, last=64,  # steps of the grid, at first and at last
       double=200,  # updates after which it doubles
     ),
     continuous_consistency=dict(
       teacher='',
+      scales=(1.0, 4.0),
       warmup=1000,  # updates over which the derivative along the path comes in
       offset=0.1,  # of the norm that tangents are divided by
       width=0.0,  # of the difference in t that stands for the derivative; 0: a forward derivative
     ),
     meanflow=dict(
       teacher='',
+      scales=(1.0, 4.0),
       flow=0.5,  # share of blocks that learn the flow alone
       improved=True,  # its derivative along the network's own flow, not the example's
       power=0.0, offset=0.01,  # an error e counts e / (e + offset)^power
@@ -222,6 +227,7 @@ CHOICES = dict(
     ),
     shortcut=dict(
       teacher='',
+      scales=(1.0, 4.0),
       finest=32,  # steps a block of the smallest step
       flow=0.75,  # share of blocks that learn the flow alone
       ramp=False,  # weigh an error by 0.1 + 0.9 alpha
@@ -230,6 +236,7 @@ CHOICES = dict(
     # model.reach says which layers read them
     trajectory=dict(
       teacher='',
+      scales=(1.0, 4.0),
       states=4,  # steps, those of plan.steps
       inner=4,  # steps of the teacher for each
     ),
@@ -307,6 +314,9 @@ CHOICES = dict(
       # which levels the network is told: t, or also how far ahead it is asked for, the difference
       # t - s, or s itself, a pair; at first, and for s = t always, they are the same network
       told='t',
+      # what it is told of its guidance, which then needs one call: none; the scale; or also the
+      # interval of levels. For recipes of few steps; at scale 1 it is the same network
+      guided='none',
       # one stream in which a token's slot carries the token before it: half the slots, for blocks
       # of one masked token that train on pure noise (draw ones) alone
       shifted=False,

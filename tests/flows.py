@@ -38,6 +38,7 @@ class Exact:
   process: gaussian.Gaussian
   maps: bool = True
   num_hints = 0
+  hears_guidance = False
   conds = {}
 
   def init(self, key, ask):
@@ -76,11 +77,17 @@ class Small:
   width: int = 48
   maps: bool = True
   num_hints = 0
+  hears_guidance = False
   conds = {}
+  inputs = 5
+
+  def read(self, ask):
+    """What it reads besides (x, t, s): [[B, S, C], ..]."""
+    return []
 
   def init(self, key, ask):
     keys = jax.random.split(key, 3)
-    sizes = (5, self.width, self.width, 1)
+    sizes = (self.inputs, self.width, self.width, 1)
     return {
       f'layer{i}': {
         'kernel': jax.random.normal(keys[i], sizes[i:i + 2]) * (1.5 if i < 2 else 0.2)
@@ -92,7 +99,8 @@ class Small:
     def out(ask):
       t = copies.levels(ask.t, ask.slots)[..., None]
       s = t if ask.s is None else copies.levels(ask.s, ask.slots)[..., None]
-      h = jnp.concatenate([ask.x, 2 * t - 1, t - s, jnp.cos(3 * t), s], axis=-1)
+      own = [ask.x, 2 * t - 1, t - s, jnp.cos(3 * t), s, *self.read(ask)]
+      h = jnp.concatenate(own, axis=-1)
       for i in range(3):
         own = params[f'layer{i}']
         h = h @ own['kernel'] + own['bias'][None, None]
@@ -168,16 +176,17 @@ def batch(key, num, law='normal'):
   return {'tokens': x0, 'label': jnp.full(num, -1, jnp.int32)}
 
 
-def trained(of, steps, *, num=256, law='normal', seed=0):
-  """The state after so many steps, in one program."""
+def trained(of, steps, *, num=256, law='normal', seed=0, rows=None):
+  """The state after so many steps, in one program; rows: (key, num) -> batch, of another law."""
+  rows = functools.partial(batch, law=law) if rows is None else rows
   state = of.init(jax.random.key(seed))
 
   @jax.jit
   def run(state):
     def step(state, index):
       key = jax.random.fold_in(jax.random.key(seed + 1), index)
-      rows = batch(jax.random.fold_in(key, 0), num, law)
-      state, scalars = of.update(state, rows, jax.random.fold_in(key, 1))
+      examples = rows(jax.random.fold_in(key, 0), num)
+      state, scalars = of.update(state, examples, jax.random.fold_in(key, 1))
       return state, scalars['loss']
 
     return jax.lax.scan(step, state, jnp.arange(steps))
@@ -186,13 +195,13 @@ def trained(of, steps, *, num=256, law='normal', seed=0):
     return run(state)
 
 
-def missed(of, state, solver, *, law='normal', steps=1):
+def missed(of, state, solver, *, law='normal', steps=1, mean=MEAN, bind=None):
   """How far samples of `steps` steps are from the flow's end at their noise: root mean square over
-  quantiles, as a share of the data's deviation."""
+  quantiles, as a share of the data's deviation. bind: parameters -> Denoise, if not as usual."""
   u = np.linspace(0.01, 0.99, 99)
   x = jax.scipy.special.ndtri(jnp.asarray(u, jnp.float32))[:, None, None]
-  end = MEAN + DEVIATION * x[:, 0, 0] if law == 'normal' else mixture_quantiles(u)
-  denoise, process = of.network(of.served(state)), of.plain.process
+  end = mean + DEVIATION * x[:, 0, 0] if law == 'normal' else mixture_quantiles(u)
+  denoise, process = (bind or of.network)(of.served(state)), of.plain.process
   grid = np.linspace(1, 0, steps + 1)
   slots = BLOCKS.token_slots(np.zeros((1, 1), int))
   for before, after in zip(grid[:-1], grid[1:], strict=True):

@@ -23,6 +23,7 @@ class Recipe(abc.ABC):
   denoises: ClassVar[bool] = True
   # Does its network read what its tokens were before each earlier step? See Solver.keeps.
   keeps: ClassVar[bool] = False
+  guides: bool = False  # does it teach the guidance that its network is told?
   microbatches: int
 
   def needs(self, parts: Any) -> None:

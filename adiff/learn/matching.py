@@ -23,7 +23,6 @@ import jax.numpy as jnp
 import optax
 
 from adiff.learn import base, rollout, setting, student
-from adiff.learn import loss as loss_lib
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import plan as plan_lib
 from adiff.sequence import values
@@ -149,7 +148,7 @@ class Matching(student.Taught):
     real, fake = (self._said(asked, one, xt, t) for one in (teacher, self._critic(state, cond)))
     aim = asked.x0 - pull(asked.x0, real, fake)
     error = 0.5 * jnp.mean((x0 - jax.lax.stop_gradient(aim)) ** 2, axis=-1)
-    return _mean(error, asked, t, whole)
+    return asked.mean(error, t, whole)
 
   def critic_share(self, state, critic, rows, key, index=0, whole=None):
     """Likewise of the critic: the loss of a denoiser of what is made."""
@@ -161,7 +160,7 @@ class Matching(student.Taught):
     state = state.replace(params={**state.params, base.CRITIC: critic})
     out = asked.out(self._critic(state, cond), xt, t)
     error = self.taught.process.loss(out, asked.x0, xt, asked.blocks.per_token(t))
-    return _mean(error, asked, t, whole)
+    return asked.mean(error, t, whole)
 
   def _made(self, params, rows, cond, key) -> tuple[jax.Array, setting.Setting]:
     """(x0 [B, N, D] of the student, the Setting that is made of it, without a gradient)."""
@@ -197,14 +196,6 @@ class Matching(student.Taught):
   def _levels(self, key, shape) -> jax.Array:
     """[B, K], at which teacher and critic are asked."""
     return jnp.clip(self.plain.draw[0](key, shape), *self.levels)
-
-
-def _mean(error, asked, t, whole):
-  """(loss [], {name: Mean}) of errors [B, N], see loss.loss."""
-  loss = loss_lib.Mean(jnp.sum(asked.weight * error), jnp.sum(asked.weight))
-  over = loss.count if whole is None else whole['loss']
-  curves = loss_lib.curves(error, asked.weight, t, asked.blocks)
-  return loss.total / jnp.maximum(over, 1), {'loss': loss, **curves}
 
 
 def _at(state):

@@ -6,8 +6,9 @@ Any gaussian path is the straight one z = (1 - tau) x0 + tau eps after z = x / (
 
   u = v - (tau_t - tau_s) du / dtau,    du / dtau along the flow (slope.py)
 
-v is eps - x0 of the example, or the teacher's. The tangent is the network's own v, that at s = t
-(improved), or that of the example. Where s = t the loss is plain. Sampled by flow_map.
+v is eps - x0 of the example, or the teacher's; of a network that is told its guidance and has no
+teacher, guided by what it says itself (guided.py). The tangent is the network's own v, that at s =
+t (improved), or that of the example. Where s = t the loss is plain. Sampled by flow_map.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from adiff.learn import slope, student
+from adiff.learn import guided, slope, student
 from adiff.sequence import values
 
 
@@ -29,6 +30,8 @@ class Meanflow(student.Student):
   power: values.NotNegative = 0.0
   offset: values.Positive = 0.01
   width: values.ShareBelow1 = 0.0
+
+  guides = True
 
   @property
   def asks(self):
@@ -49,6 +52,9 @@ class Meanflow(student.Student):
     x0 = setting.x0
     if self.teacher:
       x0 = setting.estimate(networks.teacher, self.taught.process, x, t)
+    elif self.plain.model.hears_guidance:
+      said = [setting.x0_hat(one, x, t, t) for one in (networks.same, networks.unasked)]
+      x0 = guided.target(x0, setting.blocks.per_token(t), networks.cond, *said)
     along = setting.x0_hat(networks.same, x, t, t) if self.improved else x0
 
     def mean_velocity(x, t):

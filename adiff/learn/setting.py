@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from adiff.learn import lessons as lessons_lib
+from adiff.learn import loss as loss_lib
 from adiff.learn import plain as plain_lib
 from adiff.process import base as process_base
 from adiff.sequence import ask as ask_lib
@@ -106,3 +107,10 @@ class Setting(NamedTuple):
     place of x0; no gradient flows through it."""
     target = jax.lax.stop_gradient(target)
     return self.process.loss(out, target, x, self.blocks.per_token(t))
+
+  def mean(self, error, t, whole=None) -> tuple[jax.Array, dict[str, loss_lib.Mean]]:
+    """(loss [], {name: Mean}) of errors [B, N] at levels t [B, K]; whole: see loss.loss."""
+    loss = loss_lib.Mean(jnp.sum(self.weight * error), jnp.sum(self.weight))
+    over = loss.count if whole is None else whole['loss']
+    curves = loss_lib.curves(error, self.weight, t, self.blocks)
+    return loss.total / jnp.maximum(over, 1), {'loss': loss, **curves}

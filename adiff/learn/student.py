@@ -20,16 +20,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.learn import base
+from adiff.learn import base, guided
 from adiff.learn import loss as loss_lib
 from adiff.learn import plain as plain_lib
 from adiff.learn import setting as setting_lib
 from adiff.nn import network as network_lib
 from adiff.process import base as process_base
 from adiff.sample import guidance
+from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import values
+from adiff.sequence import conditions, values
 
 LEAST = 1e-3  # level at which the flow's velocity is still well known
 _traced_once = functools.partial(jax.jit, static_argnums=0)  # as in plain.py
@@ -48,14 +49,16 @@ class Teacher:
   interval: tuple[float, float]
   hides: dict[str, int] | None
   branches: int  # calls of the network that an answer takes; 1: nothing is guided
+  narrow: solvers_base.Narrow = solvers_base.uncut  # the cut of the law that it is sampled with
 
   def denoise(self, params, cond) -> ask_lib.Denoise:
-    """It, guided, under conditions {name: value of examples}."""
-    denoise = self.model.denoise(params)
+    """It, guided, under conditions {name: value of examples}; those may say how it is guided."""
+    denoise, scale, interval = self.model.denoise(params), self.scale, self.interval
+    if conditions.GUIDANCE in cond:
+      scale, *interval = jnp.split(cond[conditions.GUIDANCE], 3, axis=1)
+      cond = {name: value for name, value in cond.items() if name != conditions.GUIDANCE}
     if self.branches > 1:
-      denoise = guidance.guide(
-        denoise, scale=self.scale, interval=self.interval, hides=self.hides
-      )
+      denoise = guidance.guide(denoise, scale=scale, interval=tuple(interval), hides=self.hides)
     return network_lib.condition(denoise, cond, history_cond=self.history_cond)
 
 
@@ -66,6 +69,8 @@ class Networks(NamedTuple):
   same: ask_lib.Denoise  # the same parameters, without a gradient; its dropout is the student's
   average: ask_lib.Denoise  # the served average, without a gradient
   teacher: ask_lib.Denoise | None
+  cond: dict[str, Any]  # theirs
+  unasked: ask_lib.Denoise  # `same`, of whose conditions the guidance alone is told
   of: Callable[[Any], ask_lib.Denoise]  # the student's network with other parameters
 
 
@@ -81,6 +86,7 @@ class Taught(base.Recipe):
   teacher: values.Path = ''
 
   asks = 0  # calls of the teacher about an example, in a step
+  flows = True  # is it about the flow of gaussian noise?
 
   @property
   def microbatches(self):
@@ -99,17 +105,21 @@ class Taught(base.Recipe):
     """The teacher; read when it is first asked for, so that sampling needs none. Raises ValueError
     for one that does not fit."""
     found = self.read(self.teacher)
+    self.check_taught(found)
+    return found
+
+  def check_taught(self, found: Teacher) -> None:
+    """Raises ValueError for a teacher whose blocks do not suit the recipe."""
     if not all(blocks in found.blocks for blocks in self.plain.blocks):
       raise ValueError(
         f'config.recipe.teacher={self.teacher} learnt other blocks than those of this config, or '
         'to read its past at another level; write its config.blocks and config.history'
       )
-    return found
 
   def needs(self, parts):
     self.plain.needs(parts)
     name, config = parts.config.recipe.name, parts.config
-    if not self.plain.process.has_ode:
+    if self.flows and not self.plain.process.has_ode:
       raise ValueError(
         f'recipe {name} follows the flow of process gaussian, and {config.process.name} has none; '
         'write recipe.name=plain'
@@ -120,10 +130,12 @@ class Taught(base.Recipe):
       raise ValueError(
         f'recipe {name} shows no estimates; write model.self_condition=False'
       )
-    if self.teacher and (config.guidance.scale != 1 or config.guidance.scales):
+    told = self.plain.model.hears_guidance
+    if self.teacher and not told and (config.guidance.scale != 1 or config.guidance.scales):
       raise ValueError(
         f'recipe {name} learns its teacher with the guidance that it is sampled with; write '
-        'guidance.scale=1.0, guidance.first=1.0 and guidance.scales=() for the student'
+        'guidance.scale=1.0, guidance.first=1.0 and guidance.scales=() for the student, or '
+        "model.guided='scale'"
       )
 
   @property
@@ -159,7 +171,19 @@ class Taught(base.Recipe):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Student(Taught):
-  """A network that learns from one error of each token."""
+  """A network that learns from one error of each token. scales: the range of the guidance that it
+  is told, where it is (model.guided)."""
+
+  scales: tuple[guided.Scale, guided.Scale] = (1.0, 4.0)
+
+  @property
+  def guides(self):
+    return bool(self.teacher)
+
+  def needs(self, parts):
+    super().needs(parts)
+    if self.plain.model.hears_guidance:
+      guided.needs(self, parts)
 
   @_traced_once
   def update(self, state, batch, key):
@@ -175,21 +199,34 @@ class Student(Taught):
   ) -> tuple[jax.Array, dict[str, loss_lib.Mean]]:
     """As Plain.share, with this recipe's error; state: what the step began with."""
     key_cond, key_drop, key_history, key_own = jax.random.split(key, 4)
-    cond = self.plain.cond(rows, key_cond)
+    cond = self.cond(rows, key_cond)
+    nothing = {
+      name: value if name == conditions.GUIDANCE else conditions.null(value)
+      for name, value in cond.items()
+    }
     fixed = jax.lax.stop_gradient(params)
     networks = Networks(
       self._alike(params, cond, key_drop), self._alike(fixed, cond, key_drop),
       self.plain.under(self.served(state), cond),
       self.taught.denoise(state.params[base.TEACHER], cond) if self.teacher else None,
-      functools.partial(self.plain.under, cond=cond),
+      cond, self._alike(fixed, nothing, key_drop), functools.partial(self.plain.under, cond=cond),
     )
     setting = self.setting(rows, key_history, index)
     error, levels = self.error(networks, state, setting, self.plain.draw[index], key_own)
-    weight = setting.weight
-    loss = loss_lib.Mean(jnp.sum(weight * error), jnp.sum(weight))
-    over = loss.count if whole is None else whole['loss']
-    means = {'loss': loss} | loss_lib.curves(error, weight, levels, setting.blocks)
-    return loss.total / jnp.maximum(over, 1), means
+    return setting.mean(error, levels, whole)
+
+  def cond(self, rows, key) -> dict[str, jax.Array]:
+    """The conditions of rows, hidden at their rates, and the guidance of a network that is told
+    it."""
+    cond = self.plain.cond(rows, key)
+    if not self.plain.model.hears_guidance:
+      return cond
+    interval = self.taught.interval if self.teacher else (0.0, 1.0)
+    guidance = guided.sampled(
+      jax.random.fold_in(key, 1), len(rows['tokens']), self.scales, interval,
+      of=self.plain.model.guided,
+    )
+    return {**cond, conditions.GUIDANCE: guidance}
 
   def setting(self, rows, key, index) -> setting_lib.Setting:
     """What `error` is about; arguments as of Setting.of."""

@@ -57,6 +57,7 @@ class Denoiser(network.Network):
   self_condition: it can be shown its own last estimate of the outputs' size.
   hinted: how it is shown hints, see hinting.py.
   told: of levels t alone, or also that asked for: the 'difference' t - s, or s, see embed.Level.
+  guided: what it is told of its guidance, see embed.Guidance.
   shifted, apart: which token a slot carries, and which slots it reads, see shifted.py, apart.py.
   remat: what the backward pass recomputes, one of block.REMAT.
   dtype: of the computation; parameters are float32.
@@ -81,6 +82,7 @@ class Denoiser(network.Network):
   self_condition: bool = False
   hinted: Annotated[str, values.one_of(*hinting.WAYS)] = hinting.NONE
   told: Annotated[str, values.one_of(*embed.TOLD)] = 't'
+  guided: Annotated[str, values.one_of(*embed.GUIDED)] = embed.NONE
   shifted: bool = False
   apart: bool = False
   remat: Annotated[str, values.one_of(*block.REMAT)] = 'none'
@@ -249,6 +251,10 @@ class Trunk(nn.Module):
       elif isinstance(cond, conditions.Features) and not cond.per_token:
         features = embed.Features(of.width, dtype, name=_condition(name))
         signal = signal + features(ask.cond[name][:, first])
+    guidance = ask.cond.get(conditions.GUIDANCE, jnp.ones((*ask.x.shape[:2], 3)))
+    if of.hears_guidance:
+      told = embed.Guidance(of.width, of.guided, dtype, name=conditions.GUIDANCE)
+      signal = signal + told(guidance[:, first])
     if isinstance(ask.x, tokens_lib.Tokens):
       signal = signal + self._kinds(ask.x.runs)[first][None]
     signal = layout.copies(nn.silu(layout.copies(signal)))

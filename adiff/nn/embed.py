@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from adiff.nn import layout
 
 TOLD = ('t', 'difference', 'pair')  # which levels a network is told
+# What of its guidance a network is told: nothing; the scale; or also between which levels it acts.
+NONE, SCALE, INTERVAL = GUIDED = ('none', 'scale', 'interval')
 
 
 def sinusoid(value, width, *, max_period=10_000.0, scale=1000.0) -> jax.Array:
@@ -97,6 +99,37 @@ class Ahead(nn.Module):
 
     told, none = (t - s, jnp.zeros_like(t)) if self.of == 'difference' else (s, t)
     return out(layout.copies(features(told) - features(none)))
+
+
+class Guidance(nn.Module):
+  """Guidance [B, S, 3], its scale from 1 on and the two levels between which it acts -> [B, S,
+  width]; exactly 0 at scale 1 and where nothing is told, which is nan, and everywhere at first: the
+  network without guidance is there, whatever else it has learnt.
+
+  of: SCALE or INTERVAL. Features of 1 - 1 / scale, which no scale takes out of [0, 1), and of the
+  levels, less those at scale 1; see Ahead.
+  """
+
+  width: int
+  of: str
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, value):
+    hidden = nn.Dense(self.width, dtype=self.dtype, name='hidden')
+    zeros = nn.initializers.zeros
+    out = nn.Dense(
+      self.width, use_bias=False, dtype=self.dtype, kernel_init=zeros, name='out'
+    )
+    value = jnp.where(jnp.isnan(value), 1, value)
+    strength, ends = 1 - 1 / value[..., :1], value[..., 1:]
+
+    def features(strength):
+      told = jnp.concatenate([strength, ends], axis=-1) if self.of == INTERVAL else strength
+      slow = sinusoid(told, min(128, self.width), max_period=100.0, scale=10.0)
+      return nn.silu(hidden(slow.reshape(*told.shape[:-1], -1).astype(self.dtype)))
+
+    return out(layout.copies(features(strength) - features(jnp.zeros_like(strength))))
 
 
 class Position(nn.Module):

@@ -1,4 +1,5 @@
-"""Networks that are shown what a codec tells of a token once coarser ones are made: its *hint*.
+"""Networks that are shown what a codec tells of a token once coarser ones are made: its *hint*;
+or, beside it, what a solver shows (Solver.hints).
 
   beside   a slot carries its token and its hint, in both copies; the walk makes hints of clean,
            finished tokens, and training of the tokens that later blocks read
@@ -28,6 +29,8 @@ def needs(parts: Any) -> None:
   way, blocks, plan, spec = parts.model.hinted, parts.blocks, parts.plan, parts.spec
   where = f'model.hinted={way}'
   if way == NONE:
+    return
+  if not spec.hints and parts.solver.hints and way == BESIDE:
     return
   if not spec.hints:
     raise ValueError(

@@ -19,6 +19,7 @@ from adiff.sequence import conditions, copies
 from adiff.sequence import head as head_lib
 
 ESTIMATE = 'estimate'  # the hint of self-conditioning
+NOISE = 'noise'  # that of tokens which their noise decides, see process/code_flow.py
 # Parameters that others must know: of the head, computed in float32 at least; and of layers that
 # are stacked, [layers, ..].
 HEAD, STACK = 'out', 'layers'
@@ -62,12 +63,18 @@ class Network(abc.ABC):
   num_hints: int  # features of the hint ESTIMATE that it can be shown; 0: none
   hinted: str  # how it is shown what the codec tells of its tokens, one of hinting.WAYS
   told: str = 't'  # which levels it is told, one of embed.TOLD
+  guided: str = 'none'  # what it is told of its guidance, one of embed.GUIDED
   conds: dict[str, conditions.Condition]  # what it can be asked for by
 
   @property
   def maps(self) -> bool:
     """Is it told the level that it is asked for? Then it can be a flow map."""
     return self.told != 't'
+
+  @property
+  def hears_guidance(self) -> bool:
+    """Is it told how it is guided? Then it needs one call, see conditions.GUIDANCE."""
+    return self.guided != 'none'
 
   def needs(self, parts: Any) -> None:
     """Raises ValueError where the rest of the config does not suit it."""

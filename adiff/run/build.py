@@ -64,7 +64,7 @@ class Parts(parts_lib.Parts):
   @functools.cached_property
   def hints(self) -> network_lib.Hints | None:
     """What the network is shown of tokens besides; None: nothing."""
-    if self.model.hinted == hinting.NONE:
+    if self.model.hinted == hinting.NONE or not self.spec.hints:
       return None
     return sequences.hints(self.coded, self.blocks)
 
@@ -120,8 +120,11 @@ class Parts(parts_lib.Parts):
 
   @property
   def branches(self) -> int:
-    """Calls of the network that guidance makes at a time, stacked; 1 where nothing is guided."""
+    """Calls of the network that guidance makes at a time, stacked; 1 where nothing is guided, or
+    the network is told how."""
     guide = self.config.guidance
+    if self.model.hears_guidance:
+      return 1
     return 1 + len(guide.scales) if guide.scales else 1 + (guide.scale != 1)
 
   def check_mesh(self, mesh):
@@ -175,20 +178,21 @@ def build(config, coded=None, *, codec=None) -> Parts:
   process = sequences.process(config, spec)
   geometries = sequences.geometries(config, spec, process)
   plan = sequences.plan(config, geometries[0][0])
+  solver = _each(config, spec, 'solver', joint_solver.Joint)
   model = choose.resolve(
     'model', config.model,
     num_inputs=process.num_inputs, num_outputs=process.num_outputs, conds=spec.conds,
-    hints=spec.hints, grid=tuple(spec.grid),
+    hints={**spec.hints, **solver.hints}, grid=tuple(spec.grid),
     head=_head(config, spec, process),
   )
-  solver = _each(config, spec, 'solver', joint_solver.Joint)
   if model.num_hints:
     solver = self_condition.SelfCondition(solver, model.num_hints)
   common = {
     'process': process, 'coords': spec.coords, 'grid': tuple(spec.grid), 'geometries': geometries,
     'plan': plan, 'solver': solver,
     'lessons': taught.lessons_of(config, coded, geometries[0][0]),
-    'hints': None if model.hinted == hinting.NONE else sequences.hints(coded, geometries[0][0]),
+    'hints': sequences.hints(coded, geometries[0][0])
+    if model.hinted != hinting.NONE and spec.hints else None,
     'read': functools.partial(teachers.read, config=config, coded=coded, build=build),
   }
   microbatches = config.train.microbatches

@@ -13,8 +13,8 @@ SPACINGS = ({}, {'name': 'linear'})  # of the naive teacher: its own, and equal 
 
 
 def shown(parts) -> bool:
-  """Is there a teacher, and a measure of images?"""
-  has_teacher = bool(getattr(parts.recipe, 'teacher', ''))
+  """Is there a teacher that follows a flow in steps, and a measure of images?"""
+  has_teacher = bool(getattr(parts.recipe, 'teacher', '')) and parts.process.has_ode
   return has_teacher and parts.config.eval.features and bool(parts.source.facts.levels)
 
 

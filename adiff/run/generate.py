@@ -123,12 +123,22 @@ def in_blocks(parts: build.Parts, told) -> dict[str, np.ndarray]:
 
 
 def guided(parts: build.Parts, denoise: ask_lib.Denoise, cond) -> ask_lib.Denoise:
-  """`denoise` under conditions {name: value of examples}, guided as the config says."""
+  """`denoise` under conditions {name: value of examples}, guided as the config says, or told so."""
+  if parts.model.hears_guidance:
+    cond = {**cond, conditions.GUIDANCE: told_guidance(parts, len(cond[conditions.LABEL]))}
   if parts.branches > 1:
     interval = parts.config.guidance.interval
     hides = parts.hides if parts.config.guidance.scale != 1 else None
     denoise = guidance.guide(denoise, scale=parts.guidance, interval=interval, hides=hides)
   return network.condition(denoise, cond, history_cond=parts.history_cond)
+
+
+def told_guidance(parts: build.Parts, num) -> np.ndarray:
+  """[num, N, 3]: the config's, as networks are told it, see conditions.GUIDANCE."""
+  scale = np.asarray(parts.guidance, np.float32)[parts.blocks.block_of_token]
+  ends = np.broadcast_to(np.float32(parts.config.guidance.interval), (len(scale), 2))
+  value = np.concatenate([scale[:, None], ends], axis=1)
+  return np.broadcast_to(value, (num, *value.shape))
 
 
 def caches(parts: build.Parts) -> int:

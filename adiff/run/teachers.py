@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from adiff.learn import base, student
 from adiff.learn import state as state_lib
 from adiff.machine import checkpoint, hosts, sharding
-from adiff.run import places, shipped
+from adiff.run import choose, places, shipped
 from adiff.run import workdir as workdir_lib
+from adiff.sample import guidance
 
 UNTRAINED = 'untrained'
 # What of a process may be the teacher's own: how its outputs are weighed and stepped with.
@@ -27,12 +28,30 @@ def read(workdir, *, config, coded, build) -> student.Teacher:
     parts = _untrained(config, coded, build)
   else:
     parts = _trained(workdir, config, coded, build)
+  told = config.model.get('guided', 'none') != 'none'
+  if told:
+    _check_guided(workdir, parts)
   return student.Teacher(
     where=os.fspath(workdir), model=parts.model,
     blocks=tuple(blocks for blocks, _ in parts.geometries), process=parts.process,
     history_cond=parts.history_cond, scale=parts.guidance,
-    interval=tuple(parts.config.guidance.interval), hides=parts.hides, branches=parts.branches,
+    interval=tuple(parts.config.guidance.interval), hides=parts.hides,
+    branches=2 if told else parts.branches, narrow=parts.narrow,
   )
+
+
+def _check_guided(workdir, parts) -> None:
+  """Raises ValueError for a teacher that cannot be guided at any scale."""
+  if parts.model.hears_guidance:
+    raise ValueError(
+      f'config.recipe.teacher={workdir} is a student that is told its guidance; name the teacher '
+      'that it had'
+    )
+  if not guidance.forgets(parts.config, parts.spec.conds, parts.spec.conds):
+    raise ValueError(
+      f'config.recipe.teacher={workdir} never learnt to do without its conditions and cannot be '
+      "guided; write model.guided='none'"
+    )
 
 
 def _trained(workdir, config, coded, build):
@@ -55,7 +74,10 @@ def _trained(workdir, config, coded, build):
 def _untrained(config, coded, build):
   theirs = config.copy_and_resolve_references().unlock()
   theirs.recipe, theirs.model.told = {'name': 'plain'}, 't'
+  theirs.model.guided, theirs.guidance.scale = 'none', 1.0
   theirs.solver = {'name': 'first_order'}
+  if not choose.find('recipe', config.recipe.name).flows:  # of symbols: one after another
+    theirs.blocks, theirs.draw, theirs.model.hinted = {'name': 'tokens'}, {'name': 'ones'}, 'none'
   return build(theirs, coded)
 
 

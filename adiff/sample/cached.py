@@ -49,7 +49,9 @@ def start(
   if solver.keeps:
     kept.check(blocks, process)
   x, known = walk_lib.initial(keys, blocks, process, given, given_mask, plan.start)
-  return State(x, known, keys, solver.init(x), cache, jnp.zeros(len(keys), jnp.int32))
+  of_tokens = walk_lib.token_keys(keys, 0, blocks.num_tokens)
+  memory = solver.begun(x, walk_lib.fold(of_tokens, walk_lib.MEMORY))
+  return State(x, known, keys, memory, cache, jnp.zeros(len(keys), jnp.int32))
 
 
 def next_block(

@@ -17,13 +17,19 @@ def needs(parts: Any) -> None:
   """Raises ValueError where the config guides towards conditions that the data has not, or the
   network never learns to do without."""
   config, conds = parts.config, parts.spec.conds
+  if parts.model.hears_guidance and not parts.recipe.guides:
+    raise ValueError(
+      f'recipe {config.recipe.name} teaches no guidance that a network could be told; write '
+      "model.guided='none'"
+    )
   scale, scales = config.guidance.scale, dict(config.guidance.scales)
   if scale != 1 and not conds and not parts.hides:
     raise ValueError(
       f'guidance.scale={scale} needs labels or other conditions, and {config.data.name} has none; '
       'set it to 1, or train with kinds.NAME.dropout of a kind of tokens'
     )
-  if scale != 1 and conds and not _forgets(config, conds, conds):
+  told = parts.model.hears_guidance
+  if scale != 1 and conds and not told and not forgets(config, conds, conds):
     raise ValueError(
       f'guidance.scale={scale} needs a network that learnt without labels too, and cond_dropout=0 '
       'hides none; set guidance.scale=1, or train with cond_dropout=0.1'
@@ -40,7 +46,7 @@ def needs(parts: Any) -> None:
         f'{", ".join(conds) if conds else "no conditions"}; name one of these, or write ()'
       )
   for hidden in _hidden(scales)[1:]:
-    if not _forgets(config, conds, hidden):
+    if not forgets(config, conds, hidden):
       raise ValueError(
         f'guidance.scales asks the network without {" and ".join(hidden)} alone, which it never '
         'learnt; train with train.cond_dropouts for each of them, such as '
@@ -48,7 +54,7 @@ def needs(parts: Any) -> None:
       )
 
 
-def _forgets(config, conds, hidden) -> bool:
+def forgets(config, conds, hidden) -> bool:
   """Does training hide these conditions, and no others, in some examples?"""
   together = config.cond_dropout > 0 and set(hidden) == set(conds)
   alone = {name for name, share in config.train.cond_dropouts if share > 0}
@@ -64,8 +70,9 @@ def guide(
     out = null + scale (cond - null)
 
   on tokens with a level inside `interval` (Kynkaanniemi et al. 2024, arXiv:2404.07724); elsewhere
-  scale is 1. scale: one number, or one a block [K], of all conditions together; or {name: number},
-  one a condition, nested in their order (Brooks et al. 2023, arXiv:2211.09800, eq. 3):
+  scale is 1. scale: one number, or one a block [K], or one an example [B, 1] with ends of the
+  interval that may be, too, of all conditions together; or {name: number}, one a condition, nested
+  in their order (Brooks et al. 2023, arXiv:2211.09800, eq. 3):
 
     out = out() + scale_1 (out(c_1) - out()) + scale_2 (out(c_1, c_2) - out(c_1)) + ..
 
@@ -78,7 +85,7 @@ def guide(
   """
   hidden = _hidden(scale) if isinstance(scale, dict) else ((), None)
   weights = tuple(scale.values()) if isinstance(scale, dict) else (scale,)
-  weights = tuple(np.asarray(weight, float) for weight in weights)
+  weights = tuple(jnp.asarray(weight, float) for weight in weights)
   head = Guided(denoise.head, weights, hidden, interval)
 
   def trunk(ask):
@@ -114,9 +121,9 @@ class Guided(head_lib.Head):
   """Reads all branches and combines them."""
 
   head: head_lib.Head
-  weights: tuple[np.ndarray, ...]  # of what each condition adds; [] or [K]
+  weights: tuple[jax.Array, ...]  # of what each condition adds; [], [K] or [B, 1]
   hidden: tuple[tuple[str, ...] | None, ...]  # see `branches`
-  interval: tuple[float, float]
+  interval: tuple[Any, Any]  # numbers, or [B, 1]
 
   def read(self, h, ask):
     out = self.head.read(h, branches(ask, self.hidden))
@@ -125,9 +132,8 @@ class Guided(head_lib.Head):
     t = t[:, answered]
     inside = (t >= self.interval[0]) & (t <= self.interval[1])
     weights = []
-    for weight in self.weights:
-      scale = jnp.asarray(weight)
-      if scale.ndim:
+    for scale in self.weights:
+      if scale.ndim == 1:
         scale = scale[ask.slots.block[answered]][None]
       weights.append(jnp.where(inside, scale, 1))
     return self.head.combined(out, weights)

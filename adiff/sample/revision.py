@@ -52,7 +52,9 @@ def reopen(
   later = (jnp.arange(blocks.num_tokens) >= begin)[None]
   known_before = False if state.known is None else state.known
   known = jnp.where(later, ~mask, known_before)
-  return state._replace(x=x, known=known, keys=keys, memory=solver.init(x), cache=cache)
+  of_tokens = walk.fold(walk.token_keys(keys, 0, blocks.num_tokens), walk.MEMORY)
+  memory = solver.begun(x, of_tokens)
+  return state._replace(x=x, known=known, keys=keys, memory=memory, cache=cache)
 
 
 def continue_from(

@@ -61,6 +61,9 @@ class SelfCondition(base.Solver):
   def finished(self, process, x):
     return self.inner.finished(process, x)
 
+  def begun(self, x, keys):
+    return self.init(x)._replace(inner=self.inner.begun(x, keys))
+
   def init(self, x):
     return Memory(self.inner.init(x), jnp.zeros((*x.shape[:2], self.num_hints), float))
 

@@ -27,7 +27,7 @@ from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
 from adiff.sequence import tokens as tokens_lib
 
-_PRIOR, _HISTORY, _STEP = 0, 1, 2  # what a token's key is folded with
+_PRIOR, _HISTORY, _STEP, MEMORY = 0, 1, 2, 2**31 - 1  # what a token's key is folded with
 
 
 class Row(NamedTuple):
@@ -78,6 +78,7 @@ def sample(
   fixed = Fixed(blocks, process, solver, narrow)
   x, known = initial(keys, blocks, process, given, given_mask, plan.start)
   keys, slots = token_keys(keys, 0, blocks.num_tokens), blocks.token_slots(coords)
+  flight = Flight(x, solver.begun(x, fold(keys, MEMORY)))
 
   def take_row(flight, now):
     row, is_past = now
@@ -98,7 +99,7 @@ def sample(
     flight = step(fixed, flight, row, known, keys, out, call)
     return flight, flight.x if trace else None
 
-  flight, rows = jax.lax.scan(take_row, Flight(x, solver.init(x)), _rows(plan, blocks))
+  flight, rows = jax.lax.scan(take_row, flight, _rows(plan, blocks))
   x = flight.x if stop is None else fill(flight.x, known, blocks.num_tokens, stop)
   return rows.at[-1].set(x) if trace else x
 

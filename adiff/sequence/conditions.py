@@ -24,6 +24,9 @@ from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import values
 
 LABEL = 'label'  # the condition that examples of every source have, -1 where they have none
+# What a network that is told its guidance is asked by besides, as Features: the scale, and the two
+# levels between which it acts; nan: it is not guided. No source has it.
+GUIDANCE = 'guidance'
 
 
 class Condition(abc.ABC):

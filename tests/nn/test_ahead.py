@@ -27,6 +27,18 @@ def test_a_level_is_heard_as_ever_where_no_other_one_is_asked_for(told):
   assert np.abs(level.apply(params, T, S) - alone).min() > 1e-4
 
 
+@pytest.mark.parametrize('of', ['scale', 'interval'])
+def test_guidance_is_nothing_at_scale_one_and_where_none_is_told_whatever_was_learnt(of):
+  nan = np.nan
+  told = jnp.array([[[1.0, 0.2, 0.9], [nan, nan, nan], [3.0, 0.2, 0.9], [3.0, 0.0, 1.0]]])
+  layer = embed.Guidance(16, of, jnp.dtype('float32'))
+  params = layer.init(jax.random.key(0), told)
+  assert not np.any(layer.apply(params, told))  # at first
+  out = np.asarray(layer.apply(jax.tree.map(lambda leaf: leaf + 0.3, params), told))[0]
+  assert not np.any(out[:2]) and np.all(out[2:])
+  assert np.array_equal(out[2], out[3]) == (of == 'scale')
+
+
 @pytest.mark.parametrize('remat', [
   'layers', pytest.param('none', marks=pytest.mark.soak),
 ])

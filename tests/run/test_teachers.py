@@ -1,16 +1,20 @@
 """Teachers are workdirs: read, checked, kept in the state, and never moved."""
 
 import contextlib
+import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
 from adiff.learn import base
 from adiff.machine import checkpoint, cost
-from adiff.run import begin, build, kept, teachers, train
+from adiff.nn import network
+from adiff.run import begin, build, generate, kept, teachers, train
 from adiff.run import workdir as workdir_lib
+from adiff.sequence import ask as ask_lib
 
 
 def opened(config):
@@ -105,6 +109,40 @@ def test_sampling_needs_no_teacher(teacher):
     cost.state(parts)
 
 
+def test_a_student_that_is_told_its_guidance_is_its_teacher_at_first_and_needs_one_call(teacher):
+  config = student(teacher[0])
+  config.model.guided, config.guidance.scale = 'interval', 3.0
+  parts, mesh, shardings = opened(config.lock())
+  assert parts.branches == 1 and generate.caches(parts) == 1
+  with jax.set_mesh(mesh):
+    own = begin.born(parts, shardings).params[base.DENOISER]
+  assert np.any(own['guidance']['hidden']['kernel'])
+  labels, slots = jnp.arange(8) % 3, parts.blocks.token_slots(parts.spec.coords)
+  ask = ask_lib.Ask(jnp.asarray(rows()['tokens']), jnp.full((8, 6), 0.5), slots)
+  told = jnp.asarray(generate.told_guidance(parts, 8))
+  at_one = told.at[..., 0].set(1.0)
+
+  @jax.jit
+  def outs(own):
+    learnt = jax.tree.map(lambda leaf: leaf + 0.1, own)
+    plain = dataclasses.replace(parts.model, guided='none')
+    usual = plain.denoise({name: leaf for name, leaf in learnt.items() if name != 'guidance'})
+    first = parts.model.denoise({**learnt, 'guidance': own['guidance']})
+    learnt = parts.model.denoise(learnt)
+    return [
+      network.condition(denoise, {'label': labels, **more})(ask).out for denoise, more in (
+        (usual, {}), (first, {'guidance': told}), (learnt, {}), (learnt, {'guidance': at_one}),
+        (learnt, {'guidance': told}),
+      )
+    ] + [generate.guided(parts, learnt, {'label': labels})(ask).out]
+
+  usual, *same_as, told, sampled = outs(own)
+  for other in same_as:
+    np.testing.assert_array_equal(other, usual)
+  np.testing.assert_array_equal(sampled, told)
+  assert np.abs(np.asarray(told) - usual).max() > 1e-3
+
+
 @pytest.mark.parametrize(('change', 'words'), [
   (lambda c: c.process.update(schedule='flow'), 'process.schedule=cosine'),
   (lambda c: c.blocks.update(size=3), 'learnt other blocks'),
@@ -123,6 +161,10 @@ def test_a_teacher_that_does_not_fit_is_refused_in_a_sentence(teacher, change, w
   (lambda c: c.recipe.update(first=3), 'a power of two'),
   (lambda c: c.recipe.update(stage=10**4), 'leave none'),
   (lambda c: c.model.update(self_condition=True), 'self_condition=False'),
+  (lambda c: c.model.update(guided='scale') or c.guidance.update(scale=9.0), 'from 1 to 9'),
+  (lambda c: c.model.update(guided='scale') or c.guidance.update(interval=(0.2, 0.8)), 'interval'),
+  (lambda c: c.unlock().__setattr__('recipe', dict(name='plain')) or c.model.update(
+    guided='scale'), 'teaches no guidance'),
   (lambda c: c.solver.update(name='flow_map') or c.model.update(told='t'), "told='difference'"),
 ])
 def test_what_a_recipe_needs_is_said_before_anything_is_made(teacher, change, words):

@@ -40,6 +40,13 @@ def test_guidance_may_differ_by_block_and_acts_inside_its_interval_alone():
   np.testing.assert_allclose(guided(some, scale=2.0, interval=(0.2, 0.8))[0], [7] * 3 + [3] * 3)
 
 
+def test_examples_may_be_guided_each_at_its_own_scale_and_interval():
+  scale, low = jnp.array([[3.0], [2.0]]), jnp.array([[0.0], [0.6]])
+  np.testing.assert_allclose(guided(HALF, scale=scale)[:, 0], [11, 3])
+  found = guided(HALF, scale=scale, interval=(low, jnp.ones((2, 1))))
+  np.testing.assert_allclose(found[:, 0], [11, 1])
+
+
 def test_levels_told_one_a_block_are_dealt_out_to_its_tokens():
   a_block = np.array([[0.5, 0.9, 0.5]] * 2, np.float32)
   np.testing.assert_allclose(

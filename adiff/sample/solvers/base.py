@@ -34,6 +34,7 @@ class Solver(abc.ABC):
   as_process: bool = False  # is a step the process's own, `process.step`?
   renoises: bool = False  # does a step add fresh noise, whatever the process does?
   keeps: bool = False  # does a step read what its block was before earlier ones? See sample/kept.py
+  hints: dict[str, int] = {}  # {name: floats a token} that `shown` shows, see model.hinted
 
   def needs(self, parts: Any) -> None:
     """Raises ValueError where this solver cannot serve parts.process."""
@@ -64,6 +65,10 @@ class Solver(abc.ABC):
     """{name: features [B, n, C]} that the network is shown beside the tokens: the Ask's hints."""
     del memory, t, s
     return {}
+
+  def begun(self, x, keys) -> Any:
+    """`init` before a walk; keys [B, N], one a token, for what is random."""
+    return self.init(x)
 
   @abc.abstractmethod
   def init(self, x) -> Any:
