@@ -173,6 +173,10 @@ CHOICES = dict(
     flow_map=dict(),
     consistency=dict(),
     trajectory=dict(),  # of recipe trajectory: a step reads what the block was before earlier ones
+    # masked tokens that noise of `dim` floats decides: by a flow from noise to a symbol's vector in
+    # `steps` steps, one token after another; or by what a network has learnt of that, in few calls
+    code_flow=dict(dim=4, steps=16),
+    decoded=dict(dim=4),
     # masked tokens; a block is finished when none is left, plan.steps is an upper bound
     first_hitting=dict(),  # one random token a step: the exact law
     threshold=dict(threshold=0.9, edit=None),  # all tokens the network is that sure of
@@ -250,6 +254,9 @@ CHOICES = dict(
       levels=(0.02, 0.98),  # at which the two are compared
       through_cache=False,  # does the gradient reach the past, by keys and values?
     ),
+    # of process masked: all tokens at once, as an autoregressive teacher makes them of the same
+    # noise; sampled by solver decoded. flow: steps of its flow from noise to a token
+    distilled_decoding=dict(teacher='', flow=16),
     # trains a codec: distance of reconstructions, l1 |x - y| + l2 (x - y)^2 + perceptual |f(x) -
     # f(y)|^2 in features f of a file, eyes.npz or LPIPS, or of `efficientnet` (the extra), and the
     # losses of the quantiser

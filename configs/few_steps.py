@@ -9,6 +9,8 @@ r"""Students of few steps: a recipe, and the teacher that it learns from.
   python -m adiff.main --config=configs/few_steps.py:matching-mnist --config.data.data_dir=DIR \
       --config.recipe.teacher=runs/laptop --workdir=runs/matching_mnist
   python -m adiff.main --mode=dryrun --config=configs/few_steps.py:shortcut-imagenet256
+  python -m adiff.main --config=configs/few_steps.py:distilled_decoding \
+      --config.recipe.teacher=runs/toy_ar --workdir=runs/decoding
 
 RECIPE: of digits, four blocks of 4x4 pixels, from the model that ships. RECIPE-long: its teacher is
 a run of configs/digits.py:long; RECIPE-mnist: of configs/images.py:mnist-laptop; and
@@ -16,11 +18,12 @@ RECIPE-imagenet256: of configs/imagenet256.py:acdit_xl. These three must be name
 are untrained, for dry runs. matching moves the law of what its student makes already: it starts
 best from a student of consistency. trajectory makes one block: its teacher is a run of
 configs/digits.py:whole, of mnist-laptop with --config.blocks.name=whole, or of
-configs/imagenet256.py:dit_xl, and must be named everywhere. The report sets the student beside its
-teacher with as few steps.
+configs/imagenet256.py:dit_xl, and must be named everywhere.
+distilled_decoding: of the symbols of configs/toy.py:ar, all at once, its teacher a run of that. The
+report sets a student of pictures beside its teacher with as few steps.
 """
 
-from configs import base, digits, imagenet256, images
+from configs import base, digits, imagenet256, images, toy
 
 SIZES = dict(
   long=dict(about='its teacher a run of configs/digits.py:long'),
@@ -35,10 +38,16 @@ ROWS = dict(
   shortcut=dict(about='two steps in one', solver='flow_map', told='difference'),
   matching=dict(about='the law, by two denoisers', solver='consistency', told='t'),
   trajectory=dict(about='a state from all before it', solver='trajectory', told='t'),
+  distilled_decoding=dict(about='symbols of a chain, all at once'),
 )
+DECODING = 'distilled_decoding'
+
 EXPECTED = {
-  **{name: base.expect('cores') for name in ROWS if name != 'trajectory'},
-  'trajectory': base.expect('cores', flags='--config.recipe.teacher=RUN'),
+  **{name: base.expect('cores') for name in ROWS if name not in ('trajectory', DECODING)},
+  **{
+    name: base.expect('cores', flags='--config.recipe.teacher=RUN')
+    for name in ('trajectory', DECODING)
+  },
   'matching-long': base.expect('cores', flags='--config.recipe.teacher=RUN'),
   **{f'{name}-imagenet256': base.expect(
     'v5e:16x16', flags='--config.data.data_dir=DIR --config.recipe.teacher=RUN'
@@ -49,11 +58,13 @@ ARGUMENTS = tuple(EXPECTED)
 
 def get_config(argument='matching'):
   """A config of one of ARGUMENTS, which stand for every row with every one of SIZES."""
+  if argument == DECODING:
+    return _decoding()
   name, _, size = argument.partition('-')
-  if name not in ROWS or size not in ('', *SIZES):
+  if name not in ROWS or name == DECODING or size not in ('', *SIZES):
     raise ValueError(
-      f'configs/few_steps.py has no {argument!r}; write one of {", ".join(ROWS)}, or of these with '
-      f'-{" or -".join(SIZES)}'
+      f'configs/few_steps.py has no {argument!r}; write one of {", ".join(ROWS)}, or of these but '
+      f'the last with -{" or -".join(SIZES)}'
     )
   row, whole = ROWS[name], name == 'trajectory'
   if size in ('', 'long'):
@@ -90,3 +101,15 @@ def _trajectory(c):
   lower = round(c.model.depth * 6 / 28)
   with c.ignore_type():  # a number, or none, until here
     c.model.reach = ((lower, None), (c.model.depth - lower, 0))
+
+
+def _decoding():
+  """All tokens of a chain at once; its teacher a run of configs/toy.py:ar."""
+  c = toy.get_config('ar').unlock()
+  c.name = f'few steps {DECODING}'
+  base.choose(c, 'blocks', 'whole')
+  base.choose(c, 'draw', 'uniform')
+  base.choose(c, 'solver', 'decoded')
+  base.choose(c, 'recipe', DECODING, teacher='untrained')
+  c.model.hinted, c.cond_dropout = 'beside', 0.0
+  return c.lock()
