@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tiny
 
+from adiff.judge import likelihood
 from adiff.run import build
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions
-from configs import base
+from configs import base, toy
 
 
 def config(blocks, **arguments):
@@ -27,10 +28,22 @@ def config(blocks, **arguments):
   return c
 
 
-def causal():
-  """Tokens in a random order, one a block."""
-  c = config('shuffled', seed=1)
+def causal(size=1, shifted=False):
+  """Tokens in a random order, `size` a block."""
+  c = config('shuffled', size=size, seed=1)
   base.choose(c, 'draw', 'ones')
+  c.model.shifted = shifted
+  return c
+
+
+def symbols_and_vectors():
+  """Blocks of symbols, then a vector at a time."""
+  c = toy.get_config('joint')
+  base.of_kind(c, 'floats', process='masked_vectors', draw='ones', blocks='tokens', steps=1,
+               head='diffusion', solver='first_order')
+  c.kinds.floats.process.clip, c.kinds.symbols.steps, c.data.size = 0.0, 2, 64
+  c.kinds.floats.head.update(dict(width=8, depth=1, multiply=2, steps=2))
+  c.model.width, c.model.depth, c.model.heads = 16, 1, 2
   return c
 
 
@@ -44,15 +57,18 @@ def together():
 
 
 @functools.cache
-def regime(make) -> tiny.Regime:
-  parts = build.build(make().lock())
+def regime(make, **how) -> tiny.Regime:
+  parts = build.build(make(**how).lock())
   model = dataclasses.replace(parts.model, conds={'label': conditions.Label(tiny.NUM_CLASSES)})
   params = tiny.random_params(model, parts.process, parts.blocks, parts.spec.coords)
   return tiny.Regime(make.__name__, parts, model, params)
 
 
-def test_the_cached_walk_is_the_plain_one_guided_and_to_the_last_small_step():
-  of = regime(causal)
+@pytest.mark.parametrize('how', [
+  dict(), *(pytest.param(one, marks=pytest.mark.soak) for one in (dict(size=2), dict(shifted=True)))
+], ids=str)
+def test_the_cached_walk_is_the_plain_one_guided_and_to_the_last_small_step(how):
+  of = regime(causal, **how)
   with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
     of = dataclasses.replace(of, model=dataclasses.replace(of.model, dtype='float64'))
     keys, label, given, none = of.arguments()
@@ -76,6 +92,38 @@ def test_tokens_of_one_block_are_revealed_by_the_spacing_and_neighbours_change_n
   np.testing.assert_allclose(turned, made[turn], atol=1e-5)
   assert np.all(np.isfinite(made)) and len(np.unique(made[:, 5, 0])) == tiny.BATCH
   np.testing.assert_array_equal(made[1, :2], given[1, :2])
+
+
+def test_the_bound_is_that_of_the_head_at_each_token_given_those_before():
+  of = regime(causal)
+  x0, label, key = of.data(), jnp.asarray(tiny.LABELS), jax.random.key(2)
+  how = dict(blocks=of.blocks, process=of.process, coords=of.coords)
+
+  @jax.jit
+  def both(key):
+    denoise = of.denoise(of.params, label)
+    own = jax.random.split(key, 3)[2]
+    x, t = of.blocks.pack(of.process.masks(x0.shape[:2]), x0, jnp.ones((tiny.BATCH, 6)))
+    ask = ask_lib.Ask(x, t, of.blocks.slots(of.coords))
+    h = of.blocks.unpack(denoise.trunk(ask)[0])
+    return likelihood.bound(denoise, key, x0, **how)[0], denoise.head.bound(h, own, ask, x0)
+
+  with jax.debug_key_reuse(False):
+    nats, expected = both(key)
+  np.testing.assert_allclose(nats, expected, rtol=1e-4, atol=1e-4)
+  assert not likelihood.is_exact(of.blocks, of.process)
+
+
+@pytest.mark.soak
+def test_symbols_and_vectors_that_a_head_samples_make_one_sequence():
+  of = regime(symbols_and_vectors)
+  plain, cached = (of.sampler(is_cached)(*of.arguments()) for is_cached in (False, True))
+  np.testing.assert_array_equal(plain.parts['symbols'], cached.parts['symbols'])
+  np.testing.assert_allclose(plain.parts['floats'], cached.parts['floats'], atol=1e-4)
+  loss, means = jax.jit(of.parts.recipe.objective)(
+    of.parts.recipe.init(jax.random.key(0)).params['denoiser'],
+    {'tokens': of.data(), 'label': jnp.zeros(tiny.BATCH, jnp.int32)}, jax.random.key(1))
+  assert np.isfinite(loss) and np.all(np.isfinite(means['loss_per_block']))
 
 
 @pytest.mark.parametrize('apart', [True, False])
