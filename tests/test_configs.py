@@ -33,7 +33,11 @@ def rows(name):
 
 
 CASES = [(name, argument) for name in NAMES for argument in arguments(name)]
-LARGE = [('tokenizer', argument) for argument in tokenizer.PUBLISHED]  # seconds each
+# Seconds each: what is published, and networks of rows of digits on larger pictures.
+LARGE = [
+  *(('tokenizer', argument) for argument in tokenizer.PUBLISHED), ('generators', 'unet-mnist'),
+  ('generators', 'pixelcnn-mnist'),
+]
 
 
 @pytest.mark.parametrize('name', NAMES)
