@@ -1,9 +1,11 @@
 """Pictures of one's own: what is chosen for them, and that the workdir alone counts afterwards."""
 
+import copy
 import io
 import json
 import pathlib
 import signal
+import tempfile
 import zipfile
 
 import numpy as np
@@ -14,7 +16,7 @@ import adiff
 from adiff.data import albums
 from adiff.machine import rates
 from adiff.run import handle, own, workdir
-from configs import digits, tokenizer
+from configs import digits, images, tokenizer
 
 
 def picture(random, grey=False, side=40):
@@ -106,6 +108,7 @@ def test_an_array_is_kept_in_the_workdir_with_the_names_of_its_labels(quick, tmp
 
 
 ARRAY = np.zeros((9, 16, 16, 3), np.uint8)
+NOTEBOOK = pathlib.Path(__file__).parents[2] / 'colabs' / '10_your_pictures.ipynb'
 
 
 @pytest.mark.parametrize(('asked', 'words'), [
@@ -173,3 +176,27 @@ def test_two_hundred_pictures_become_a_model_that_is_stopped_and_goes_on(
   np.testing.assert_array_equal(kept.sample(4, label=None if flat else 'b'), samples)
   numbers = json.loads((tmp_path / 'run' / 'eval.json').read_text())['numbers']
   assert ('frechet' in numbers) != flat and numbers['nats'] > 0
+
+
+@pytest.mark.soak
+def test_the_notebook_goes_from_pictures_to_a_model_that_is_kept(tmp_path, monkeypatch, capsys):
+  """Every cell as it stands, with the smallest network and report."""
+  shown = pytest.importorskip('IPython.display', reason='the test extra is not installed')
+  monkeypatch.setattr(shown, 'display', lambda *_: None)
+  monkeypatch.setattr(own, 'LADDER', (own.Rung(4, 4, 16, 1, 2, 8, 2e-3),))
+  monkeypatch.setattr(own, '_QUALITY', 0)
+  row = images.get_config('own').unlock()
+  row.plan.steps, row.eval.samples, row.eval.num = 2, 1, 20
+  row.eval.batch_size = row.eval.examples = 8
+  monkeypatch.setattr(images, 'get_config', lambda _: copy.deepcopy(row).lock())
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+  cells = [''.join(cell['source']) for cell in json.loads(NOTEBOOK.read_text())['cells']
+           if cell['cell_type'] == 'code']
+  scope = {}
+  for cell in cells:
+    exec(cell.replace('MINUTES = 0.25', 'MINUTES = 0.001'), scope)
+  assert scope['blocks'].step == scope['whole'].step == 25
+  assert scope['DATA'].is_file() and len(scope['again'].sample(2, seed=0)) == 2
+  said = capsys.readouterr().out
+  assert '200 pictures of 2 classes' in said and 'in disorder' in said
