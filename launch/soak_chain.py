@@ -15,6 +15,20 @@ SPLITS = {'train': (400, 400, 400, 400, 400), 'validation': (200, 200)}  # pictu
 CLASSES = ('red', 'green', 'blue')
 SIDES = 24, 90  # of the pictures, from and to
 SIZE, COUNT = 16, 2
+CODEC = ('--config=configs/tokenizer.py:cifar10_fsq', '--config.coder.widths=(16,32)')  # to 4 x 4
+GENERATOR = (
+  '--config=configs/images.py:cifar10', '--config.blocks.cell=(2,2)', '--config.model.width=64',
+  '--config.model.depth=2', '--config.model.heads=2', '--config.codec.name=trained',
+  '--config.process.name=masked', '--config.solver.name=first_order', '--config.plan.steps=4',
+  '--config.eval.steps=(4,)',
+)
+TRAINING = (
+  '--config.train.steps=400', '--config.train.batch_size=64', '--config.train.log_every=50',
+  '--config.train.eval_every=200', '--config.train.checkpoint_every=100',
+  '--config.train.keep=1', '--config.train.keep_every=200', '--config.train.ema=0.99',
+  '--config.train.flip=False', '--config.eval.examples=256', '--config.eval.num=64',
+  '--config.eval.features=False',
+)
 _FEATURE = 'tensorflow_datasets.core.features.'
 _INFO = {
   'name': 'waves', 'version': '1.0.0', 'moduleName': '',
@@ -72,19 +86,23 @@ def _wave(rng):
 
 
 def chain(folder, options):
-  """Records of pictures are prepared by two hosts, killed on the way; two processes train on them,
-  and on tokens of them, which two hosts make, one killed on the way; another process evaluates."""
+  """Records of pictures are prepared by two hosts, killed on the way; two processes train a codec;
+  two hosts make its codes, one killed on the way; two processes train a generator on those, and
+  another one on the pictures, which it encodes on the way; another process evaluates."""
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
-  raw, workdir, on_tokens = folder / 'raw' / '1.0.0', folder / 'run', folder / 'on_tokens'
+  raw, codec, workdir = folder / 'raw' / '1.0.0', folder / 'codec', folder / 'run'
+  on_tokens = folder / 'on_tokens'
   made_up(raw, SPLITS)
   data = ['--config.data.dataset=waves', f'--config.data.data_dir={folder / "both"}']
   tokens = ['--config.data.name=encoded', f'--config.data.data_dir={folder / "tokens"}']
   try:
     prepared = _prepared(folder, raw)
-    _trained(workdir, data, options)
-    encoded = _encoded(folder, workdir)
-    _trained(on_tokens, tokens, options)
+    _trained(codec, CODEC, data, options)
+    encoded = _encoded(folder, codec)
+    generator = [*GENERATOR, f'--config.codec.workdir={codec}']
+    _trained(on_tokens, generator, tokens, options)
+    _trained(workdir, generator, data, options)
     numbers = _numbers(on_tokens)
     code = runs.start(['--mode=eval', f'--workdir={on_tokens}'], folder / 'eval').wait()
     if code:
@@ -99,7 +117,8 @@ def chain(folder, options):
     'passed': prepared['kills of preparing'] > 0 and encoded['kills of encoding'] > 0
     and not prepared['files that differ'] and not encoded['tokens that differ'] and not differing
     and math.isfinite(last) and last < first and apart < 1e-4 and kept == [200, 400],
-    'pictures': sum(map(sum, SPLITS.values())), **prepared, **encoded,
+    'pictures': sum(map(sum, SPLITS.values())), **prepared,
+    'PSNR of the codec': _numbers(codec)['psnr'], **encoded,
     'what differs of a run on tokens': differing, 'nats after 200 steps': first,
     'nats at the end': last, 'bits a dimension': numbers['bits_per_dim'],
     'evaluated again, apart': apart, 'checkpoints kept': str(kept), **runs.made_by(workdir),
@@ -127,25 +146,16 @@ def _prepared(folder, raw):
   return {'kills of preparing': kills, 'files that differ': differing}
 
 
-def _trained(workdir, data, options):
-  """Two processes train on the data."""
-  command = [
-    '--config=configs/images.py:cifar10', *data, '--config.blocks.cell=(2,2)',
-    '--config.model.width=64', '--config.model.depth=2', '--config.model.heads=2',
-    '--config.train.steps=400', '--config.train.batch_size=64', '--config.train.log_every=50',
-    '--config.train.eval_every=200',
-    '--config.train.checkpoint_every=100', '--config.train.keep=1',
-    '--config.train.keep_every=200', '--config.train.ema=0.99', '--config.plan.steps=4',
-    '--config.eval.steps=(4,)', '--config.eval.examples=256', '--config.eval.num=64',
-    *options.training,
-  ]
+def _trained(workdir, what, data, options):
+  """Two processes train something on the data."""
+  command = [*what, *data, *TRAINING, *options.training]
   soak_processes.through(*soak_processes.launched(command, workdir, COUNT, devices=COUNT))
 
 
-def _encoded(folder, workdir):
-  """Two hosts make tokens, one is killed once a shard is there; the facts of the row."""
+def _encoded(folder, codec):
+  """Two hosts make codes, one is killed once a shard is there; the facts of the row."""
   out, alone = folder / 'tokens', folder / 'tokens_alone'
-  command = ['--mode=encode', f'--workdir={workdir}', '--batch=4']
+  command = ['--mode=encode', f'--workdir={codec}', '--batch=16']
   start = lambda place, count: soak_processes.launch(
     [*command, f'--out={place}'], count, f'{place}_log', devices=COUNT
   )
