@@ -18,7 +18,7 @@ from adiff.sample import apart, budget
 
 NUMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # of steps; those between are interpolated
 REFERENCE = 64  # steps that count as all there are
-EXAMPLES = 64
+EXAMPLES = 64  # at most, and of eval.batch_size
 
 
 def best(workdir, config) -> tuple[int, ...]:
@@ -36,9 +36,8 @@ def check(parts: build.Parts) -> None:
   """Raises ValueError where blocks have no steps to share, or steps no end to come near to."""
   if parts.blocks.num_blocks == 1 or not parts.plan.sequential or not parts.in_turn:
     raise ValueError(
-      'solver budget deals steps out to blocks that are made one after another, step by step; '
-      'write plan.delay=None and no section parallel or speculative for several blocks, or another '
-      'solver'
+      'solver budget deals steps out to several blocks that are made one after another, step by '
+      'step; write plan.delay=None, parallel.method=none and speculative.steps=0, or another solver'
     )
   solver = parts.solver
   noisy = parts.process.eta > 0 if solver.as_process else solver.renoises
@@ -54,9 +53,10 @@ def check(parts: build.Parts) -> None:
     )
 
 
-def measure(parts: build.Parts, params, most, *, examples=EXAMPLES) -> np.ndarray:
+def measure(parts: build.Parts, params, most) -> np.ndarray:
   """[K, most] mean error of each block in 1 .. most steps."""
   seed, blocks = parts.config.seed, parts.blocks
+  examples = min(EXAMPLES, parts.config.eval.batch_size)
   keys = generate.example_keys(seed, 0, examples)
   labels = generate.balanced_labels(parts.spec.num_classes, 0, examples)
   plan = dataclasses.replace(parts.plan, steps=REFERENCE)

@@ -44,9 +44,9 @@ def test_a_plan_with_budgets_has_no_other_steps_in_parallel():
 
 @pytest.mark.soak
 def test_the_handle_deals_steps_out_by_the_profile_of_the_model():
-  model = adiff.load('digits', steps=2, solver='budget')
+  model = adiff.load('digits', steps=4, solver='budget')
   budgets = model.parts.plan.budgets
-  assert sum(budgets) == 8 and budgets[0] > budgets[-1]  # the first block has no past to lean on
-  assert set(model.sample(3, progress=False).calls) == {8}
+  assert sum(budgets) == 16 and budgets[0] > budgets[-1]  # the first block has no past to lean on
+  assert set(model.sample(3, progress=False).calls) == {16}
   errors = step_profile.measure(model.parts, model.params, 5)
   assert (errors[:, :-1] > errors[:, 1:]).all()

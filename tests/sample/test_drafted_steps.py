@@ -73,6 +73,7 @@ def test_samples_follow_the_law_of_the_sequential_walk(seed):
   assert calls.mean() < 0.75 * 2 * 16
 
 
+@pytest.mark.soak
 def test_with_little_noise_samples_are_those_of_the_deterministic_walk():
   regime = tiny.regime('block-gaussian')
   plan, blocks = plan_lib.Plan(regime.blocks.num_blocks, 4), regime.blocks
