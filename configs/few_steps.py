@@ -30,13 +30,23 @@ SIZES = dict(
   mnist=dict(about='its teacher a run of configs/images.py:mnist-laptop'),
   imagenet256=dict(about='its teacher a run of configs/imagenet256.py:acdit_xl'),
 )
+WIDTH = 0.04  # of t: a difference does not see what a derivative of a level's features is full of
 ROWS = dict(
   progressive=dict(about='steps halved, stage by stage', solver='first_order', told='t'),
   consistency=dict(about='the end of the path from everywhere', solver='consistency', told='t'),
-  continuous_consistency=dict(about='the same without a grid', solver='consistency', told='t'),
-  meanflow=dict(about='the mean velocity', solver='flow_map', told='difference'),
+  continuous_consistency=dict(
+    about='the same without a grid', solver='consistency', told='t', of=dict(width=WIDTH),
+  ),
+  meanflow=dict(
+    about='the mean velocity', solver='flow_map', told='difference',
+    of=dict(power=1.0, offset=1e-3, width=WIDTH),
+  ),
   shortcut=dict(about='two steps in one', solver='flow_map', told='difference'),
-  matching=dict(about='the law, by two denoisers', solver='consistency', told='t'),
+  # A student that runs ahead of its critic goes astray.
+  matching=dict(
+    about='the law, by two denoisers', solver='consistency', told='t', rate=5e-5,
+    of=dict(critic_rate=8.0),
+  ),
   trajectory=dict(about='a state from all before it', solver='trajectory', told='t'),
   distilled_decoding=dict(about='symbols of a chain, all at once'),
 )
@@ -80,13 +90,12 @@ def get_config(argument='matching'):
   # The teacher's guidance becomes the student's own.
   c.guidance.scale = c.guidance.first = 1.0
   c.model.dropout, c.optim.warmup = 0.0, 50
-  c.optim.learning_rate = min(c.optim.learning_rate, 5e-4)
+  c.optim.learning_rate = min(c.optim.learning_rate, row.get('rate', 5e-4))
   c.model.told = row['told']
   c.plan.steps, c.eval.steps = 2, (1, 2, 4, 8)
   base.choose(c, 'solver', row['solver'])
-  base.choose(c, 'recipe', name, teacher='untrained' if size or whole else 'digits')
-  if name == 'matching':  # a student that runs ahead of its critic goes astray: docs/few_steps.md
-    c.optim.learning_rate, c.recipe.critic_rate = 5e-5, 8.0
+  teacher = 'untrained' if size or whole else 'digits'
+  base.choose(c, 'recipe', name, teacher=teacher, **row.get('of', {}))
   if name == 'progressive':
     c.recipe.stage = 3 * c.train.steps // 10  # the last one takes what is left
   if whole:
