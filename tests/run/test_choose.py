@@ -30,7 +30,7 @@ def test_what_is_provided_is_used_where_it_is_taken_and_not_set():
 
 @pytest.mark.parametrize('kind, choice, words', [
   ('solver', dict(name='huen'), "config.solver.name='huen'.*heun.*did you mean 'heun'"),
-  ('solver', dict(name='base'), 'choose one of consistency, entropy_bound, first_hitting'),
+  ('solver', dict(name='base'), 'choose one of code_flow, consistency, decoded, entropy_bound'),
   ('solver', dict(threshold=1), 'config.solver.name=None is unknown'),
   ('blocks', dict(name='replace'), 'equal, frames, joint, scales, shuffled, tokens, whole'),
   ('process', dict(name='mixed', dim=1), "config.process: mixed takes no 'dim'; it takes random"),
