@@ -102,7 +102,9 @@ def _frames(subject, num=10):
   flat = walked.tokens.reshape(-1, *walked.tokens.shape[2:])
   shown = subject.decode(flat)
   if walked.hidden is not None:
-    hidden = walked.hidden.reshape(flat.shape).astype(flat.dtype)
+    hidden = walked.hidden.reshape(*flat.shape[:2], *(1,) * (flat.ndim - 2))
+    black = 0 if np.issubdtype(flat.dtype, np.integer) else -1
+    hidden = np.broadcast_to(np.where(hidden, 1, black), flat.shape).astype(flat.dtype)
     shown = np.where(subject.decode(hidden) > 0, -1, shown.astype(np.int32))
   return shown.reshape(*rows, *shown.shape[1:])
 

@@ -105,6 +105,16 @@ def test_fewer_samples_than_classes_are_shown_with_a_column_each(real_digits):
   assert titles(found) == ['Samples', 'Cost', 'Held-out bound']
 
 
+def test_hidden_vectors_of_a_film_are_painted():
+  tokens = np.linspace(-1, 1, 8).reshape(1, 1, 4, 2)
+  hidden = np.array([[[True, False, False, True]]])
+  own = subject(
+    sampled(tokens[0]), levels=3, trace=lambda num: base.Trace(tokens, hidden, None, None, 1),
+    decode=lambda x: np.rint(x + 1).astype(int).reshape(len(x), 2, 4, 1),
+  )
+  np.testing.assert_array_equal(image._frames(own).ravel(), [-1, -1, 1, 1, 1, 1, -1, -1])
+
+
 def test_masked_tokens_of_a_film_are_painted_and_latents_are_colours():
   tokens = np.arange(16).reshape(1, 1, 16)
   trace = base.Trace(tokens, tokens > 7, np.zeros(16, int), np.zeros(1), 1)
