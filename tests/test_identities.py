@@ -305,8 +305,8 @@ def test_with_finite_reach_the_visible_past_grows_with_depth(reach, sinks, depth
 
 
 @pytest.mark.parametrize('blocks', [
-  blocks_lib.equal(6, 2), blocks_lib.tokens(5, history=None),
-], ids=['equal', 'forcing'])
+  blocks_lib.tokens(5, history=None), pytest.param(blocks_lib.equal(6, 2), marks=pytest.mark.soak),
+], ids=['forcing', 'equal'])
 def test_each_group_of_layers_reads_by_its_own_rule(blocks):
   reach, sinks = ((1, 1), (1, 0), (1, 0)), (0, 0, 1)
   expected = np.eye(blocks.num_slots, dtype=int)

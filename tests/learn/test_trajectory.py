@@ -73,6 +73,7 @@ def test_keys_of_each_step_are_kept_for_the_layers_that_read_them_and_training_a
   np.testing.assert_allclose(moved, jnp.concatenate(states[1:], axis=1), atol=1e-8)
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures('doubled')
 def test_layers_that_reach_nothing_make_each_state_of_the_one_before_alone():
   alone, _ = walks(((2, 0),))
@@ -93,7 +94,7 @@ def recipe(law='normal', **own):
 
 
 @pytest.mark.usefixtures('doubled')
-@pytest.mark.parametrize('law', ['normal', 'mixture'])
+@pytest.mark.parametrize('law', ['normal', pytest.param('mixture', marks=pytest.mark.soak)])
 def test_the_path_that_is_taught_is_the_flow_of_either_law(law):
   of = recipe(law, states=2, inner=64)
   state, rows = of.init(jax.random.key(0)), flows.batch(jax.random.key(2), 99, law)
