@@ -157,7 +157,7 @@ def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollou
 def check_batch(parts: build.Parts, batch) -> None:
   """Raises ValueError where `batch` samples do not fit into the devices' memory together, by what
   their tokens and caches take: before anything is made."""
-  places = capacity.each(parts.plan, parts.blocks, parts.model.reads)
+  places = _places(parts, parts.plan)
   tokens = 4 * batch * parts.spec.num_floats
   values.check_memory(
     f'a batch of {values.shown(batch)} samples',
@@ -166,9 +166,16 @@ def check_batch(parts: build.Parts, batch) -> None:
   )
 
 
+def _places(parts, plan):
+  """Of every cache of a walk through the plan."""
+  if parts.solver.keeps:  # all states but the last
+    return ((plan.num_rows - 1) * parts.blocks.num_tokens,) * len(parts.model.reads)
+  return capacity.each(plan, parts.blocks, parts.model.reads)
+
+
 def _rollout(parts, batch, plan, cached, program):
   plan, model = parts.plan if plan is None else plan, parts.model
-  places = capacity.each(plan, parts.blocks, model.reads) if cached else 0
+  places = _places(parts, plan) if cached else 0
   asked = evaluations(plan, parts.solver, parts.blocks)
   later = sum(asked) // (1 + plan.resamples) - len(asked)
   most = len(asked) * (parts.solver.calls - 1)

@@ -66,15 +66,17 @@ def test_it_has_no_likelihood_and_its_sampler_walks_as_the_definition_does():
 def test_reading_earlier_states_costs_their_scores_in_the_layers_that_read_them():
   of = parts()
 
-  def flops(lower):
+  def cost_of(lower):
     model = dataclasses.replace(of.model, reach=((lower, None), (2 - lower, 0))[not lower:])
     plain = dataclasses.replace(of.recipe.plain, model=model)
     recipe = dataclasses.replace(of.recipe, plain=plain)
-    return generate.rollout(dataclasses.replace(of, model=model, recipe=recipe), 1).flops
+    return generate.rollout(dataclasses.replace(of, model=model, recipe=recipe), 1)
 
   tokens, steps = of.blocks.num_tokens, 2
   earlier = sum(tokens * step for step in range(steps))
-  assert flops(1) - flops(0) == 2 * 2 * tokens * earlier * of.model.width
+  reading, alone = cost_of(1), cost_of(0)
+  assert reading.flops - alone.flops == 2 * 2 * tokens * earlier * of.model.width
+  assert reading.cache_bytes == 2 * tokens * of.model.width * 4 and alone.cache_bytes == 0
 
 
 @pytest.mark.parametrize(('change', 'words'), [
