@@ -85,18 +85,35 @@ def test_its_page_tells_what_it_keeps_of_held_out_pictures(workdir):
   assert {'adversarial_weight', 'grad_norm_critic'} <= set(lines[0])
 
 
-def test_a_run_that_was_killed_ends_bit_for_bit_where_the_other_one_did(workdir, tmp_path):
-  again = tmp_path / 'again'
+def ends_alike(workdir, again, config):
+  """Trains a copy of a finished run that has lost its last checkpoint, and compares the ends; gives
+  the state of the first."""
   shutil.copytree(workdir, again)
   for place in (manifest.folder(again, STEPS), manifest.path(again, STEPS)):
     shutil.rmtree(place, ignore_errors=True)
   for name in ('eval.json', 'codec.json'):
     (again / name).unlink()
-  assert train.train(config(), again, progress=False) == 0
+  assert train.train(config, again, progress=False) == 0
   (step, ours), (_, theirs) = (checkpoint.restore_arrays(one) for one in (again, workdir))
-  assert step == STEPS and set(theirs['extra']) == {learn_base.CODEC, learn_base.CRITIC}
+  assert step == STEPS
   jax.tree.map(np.testing.assert_array_equal, ours, theirs)
   assert (again / trained.FILE).read_bytes() == (workdir / trained.FILE).read_bytes()
+  return theirs
+
+
+def test_a_run_that_was_killed_ends_bit_for_bit_where_the_other_one_did(workdir, tmp_path):
+  state = ends_alike(workdir, tmp_path / 'again', config())
+  assert set(state['extra']) == {learn_base.CODEC, learn_base.CRITIC}
+
+
+@pytest.mark.soak
+def test_so_does_one_without_a_critic(tmp_path):
+  alone = config().unlock()
+  base.choose(alone, 'recipe', 'autoencoder')
+  alone = alone.lock()
+  assert train.train(alone, tmp_path / 'run', progress=False) == 0
+  state = ends_alike(tmp_path / 'run', tmp_path / 'again', alone)
+  assert set(state['params']) == {learn_base.CODEC}
 
 
 def test_a_generator_is_built_on_it_and_keeps_it_whatever_becomes_of_the_other(workdir, tmp_path):
