@@ -1,4 +1,4 @@
-"""A recipe with three roles, killed while it trains: resumed, it is where it would be."""
+"""Recipes with several roles, killed while they train: resumed, they are where they would be."""
 
 import random
 
@@ -49,9 +49,15 @@ def teacher(tmp_path_factory):
   return folder / 'run'
 
 
-def test_matching_that_is_killed_ends_bit_for_bit_as_one_that_was_left_alone(teacher, tmp_path):
+@pytest.mark.parametrize('recipe, own, roles', [
+  ('matching', dict(every=3), {base.DENOISER, base.TEACHER, base.CRITIC}),
+  ('shortcut', {}, {base.DENOISER, base.TEACHER}),
+])
+def test_a_student_that_is_killed_ends_bit_for_bit_as_one_that_was_left_alone(
+  recipe, own, roles, teacher, tmp_path
+):
   started = [
-    command(tmp_path, name, 'matching', 'flow_map', str(teacher), dict(every=3))
+    command(tmp_path, name, recipe, 'flow_map', str(teacher), own)
     for name in ('whole', 'killed')
   ]
   assert binary.start(started[0], tmp_path / 'whole_log').wait(timeout=300) == 0, (
@@ -65,5 +71,5 @@ def test_matching_that_is_killed_ends_bit_for_bit_as_one_that_was_left_alone(tea
   places = tmp_path / 'killed', tmp_path / 'whole'
   assert runs.differences(*places) == []
   (step, ours), (_, theirs) = (checkpoint.restore_arrays(place) for place in places)
-  assert step == STEPS and set(theirs['params']) == {base.DENOISER, base.TEACHER, base.CRITIC}
+  assert step == STEPS and set(theirs['params']) == roles
   jax.tree.map(np.testing.assert_array_equal, ours, theirs)
