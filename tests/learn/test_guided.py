@@ -144,21 +144,19 @@ def test_scales_fill_their_range_and_half_of_the_intervals_are_whole():
 
 
 LONG = {
-  # name: (arguments, with a teacher?, schedule, updates)
-  'progressive': (dict(first=16, last=1, stage=600), True, 'cosine', 3600),
-  'meanflow': (dict(flow=0.5), True, 'flow', 4000),
-  'meanflow_alone': (dict(flow=0.5), False, 'flow', 8000),
+  # name: (arguments, schedule, updates, bound)
+  'progressive': (dict(first=64, last=1, stage=2000), 'cosine', 14_000, 0.08),
+  'meanflow': (dict(flow=0.5), 'flow', 16_000, 0.05),
 }
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize('name', LONG)
 def test_one_call_goes_where_the_guided_flow_goes_at_every_scale(name):
-  own, with_teacher, schedule, steps = LONG[name]
+  own, schedule, steps, bound = LONG[name]
   process = flows.gaussian_of(schedule, 'v' if schedule == 'cosine' else 'flow')
   of = recipe(
-    KINDS[name.partition('_')[0]][0], Small(process),
-    Labelled(process, maps=False) if with_teacher else None,
+    KINDS[name][0], Small(process), Labelled(process, maps=False),
     tx=optax.adam(optax.cosine_decay_schedule(5e-3, steps)), **own,
   )
   state, _ = flows.trained(of, steps, num=512, rows=rows)
@@ -168,4 +166,4 @@ def test_one_call_goes_where_the_guided_flow_goes_at_every_scale(name):
       cond = {'label': jnp.full(99, label), 'guidance': jnp.array([[scale, 0.0, 1.0]] * 99)}
       bind = functools.partial(of.plain.under, cond=cond)
       missed = flows.missed(of, state, flow_map.FlowMap(), mean=mean, bind=bind)
-      assert missed < 0.05, (scale, label, missed)
+      assert missed < bound, (scale, label, missed)
