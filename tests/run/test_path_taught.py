@@ -32,6 +32,7 @@ def parts():
   return build.build(config().lock())
 
 
+@pytest.mark.soak
 def test_it_resumes_bit_for_bit_and_counts_its_teachers_calls(tmp_path):
   of = parts()
   mesh = build.build_mesh(of, jax.devices()[:1])
