@@ -1,6 +1,7 @@
 """The house: which room stands on which, and how long a file, a function or the reading may be."""
 
 import ast
+import collections
 import functools
 import pathlib
 import re
@@ -225,3 +226,9 @@ def test_zero_and_nothing_are_not_taken_for_the_default(name):
     assert fine or ast.unparse(first) in NEVER_ZERO, (
       f'{name}: `{ast.unparse(node)}` takes 0 and () for absent; write "b if a is None else a"'
     )
+
+
+def test_every_test_file_has_a_name_of_its_own():
+  names = collections.Counter(path.name for path in pathlib.Path(__file__).parent.rglob('test_*.py'))
+  twice = [name for name, number in names.items() if number > 1]
+  assert not twice, f'pytest takes two files of one name for one; rename {", ".join(twice)}'
