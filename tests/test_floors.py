@@ -229,6 +229,7 @@ def test_zero_and_nothing_are_not_taken_for_the_default(name):
 
 
 def test_every_test_file_has_a_name_of_its_own():
-  names = collections.Counter(path.name for path in pathlib.Path(__file__).parent.rglob('test_*.py'))
+  files = pathlib.Path(__file__).parent.rglob('test_*.py')
+  names = collections.Counter(path.name for path in files)
   twice = [name for name, number in names.items() if number > 1]
   assert not twice, f'pytest takes two files of one name for one; rename {", ".join(twice)}'
