@@ -14,14 +14,14 @@ from typing import Annotated
 import flax.linen as nn
 import jax.numpy as jnp
 
-from adiff.nn import conv, network
+from adiff.nn import cacheless, conv, network
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
 from adiff.sequence import head as head_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class Generator(network.Network):
+class Generator(cacheless.Cacheless):
   """num_outputs comes from the process, grid and conds from the data; of conditions it is told the
   label.
 
@@ -37,7 +37,7 @@ class Generator(network.Network):
   blocks: values.Count = 1
   dtype: Annotated[str, values.one_of('float32', 'bfloat16')] = 'float32'
 
-  reads, shifted, hinted, heads, remat, num_hints = (), False, 'none', 1, 'none', 0
+  shifted, hinted, heads, remat, num_hints = False, 'none', 1, 'none', 0
   head = head_lib.Outputs()
 
   def __post_init__(self):
@@ -85,24 +85,6 @@ class Generator(network.Network):
   def recomputing(self, policy):
     del policy
     return self
-
-  def empty_cache(self, batch, places, axes):
-    return None
-
-  def cache_bytes(self, batch, places):
-    return 0
-
-  def grow(self, cache, places):
-    return cache
-
-  def shorten(self, cache, places, *, least):
-    raise ValueError('model generator makes all tokens at once, and revises none of them')
-
-  def tensor_axes(self):
-    return {}
-
-  def exchanged(self):
-    return {'tensor': 0, 'sequence': 0, 'data': 0}
 
 
 class _Trunk(nn.Module):

@@ -21,7 +21,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from adiff.nn import conv, embed, layout, network
+from adiff.nn import cacheless, conv, embed, layout, network
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
 from adiff.sequence import head as head_lib
@@ -35,7 +35,7 @@ REMAT = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Unet(network.Network):
+class Unet(cacheless.Cacheless):
   """num_inputs and num_outputs come from the process, grid and conds from the data; of conditions
   it is told the label.
 
@@ -58,7 +58,7 @@ class Unet(network.Network):
   remat: Annotated[str, values.one_of(*REMAT)] = 'none'
   dtype: Annotated[str, values.one_of('float32', 'bfloat16')] = 'float32'
 
-  reads, shifted, hinted, heads, num_hints = (), False, 'none', 1, 0
+  shifted, hinted, heads, num_hints = False, 'none', 1, 0
   head = head_lib.Outputs()
 
   def __post_init__(self):
@@ -124,24 +124,6 @@ class Unet(network.Network):
 
   def recomputing(self, policy):
     return dataclasses.replace(self, remat=policy)
-
-  def empty_cache(self, batch, places, axes):
-    return None
-
-  def cache_bytes(self, batch, places):
-    return 0
-
-  def grow(self, cache, places):
-    return cache
-
-  def shorten(self, cache, places, *, least):
-    raise ValueError('model unet makes all tokens at once, and revises none of them')
-
-  def tensor_axes(self):
-    return {}
-
-  def exchanged(self):
-    return {'tensor': 0, 'sequence': 0, 'data': 0}
 
 
 class _Trunk(nn.Module):
