@@ -52,11 +52,13 @@ def _about(path):
 
 
 def _measured(name, known):
-  """What was measured of a row; of its variants ROW-VARIANT where it is not there itself."""
-  if name in known:
-    return [known[name].words]
-  variants = [key for key in known if key.startswith(f'{name}-')]
-  return [f'{key.removeprefix(name + "-")}: {known[key].brief}' for key in variants]
+  """What was measured of a row, and of its variants ROW-VARIANT; of these all are told where the row
+  itself is not there."""
+  own = [known[name].words] if name in known else []
+  variants = [
+    key for key in known if key.startswith(f'{name}-') and (known[key].numbers or not own)
+  ]
+  return own + [f'{key.removeprefix(name + "-")}: {known[key].brief}' for key in variants]
 
 
 def _table(module, name):
