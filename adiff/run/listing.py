@@ -52,8 +52,8 @@ def _about(path):
 
 
 def _measured(name, known):
-  """What was measured of a row, and of its variants ROW-VARIANT; of these all are told where the row
-  itself is not there."""
+  """What was measured of a row, and of its variants ROW-VARIANT; of these all where the row is
+  not there itself."""
   own = [known[name].words] if name in known else []
   variants = [
     key for key in known if key.startswith(f'{name}-') and (known[key].numbers or not own)
