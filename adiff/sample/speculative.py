@@ -8,10 +8,11 @@ masked, behind the clean tokens before it. One call on
 
 gives its law p of each of them, given the draft's own tokens before. The *draft* is any network of
 masked tokens: its call unmasks the next `tokens` of its current block independently of each other,
-given all that stands, with law q. Token by token, x ~ q is accepted with probability
-min(1, p(x) / q(x)); the first that is not is replaced by a sample of max(p - q, 0) / sum, and ends
-the round; where all are, one more is sampled from p. What is accepted has the law p whatever q is:
-the output follows the target's law exactly, and no more than speed depends on the draft.
+given all that stands, with law q; and one more call writes the keys of a block that stands. Token
+by token, x ~ q is accepted with probability min(1, p(x) / q(x)); the first that is not is replaced
+by a sample of max(p - q, 0) / sum, and ends the round; where all are, one more is sampled from p.
+What is accepted has the law p whatever q is: the output follows the target's law exactly, and no
+more than speed depends on the draft.
 
 Temperature and other cuts are part of the law p: `narrow` is applied to both. Of gaussian tokens
 steps are drafted: drafted_steps.py.
@@ -74,18 +75,17 @@ class Counts(NamedTuple):
   """What a walk took, of each example."""
 
   calls: jax.Array  # int32 [B] of the target
-  drafts: jax.Array  # int32 [B] calls of the draft
+  drafts: jax.Array  # int32 [B] calls of the draft, those for keys of finished blocks included
   accepted: jax.Array  # int32 [B] drafted tokens that stand
 
 
-class _At(NamedTuple):
+class At(NamedTuple):
   """One example on its way."""
 
   x: jax.Array  # int [N + tokens]: those that stand, behind them nothing that counts
   length: jax.Array  # int32 [] tokens that stand
   target: Any  # a cache of the tokens before the last one that stands
   draft: Any  # a cache of the draft's blocks before the current one
-  written: jax.Array  # int32 [] tokens in it
   counts: Counts
 
 
@@ -98,7 +98,7 @@ def sample(
   draft: its blocks are equal, and in the same order; a call drafts inside one of them.
   """
   check(target, draft)
-  one = _Speculation(target, draft, min(tokens, draft.blocks.sizes[0]), narrow)
+  one = Speculation(target, draft, min(tokens, draft.blocks.sizes[0]), narrow)
   return jax.vmap(one.walk)(keys)
 
 
@@ -117,34 +117,43 @@ def check(target: Reader, draft: Reader) -> None:
     )
 
 
-class _Speculation(NamedTuple):
+class Speculation(NamedTuple):
   """How one example is walked."""
 
   target: Reader
   draft: Reader
-  tokens: int
-  narrow: solvers_base.Narrow
+  tokens: int  # drafted in a call, at most the draft's block
+  narrow: solvers_base.Narrow = solvers_base.uncut
 
-  def walk(self, key) -> tuple[jax.Array, Counts]:
-    num = self.target.blocks.num_tokens
-    zero = jnp.int32(0)
+  def start(self) -> At:
+    """Before the first token."""
+    num, zero = self.target.blocks.num_tokens, jnp.int32(0)
 
     def cache(reader, places):
       return reader.network.empty_cache(1, places, reader.coords.shape[-1])
 
-    at = _At(
+    return At(
       jnp.zeros(num + self.tokens, jnp.int32), zero, cache(self.target, num + self.tokens + 1),
-      cache(self.draft, num), zero, Counts(zero, zero, zero),
+      cache(self.draft, num), Counts(zero, zero, zero),
     )
-    at = jax.lax.while_loop(
-      lambda at: at.length < num, lambda at: self._round(key, at), at
-    )
+
+  def walk(self, key) -> tuple[jax.Array, Counts]:
+    num, size = self.target.blocks.num_tokens, self.draft.blocks.sizes[0]
+
+    def block(index, at):
+      first = index * size
+      at = jax.lax.while_loop(
+        lambda at: at.length < first + size, lambda at: self._round(key, first, at), at
+      )
+      return self.written(first, at)
+
+    at = jax.lax.fori_loop(0, num // size, block, self.start())
     return at.x[:num], at.counts
 
-  def _round(self, key, at: _At) -> _At:
-    """Drafts, verifies, and what stands then."""
-    drafted, q, real, at = self._drafted(key, at)
-    p, cache_target = self._verified(at, drafted)
+  def _round(self, key, first, at: At) -> At:
+    """Drafts in the block that begins at token `first`, verifies, and what stands then."""
+    drafted, q, real = self.drafted(key, first, at)
+    p, cache_target = self.verified(at, drafted)
     index = at.length + jnp.arange(self.tokens)
     keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(key, i), _ACCEPT))(index)
     u = jax.vmap(jax.random.uniform)(keys)
@@ -177,36 +186,32 @@ class _Speculation(NamedTuple):
     wide = jnp.promote_types(out.dtype, jnp.float32)
     return jax.nn.softmax(self.narrow(out.astype(wide)), axis=-1)
 
-  def _drafted(self, key, at):
-    """(symbols [tokens], their laws [tokens, V], bool: was it drafted?, at with the block before
-    in the draft's cache)."""
+  def drafted(self, key, first, at):
+    """(symbols [tokens], their laws [tokens, V], bool: was it drafted?)."""
     draft, size = self.draft, self.draft.blocks.sizes[0]
-    first = at.length // size * size
-    before = jnp.maximum(first - size, 0)
-    past = jax.lax.dynamic_slice_in_dim(at.x, before, size)
-    own = jax.lax.dynamic_slice_in_dim(at.x, first, size)
     masked = first + jnp.arange(size) >= at.length
+    own = jax.lax.dynamic_slice_in_dim(at.x, first, size)
     own = jnp.where(masked, draft.process.mask_id, own)
     level = jnp.mean(masked.astype(float))
-    slots = [_slots(draft, before, size, past=True), _slots(draft, first, size)]
-    new = at.written < first  # is the block before in no cache? This call writes it
-    slots[0] = slots[0]._replace(
-      readable=slots[0].readable & new, segment=jnp.where(new, slots[0].segment, 1)
-    )
-    x = jnp.concatenate([past, own])[None]
-    t = jnp.stack([jnp.zeros_like(level), level])[None]  # one a copy
-    slots = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *slots)
-    out, cache = draft.denoise(ask_lib.Ask(x, t, slots, cache=at.draft, keep=size))
-    cache = jax.tree.map(lambda fresh, old: jnp.where(new, fresh, old), cache, at.draft)
+    slots = _slots(draft, first, size)
+    out = draft.denoise(ask_lib.Ask(own[None], level[None, None], slots, cache=at.draft)).out
     begin = at.length - first
-    padded = jnp.pad(out[0, -size:], ((0, self.tokens), (0, 0)))
+    padded = jnp.pad(out[0], ((0, self.tokens), (0, 0)))
     law = self._law(jax.lax.dynamic_slice_in_dim(padded, begin, self.tokens))
     index = at.length + jnp.arange(self.tokens)
     symbols = jax.vmap(lambda i, law: self._sampled(key, i, _DRAFT, law))(index, law)
-    at = at._replace(draft=cache, written=first)
-    return symbols, law, begin + jnp.arange(self.tokens) < size, at
+    return symbols, law, begin + jnp.arange(self.tokens) < size
 
-  def _verified(self, at, drafted):
+  def written(self, first, at):
+    """At with the block that begins at token `first` in the draft's cache."""
+    size = self.draft.blocks.sizes[0]
+    x = jax.lax.dynamic_slice_in_dim(at.x, first, size)[None]
+    slots = _slots(self.draft, first, size, past=True)
+    ask = ask_lib.Ask(x, jnp.zeros((1, 1)), slots, cache=at.draft, keep=size)
+    counts = at.counts._replace(drafts=at.counts.drafts + 1)
+    return at._replace(draft=self.draft.denoise(ask).cache, counts=counts)
+
+  def verified(self, at, drafted):
     """(the target's laws [tokens + 1, V] of the tokens drafted and the one behind, its cache with
     the last token and the drafted ones)."""
     target, num = self.target, self.tokens

@@ -81,6 +81,7 @@ def test_a_draft_that_has_the_law_of_the_target_is_always_accepted():
   # Three and one more; the two that are left of the second block.
   np.testing.assert_array_equal(counts.calls, 2)
   np.testing.assert_array_equal(counts.accepted, 5)
+  np.testing.assert_array_equal(counts.drafts, 2 + 2)  # and one for each of its blocks that stand
 
 
 def test_with_caches_the_likeliest_tokens_are_those_of_the_autoregressive_walk():
