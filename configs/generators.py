@@ -7,34 +7,47 @@ r"""Families of image generators beside each other, at equal cost: FAMILY-DATA.
       --workdir=runs/gan_mnist
 
 toy: a square of 25 Gaussians on a plane, without labels; the report counts those that are covered.
-digits: 8x8 pixels of 17 levels; a transformer on them is configs/digits.py:whole.
-mnist: 28x28 grey pixels; DIR holds NAME/VERSION as TFDS lays it out. Sized for two cores and
-minutes.
+digits: 8x8 pixels of 17 levels. mnist: 28x28 grey pixels; DIR holds NAME/VERSION as TFDS lays it
+out. Sized for two cores and minutes.
 """
 
 from configs import base
 
+# steps {DATA: number}: the rows that a family has, and their steps of training
 ROWS = {
-  'gan': dict(about='a network that makes the picture of noise in one call, against a critic'),
-  'diffusion': dict(about='the picture as one block, denoised step by step'),
-  'unet': dict(about='likewise, by a U-Net instead of a transformer'),
-  'mar': dict(about='a few tokens of one block in each call, sampled by a head (MAR)'),
-  'mar_causal': dict(about='token by token in a random order, likewise, with a cache'),
-  'pixelcnn': dict(about='grey levels one after another, by causal convolutions'),
+  'gan': dict(
+    about='a network that makes the picture of noise in one call, against a critic',
+    steps=dict(toy=4000, mnist=3000),
+  ),
+  'diffusion': dict(
+    about='the picture as one block, denoised step by step',
+    steps=dict(toy=2900, mnist=2400),  # FLOPs of the GAN's
+  ),
+  'unet': dict(
+    about='likewise, by a U-Net instead of a transformer', steps=dict(digits=1600, mnist=1200),
+  ),
+  'mar': dict(
+    about='a few tokens of one block in each call, sampled by a head (MAR)',
+    steps=dict(digits=1250),
+  ),
+  'mar_causal': dict(
+    about='token by token in a random order, likewise, with a cache', steps=dict(digits=1120),
+  ),
+  'pixelcnn': dict(
+    about='grey levels one after another, by causal convolutions',
+    steps=dict(digits=1800, mnist=700),
+  ),
 }
+FLAGS = dict(mnist='--config.data.data_dir=DIR', cifar10='--config.data.data_dir=DIR')
 EXPECTED = {
+  **{
+    f'{family}-{data}': base.expect('cores', flags=FLAGS.get(data, ''))
+    for family, row in ROWS.items() for data in row['steps']
+  },
   'gan-toy': base.expect(
     'cores', minutes=3, commit='9bf7d30', modes=(25.0, 1.0), energy=(0.0, 0.01),
   ),
   'diffusion-toy': base.expect('cores', minutes=3, commit='9bf7d30', modes=(25.0, 1.0)),
-  'gan-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
-  'diffusion-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
-  'unet-digits': base.expect('cores'),
-  'mar-digits': base.expect('cores'),
-  'mar_causal-digits': base.expect('cores'),
-  'pixelcnn-digits': base.expect('cores'),
-  'unet-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
-  'pixelcnn-mnist': base.expect('cores', flags='--config.data.data_dir=DIR'),
 }
 ARGUMENTS = tuple(EXPECTED)
 
@@ -49,33 +62,45 @@ def get_config(argument='gan-toy'):
   c.name = f'generators {argument}'
   base.choose(c, 'blocks', 'whole')
   base.choose(c, 'process', 'gaussian')
+  c.train.steps, c.train.log_every = ROWS[family]['steps'][data], 100
   if data == 'toy':
-    base.choose(
-      c, 'data', 'mixture', num_tokens=1, dim=2, components=25, grid=True, labelled=False
-    )
-    c.process.clip = 0.0
-    c.cond_dropout = 0.0
-    c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 256, 512, 2048, ()
-    c.train.eval_every = c.train.checkpoint_every = 1000
+    _toy(c)
   elif data == 'digits':
-    base.choose(c, 'data', 'digits')
-    base.choose(c, 'codec', 'patches', patch=1)
-    c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 64, 360, 1797, ()
-    c.train.eval_every = c.train.checkpoint_every = 800
-    c.eval.samples, c.eval.features = 16, True
+    _digits(c)
   else:
-    base.choose(c, 'data', 'tfds', dataset=data)
-    base.choose(c, 'codec', 'patches', patch=2)
-    c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 64, 256, 2000, ()
-    c.train.eval_every = c.train.checkpoint_every = 500
-    c.eval.examples, c.eval.features = 2000, True
-  c.train.log_every = 100
-  make = dict(
-    gan=_gan, diffusion=_diffusion, unet=_unet, mar=_mar, mar_causal=_mar_causal,
-    pixelcnn=_pixelcnn,
-  )
-  make[family](c, data)
+    _pictures(c, data)
+  MAKE[family](c, data)
   return c.lock()
+
+
+# ---- Data ----------------------------------------------------------------------------------------
+
+
+def _toy(c):
+  base.choose(c, 'data', 'mixture', num_tokens=1, dim=2, components=25, grid=True, labelled=False)
+  c.process.clip = 0.0
+  c.cond_dropout = 0.0
+  c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 256, 512, 2048, ()
+  c.train.eval_every = c.train.checkpoint_every = 1000
+
+
+def _digits(c):
+  base.choose(c, 'data', 'digits')
+  base.choose(c, 'codec', 'patches', patch=1)
+  c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 64, 360, 1797, ()
+  c.train.eval_every = c.train.checkpoint_every = 800
+  c.eval.samples, c.eval.features = 16, True
+
+
+def _pictures(c, dataset):
+  base.choose(c, 'data', 'tfds', dataset=dataset)
+  base.choose(c, 'codec', 'patches', patch=2)
+  c.train.batch_size, c.eval.batch_size, c.eval.num, c.eval.steps = 64, 256, 2000, ()
+  c.train.eval_every = c.train.checkpoint_every = 500
+  c.eval.examples, c.eval.features = 2000, True
+
+
+# ---- Families: what each changes -----------------------------------------------------------------
 
 
 def _gan(c, data):
@@ -84,18 +109,16 @@ def _gan(c, data):
   base.choose(c, 'solver', 'first_order')
   base.choose(c, 'recipe', 'gan')
   c.optim.b1, c.optim.schedule, c.optim.weight_decay, c.optim.warmup = 0.0, 'cosine', 0.0, 100
-  c.optim.final = 0.1
+  c.optim.learning_rate, c.optim.final = 1e-3, 0.1
   c.train.ema = 0.999
   if data == 'toy':
     base.choose(c, 'model', 'generator', latent=2, widths=(128,), blocks=2)
     c.recipe.critic_widths, c.recipe.critic_blocks = (128,), 2
     c.recipe.penalty_weight = 0.1
-    c.optim.learning_rate, c.train.steps = 1e-3, 4000
   else:
     base.choose(c, 'model', 'generator', latent=64, widths=(32, 64), blocks=1)
     c.recipe.critic_widths, c.recipe.critic_blocks = (16, 32), 1
     c.recipe.penalty_weight = 1.0
-    c.optim.learning_rate, c.train.steps = 1e-3, 3000
 
 
 def _diffusion(c, data):
@@ -104,12 +127,11 @@ def _diffusion(c, data):
   c.optim.learning_rate = 2e-3
   if data == 'toy':
     base.choose(c, 'model', 'denoiser', width=128, depth=3, heads=4)
-    c.train.steps = 2900
   else:
     c.codec.patch = 4
     c.process.prediction = 'x0'
     base.choose(c, 'model', 'denoiser', width=96, depth=4, heads=4)
-    c.plan.steps, c.train.ema, c.train.steps = 16, 0.99, 2400  # FLOPs of the GAN's 3,000
+    c.plan.steps, c.train.ema = 16, 0.99
 
 
 def _unet(c, data):
@@ -121,32 +143,28 @@ def _unet(c, data):
     base.choose(c, 'spacing', 'power', exponent=2.0)
     c.guidance.scale = c.guidance.first = 1.2
     c.model.dropout = 0.2
-    c.train.steps = 1600  # FLOPs of configs/digits.py:short
   else:
     c.process.prediction = 'x0'
-    c.train.steps = 1200
 
 
 def _mar(c, data):
   """16 tokens of 2x2 pixels: eight calls reveal them by the cosine, in a random order."""
-  _vectors(c, data)
+  _vectors(c)
   base.choose(c, 'spacing', 'cosine')
   base.choose(c, 'solver', 'scheduled')
   c.model.apart, c.plan.steps = True, 8
-  c.train.steps = 1250  # FLOPs of configs/digits.py:short
 
 
 def _mar_causal(c, data):
   """The same tokens in a random order, the same for all pictures; a call each."""
-  _vectors(c, data)
+  _vectors(c)
   base.choose(c, 'blocks', 'shuffled')
   base.choose(c, 'draw', 'ones')
   base.choose(c, 'solver', 'first_order')
   c.model.shifted, c.plan.steps = True, 1
-  c.train.steps = 1120  # likewise
 
 
-def _vectors(c, data):
+def _vectors(c):
   c.codec.patch = 2
   base.choose(c, 'process', 'masked_vectors')
   base.choose(c, 'head', 'diffusion', width=64, depth=3)
@@ -168,7 +186,15 @@ def _pixelcnn(c, data):
   c.optim.learning_rate = 2e-3
   if data == 'digits':
     c.model.dropout = 0.2
-    c.train.steps = 1800
   else:
     c.train.batch_size, c.eval.num = 32, 500
-    c.train.steps = 700
+
+
+MAKE = dict(
+  gan=_gan,
+  diffusion=_diffusion,
+  unet=_unet,
+  mar=_mar,
+  mar_causal=_mar_causal,
+  pixelcnn=_pixelcnn,
+)
