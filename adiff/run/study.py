@@ -2,7 +2,8 @@
 
   OUT/study.html, study.json   what is finished, written anew after every run
   OUT/RUN/                     the workdir of a run, RUN is ROW-seedN or, to tune a row, ROW-tuned
-  OUT/RUN/studied.json         what a run came to; a run that has it is not run again
+  OUT/RUN/studied.json         what a run came to; a run that has it is not run again, and of its
+                               workdir nothing else is read
   OUT/made_by.json             the study as it was asked for
 
 A study that is killed goes on where it was, and ends with the same numbers but for those of clocks.
@@ -86,7 +87,7 @@ def study(name, out, data=None) -> int:
     left = [run for run in runs if not storage.exists(os.path.join(run.workdir, RESULT))]
     for number, run in enumerate(left, len(runs) - len(left)):
       hosts.say(f'[{number}/{len(runs)}] {os.path.basename(run.workdir)}')
-      code = _finish(asked, run, functools.partial(_chosen, asked, out, data), data)
+      code = _finish(asked, run, functools.partial(_chosen, asked, out), data)
       if code:
         return code
       write(asked, out)
@@ -145,16 +146,20 @@ def _flops(asked, row, data):
 
 def _finish(asked, run, chosen: Callable, data) -> int:
   """Trains a run to its end, and writes what it came to; returns the exit code. chosen: row -> the
-  settings that were found best for it."""
-  settings = () if run.seed == TUNED_SEED else chosen(run.row)
+  settings that were found best for it, which a run that tunes comes to; the first ones where it
+  diverges."""
+  tunes = run.seed == TUNED_SEED
+  settings = () if tunes else chosen(run.row)
   made = config(asked, run.row, run.seed, data, settings)
   begun, resumed = time.monotonic(), checkpoint.latest_step(run.workdir) is not None
-  told = {'settings': list(settings), 'numbers': {}, 'points': []}
+  told = {'settings': list(asked.tuned[0] if tunes else settings), 'numbers': {}, 'points': []}
   try:
     code = train.train(made, run.workdir)
     if code:
       return code
     told |= _came_to(run.workdir, made)
+    if tunes:
+      told['settings'] = list(_best(asked, run.workdir, data))
     if not resumed:
       told['numbers']['minutes'] = (time.monotonic() - begun) / 60
   except FloatingPointError as error:
@@ -210,15 +215,16 @@ def _latency(workdir) -> float:
 # ---- The best settings of a row ------------------------------------------------------------------
 
 
-def _chosen(asked, out, data, row) -> tuple[str, ...]:
-  """Those settings of `asked.tuned` with which the network that tunes a row is best; its first ones
-  where it diverged."""
+def _chosen(asked, out, row) -> tuple[str, ...]:
+  """Those settings of `asked.tuned` that the network which tunes a row came to."""
   if not asked.tuned:
     return ()
   workdir = os.path.join(out, f'{_word(row.name)}-tuned')
-  result = json_file.read(os.path.join(workdir, RESULT), _RESULT)
-  if DIVERGED in result:
-    return asked.tuned[0]
+  return tuple(json_file.read(os.path.join(workdir, RESULT), _RESULT)['settings'])
+
+
+def _best(asked, workdir, data) -> tuple[str, ...]:
+  """Those settings of `asked.tuned` with which a network is best."""
   values = [_value(asked, workdir, settings, data) for settings in asked.tuned]
   return asked.tuned[int(np.argmin([asked.metric.sign * value for value in values]))]
 

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import pathlib
+import shutil
 import textwrap
 
 import pytest
@@ -155,6 +157,12 @@ def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
   assert [c.seed for c in trained.seen[:2]] == [study.TUNED_SEED] * 2
   assert [c.plan.steps for c in trained.seen[2:]] == [2, 4] * 2
   assert {run['seed'] for run in told(out)['measured']} == {0, 1}
+  # What a run came to is all that is read of it: the rest may be gone.
+  for place in pathlib.Path(out).glob('*/evals'):
+    shutil.rmtree(place)
+  (pathlib.Path(out) / 'b_shallow-seed1' / study.RESULT).unlink()
+  assert study.study('mine', out) == 0
+  assert len(trained.seen) == 7 and trained.seen[-1].plan.steps == 4
 
 
 @pytest.mark.parametrize('change, words', [
