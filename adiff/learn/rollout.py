@@ -16,20 +16,16 @@ constant, `Rollout.made` is differentiated as it stands, with through=True.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from adiff.nn import network as network_lib
-from adiff.process import base as process_base
 from adiff.sample import walk as walk_lib
+from adiff.sample import walker
 from adiff.sample import windows as windows_lib
 from adiff.sample.solvers import base as solvers_base
-from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import plan as plan_lib
 from adiff.sequence import tokens as tokens_lib
 
 
@@ -51,21 +47,12 @@ class _Carry(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Rollout:
-  """How one is made; arguments as in session.Session, bind: parameters -> Denoise, its conditions
-  included, without dropout.
+class Rollout(walker.Walker):
+  """How one is made; `bind` without dropout.
 
   The value of x0 is what sampling uses, clipped where process.clip says so; its gradient is that of
   x0_hat as it is, or nothing would pull back what has left the range.
   """
-
-  network: network_lib.Network
-  bind: Callable[[Any], ask_lib.Denoise]
-  plan: plan_lib.Plan
-  blocks: blocks_lib.Blocks
-  process: process_base.Process
-  solver: solvers_base.Solver
-  coords: jax.Array
 
   def made(self, params, keys, exit, *, through=False) -> Made:
     """The rollout of keys [B], one an example; exit: int [], a step of the plan from 0 on; a block

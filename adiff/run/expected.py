@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import math
 import pathlib
+import re
 from typing import Any
 
 from adiff.machine import json_file
@@ -17,6 +18,7 @@ _DEVICES = {CORES: 'two cores', GPU: 'one GPU'}  # or a topology of TPUs, such a
 _FREE = ('name', 'mesh', 'data.data_dir', 'train.log_every', 'train.eval_every',
          'train.checkpoint_every', 'train.keep', 'train.keep_every', 'train.offload',
          'train.workers')
+_KEY = r'--config\.([\w.]+)='
 _FORM = {'device': str, 'minutes?': float, 'commit': str, 'flags': str, 'numbers': {str: [float]}}
 
 
@@ -62,6 +64,11 @@ class Row:
     minutes = '' if self.minutes is None else f'{self.minutes:g} min on '
     return f'{self.brief} ({minutes}{self.wants}, commit {self.commit})'
 
+  @property
+  def placed(self) -> dict[str, str]:
+    """{key of the config: its flag} of those that the command gives: where data and runs lie."""
+    return {re.match(_KEY, flag)[1]: flag for flag in self.flags.split()}
+
   def fits(self, platform, count) -> bool:
     """Can it run in reasonable time on so many devices of a platform?"""
     if self.device == CORES:
@@ -105,6 +112,8 @@ def every(folders, *, below='') -> list[Row]:
 def _row(path, argument, entry):
   entry = json_file.plain(entry)
   fault = json_file.mismatch(entry, _FORM)
+  if not fault and not all(re.match(_KEY, flag) for flag in entry['flags'].split()):
+    fault = f'has the flags {entry["flags"]!r}, which are not all --config.KEY=WHERE'
   for key, pair in {} if fault else entry['numbers'].items():
     if len(pair) != 2 or not all(map(math.isfinite, pair)) or pair[1] < 0:
       fault = f'has numbers.{key} = {pair}, which is no (value, tolerance)'
@@ -129,15 +138,18 @@ def of(config, path) -> Row:
   argument = argument if argument else _default(found.get_config)
   own = found.get_config(argument) if argument else found.get_config()
   wanted = _told(own)
+  table = rows(found, file)
+  same = (row for key, row in table.items() if _told(found.get_config(key)) == wanted)
+  row = table[argument] if argument in table else next(same, None)
+  placed = {} if row is None else row.placed
   for key, here in _told(config).items():
-    if here != wanted.get(key):
+    if key in placed and here == wanted.get(key):
+      raise ValueError(f'{path} needs {placed[key]} and has {here}; add it')
+    if key not in placed and here != wanted.get(key):
       raise ValueError(
         f'--mode=reproduce runs a row as it is, and {key} is {here} here and {wanted.get(key)} in '
         f'{path}; leave --config.{key} away'
       )
-  table = rows(found, file)
-  same = (row for key, row in table.items() if _told(found.get_config(key)) == wanted)
-  row = table[argument] if argument in table else next(same, None)
   if row is None or not row.numbers:
     wants = '' if row is None else f' It wants {row.wants}.'
     raise ValueError(

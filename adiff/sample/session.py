@@ -11,20 +11,15 @@ The session cuts the walk into rooms and grows the cache from one to the next.
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from adiff.nn import network as network_lib
-from adiff.process import base as process_base
-from adiff.sample import cached, capacity, walk
+from adiff.sample import cached, capacity, walk, walker
 from adiff.sample import windows as windows_lib
 from adiff.sample.solvers import base as solvers_base
-from adiff.sequence import ask as ask_lib
-from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import plan as plan_lib
 
 
 class At(NamedTuple):
@@ -49,22 +44,14 @@ class Next(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Session:
-  """How one walk is made; arguments as in walk.sample.
+class Session(walker.Walker):
+  """How one walk is made.
 
-  bind: parameters -> Denoise, condition and guidance included.
   caches: caches an example needs, two where guidance reads a history of its own in either branch.
   programs: what `advance` has compiled; may be shared by sessions that differ in plan, stop symbol
   and examples alone.
   """
 
-  network: network_lib.Network
-  bind: Callable[[Any], ask_lib.Denoise]
-  plan: plan_lib.Plan
-  blocks: blocks_lib.Blocks
-  process: process_base.Process
-  solver: solvers_base.Solver
-  coords: jax.Array
   narrow: solvers_base.Narrow = solvers_base.uncut
   hints: network_lib.Hints | None = None
   stop: int | None = None

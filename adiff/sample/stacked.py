@@ -9,19 +9,14 @@ the call in which it is read first.
 
 import abc
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from adiff.nn import network as network_lib
-from adiff.process import base as process_base
-from adiff.sample import walk
+from adiff.sample import walk, walker
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
-from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import plan as plan_lib
 
 _ROWS = 2  # the stream of the first step; 0 and 1 are a block's own copies
 
@@ -52,17 +47,9 @@ def needs(parts: Any, told, off) -> None:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Stacked(abc.ABC):
-  """As session.Session, of a walk that is made as a whole. Its `at` has x [B, N, D], known bool
-  [B, N] or None, keys [B], cache, and int32 [] head and written (blocks that the cache has)."""
-
-  network: network_lib.Network
-  bind: Callable[[Any], ask_lib.Denoise]
-  plan: plan_lib.Plan
-  blocks: blocks_lib.Blocks
-  process: process_base.Process
-  solver: solvers_base.Solver
-  coords: jax.Array
+class Stacked(walker.Walker, abc.ABC):
+  """A walk that is made as a whole. Its `at` has x [B, N, D], known bool [B, N] or None, keys [B],
+  cache, and int32 [] head and written (blocks that the cache has)."""
 
   @property
   @abc.abstractmethod

@@ -10,7 +10,7 @@ import pytest
 
 from adiff import main
 from adiff.run import expected, growing, reproduce, train, workdir
-from configs import base, digits, toy
+from configs import base, digits, few_steps, toy
 from launch import runs
 
 DIGITS = f'{launchers.ROOT}/configs/digits.py'
@@ -110,6 +110,15 @@ def test_a_row_is_known_by_what_it_is_wherever_its_data_lies_and_on_whatever_dev
   assert expected.of(digits.get_config(), DIGITS).argument == 'short'
 
 
+def test_a_row_is_told_where_the_runs_lie_that_it_needs():
+  path = f'{launchers.ROOT}/configs/few_steps.py:consistency-long'
+  config = few_steps.get_config('consistency-long').unlock()
+  with pytest.raises(ValueError, match='needs --config.recipe.teacher=RUN and has untrained'):
+    expected.of(config, path)
+  config.recipe.teacher = 'runs/digits_long'
+  assert expected.of(config, path).placed == {'recipe.teacher': '--config.recipe.teacher=RUN'}
+
+
 def test_an_expectation_is_no_part_of_what_a_run_is():
   with pytest.MonkeyPatch.context() as patch:
     before = digits.get_config().to_json()
@@ -158,6 +167,8 @@ def test_what_is_no_row_is_refused_in_a_sentence(words, sentence, monkeypatch):
   ("EXPECTED = {'one': base.expect('cores', nats=(1, 2, 3))}", 'no .value, tolerance.'),
   ("EXPECTED = {'one': base.expect('cores', nats=(1, -2))}", 'no .value, tolerance.'),
   ("EXPECTED = {'one': base.expect('abacus', nats=(1, 2))}", "the device 'abacus'.*cores, gpu"),
+  ("EXPECTED = {'one': base.expect('cores', flags='--steps=3', nats=(1, 2))}",
+   "flags '--steps=3', which are not all --config.KEY=WHERE"),
   ("EXPECTED = {'one': {'device': 'cores'}}", 'has no commit; write it with base.expect'),
 ])
 def test_a_table_that_expects_nothing_or_nonsense_is_refused_in_a_sentence(table, sentence, mine):
