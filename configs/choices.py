@@ -55,6 +55,8 @@ CHOICES = dict(
     # and conditions made of the picture: edges, layout, low (the mean of factor x factor pixels)
     controlled=dict(patch=4, control=('edges',), factor=4),
     pyramid=dict(sides=(1, 2, 4, 8), discrete=False),  # average-pooled images, coarse to fine
+    # `size` frequencies of the cosine transform a token, low to high; (): the data's moments
+    frequencies=dict(size=4, mean=(), std=()),
     # squares of latents, less mean, over std of the channels; (): those that the data says
     latents=dict(patch=1, mean=(), std=()),
     bytes=dict(),  # text as UTF-8
