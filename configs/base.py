@@ -146,6 +146,7 @@ def get_config():
   c.train.batch_size = 128  # of the whole job
   # what waits in the host's memory between updates: none, average, optimiser, both
   c.train.offload = 'none'
+  c.train.share = 1.0  # of the training split that is trained on, spread over it
   c.train.microbatches = 1  # gradient accumulation: parts of a batch, each with its own noise
   # further sizes of equal blocks that the same network learns; the batch is dealt out among all
   c.train.block_sizes = ()

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from adiff.codec import base, patches
+from adiff.judge import subset
 from adiff.sequence import spec as spec_lib
 from adiff.sequence import values
 
@@ -77,9 +78,8 @@ class Frequencies(base.Codec):
     if self.mean and self.std:
       return self
     split = source.splits[0]
-    number = source.size(split)
     found = self._transformed(
-      source.examples(split, np.unique(np.linspace(0, number - 1, MOST).astype(int)))['example']
+      source.examples(split, subset.spread(source.size(split), MOST))['example']
     )
     mean, std = found.mean((0, 2)), found.std((0, 2))
     least = 2 / (self.levels - 1) / np.sqrt(12)  # what rounding to a level leaves

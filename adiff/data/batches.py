@@ -81,7 +81,8 @@ class _Reader:
 class Batches:
   """Endless training batches of `source`; `batch_at(step)` is pure in (seed, step).
 
-  A batch larger than the split wraps around into the next epoch. Raises ValueError for an unknown
+  With a share, of that share of the split: different examples spread over it, the same ones for
+  every seed, at least one. A batch larger than the split wraps around into the next epoch. Raises ValueError for an unknown
   or empty split.
   """
 
@@ -93,6 +94,7 @@ class Batches:
   blocks: blocks_lib.Blocks | None = None  # whose order tokens have; None: raster order
   rows: slice | None = None  # the part of the global batch that this process feeds; None: all
   workers: int = 0  # threads that decode pictures; 0: one a core
+  share: float = 1.0  # of the split, above 0
 
   def __post_init__(self):
     _check(self.source, self.split, self.batch_size, self.blocks, self.rows)
@@ -102,16 +104,20 @@ class Batches:
     return _Reader(self.source, self.split, self.blocks, self.workers)
 
   @functools.cached_property
-  def _shuffled(self):
+  def _chosen(self):
     size = self.source.size(self.split)
-    return grain.MapDataset.range(size).seed(self.seed).shuffle().repeat()
+    return subset.spread(size, max(1, round(self.share * size)))
+
+  @functools.cached_property
+  def _shuffled(self):
+    return grain.MapDataset.range(len(self._chosen)).seed(self.seed).shuffle().repeat()
 
   def indices_at(self, step) -> np.ndarray:
     """int64 [b]: the examples of step `step`, restricted to this process's part."""
     rows = slice(None) if self.rows is None else self.rows
     places = range(self.batch_size)[rows]
     start = step * self.batch_size
-    return np.array([self._shuffled[start + place] for place in places], np.int64)
+    return self._chosen[[self._shuffled[start + place] for place in places]]
 
   def batch_at(self, step) -> dict[str, np.ndarray]:
     """{'tokens': [b, N(, D)] in block order, 'label': int32 [b], what else the examples have} of

@@ -17,7 +17,7 @@ LATER = {
   'speculative': {'draft': '', 'tokens': 4, 'steps': 0},
   'train': {
     'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
-    'orders': (), 'requantise': 0.0,
+    'orders': (), 'requantise': 0.0, 'share': 1.0,
   },
   'eval': {'orders': 0, 'chain': 1000, 'ode': 0, 'inception': '', 'efficientnet': False},
   'mesh': {'slices': 1},

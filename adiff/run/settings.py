@@ -80,6 +80,7 @@ class Train:
 
   steps: values.Count
   batch_size: values.Count
+  share: Annotated[values.Share, values.ABOVE_0]
   microbatches: values.Count
   offload: Annotated[str, values.one_of(*sharding.OFFLOAD)]
   ema: values.ShareBelow1

@@ -138,6 +138,7 @@ def _loop(job, start, state, log, trace, stop):
   source = batches.Batches(
     parts.coded, 'train', config.train.batch_size, seed=config.seed, blocks=parts.arranged,
     rows=sharding.local_rows(job.mesh, config.train.batch_size), workers=config.train.workers,
+    share=config.train.share,
   )
   update, measure = make_update(parts, job.mesh, job.shardings), _measuring(job, log)
   learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])

@@ -51,6 +51,19 @@ def test_every_epoch_shows_every_example_once_in_a_new_order(source):
   assert not np.array_equal(epochs[0], epochs[1])
 
 
+def test_a_share_of_the_split_is_the_same_examples_for_every_seed_spread_over_it(source):
+  seen = [
+    np.concatenate([
+      batches.Batches(source, 'train', 3, seed=seed, share=0.25).indices_at(step)
+      for step in range(2)
+    ]) for seed in (0, 1)
+  ]
+  assert np.array_equal(*map(np.sort, seen)) and not np.array_equal(*seen)
+  np.testing.assert_array_equal(np.sort(seen[0]) // 4, np.arange(6))  # one of every four
+  alone = batches.Batches(source, 'train', 2, seed=0, share=1e-9)
+  assert len(set(alone.indices_at(0))) == 1
+
+
 def test_a_batch_larger_than_the_split_wraps_around(source):
   stream = batches.Batches(source, 'train', 60, seed=0)
   counts = np.bincount(stream.indices_at(0), minlength=24)
