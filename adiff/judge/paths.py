@@ -30,10 +30,10 @@ def needs(parts: Any, orders: int | None = None) -> None:
     return
   if orders & (orders - 1):
     raise ValueError(f'orders={orders} must be a power of two: groups of paths are nested')
-  if not (process.absorbing or process.has_ode) or process.by_law:
+  if not (process.absorbing or process.has_ode) or process.by_law or parts.spec.by_kind:
     raise ValueError(
-      f'orders={orders} weights orders of masked tokens or trajectories of gaussian noise, and '
-      'this process has neither; leave orders at 0 or 1'
+      f'orders={orders} weights orders of masked tokens or trajectories of gaussian noise, of one '
+      'kind of tokens, and this process has neither; leave orders at 0 or 1'
     )
   if likelihood.is_exact(parts.blocks, process, parts.reveals):
     raise ValueError(

@@ -24,6 +24,7 @@ class Recipe(abc.ABC):
   # Does its network read what its tokens were before each earlier step? See Solver.keeps.
   keeps: ClassVar[bool] = False
   guides: bool = False  # does it teach the guidance that its network is told?
+  several_kinds: ClassVar[bool] = False  # does it train on tokens of several kinds?
   microbatches: int
 
   def needs(self, parts: Any) -> None:

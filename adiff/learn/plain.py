@@ -67,6 +67,8 @@ class Plain(base.Recipe):
   hides: dict[str, float] = dataclasses.field(default_factory=dict)
   hints: network_lib.Hints | None = None
 
+  several_kinds = True
+
   def needs(self, parts):
     batch, sizes = parts.config.train.batch_size, len(self.blocks)
     base.check_microbatches(parts.config.train)

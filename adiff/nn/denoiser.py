@@ -89,6 +89,8 @@ class Denoiser(network.Network):
   dtype: Annotated[str, values.one_of(*DTYPES)] = 'float32'
   attention: Annotated[str, values.one_of('xla', 'kernel')] = 'xla'
 
+  several_kinds = True
+
   def __post_init__(self):
     values.check_fields(self, 'model')
     if self.width % (2 * self.heads):

@@ -7,7 +7,7 @@ to the Denoise that loss and walk hold. All that other rooms read of a network i
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +65,7 @@ class Network(abc.ABC):
   told: str = 't'  # which levels it is told, one of embed.TOLD
   guided: str = 'none'  # what it is told of its guidance, one of embed.GUIDED
   conds: dict[str, conditions.Condition]  # what it can be asked for by
+  several_kinds: ClassVar[bool] = False  # does it take tokens of several kinds? See tokens.py
 
   @property
   def maps(self) -> bool:

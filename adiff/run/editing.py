@@ -35,14 +35,10 @@ class Begun(NamedTuple):
 
 def tokens(parts: build.Parts, examples) -> np.ndarray:
   """[n, N, ..] of examples, in raster order. Raises ValueError for others than the model's."""
+  check_one_kind(parts)
   shape, examples = parts.source.facts.shape, np.asarray(examples)
-  if parts.spec.by_kind or examples.shape[1:] != shape:
-    raise ValueError(
-      f'an example has the shape {shape}, not {examples.shape[1:]}'
-      if not parts.spec.by_kind else
-      f'examples of {", ".join(parts.spec.by_kind)} are edited by what is given of them, in '
-      'Model.given or by --given'
-    )
+  if examples.shape[1:] != shape:
+    raise ValueError(f'an example has the shape {shape}, not {examples.shape[1:]}')
   return parts.coded.codec.encode(parts.coded.params, examples)
 
 
@@ -50,6 +46,7 @@ def opened(parts: build.Parts, examples, mask) -> tuple[np.ndarray, np.ndarray]:
   """(tokens [n, N, ..], bool [n, N]: those with a masked value in them), in raster order; mask:
   bool, of the shape of the examples or of their first axes. Raises ValueError where a block would
   have to read tokens that come after it."""
+  check_one_kind(parts)
   facts, examples = parts.source.facts, np.asarray(examples)
   if (
     examples.shape[1:] != facts.shape or not mask.ndim or mask.shape != examples.shape[:mask.ndim]
@@ -68,6 +65,15 @@ def opened(parts: build.Parts, examples, mask) -> tuple[np.ndarray, np.ndarray]:
   for hole in parts.blocks.from_raster(touched):
     check_given(parts.blocks, hole, ~hole)
   return tokens(parts, examples), touched
+
+
+def check_one_kind(parts: build.Parts) -> None:
+  """Raises ValueError where examples are made of several."""
+  if parts.spec.by_kind:
+    raise ValueError(
+      f'examples of {", ".join(parts.spec.by_kind)} are edited by what is given of them, in '
+      'Model.given or by --given'
+    )
 
 
 def plan(parts: build.Parts, **how) -> plan_lib.Plan:

@@ -73,7 +73,14 @@ def own(config, kind, key, default=None) -> Any:
 def check_single(config) -> None:
   """Raises ValueError for what only tokens of one kind can have; asked where there are several."""
   train, network = config.train, dict(config.model)
+  for key, usual in (('recipe', 'plain'), ('model', 'denoiser')):
+    if not choose.find(key, config[key].name).several_kinds:
+      raise ValueError(
+        f'config.{key}.name={config[key].name!r} is for tokens of one kind, and {config.data.name} '
+        f'has several; write {key}.name={usual}'
+      )
   for key, chosen in (
+    ('model.apart', network.get('apart', False)),
     ('model.self_condition', network.get('self_condition', False)),
     ('model.shifted', network.get('shifted', False)),
     ('model.hinted', network.get('hinted', 'none').replace('none', '')),

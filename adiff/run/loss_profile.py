@@ -27,7 +27,8 @@ def has_profile(parts: build.Parts) -> bool:
   """Are a block's tokens revealed in numbers, and can plans be compared on whole rows?"""
   sizes, rows = parts.blocks.sizes, parts.coded.examples(parts.config.eval.split, np.zeros(1, int))
   equal = len(set(sizes)) == 1 and sizes[0] > 1
-  return parts.process.absorbing and not parts.reveals and equal and 'weight' not in rows
+  one_process = parts.process.absorbing and not parts.spec.by_kind
+  return one_process and not parts.reveals and equal and 'weight' not in rows
 
 
 def measure(parts: build.Parts, params, mesh, rows, *, samples, progress=False) -> np.ndarray:

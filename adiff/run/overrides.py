@@ -22,6 +22,8 @@ def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profil
   step profile makes best (adiff/run/step_profile.py), and the config's solver makes them. profile:
   that of adiff/run/loss_profile.py; None: the one in the workdir's eval.json.
   """
+  if len(config.kinds):
+    _check_several(config, block_size, steps, solver)
   config = config.copy_and_resolve_references().unlock()
   if block_size is not None:
     block_size = asked.count('block_size', block_size)
@@ -40,6 +42,22 @@ def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profil
   elif solver is not None:
     config.solver = parse_solver(solver)
   return config.lock()
+
+
+def _check_several(config, block_size, steps, solver):
+  """Raises ValueError for what no sequence of several kinds has, or each kind says of itself."""
+  told = ', '.join(config.kinds)
+  if block_size is not None or solver == BUDGET:
+    raise ValueError(
+      f'another block_size and solver budget are for tokens of one kind, and this run has {told}; '
+      'write --set=kinds.NAME.steps=N for each'
+    )
+  for key, value, change in (('steps', steps, 'steps=N'), ('solver', solver, 'solver.name=NAME')):
+    if value is not None and all(key in own for own in config.kinds.values()):
+      raise ValueError(
+        f'{key}={value} would change nothing, for each of {told} says its own; write '
+        f'--set=kinds.NAME.{change}'
+      )
 
 
 def parse_solver(text) -> dict:

@@ -46,16 +46,17 @@ class Speculative:
   def needs(self, parts: Any) -> None:
     """Raises ValueError where the config has no autoregressive law to speculate about."""
     if self.draft and (
-      not parts.process.absorbing or parts.process.by_law
+      not parts.process.absorbing or parts.process.by_law or parts.spec.by_kind
       or set(parts.blocks.sizes) != {1} or parts.model.shifted
       or parts.blocks.history != 0 or parts.blocks.causal or parts.model.num_hints
       or parts.spec.conds or parts.hints is not None
       or any(one.reach is not None for one in parts.model.reads)
     ):
       raise ValueError(
-        'speculative.draft needs a target that is asked token by token: process masked, '
-        'blocks.name=tokens (or --block_size=1 of a network that learnt it), history=0.0, no '
-        "conditions, model.shifted, model.reach or self-conditioning; set speculative.draft=''"
+        'speculative.draft needs a target that is asked token by token: process masked of one kind '
+        'of tokens, blocks.name=tokens (or --block_size=1 of a network that learnt it), '
+        'history=0.0, no conditions, model.shifted, model.reach or self-conditioning; set '
+        "speculative.draft=''"
       )
     if self.steps:
       drafted_steps.needs(parts)

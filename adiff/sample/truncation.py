@@ -58,7 +58,7 @@ def needs(parts: Any) -> None:
   """Raises ValueError where the config cuts no law, or the law of tokens that are floats."""
   settings = dict(parts.config.truncation)
   check(**settings)
-  if settings != UNCUT and not parts.process.discrete:
+  if settings != UNCUT and not any(kind.discrete for kind in parts.spec.kinds):
     raise ValueError('config.truncation cuts laws of symbols and these tokens are floats; unset it')
 
 

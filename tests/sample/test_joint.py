@@ -1,6 +1,7 @@
 """Walks over several kinds: the program does not grow with the blocks that take turns."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tiny
 
@@ -10,10 +11,10 @@ from adiff.nn import joint as joint_head
 from adiff.nn.heads import linear
 from adiff.process import gaussian, masked
 from adiff.process import joint as joint_process
-from adiff.sample import cached, capacity, joint
+from adiff.sample import cached, capacity, joint, walk
 from adiff.sample.solvers import first_order, heun
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import draw
+from adiff.sequence import draw, tokens
 from adiff.sequence import plan as plan_lib
 
 PROCESS = joint_process.Joint({'a': masked.Masked(3), 'b': gaussian.Gaussian(1, clip=0.0)})
@@ -45,6 +46,24 @@ def programs(num_blocks):
 
   keys = jax.random.split(jax.random.key(0), 2)
   return [jax.jit(f).lower(params, arg).as_text() for f, arg in ((walk, keys), (gradient, keys[0]))]
+
+
+def test_a_cut_reaches_the_laws_of_symbols_alone():
+  blocks = blocks_lib.joint({'a': blocks_lib.whole(2), 'b': blocks_lib.whole(3)})
+  x, seen = PROCESS.prior(jax.random.key(0), blocks.shape(4)), []
+  out = tokens.Tokens({'a': jnp.ones((4, 2, 3)), 'b': jnp.ones((4, 3, 1))}, blocks.runs)
+  t, s = jnp.full((4, 5), 0.8), jnp.full((4, 5), 0.0)
+  keys = walk.token_keys(jax.random.split(jax.random.key(1), 4), 0, 5)
+
+  def second(logits):
+    seen.append(logits.shape)
+    return jnp.where(jnp.arange(3) == 1, logits, -jnp.inf)
+
+  made, _ = SOLVER.step(
+    lambda *asked: out, out, PROCESS, keys, x, t, s, SOLVER.init(x), second)
+  assert seen == [(4, 2, 3)]
+  np.testing.assert_array_equal(made.parts['a'], 1)
+  assert np.all(np.isfinite(made.parts['b']))
 
 
 def test_sixty_four_blocks_that_take_turns_make_a_program_as_large_as_four_do():

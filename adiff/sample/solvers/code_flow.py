@@ -42,6 +42,6 @@ def needs_masks(solver, parts) -> None:
   """Refuses noise that is not the mask alone, and several kinds of tokens."""
   if parts.spec.by_kind or not parts.process.absorbing:
     raise ValueError(
-      f'solver {parts.config.solver.name} makes symbols of masks; write process.name=masked, and '
-      'one kind of tokens'
+      f'solver {type(solver).__name__} makes symbols of masks; write process.name=masked and one '
+      'kind of tokens, or solver first_order'
     )
