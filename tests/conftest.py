@@ -26,7 +26,10 @@ jax.config.update('jax_debug_key_reuse', True)
 
 
 # Rows that another row with the same process, or the same geometry, stands for.
-RARER = ('scales_denoised-uniform', 'frames-uniform', 'frames-masked', 'joint_reversed')
+RARER = (
+  'full-uniform', 'forcing-uniform', 'scales_denoised-masked', 'scales_denoised-uniform',
+  'frames-uniform', 'frames-masked', 'joint_reversed',
+)
 REGIMES = [
   pytest.param(name, marks=pytest.mark.soak) if name in RARER else name for name in toy.ARGUMENTS
 ]

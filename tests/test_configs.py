@@ -33,11 +33,47 @@ def rows(name):
 
 
 CASES = [(name, argument) for name in NAMES for argument in arguments(name)]
+# What a step is made of, but for the places in it; an evaluation's part of a config is built alone.
+STEP = (
+  'codec', 'coder', 'quantiser', 'blocks', 'kinds', 'history', 'process', 'draw', 'model', 'head',
+  'recipe', 'train',
+)
+TOLD = ('by', 'parts', 'labelled', 'packed')  # of the data: what examples are made of and told
+PLACES = ('teacher', 'workdir', 'perceptual_from', 'path')
 # Seconds each: what is published, and networks of rows of digits on larger pictures.
 LARGE = [
   *(('tokenizer', argument) for argument in tokenizer.PUBLISHED), ('generators', 'unet-mnist'),
   ('generators', 'pixelcnn-mnist'),
 ]
+
+
+def kind_of(value):
+  """A config's value but for its size: of numbers whether they are zero."""
+  if hasattr(value, 'items'):
+    return tuple(
+      (key, bool(one) if key in PLACES else kind_of(one)) for key, one in sorted(value.items())
+    )
+  if isinstance(value, tuple) and any(isinstance(one, str) for one in value):
+    return value
+  return value if value is None or isinstance(value, str) else bool(value)
+
+
+def first_of_each_kind():
+  """Cases whose steps differ in more than sizes."""
+  first = {}
+  for case in CASES:
+    name, argument = case
+    config = importlib.import_module(f'configs.{name}').get_config(argument)
+    kind = (
+      *(kind_of(config[section]) for section in STEP),
+      *(kind_of(config.data.get(key)) for key in TOLD),
+    )
+    if case not in LARGE:
+      first.setdefault(kind, case)
+  return set(first.values())
+
+
+FIRST = first_of_each_kind()
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -55,14 +91,27 @@ def test_without_an_argument_a_config_has_a_default(name):
   assert importlib.import_module(f'configs.{name}').get_config().name
 
 
+def built(name, argument, few):
+  """(its config on a few examples, the parts)."""
+  config = importlib.import_module(f'configs.{name}').get_config(argument)
+  tiny_data.point(config, few)
+  return config, build.build(config)
+
+
 @pytest.mark.parametrize('name, argument', [
-  pytest.param(*case, id=':'.join(case), marks=[pytest.mark.soak] * (case in LARGE))
+  pytest.param(*case, id=':'.join(case)) for case in CASES if case not in (*LARGE, *FIRST)
+])
+def test_a_config_that_differs_from_another_in_sizes_builds(name, argument, few):
+  config, parts = built(name, argument, few)
+  assert len(parts.coded.examples(config.eval.split, np.arange(2))['tokens']) == 2
+
+
+@pytest.mark.parametrize('name, argument', [
+  pytest.param(*case, id=':'.join(case), marks=[pytest.mark.soak] * (case not in FIRST))
   for case in CASES
 ])
 def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
-  config = importlib.import_module(f'configs.{name}').get_config(argument)
-  tiny_data.point(config, few)
-  parts = build.build(config)
+  config, parts = built(name, argument, few)
   if config.blocks.name and parts.blocks.num_slots >= SLOTS:
     config.model.attention = 'xla'
     parts = build.build(config, parts.coded)

@@ -188,7 +188,6 @@ SOLVERS = (first_order.FirstOrder(), heun.Heun(), multistep.Multistep())
 
 
 @pytest.mark.parametrize('name, solver, delay', [
-  ('block-gaussian', SOLVERS[0], None), ('scales_denoised-gaussian', SOLVERS[0], None),
   ('block-gaussian', SOLVERS[1], None), ('forcing-gaussian', SOLVERS[2], 3),
   ('joint', SOLVERS[0], None),
 ])

@@ -91,8 +91,8 @@ def as_pictures(path, run):
 
 
 @pytest.mark.parametrize('write, reference', [
-  (as_numpy, 'workdir'), (as_before, 'workdir'), (as_floats, 'workdir'), (as_pictures, 'workdir'),
-  (as_numpy, 'file'), (as_pictures, 'file'), (as_numpy, 'data'),
+  (as_before, 'workdir'), (as_floats, 'workdir'), (as_pictures, 'file'), (as_numpy, 'data'),
+  *(pytest.param(one, 'workdir', marks=pytest.mark.soak) for one in (as_numpy, as_pictures)),
 ])
 def test_samples_of_others_get_the_numbers_of_the_runs_own_page(
   write, reference, run, tmp_path, monkeypatch

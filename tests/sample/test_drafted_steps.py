@@ -12,6 +12,7 @@ import tiny
 from exact import Cacheless, mixture
 
 from adiff.nn import network
+from adiff.process import gaussian, masked
 from adiff.sample import drafted_steps, walk
 from adiff.sample.solvers import first_order, multistep
 from adiff.sequence import blocks as blocks_lib
@@ -102,8 +103,8 @@ def test_with_little_noise_samples_are_those_of_the_deterministic_walk():
 
 @pytest.mark.parametrize('changes, message', [
   (dict(solver=multistep.Multistep()), 'process.eta=1.0'),
-  (dict(process=tiny.regime('block-gaussian').process), 'process.eta=1.0'),
-  (dict(process=tiny.regime('block-masked').process), 'needs process gaussian'),
+  (dict(process=gaussian.Gaussian(1)), 'process.eta=1.0'),
+  (dict(process=masked.Masked(3)), 'needs process gaussian'),
   (dict(parallel=types.SimpleNamespace(method='picard')), 'two ways'),
 ])
 def test_what_is_not_served_is_refused_in_words(changes, message):

@@ -126,7 +126,7 @@ def test_symbols_and_vectors_that_a_head_samples_make_one_sequence():
   assert np.isfinite(loss) and np.all(np.isfinite(means['loss_per_block']))
 
 
-@pytest.mark.parametrize('apart', [True, False])
+@pytest.mark.parametrize('apart', [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_known_tokens_read_known_ones_alone_where_they_stand_apart(apart):
   of = regime(together)
   of = dataclasses.replace(of, model=dataclasses.replace(of.model, apart=apart))

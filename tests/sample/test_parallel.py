@@ -12,6 +12,7 @@ import tiny
 from exact import Cacheless, mixture
 
 from adiff.nn import network
+from adiff.process import masked
 from adiff.sample import guidance, parallel, walk
 from adiff.sample.solvers import first_order, multistep
 from adiff.sequence import blocks as blocks_lib
@@ -141,7 +142,7 @@ def parts_of(**changes):
 
 
 @pytest.mark.parametrize('changes, message', [
-  (dict(process=tiny.regime('block-masked').process), 'needs process gaussian'),
+  (dict(process=masked.Masked(3)), 'needs process gaussian'),
   (dict(solver=types.SimpleNamespace(calls=2)), 'first_order or multistep'),
   (dict(blocks=blocks_lib.scales((1, 2))), 'equal blocks'),
   (dict(plan=plan_lib.Plan(3, 4, delay=2)), 'plan.delay=None'),

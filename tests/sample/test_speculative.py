@@ -11,7 +11,7 @@ import tiny
 
 from adiff.data import chain
 from adiff.nn import network
-from adiff.process import masked
+from adiff.process import gaussian, masked
 from adiff.sample import speculative, truncation, walk
 from adiff.sample.solvers import first_order
 from adiff.sequence import ask as ask_lib
@@ -106,7 +106,7 @@ def test_with_caches_the_likeliest_tokens_are_those_of_the_autoregressive_walk()
 
 
 @pytest.mark.parametrize('changes', [
-  dict(blocks=blocks_lib.equal(6, 2)), dict(process=tiny.regime('block-gaussian').process),
+  dict(blocks=blocks_lib.equal(6, 2)), dict(process=gaussian.Gaussian(1)),
   dict(model=types.SimpleNamespace(shifted=True)),
 ])
 def test_a_target_without_an_autoregressive_law_is_refused_in_words(changes):

@@ -9,6 +9,7 @@ import pytest
 import random_weights
 
 from adiff.judge.metrics import efficientnet
+from adiff.nn import classifier
 from adiff.nn import efficientnet as network
 from adiff.run import published
 
@@ -69,6 +70,15 @@ def test_weights_of_the_package_are_read_without_torch_and_see_as_the_reference_
   np.testing.assert_allclose(found, theirs(state, pictures), atol=1e-4)
 
 
+def test_a_distance_is_that_of_the_maps_of_both_pictures_as_the_network_sees_them(monkeypatch):
+  monkeypatch.setattr(network, 'maps', lambda params, x: [x, x[:, ::2, ::2] ** 2])
+  x, y = np.random.default_rng(0).uniform(-1, 1, (2, 3, 4, 4, 1)).astype(np.float32)
+  ours, theirs = ((np.repeat(127.5 * (one + 1), 3, axis=3) - 127) / 128 for one in (x, y))
+  maps = ([one, one[:, ::2, ::2] ** 2] for one in (ours, theirs))
+  np.testing.assert_allclose(network.distance({}, x, y), classifier.apart(*maps), rtol=1e-5)
+
+
+@pytest.mark.soak
 def test_a_distance_of_pictures_is_nothing_between_equal_ones_and_grows(weights):
   params = network.params(weights)
   x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1), minval=-1)

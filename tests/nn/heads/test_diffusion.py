@@ -88,7 +88,9 @@ def test_the_head_learns_the_conditional_law_of_a_linear_gaussian_chain():
 # ---- Fast and slow -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('stepper', [first_order.FirstOrder(), multistep.Multistep()])
+@pytest.mark.parametrize('stepper', [
+  first_order.FirstOrder(), pytest.param(multistep.Multistep(), marks=pytest.mark.soak),
+])
 def test_trunk_once_and_head_every_step_is_everything_at_every_step(stepper):
   # The slow way: a walk whose network is trunk and head together, asked at every small step.
   one, raw = bound(head(stepper)), features((2, 4))
