@@ -82,8 +82,8 @@ class Batches:
   """Endless training batches of `source`; `batch_at(step)` is pure in (seed, step).
 
   With a share, of that share of the split: different examples spread over it, the same ones for
-  every seed, at least one. A batch larger than the split wraps around into the next epoch. Raises ValueError for an unknown
-  or empty split.
+  every seed, at least one. A batch larger than the split wraps around into the next epoch. Raises
+  ValueError for an unknown or empty split.
   """
 
   source: base.Coded
