@@ -126,6 +126,7 @@ CHOICES = dict(
     tokens=dict(),  # one token a block: autoregression
     equal=dict(size=2),  # `size` consecutive tokens a block
     shuffled=dict(size=1, seed=0),  # likewise, in a random order of tokens
+    backwards=dict(size=1),  # likewise, from the last token to the first
     cells=dict(cell=(2, 2)),  # boxes of the token grid
     frames=dict(grid=(3, 2), per_block=1),  # whole frames of a (frames, ...) grid
     scales=dict(sides=(1, 2, 4)),  # side x side tokens a block, coarse to fine

@@ -12,21 +12,38 @@ configs/studies.py in the current folder stands before this one.
 FRECHET = ('frechet', 'Fréchet distance', 'low')
 
 
-def study(about, *, rows, flops, metric=FRECHET, seeds=3, settings=(), tuned=()):
+def study(about, *, rows, flops=None, metric=FRECHET, seeds=3, settings=(), tuned=(), untuned=(),
+          over=None):
   """An entry of STUDIES.
 
   rows: {name: (FILE.py:ROW, 'KEY=VALUE', ..)}, keys of the config that are changed. flops: of the
   training of each run; config.train.steps follows from it. metric: (key in eval.json, of samples or
   of the run; heading; low or high, what is better). settings: 'KEY=VALUE', of every row. tuned:
   settings of which each row takes the best one, each 'KEY=VALUE;KEY=VALUE' of sampling alone,
-  chosen on a network with a seed of its own.
+  chosen on a network with a seed of its own; untuned: rows that take none of them. over: an `axis`
+  that every row goes over.
   """
+  if flops is None:
+    flops = 1e12 * max(over['values'])
   return dict(about=about, rows=rows, flops=flops, metric=metric, seeds=seeds, settings=settings,
-              tuned=tuned)
+              tuned=tuned, untuned=untuned, over=over)
 
 
-DIGITS = 'configs/digits.py'
-TEXT = 'configs/text.py'
+def axis(key, heading, values, *, law=False):
+  """What each row of a study goes over: values of a key of the config, or of `flops`, TFLOP of
+  training. law: the page tells the power law of each row; else the range that works."""
+  return dict(key=key, heading=heading, values=values, law=law)
+
+
+GENERATORS = 'configs/generators.py'
+BLOCK, WHOLE = (f'{GENERATORS}:block-digits',), (f'{GENERATORS}:dit-digits',)
+CELLS = (f'{GENERATORS}:acdit-digits',)
+MNIST = {
+  'block': (f'{GENERATORS}:block-mnist',), 'whole': (f'{GENERATORS}:dit-mnist',),
+  'gan': (f'{GENERATORS}:gan-mnist',),
+}
+QUIET = ('train.eval_every=0', 'train.checkpoint_every=1000')
+SCALES = tuple(f'guidance.scale={s};guidance.first={s}' for s in (1.0, 1.2, 1.5))
 STUDIES = {
   'toy': study(
     'a Markov chain as blocks, one block and token by token: a minute, to see what studies are',
@@ -38,15 +55,73 @@ STUDIES = {
     settings=('train.eval_every=0', 'optim.warmup=10', 'eval.num=256', 'eval.examples=256'),
   ),
   'images-digits': study(
-    "blocks against the same network as one block, scales and symbols, on scikit-learn's digits",
+    "families of generators on scikit-learn's digits, blocks first",
     rows={
-      'block': (f'{DIGITS}:short',), 'whole': (f'{DIGITS}:whole',), 'scales': (f'{DIGITS}:scales',),
-      'block, noised history': (f'{DIGITS}:short', 'history=0.1'),
-      'block, label in history': (f'{DIGITS}:short', 'history_cond=true'),
-      'masked': (f'{DIGITS}:masked',),
+      'block': BLOCK, 'whole': WHOLE, 'scales': ('configs/digits.py:scales',),
+      **{name: (f'{GENERATORS}:{name}-digits',) for name in (
+        'maskgit', 'mar', 'mar_causal', 'unet', 'pixelcnn', 'gan', 'flow',
+      )},
     },
-    flops=4.5e12, settings=('train.eval_every=0', 'train.checkpoint_every=1000'),
-    tuned=('guidance.scale=1.0;guidance.first=1.0', 'guidance.scale=1.2;guidance.first=1.2',
-           'guidance.scale=1.5;guidance.first=1.5'),
+    flops=4.5e12, settings=QUIET, tuned=SCALES, untuned=('gan',),
+  ),
+  'blocks-digits': study(
+    'what was tried to make blocks better than the same network as one block',
+    rows={
+      'block': BLOCK, 'whole': WHOLE, 'noised history': (*BLOCK, 'history=0.1'),
+      'label in history': (*BLOCK, 'history_cond=true'),
+      'a level for all blocks': (*BLOCK, 'draw.shared=true'),
+      'a longer first block': (*BLOCK, 'plan.first=16'),
+      'two blocks': (*BLOCK, 'blocks.name=equal', 'blocks.size=2'),
+      'quarters of small tokens': (f'{GENERATORS}:acdit-digits',),
+      'noisy history': (f'{GENERATORS}:xar-digits',),
+    },
+    flops=4.5e12, settings=QUIET, tuned=SCALES,
+  ),
+  'images-mnist': study(
+    'families of generators on MNIST, blocks first',
+    rows={
+      **MNIST, **{name: (f'{GENERATORS}:{name}-mnist',) for name in (
+        'flow', 'unet', 'acdit', 'mar', 'frequency',
+      )},
+    },
+    flops=12e12, settings=QUIET, tuned=SCALES, untuned=('gan',),
+  ),
+  'text': study(
+    'language models by blocks: of 16 tokens, of one, and one block',
+    rows={
+      'block': ('configs/text.py:block16',), 'AR': ('configs/text.py:ar',),
+      'whole': ('configs/text.py:full',),
+    },
+    flops=6e12, metric=('bits_per_byte', 'Bound (bits a byte)', 'low'),
+    settings=(*QUIET, 'eval.samplers=[]'),
+  ),
+  'stability': study(
+    'learning rates by seeds: what diverges, what works, how far seeds differ',
+    rows={'block': BLOCK, 'whole': WHOLE, 'gan': (f'{GENERATORS}:gan-digits',)},
+    flops=1e12, settings=(*QUIET, 'eval.steps=[]'),
+    over=axis('optim.learning_rate', 'learning rate', (1e-4, 1e-3, 3e-3, 1e-2, 1e-1)),
+  ),
+  'scaling-flops': study(
+    'more training, over a decade and a half', rows=MNIST,
+    settings=(*QUIET, 'eval.steps=[]', 'optim.warmup=20'),
+    over=axis('flops', 'TFLOP', (0.8, 2.5, 8.0, 25.0), law=True),
+  ),
+  'scaling-data': study(
+    'more data, the same training', rows=MNIST, flops=6e12, settings=(*QUIET, 'eval.steps=[]'),
+    over=axis('train.share', 'share of the data', (0.02, 0.05, 0.1, 0.25, 0.5, 1.0), law=True),
+  ),
+  'orders': study(
+    'in which order 16 tokens of digits are made: the same network, four tokens a block',
+    rows={
+      'raster': (*CELLS, 'blocks.name=equal', 'blocks.size=4'),
+      'reverse': (*CELLS, 'blocks.name=backwards', 'blocks.size=4'),
+      'random': (*CELLS, 'blocks.name=shuffled', 'blocks.size=4'), 'cells': CELLS,
+      'scales': (*CELLS, 'codec.name=pyramid', 'blocks.name=scales', 'blocks.sides=[1,2,4,8]'),
+      'frequency': (
+        *CELLS, 'codec.name=frequencies', 'blocks.name=equal', 'blocks.size=4', 'process.clip=0.0',
+      ),
+      'whole': (*CELLS, 'blocks.name=whole'),
+    },
+    flops=4.5e12, settings=QUIET,
   ),
 }

@@ -40,10 +40,12 @@ STEP = (
 )
 TOLD = ('by', 'parts', 'labelled', 'packed')  # of the data: what examples are made of and told
 PLACES = ('teacher', 'workdir', 'perceptual_from', 'path')
-# Seconds each: what is published, and networks of rows of digits on larger pictures.
+# Seconds each: what is published, and families of generators on larger pictures, all but two.
 LARGE = [
-  *(('tokenizer', argument) for argument in tokenizer.PUBLISHED), ('generators', 'unet-mnist'),
-  ('generators', 'pixelcnn-mnist'),
+  *(('tokenizer', argument) for argument in tokenizer.PUBLISHED),
+  *(('generators', argument) for argument in arguments('generators')
+    if argument.endswith(('-mnist', '-cifar10'))
+    and argument not in ('gan-mnist', 'block-cifar10')),
 ]
 
 

@@ -4,15 +4,17 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from adiff.judge import studied
+from adiff.judge import studied, swept
 from adiff.machine import json_file
 from adiff.run import expected, listing
 
 FILE = 'studies.py'
 _FORM = {
   'about': str, 'rows': {str: [str]}, 'flops': float, 'metric': [str], 'seeds': int,
-  'settings': [str], 'tuned': [str],
+  'settings': [str], 'tuned': [str], 'untuned': [str],
+  'over?': {'key': str, 'heading': str, 'values': [float], 'law': bool},
 }
+_FLOPS = 'flops'  # the axis that is no key of a config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Row:
   name: str
   config: str  # FILE.py:ROW
   settings: tuple[str, ...]  # KEY=VALUE
+  place: swept.Place | None = None  # where it stands in a study over an axis
+  untuned: bool | None = None  # True: it has no settings to choose from
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-  """Rows that are trained with the same FLOPs."""
+  """Rows that are trained with the same FLOPs, unless these are its axis."""
 
   name: str
   about: str
@@ -36,11 +40,19 @@ class Study:
   seeds: int
   settings: tuple[str, ...]  # KEY=VALUE, of every row
   tuned: tuple[tuple[str, ...], ...]  # settings of which each row takes the best
+  axis: swept.Axis | None = None  # what its rows go over
+
+  def flops_of(self, row) -> float:
+    """Of the training of a row."""
+    if self.axis and self.axis.key == _FLOPS:
+      return row.place.value * 1e12
+    return self.flops
 
   def as_data(self) -> dict[str, Any]:
     """What its numbers follow from, as JSON."""
     told = json_file.plain(dataclasses.asdict(self))
-    return {key: value for key, value in told.items() if key != 'about'}
+    told['rows'] = [_known(row) for row in told['rows']]
+    return {key: value for key, value in _known(told).items() if key != 'about'}
 
 
 def every() -> list[Study]:
@@ -88,11 +100,36 @@ def _study(path, name, entry):
   wrong = [word for word in words if '=' not in word]
   if wrong:
     fault = f'has the setting {wrong[0]!r}; write KEY=VALUE'
+  strange = set() if fault else set(plain['untuned']) - set(rows)
+  if strange:
+    fault = f'does not tune {min(strange)!r}, which is none of its rows'
+  over = None if fault else plain.get('over')
+  if over and (not over['values'] or min(over['values']) <= 0):
+    fault = f'goes over the values {over["values"]}; write some, all above 0'
   if fault:
     raise ValueError(f'{path}: STUDIES[{name!r}] {fault}; make it with `study`')
   return Study(
-    name, plain['about'],
-    tuple(Row(row, told[0], tuple(told[1:])) for row, told in rows.items()),
+    name, plain['about'], tuple(_rows(rows, over, plain['untuned'])),
     float(plain['flops']), studied.Metric(*plain['metric']), plain['seeds'],
     tuple(plain['settings']), tuple(tuple(one.split(';')) for one in plain['tuned']),
+    swept.Axis(over['key'], over['heading'], over['law']) if over else None,
   )
+
+
+def _rows(rows, over, untuned):
+  """The rows, each at every value of what they go over."""
+  for name, (config, *settings) in rows.items():
+    row = Row(name, config, tuple(settings), untuned=True if name in untuned else None)
+    if over is None:
+      yield row
+    for value in over['values'] if over else ():
+      own = () if over['key'] == _FLOPS else (f'{over["key"]}={value:g}',)
+      yield dataclasses.replace(
+        row, name=f'{name}, {over["heading"]} {value:g}', settings=(*settings, *own),
+        place=swept.Place(name, value),
+      )
+
+
+def _known(told):
+  """What of a dictionary is there: files of before there were axes tell none."""
+  return {key: value for key, value in told.items() if value is not None}

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adiff.judge import claims, section, studied, verdicts
+from adiff.judge import claims, section, studied, swept, verdicts
 from adiff.machine import checkpoint, cost, files, hosts, json_file, provenance, storage
 from adiff.run import (
   build,
@@ -99,8 +99,8 @@ def study(name, out, data=None) -> int:
 
 def _runs(asked, out) -> Iterator[Run]:
   """All of them, in order: what tunes a row before it, and a seed of every row before the next."""
-  if asked.tuned:
-    for row in asked.rows:
+  for row in asked.rows:
+    if asked.tuned and not row.untuned:
       yield Run(row, TUNED_SEED, os.path.join(out, f'{_word(row.name)}-tuned'))
   for seed in range(asked.seeds):
     for row in asked.rows:
@@ -115,10 +115,11 @@ def _word(name):
 def config(asked, row, seed, data=None, settings=()) -> Any:
   """The config of a run: that of its row, with the steps that the study's FLOPs pay for."""
   made = _changed(asked, row, seed, data, settings)
-  steps = round(asked.flops / _flops(asked, row, data))
+  flops = asked.flops_of(row)
+  steps = round(flops / _flops(asked, row, data))
   if steps <= made.optim.warmup:
     raise ValueError(
-      f'the study {asked.name}: {asked.flops:.3g} FLOP pay for {steps} steps of {row.name}, which '
+      f'the study {asked.name}: {flops:.3g} FLOP pay for {steps} steps of {row.name}, which '
       f'warms up for {made.optim.warmup}; give it more, or write a smaller optim.warmup'
     )
   with made.unlocked():
@@ -217,7 +218,7 @@ def _latency(workdir) -> float:
 
 def _chosen(asked, out, row) -> tuple[str, ...]:
   """Those settings of `asked.tuned` that the network which tunes a row came to."""
-  if not asked.tuned:
+  if not asked.tuned or row.untuned:
     return ()
   workdir = os.path.join(out, f'{_word(row.name)}-tuned')
   return tuple(json_file.read(os.path.join(workdir, RESULT), _RESULT)['settings'])
@@ -280,9 +281,10 @@ def write(asked, out) -> None:
   """Writes the page of what is finished."""
   found, diverged = measured(asked, out)
   done, total = len(found) + len(diverged), asked.seeds * len(asked.rows)
+  costs = sorted({asked.flops_of(row) for row in asked.rows})
   facts = [
     section.Fact('runs', 'runs', f'{done} of {total}'),
-    section.Fact('flops', 'FLOP of training a run', asked.flops),
+    section.Fact('flops', 'FLOP of training a run', ', '.join(f'{cost:.3g}' for cost in costs)),
     section.Fact('diverged', 'diverged', ', '.join(
       f'{row} (seed {seed})' for row, seed in diverged) if diverged else 'none'),
     section.Fact('commit', 'commit', provenance.commit()),
@@ -293,7 +295,14 @@ def write(asked, out) -> None:
     'measured': [dataclasses.asdict(run) for run in found], 'diverged': diverged,
     'commit': provenance.commit(), 'hardware': provenance.hardware(),
   }
-  report.write(out, *NAMES[:2], told, studied.sections(asked.metric, found), facts)
+  report.write(out, *NAMES[:2], told, _sections(asked, found, diverged), facts)
+
+
+def _sections(asked, found, diverged):
+  if asked.axis is None:
+    return studied.sections(asked.metric, found)
+  places = {row.name: row.place for row in asked.rows}
+  return swept.sections(asked.metric, asked.axis, places, found, diverged)
 
 
 def _claims(out) -> str:

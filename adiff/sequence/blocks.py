@@ -275,6 +275,12 @@ def shuffled(
   )
 
 
+def backwards(num_tokens, size: values.Count = 1, *, history=0.0) -> Blocks:
+  """As `equal`, from the last token to the first."""
+  order = tuple(reversed(_raster(num_tokens)))
+  return dataclasses.replace(equal(num_tokens, size, history=history), order=order)
+
+
 def cells(
   grid: tuple[values.Count, ...], cell: tuple[values.Count, ...] = (2, 2), *, history=0.0
 ) -> Blocks:

@@ -12,10 +12,11 @@ import pytest
 from adiff.judge import base, section
 from adiff.machine import cost
 from adiff.run import build, growing, report, studies, study, train
+from adiff.run import settings as settings_lib
 from configs import studies as shipped
 
 TABLE = '''\
-  from configs.studies import study
+  from configs.studies import axis, study
   STUDIES = {
     'mine': study(
       'two rows', flops=FLOPS, seeds=2, settings=('optim.warmup=0', 'eval.num=64'),
@@ -134,6 +135,28 @@ def test_a_study_that_is_stopped_anywhere_goes_on_and_ends_with_the_same_table(
   assert pages == [stopped]  # once, however many runs are there
 
 
+def test_rows_that_go_over_an_axis_end_as_a_law_whatever_stopped_them(mine, trained):
+  out = mine(tuned="over=axis('flops', 'axis', (1.0, 2.0), law=True),")
+  trained.codes[:] = [0, 75]
+  assert study.study('mine', out) == 75
+  assert study.study('mine', out) == 0
+  assert [c.train.steps for c in trained.seen[:5]] == [500, 1000, 1000, 1000, 2000]  # one again
+  found = told(out)
+  assert [run['row'] for run in found['measured'][:4]] == [
+    f'{row}, axis {value}' for row in ('a', 'b, shallow') for value in (1, 2)]
+  with open(os.path.join(out, 'study.html')) as file:
+    page = file.read()
+  assert 'Laws' in page and 'Exponent' in page
+  assert found['study']['axis'] == {'key': 'flops', 'heading': 'axis', 'law': True}
+
+
+def test_a_study_without_an_axis_is_told_as_before_there_were_any(mine):
+  mine()
+  told = studies.find('mine').as_data()
+  assert set(told) == {'name', 'rows', 'flops', 'metric', 'seeds', 'settings', 'tuned'}
+  assert all(set(row) == {'name', 'config', 'settings'} for row in told['rows'])
+
+
 def test_a_run_that_diverges_is_told_and_the_others_go_on(mine, trained, undrawn):
   out = mine()
   trained.codes[:] = [FloatingPointError('the loss is not finite')]
@@ -165,6 +188,14 @@ def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
   assert len(trained.seen) == 7 and trained.seen[-1].plan.steps == 4
 
 
+def test_a_row_that_is_not_tuned_keeps_what_its_config_says(mine, trained, undrawn, monkeypatch):
+  out = mine(tuned="tuned=('plan.steps=2',), untuned=('a',),")
+  monkeypatch.setattr(study, '_value', lambda *_: 0.0)
+  assert study.study('mine', out) == 0
+  assert [c.seed for c in trained.seen] == [study.TUNED_SEED, 0, 0, 1, 1]
+  assert [c.plan.steps for c in trained.seen[1:]] == [32, 2] * 2
+
+
 @pytest.mark.parametrize('change, words', [
   (dict(flops='1e7'), 'pay for 0 steps of a'),
   (dict(broken='{}'), r"STUDIES\['broken'\] has no about"),
@@ -174,6 +205,9 @@ def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
   (dict(broken="study('x', rows={'a': ('x',)}, flops=1.0, metric=('a', 'b', 'c'))"),
    'low or high'),
   (dict(tuned="tuned=('plan.stepz=1',),"), 'the study mine: plan.stepz'),
+  (dict(tuned="over=axis('seed', 'seed', (1, 0)),"), r'goes over the values \[1, 0\]; write some'),
+  (dict(tuned="over=axis('seeds', 'seed', (1,)),"), 'the study mine: seeds'),
+  (dict(tuned="untuned=('c',),"), "does not tune 'c', which is none of its rows"),
 ])
 def test_a_study_that_cannot_be_is_told_in_a_sentence(change, words, mine, trained, monkeypatch):
   out = mine(**change)
@@ -205,8 +239,10 @@ def test_the_shipped_studies_are_listed_and_their_rows_are_configs(capsys):
   shown = capsys.readouterr().out
   assert all(name in shown for name in ('images-digits', 'toy', 'claims'))
   assert {one.name for one in studies.every()} >= set(shipped.STUDIES)
-  for row in (row for one in studies.every() for row in one.rows):
-    assert os.path.isfile(studies.place(row.config.partition(':')[0]))
+  for one in studies.every():
+    for row in one.rows:
+      tuned = () if row.untuned else tuple(word for words in one.tuned for word in words)
+      settings_lib.check(study._changed(one, row, 0, 'DIR', tuned))
 
 
 def test_equal_flops_are_those_of_the_configs_own_step(mine):

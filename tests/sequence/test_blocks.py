@@ -13,6 +13,8 @@ def test_constructors_cut_as_their_names_say():
   assert blocks_lib.whole(6).sizes == (6,)
   assert blocks_lib.tokens(3).sizes == (1, 1, 1)
   assert blocks_lib.equal(6, 2).sizes == (2, 2, 2)
+  assert blocks_lib.backwards(6, 2).sizes == (2, 2, 2)
+  assert blocks_lib.backwards(6, 2).order == (5, 4, 3, 2, 1, 0)
   assert blocks_lib.scales((1, 2, 4)).sizes == (1, 4, 16)
   assert blocks_lib.frames((3, 2, 2), 1).sizes == (4, 4, 4)
   assert blocks_lib.frames((4, 2), 2).sizes == (4, 4)
