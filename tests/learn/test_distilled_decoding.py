@@ -136,18 +136,23 @@ def strings(tokens):
 def test_the_exact_map_has_no_loss_and_is_sampled_as_the_teacher_samples_of_the_same_noise():
   of = recipe(Exact())
   state = of.init(jax.random.key(0))
-  loss, _ = of.share(state, state.params[base.DENOISER], rows(256), jax.random.key(1))
+  loss, _ = jax.jit(of.share)(state, state.params[base.DENOISER], rows(256), jax.random.key(1))
   assert float(loss) < 1e-6
-  keys = jax.random.split(jax.random.key(2), 2048)
-  one_by_one, noise = of.mapped(state.params[base.TEACHER], keys, {})
+
+  @jax.jit
+  def walks(state, keys):
+    keys = [jax.random.clone(keys) for _ in range(4)]
+    plainly = walk.sample(
+      of.network(state.params[base.TEACHER], base.TEACHER), keys[0], plan_lib.Plan(NUM, 1),
+      blocks=ONE_BY_ONE, process=PROCESS, solver=code_flow_solver.CodeFlow(DIM), coords=COORDS,
+    )
+    by_student = [made(of, state, keys[steps], steps) for steps in (1, 2)]
+    return plainly, by_student, of.mapped(state.params[base.TEACHER], keys[3], {})
+
+  plainly, by_student, (one_by_one, noise) = walks(state, jax.random.split(jax.random.key(2), 2048))
   assert noise.shape == (2048, NUM, DIM)
-  plainly = walk.sample(
-    of.network(state.params[base.TEACHER], base.TEACHER), keys, plan_lib.Plan(NUM, 1),
-    blocks=ONE_BY_ONE, process=PROCESS, solver=code_flow_solver.CodeFlow(DIM), coords=COORDS,
-  )
-  np.testing.assert_array_equal(one_by_one, plainly)
-  for steps in (1, 2):
-    np.testing.assert_array_equal(made(of, state, keys, steps), plainly)
+  for other in (one_by_one, *by_student):
+    np.testing.assert_array_equal(other, plainly)
   initial, transition = chain.Chain(NUM, VOCAB).law
   law = np.einsum('a,ab,bc->cba', initial, transition, transition).ravel()
   counts = np.bincount(strings(plainly), minlength=VOCAB**NUM)

@@ -120,7 +120,7 @@ def test_the_exact_guided_map_has_no_error_where_a_teacher_is_guided_at_all_scal
   with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
     of = taught(name, guided_by)
     state, batch = of.init(jax.random.key(0)), rows(jax.random.key(2), 64)
-    error, _ = of.share(state, state.params['denoiser'], batch, jax.random.key(3))
+    error, _ = jax.jit(of.share)(state, state.params['denoiser'], batch, jax.random.key(3))
     assert float(error) < 1e-16
 
 

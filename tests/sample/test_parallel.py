@@ -65,7 +65,7 @@ def test_two_blocks_in_flight_take_a_seventh_of_the_calls(turn):
     process, denoise = mixture(8, 16, 4, turn=turn)
     how = dataclasses.replace(HOW, method='anderson', blocks=2)
     took, work, wrong = measured(
-      denoise, process, how, num_blocks=8, steps=32, examples=40)
+      denoise, process, how, num_blocks=8, steps=32, examples=12)
   assert took <= 8 * 32 / 7 and work <= 6 * 8 * 32 and wrong == 0
 
 
