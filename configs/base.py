@@ -57,7 +57,11 @@ def debug(config, **sizes):
     section.update({key: value for key, value in sizes.items() if key in section})
   if config.data.name == 'latents':
     config.data.made_up, config.data.num_classes = True, min(config.data.num_classes, 10)
-  config.model.width, config.model.depth, config.model.heads = 64, 2, 4
+  small = dict(
+    width=64, depth=2, heads=4, widths=(16, 32), blocks=1, attend=(1,), head_width=16, steps=8
+  )
+  for section in (config.model, config.head):
+    section.update({key: value for key, value in small.items() if key in section})
   config.train.steps, config.train.batch_size, config.optim.warmup = 100, 16, 10
   config.train.eval_every = config.train.checkpoint_every = 50
   config.optim.learning_rate, config.train.ema = 1e-3, 0.99

@@ -1,4 +1,4 @@
-r"""ImageNet 256x256 in the latent space of an autoencoder: three published geometries.
+r"""ImageNet 256x256, in pixels or the latent space of an autoencoder: published networks.
 
   python -m adiff.main --mode=dryrun --topology=v5e:16x16 --config=configs/imagenet256.py:acdit_xl
   launch/tpu_pod.sh acdit --config=configs/imagenet256.py:acdit_xl --workdir=/mnt/runs/acdit \
@@ -8,8 +8,10 @@ r"""ImageNet 256x256 in the latent space of an autoencoder: three published geom
 acdit_xl: four square blocks of 16x16 latents read clean ones before them (ACDiT, arXiv:2412.07720;
 its text in sections 3 and 4). xar_b: four cells of 8x8 latents read noisy ones before them (xAR,
 arXiv:2502.20388). dit_xl: one block, patches of 2x2 (DiT, arXiv:2212.09748). Our network shares one
-modulation among all layers, so its parameters are fewer than theirs. NAME-debug: the same choices,
-made small, on made-up latents: two cores, a minute.
+modulation among all layers, so its parameters are fewer than theirs. mar_b: 16x16 latents that a
+head samples, a few in each call (MAR-B, arXiv:2406.11838), 208 million parameters. adm: a U-Net on
+pixels (ADM, arXiv:2105.05233), 554 million; DIR holds imagenet256 as TFDS lays it out. NAME-debug:
+the same choices, made small, on made-up latents: two cores, a minute.
 """
 
 from configs import base
@@ -26,6 +28,14 @@ ROWS = dict(
   dit_xl=dict(
     about='one block (DiT-XL/2)', shape=(32, 32, 4), patch=2, width=1152, depth=28, heads=16,
     batch=256, steps=7_000_000, mesh=dict(),
+  ),
+  mar_b=dict(
+    about='a few of 256 vectors in each call, sampled by a head (MAR-B)', shape=(16, 16, 16),
+    patch=1, width=768, depth=24, heads=12, batch=2048, steps=500_000, mesh=dict(),
+  ),
+  adm=dict(
+    about='a U-Net on pixels (ADM)', shape=(256, 256, 3), patch=1, batch=256, steps=1_980_000,
+    mesh=dict(fsdp=16),
   ),
 )
 SIZES = dict(debug=dict(about='made small, on made-up latents'))
@@ -49,10 +59,11 @@ def get_config(argument='acdit_xl'):
   base.choose(c, 'data', 'latents', shape=row['shape'], num_classes=1000)
   base.choose(c, 'codec', 'latents', patch=row['patch'])
   base.choose(c, 'process', 'gaussian', clip=0.0)
-  base.choose(
-    c, 'model', 'denoiser', width=row['width'], depth=row['depth'], heads=row['heads'],
-    dtype='bfloat16', attention='kernel', remat='layers',
-  )
+  if 'width' in row:
+    base.choose(
+      c, 'model', 'denoiser', width=row['width'], depth=row['depth'], heads=row['heads'],
+      dtype='bfloat16', attention='kernel', remat='layers',
+    )
   base.choose(c, 'solver', 'multistep')
   c.plan.steps = 25
   c.guidance.scale = c.guidance.first = 1.5
@@ -75,6 +86,33 @@ def get_config(argument='acdit_xl'):
   else:
     base.choose(c, 'blocks', 'whole')
     c.process.schedule, c.process.prediction, c.plan.steps = 'linear', 'eps', 50
+    if name == 'mar_b':
+      _mar(c)
+    elif name == 'adm':
+      _adm(c, made_up=bool(debug))
   if debug:
     base.debug(c, shape=(8, 8, row['shape'][-1]), cell=(4, 4))
   return c.lock()
+
+
+def _mar(c):
+  """Its encoder and decoder of 12 layers are one network here; known tokens read no hidden ones."""
+  base.choose(c, 'process', 'masked_vectors', clip=0.0)
+  base.choose(c, 'head', 'diffusion', width=1024, depth=6, steps=100)
+  base.choose(c, 'draw', 'clipped', low=0.7, high=1.0)
+  base.choose(c, 'spacing', 'cosine')
+  base.choose(c, 'solver', 'scheduled')
+  c.model.apart, c.plan.steps = True, 64
+  c.optim.learning_rate, c.optim.weight_decay, c.optim.b2 = 8e-4, 0.02, 0.95
+  c.optim.schedule = 'constant'
+
+
+def _adm(c, made_up):
+  if not made_up:
+    base.choose(c, 'data', 'tfds', dataset='imagenet256')
+    base.choose(c, 'codec', 'patches', patch=1)
+    c.process.clip = 1.0
+  base.choose(
+    c, 'model', 'unet', widths=(256, 256, 512, 512, 1024, 1024), attend=(3, 4, 5), head_width=64,
+    dtype='bfloat16', remat='layers',
+  )

@@ -46,6 +46,7 @@ LARGE = [
   *(('generators', argument) for argument in arguments('generators')
     if argument.endswith(('-mnist', '-cifar10'))
     and argument not in ('gan-mnist', 'block-cifar10')),
+  ('imagenet256', 'adm'),
 ]
 
 
@@ -114,7 +115,7 @@ def test_a_config_that_differs_from_another_in_sizes_builds(name, argument, few)
 ])
 def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
   config, parts = built(name, argument, few)
-  if config.blocks.name and parts.blocks.num_slots >= SLOTS:
+  if config.blocks.name and parts.blocks.num_slots >= SLOTS and 'attention' in config.model:
     config.model.attention = 'xla'
     parts = build.build(config, parts.coded)
   rows = parts.coded.examples(config.eval.split, np.arange(2))
