@@ -258,8 +258,12 @@ CHOICES = dict(
       through_cache=False,  # does the gradient reach the past, by keys and values?
     ),
     # of process masked: all tokens at once, as an autoregressive teacher makes them of the same
-    # noise; sampled by solver decoded. flow: steps of its flow from noise to a token
-    distilled_decoding=dict(teacher='', flow=16),
+    # noise; sampled by solver decoded
+    distilled_decoding=dict(
+      teacher='',
+      flow=16,  # steps of its flow from noise to a token
+      steps=1,  # calls a block that are learnt: plan.steps divides it
+    ),
     # trains a codec: distance of reconstructions, l1 |x - y| + l2 (x - y)^2 + perceptual |f(x) -
     # f(y)|^2 in features f of a file, eyes.npz or LPIPS, or of `efficientnet` (the extra), and the
     # losses of the quantiser

@@ -23,6 +23,8 @@ class Recipe(abc.ABC):
   denoises: ClassVar[bool] = True
   # Does its network read what its tokens were before each earlier step? See Solver.keeps.
   keeps: ClassVar[bool] = False
+  # Does its network know no levels but those of config.spacing? Then sampling takes no others.
+  spaced: ClassVar[bool] = False
   guides: bool = False  # does it teach the guidance that its network is told?
   several_kinds: ClassVar[bool] = False  # does it train on tokens of several kinds?
   microbatches: int

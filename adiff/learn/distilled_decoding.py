@@ -5,8 +5,8 @@ algorithm 1).
 The teacher's next-token laws and the noise of the tokens decide every one of them
 (process/code_flow.py): a map of noise sequences to token sequences, without anything random, whose
 samples are of the teacher's law. In every update the teacher walks through a batch of noise, and
-the student is asked what came of it: of all tokens masked, and of the first ones known, as the plan
-of sampling has them. Data tells its conditions alone.
+the student is asked what came of it: of all tokens masked, and of the first ones known, as a plan
+of `steps` calls has them. Data tells its conditions alone.
 """
 
 import dataclasses
@@ -32,15 +32,17 @@ _traced_once = functools.partial(jax.jit, static_argnums=0)  # as in plain.py
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class DistilledDecoding(student.Taught):
-  """plan, solver: of sampling; flow: steps of the teacher's flow from noise to a token."""
+  """solver: of sampling; flow: steps of the teacher's flow from noise to a token; steps: calls a
+  block whose states are learnt: sampling takes as many, or a number that divides it."""
 
-  plan: plan_lib.Plan
   solver: solvers_base.Solver
   flow: values.Count = 16
+  steps: values.Count = 1
 
   denoises = False
   asks = 1
   flows = False
+  spaced = True
 
   def needs(self, parts):
     super().needs(parts)
@@ -55,6 +57,12 @@ class DistilledDecoding(student.Taught):
         'recipe distilled_decoding teaches one walk over clean tokens; write train.block_sizes=() '
         'and history=0.0'
       )
+    for steps in sorted({*parts.plan.budgets, *parts.config.eval.steps}):
+      if self.steps % steps:
+        raise ValueError(
+          f'recipe.steps={self.steps} learns to make a block in so many calls, or in a number that '
+          f'divides it, not in {steps}; write plan.steps={self.steps} and eval.steps=()'
+        )
 
   def check_taught(self, found):
     theirs, own = found.blocks[0], self.plain.blocks[0]
@@ -81,8 +89,7 @@ class DistilledDecoding(student.Taught):
     keys = jax.random.split(key_noise, len(rows['tokens']))
     codes, noise = self.mapped(state.params[base.TEACHER], keys, cond)
     asked = setting_lib.Setting.of(self.plain, {'tokens': codes}, key_past, index)
-    steps = max(self.plan.budgets)
-    t = self.grid(steps)[jax.random.randint(key_level, asked.shape, 1, steps + 1)]
+    t = self.grid(self.steps)[jax.random.randint(key_level, asked.shape, 1, self.steps + 1)]
     x = jnp.where(self.hidden(t), asked.process.mask_id, codes)
     denoise = _shown(self.plain.under(params, cond, key_drop), noise)
     error = asked.process.loss(asked.out(denoise, x, t), codes, x, asked.blocks.per_token(t))

@@ -60,6 +60,7 @@ class Matching(student.Taught):
   through_cache: bool = False
 
   asks = 1
+  spaced = True
 
   def needs(self, parts):
     super().needs(parts)

@@ -31,6 +31,7 @@ class Progressive(student.Student):
   stage: values.Count = 1000
 
   asks = 2
+  spaced = True
 
   def needs(self, parts):
     super().needs(parts)

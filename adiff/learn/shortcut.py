@@ -26,6 +26,8 @@ class Shortcut(student.Student):
   flow: values.Share = 0.75
   ramp: bool = False
 
+  spaced = True
+
   @property
   def asks(self):
     return 2 if self.teacher else 0

@@ -39,6 +39,7 @@ class Trajectory(student.Student):
 
   denoises = False
   keeps = True
+  spaced = True
 
   @property
   def asks(self):

@@ -64,7 +64,8 @@ def check(workdir, config, contract) -> None:
     )
   if is_made(workdir):
     theirs = _stored(workdir)
-    for key, old, new in differences(_fixed(theirs), _fixed(ours)):
+    free = _free(ours)
+    for key, old, new in differences(_fixed(theirs, free), _fixed(ours, free)):
       raise ValueError(
         f'workdir {workdir} was made by another config: {key} is {short(old)} there and '
         f'{short(new)} here; choose a new --workdir, or restore that value'
@@ -168,6 +169,11 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
     key, separator, value = override.partition('=')
     if not separator:
       raise ValueError(f'--set={override} is no KEY=VALUE; write for example --set=plan.steps=4')
+    if key.split('.')[0] == 'spacing' and 'spacing' not in _free(stored):
+      raise ValueError(
+        f'--set={override} asks for levels that recipe {config.recipe.name} has not learnt: it '
+        'knows those of the spacing that it was trained with; leave it out'
+      )
     if not _is_free(key):
       raise ValueError(
         f'--set={key} would change what the checkpoint means; it takes {", ".join(FREE)}, '
@@ -238,6 +244,12 @@ def as_json(config) -> dict:
   return json_file.parse(config.to_json(), dict, where='the config')
 
 
+def _free(config) -> tuple[str, ...]:
+  """FREE, but for the spacing of a student that knows its levels alone."""
+  spaced = choose.find('recipe', config['recipe']['name']).spaced
+  return tuple(key for key in FREE if key != 'spacing' or not spaced)
+
+
 def _is_free(key) -> bool:
   """May a checkpoint be read with another value of this key? A kind's keys are called as those of
   the config."""
@@ -247,10 +259,10 @@ def _is_free(key) -> bool:
   return first in FREE or key in ('process.eta', 'process.clip')
 
 
-def _fixed(config):
-  """The part of a config that a workdir cannot change."""
+def _fixed(config, free):
+  """The part of a config that a workdir cannot change; free: keys that it can."""
   config = places.without(config)
-  kept = {key: value for key, value in config.items() if key not in FREE}
+  kept = {key: value for key, value in config.items() if key not in free}
   kept['kinds'] = {
     name: {key: value for key, value in own.items() if not _is_free(f'kinds.{name}.{key}')}
     for name, own in config['kinds'].items()

@@ -100,19 +100,20 @@ class Small(Chain):
     return ask_lib.from_outputs(out)
 
 
-def recipe(model, *, steps=2, tx=None) -> Any:
+def recipe(model, *, steps=2, tx=None, taught=ONE_BY_ONE) -> Any:
+  """taught: the blocks of its teacher."""
   of = plain.Plain(
     model=model, tx=tx or optax.sgd(0.1), blocks=(AT_ONCE,), process=PROCESS,
     draw=(draw_lib.uniform(),), coords=COORDS, ema=0.99, cond_dropout=0.0, microbatches=1,
     history_cond=False,
   )
   taught = student.Teacher(
-    'chain', Chain(), (ONE_BY_ONE,), PROCESS, history_cond=False, scale=1.0, interval=(0.0, 1.0),
+    'chain', Chain(), (taught,), PROCESS, history_cond=False, scale=1.0, interval=(0.0, 1.0),
     hides=None, branches=1,
   )
   return distilled_decoding.DistilledDecoding(
     plain=of, read=lambda _: taught, spacing=plan_lib.linear(), teacher='chain',
-    plan=plan_lib.Plan(1, steps), solver=decoded.Decoded(DIM),
+    steps=steps, solver=decoded.Decoded(DIM),
   )
 
 
@@ -173,6 +174,15 @@ def test_teacher_calls_are_one_a_token_and_it_never_moves():
   assert float(scalars['teacher_calls']) == 8 * NUM and bool(scalars['finite'])
   assert float(state.params[base.TEACHER]['unused']) == 0
   assert np.any(state.params[base.DENOISER][0]['kernel'] != before)
+
+
+@pytest.mark.parametrize('blocks', [
+  AT_ONCE, dataclasses.replace(ONE_BY_ONE, history=0.1),
+  dataclasses.replace(ONE_BY_ONE, order=(2, 1, 0)),
+], ids=['at once', 'of a noised past', 'backwards'])
+def test_a_teacher_that_makes_no_token_after_another_is_refused(blocks):
+  with pytest.raises(ValueError, match='no autoregressive model of these tokens in this order'):
+    recipe(Small(), taught=blocks).init(jax.random.key(0))
 
 
 @pytest.mark.soak

@@ -174,3 +174,58 @@ def test_what_a_recipe_needs_is_said_before_anything_is_made(teacher, change, wo
   change(config)
   with pytest.raises(ValueError, match=words):
     build.build(config.lock())
+
+
+def test_a_student_is_sampled_at_the_levels_that_it_learnt(tmp_path):
+  workdir_lib.claim(tmp_path, student('untrained').lock(), {})
+  for override in ('spacing.name=power', 'spacing={}'):
+    with pytest.raises(ValueError, match='levels that recipe progressive has not learnt'):
+      workdir_lib.load(tmp_path, [override])
+  other = workdir_lib.load(tmp_path, ['plan.steps=1']).copy_and_resolve_references().unlock()
+  workdir_lib.check(tmp_path, other, {})
+  other.spacing = dict(name='power', exponent=2.0)
+  with pytest.raises(ValueError, match='spacing.*is absent there and 2.0 here'):
+    workdir_lib.check(tmp_path, other.lock(), {})
+
+
+def test_a_student_that_learnt_all_levels_is_sampled_at_any(tmp_path):
+  config = student('untrained', 'meanflow', flow=0.5).lock()
+  workdir_lib.claim(tmp_path, config, {})
+  other = workdir_lib.load(tmp_path, ['spacing.name=power'])
+  assert other.spacing.name == 'power'
+  workdir_lib.check(tmp_path, other, {})
+
+
+# ---- Of symbols ---------------------------------------------------------------------------------
+
+def decoding(place='untrained'):
+  """The config of a student that makes the symbols of a chain at once."""
+  config = tiny.config('ar')
+  with config.unlocked():
+    config.blocks, config.draw = dict(name='whole'), dict(name='uniform')
+    config.solver = dict(name='decoded')
+    config.recipe = dict(name='distilled_decoding', teacher=place, steps=2)
+  config.model.hinted, config.cond_dropout, config.train.batch_size = 'beside', 0.0, 8
+  return config
+
+
+def test_a_teacher_of_other_symbols_is_refused_in_a_sentence(tmp_path):
+  config = tiny.config('ar')
+  config.data.vocab += 1
+  saved(tmp_path / 'run', config.lock())
+  with pytest.raises(ValueError, match='vocab'):
+    cost.state(build.build(decoding(str(tmp_path / 'run')).lock()))
+
+
+@pytest.mark.parametrize(('change', 'words'), [
+  (lambda c: c.recipe.update(teacher=''), 'learns from a teacher'),
+  (lambda c: c.plan.update(steps=3), 'not in 3; write plan.steps=2'),
+  (lambda c: c.eval.update(steps=(4,)), 'not in 4'),
+  (lambda c: c.unlock().__setattr__('solver', dict(name='code_flow')), 'solver.name=decoded'),
+  (lambda c: c.train.update(block_sizes=(3,)), r'train.block_sizes=\(\)'),
+])
+def test_what_decoding_needs_is_said_before_anything_is_made(change, words):
+  config = decoding()
+  change(config)
+  with pytest.raises(ValueError, match=words):
+    build.build(config.lock())
