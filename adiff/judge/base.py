@@ -24,12 +24,14 @@ class Sampled:
   gflop: float | None  # a sample
   cache_kib: float | None  # a sample
   name: str = 'this model'
+  gflop_is: str | None = None  # 'at most', 'at least' or 'about' that; None: that, on average
 
   def row(self) -> dict:
     """A row of a table with the columns of `COST`."""
     return {
       'name': self.name, 'num': len(self.tokens), 'seed': self.seed, 'steps': self.steps,
-      'nfe': self.nfe, 'seconds': self.seconds, 'gflop': self.gflop, 'cache_kib': self.cache_kib,
+      'nfe': self.nfe, 'seconds': self.seconds, 'gflop': self.gflop, 'gflop_is': self.gflop_is,
+      'cache_kib': self.cache_kib,
     }
 
 
@@ -140,6 +142,10 @@ RUN = (
   section.Column('steps', 'Steps', meaning='Sampling steps per block.'),
   section.Column('nfe', 'NFE', meaning=_NFE),
 )
+GFLOP_IS = section.Column(
+  'gflop_is', 'It is', meaning='What the count of operations is where data decide how often some '
+  'of them are made.',
+)
 COST = (
   *RUN,
   section.Column('num', 'Samples'),
@@ -148,6 +154,7 @@ COST = (
     'seconds', 'Seconds', digits=2, meaning='For all samples of the row, compilation excluded.'
   ),
   section.Column('gflop', 'GFLOP a sample'),
+  GFLOP_IS,
   section.Column('cache_kib', 'Cache a sample (KiB)'),
 )
 

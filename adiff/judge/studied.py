@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from adiff.judge import quality, section
+from adiff.judge import base, quality, section
 from adiff.judge.page import charts, images
 
 # What sampling costs: key of a point, in words.
@@ -145,7 +145,10 @@ def points(metric: Metric, runs) -> list[dict[str, Any]]:
     }
     if all(axis in means for axis, _ in AXES):
       values = [point[metric.key] for point in same]
-      found.append({'name': first['name'], **means, 'metric': mean(values), 'values': values})
+      found.append({
+        'name': first['name'], **means, 'metric': mean(values), 'values': values,
+        'gflop_is': first.get('gflop_is'),
+      })
   return found
 
 
@@ -164,6 +167,7 @@ _NUMBERS = (
 _POINTS = (
   section.Column('nfe', 'NFE', meaning='Network evaluations per sample, one after another.'),
   section.Column('gflop', 'GFLOP a sample'),
+  base.GFLOP_IS,
   section.Column('seconds', 'Seconds a sample', digits=2, meaning='In a batch.'),
   *(section.Column(*measure) for measure in quality.MEASURES),
 )
@@ -186,7 +190,8 @@ def sections(metric: Metric, runs: Sequence[Measured]) -> list[section.Section]:
 
 def _row(name, means, columns):
   """Those of the means that have a column, as the row of a table."""
-  shown = {column.key: means[column.key] for column in columns if column.key in means}
+  keys = [column.key for column in columns if column is not base.GFLOP_IS]
+  shown = {key: means[key] for key in keys if key in means}
   values = {key: one.value for key, one in shown.items()}
   return {'name': name, **values, **{f'{key}_ci95': one.half for key, one in shown.items()}}
 
@@ -207,7 +212,7 @@ def _numbers(rows):
 def _sampled(metric, sampled):
   """Every way of sampling, and the metric over each cost."""
   told = [
-    _row(f'{name}, {point["name"]}', point, _POINTS)
+    {**_row(f'{name}, {point["name"]}', point, _POINTS), 'gflop_is': point['gflop_is']}
     for name, row in sampled.items() for point in row
   ]
   drawn = [

@@ -67,11 +67,12 @@ class Recipe(abc.ABC):
   def batch(self, size) -> dict[str, jax.ShapeDtypeStruct]:
     """What `update` takes, of `size` examples."""
 
-  def taken(self, batch) -> float:
-    """In what share of the cases the branches of an update run that are not always taken; batch as
-    `batch` gives it."""
+  def often(self, batch) -> dict[str, float]:
+    """{name: turns of a loop, or the share of the cases in which a branch is taken} on average, of
+    those in an update whose own scope does not say it (sequence/turns.py); batch as `batch` gives
+    it."""
     del batch
-    return 1.0
+    return {}
 
 
 def label(size) -> jax.ShapeDtypeStruct:

@@ -20,12 +20,13 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from adiff.learn import base, rollout, setting, student
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import plan as plan_lib
-from adiff.sequence import values
+from adiff.sequence import turns, values
 
 _traced_once = functools.partial(jax.jit, static_argnums=0)  # as in plain.py
 
@@ -86,8 +87,10 @@ class Matching(student.Taught):
   def asked_until(self, step):
     return step // self.every
 
-  def taken(self, batch):
-    return 1 / self.every
+  def often(self, batch):
+    steps = self.plan.budgets  # of each block, left at a step that is even among the most
+    exits = np.minimum(np.arange(max(steps))[:, None], np.subtract(steps, 1))
+    return {**super().often(batch), 'before_exit': float(np.mean(exits))}
 
   @functools.cached_property
   def critic_tx(self) -> optax.GradientTransformation:
@@ -130,7 +133,8 @@ class Matching(student.Taught):
       return moved.replace(step=moved.step + 1), jnp.zeros(()), jnp.bool_(True)
 
     moves = (state.step + 1) % self.every == 0
-    state, pulled, finite = jax.lax.cond(moves, match, wait, moved)
+    with turns.branch('match', 1 / self.every):
+      state, pulled, finite = jax.lax.cond(moves, match, wait, moved)
     calls = len(batch['tokens']) * self.taught.branches
     return state, {
       **scalars, 'matching': pulled, 'grad_norm': norm,

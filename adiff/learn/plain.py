@@ -127,11 +127,11 @@ class Plain(base.Recipe):
     told = {name: jax.ShapeDtypeStruct(one.shape, one.dtype) for name, one in told.items()}
     return {'tokens': tokens, conditions.LABEL: base.label(size), **told}
 
-  def taken(self, batch):
+  def often(self, batch):
     """The share of the head's chunks with tokens that carry loss; weights are not known here."""
     chunks = self.model.head.chunks(self.process.num_outputs)
     if chunks == 1:
-      return 1.0
+      return {}
 
     def carrying(blocks, draw):
       x0 = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), batch['tokens'])
@@ -140,7 +140,7 @@ class Plain(base.Recipe):
       return np.mean(self.process.carries(xt, t))
 
     shares = list(map(carrying, self.blocks, self.draw))
-    return math.ceil(np.mean(shares) * chunks) / chunks
+    return {'chunk': math.ceil(np.mean(shares) * chunks) / chunks}
 
   @_traced_once
   def update(self, state, batch: dict[str, Any], key):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from adiff.learn import base, student
-from adiff.sequence import values
+from adiff.sequence import turns, values
 
 _BEFORE = 'before'  # role of the student as the stage before left it
 _traced_once = functools.partial(jax.jit, static_argnums=0)  # as in plain.py
@@ -93,7 +93,11 @@ class Progressive(student.Student):
     def before():
       return two_steps(networks.of(state.params[_BEFORE]), setting.process, self.plain.model.maps)
 
-    end = taught() if self.stages == 1 else jax.lax.cond(now == 0, taught, before)
+    def ended():
+      with turns.branch('taught', 1 / self.stages):  # as if all stages had one length
+        return jax.lax.cond(now == 0, taught, before)
+
+    end = taught() if self.stages == 1 else ended()
     target = setting.between(x, end, t, s)
     out = setting.out(networks.student, x, t, s if self.plain.model.maps else None)
     return setting.error(out, target, x, t), t

@@ -27,6 +27,7 @@ from adiff.sample import windows as windows_lib
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import tokens as tokens_lib
+from adiff.sequence import turns
 
 
 class Made(NamedTuple):
@@ -74,7 +75,8 @@ class Rollout(walker.Walker):
         leaves = (jnp.asarray(leaf)[index] for leaf in (window.t, window.s, window.index))
         return self._step(frozen, here, walk_lib.Row(*leaves), xt, constant)
 
-      xt = jax.lax.stop_gradient(jax.lax.fori_loop(0, row.index[0], before, xt))
+      with turns.loop('before_exit', len(window.t) - 1):
+        xt = jax.lax.stop_gradient(jax.lax.fori_loop(0, row.index[0], before, xt))
       x0 = self._exit(free, here, row, xt, carry.cache if through else constant)
       cache = self._written(free if through else frozen, here, x0, carry.cache)
       cache = cache if through else jax.lax.stop_gradient(cache)

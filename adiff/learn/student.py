@@ -165,8 +165,8 @@ class Taught(base.Recipe):
   def batch(self, size):
     return self.plain.batch(size)
 
-  def taken(self, batch):
-    return self.plain.taken(batch)
+  def often(self, batch):
+    return self.plain.often(batch)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -20,19 +20,31 @@ from jax.extend import core
 from adiff.learn import base, loss
 from adiff.machine import sharding
 from adiff.nn import layout, network
-from adiff.sequence import conditions
+from adiff.sequence import conditions, turns
+
+AT_MOST, AT_LEAST = 'at most', 'at least'
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-  """products: (floating-point operations of one, bytes of one, how often)."""
+  """products: (floating-point operations of one, bytes of one, how often, on average).
 
-  products: tuple[tuple[int, int, int], ...]
+  bounds: what of it is none of an average: AT_MOST, AT_LEAST.
+  """
+
+  products: tuple[tuple[int, int, float], ...]
+  bounds: frozenset[str] = frozenset()
 
   @property
   def flops(self) -> int:
     """Floating-point operations; two a multiplication and addition."""
     return sum(flops * times for flops, _, times in self.products)
+
+  @property
+  def said(self) -> str | None:
+    """What the count is of what is done: 'at most', 'at least', 'about' where some of it is either;
+    None: it is that."""
+    return 'about' if len(self.bounds) > 1 else next(iter(self.bounds), None)
 
   @property
   def bytes(self) -> int:
@@ -43,7 +55,7 @@ class Cost:
     return sum(max(f / rate, b / bandwidth) * times for f, b, times in self.products)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Rollout(Cost):
   """Samples that are made together."""
 
@@ -51,29 +63,31 @@ class Rollout(Cost):
   cache_bytes: int  # of the largest cache
 
 
-def count(function, *arguments, taken=1) -> Cost:
+def count(function, *arguments, often=None) -> Cost:
   """What function(*arguments) costs; arrays or ShapeDtypeStructs.
 
-  The body of a scan counts once a step, that of a loop whose length depends on the data once, of
-  branches the dearest; taken: in what share of the cases, where another one has no product.
+  The body of a scan counts once a step. What data decide is counted as `often` says of the name in
+  its scope (sequence/turns.py), {name: turns of a loop, or share in which a branch is taken}, else
+  as the scope itself does: a branch at its share, a loop at its most. Where nothing is known, of
+  branches the dearest counts, and a loop once. What is a bound is told in Cost.bounds.
   """
-  return traced(jax.make_jaxpr(function)(*arguments), taken)
+  return traced(jax.make_jaxpr(function)(*arguments), often)
 
 
-def traced(program: core.ClosedJaxpr, taken=1) -> Cost:
+def traced(program: core.ClosedJaxpr, often=None) -> Cost:
   """`count` of what is traced already."""
-  return Cost(tuple(_products(program.jaxpr, 1, taken)))
+  return _counted(program.jaxpr, {} if often is None else often)
 
 
 def step(parts, mesh=None) -> Cost:
-  """A training step of a build.Parts, forward and backward, recomputation not counted, branches at
-  the share that Recipe.taken says.
+  """A training step of a build.Parts, forward and backward, recomputation not counted, what
+  data decide as often as Recipe.often says.
 
   The update moves parameters, gradients, two moments and the average once each, out and in again.
   mesh: that of a training that follows: one trace then serves both (see learn/plain.py).
   """
   recipe, before, batch = parts.counted, state(parts), examples(parts)
-  taken = recipe.taken(batch)
+  often = recipe.often(batch)
   if mesh is not None:
     shardings = sharding.state_shardings(mesh, before, tensor_axes=parts.model.tensor_axes())
     before = sharding.placed(before, shardings)
@@ -85,8 +99,8 @@ def step(parts, mesh=None) -> Cost:
   moving = [before.params[role] for role in before.opt]
   update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(moving))
   with jax.set_mesh(mesh) if mesh else contextlib.nullcontext():  # set for one thread only
-    products = count(once, before, batch, taken=taken).products
-  return Cost((*products, (0, update, 1)))
+    counted = count(once, before, batch, often=often)
+  return dataclasses.replace(counted, products=(*counted.products, (0, update, 1)))
 
 
 def state(parts) -> Any:
@@ -190,24 +204,61 @@ def _coding(parts, served, batch, key):
   return lost(served)
 
 
-def _products(jaxpr, times, taken):
-  """(operations, bytes, times) of every product of a jaxpr that runs `times` times."""
+def _counted(jaxpr, often) -> Cost:
+  """The Cost of a jaxpr that runs once."""
+  products, bounds = [], set()
+
+  def add(cost, times=1):
+    products.extend((flops, size, times * turns) for flops, size, turns in cost.products if times)
+    bounds.update(cost.bounds)
+
   for equation in jaxpr.eqns:
     name, params = equation.primitive.name, equation.params
     if name in _OPERATIONS:
       arrays = [variable.aval for variable in (*equation.invars, *equation.outvars)]
       size = sum(array.size * array.dtype.itemsize for array in arrays)
-      yield _OPERATIONS[name](*arrays, params), size, times
-    elif name == 'cond':
-      branches = [
-        Cost(tuple(_products(branch.jaxpr, times, taken))) for branch in params['branches']
-      ]
-      share = 1 if all(branch.products for branch in branches) else taken
-      dearest = max(branches, key=lambda branch: branch.flops).products
-      yield from ((flops, size, often * share) for flops, size, often in dearest)
+      products.append((_OPERATIONS[name](*arrays, params), size, 1))
+      continue
+    inner = [_counted(one, often) for value in params.values() for one in _programs(value)]
+    if name == 'cond':
+      for one, share in _branches(equation, inner, often):
+        add(one, share)
+    elif name == 'while':
+      for one in inner:
+        add(*_loop(equation, one, often))
     else:
-      for inner in (program for value in params.values() for program in _programs(value)):
-        yield from _products(inner, times * params.get('length', 1), taken)
+      for one in inner:
+        add(one, params['length'] if name == 'scan' else 1)
+  return Cost(tuple(products), frozenset(bounds))
+
+
+def _branches(equation, costs, often):
+  """[(cost, share of the cases)] of a cond's branches."""
+  name, share = _scope(equation)
+  share = often.get(name, share)
+  if share is not None:
+    untaken, taken = costs
+    return [(untaken, 1 - share), (taken, share)]
+  dearest = max(costs, key=lambda cost: cost.flops)
+  # Which form of one function a platform has is no matter of data.
+  by_data = equation.params.get('branches_platforms') is None
+  if by_data and len({cost.flops for cost in costs}) > 1:
+    dearest = dataclasses.replace(dearest, bounds=dearest.bounds | {AT_MOST})
+  return [(dearest, 1)]
+
+
+def _scope(equation):
+  """(name, number) of an equation's scope, see turns.found."""
+  return turns.found(str(equation.source_info.name_stack))
+
+
+def _loop(equation, cost, often):
+  """(cost of one turn, turns) of a while."""
+  name, most = _scope(equation)
+  if not cost.products or name in often:
+    return cost, often.get(name, 1)
+  bound = AT_LEAST if most is None else AT_MOST
+  return dataclasses.replace(cost, bounds=cost.bounds | {bound}), 1 if most is None else most
 
 
 def _dot(left, right, out, params):

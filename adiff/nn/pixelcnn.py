@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from adiff.nn import conv, embed, layout, network, shifted
 from adiff.nn.heads import chunked
 from adiff.sequence import ask as ask_lib
-from adiff.sequence import conditions, values
+from adiff.sequence import conditions, turns, values
 from adiff.sequence import head as head_lib
 
 
@@ -176,7 +176,8 @@ class PixelCNN(network.Network):
       down, above = _Down(self).apply({'params': params['down']}, tokens, above, signal, None)
       return kept._replace(down=down, above=above)
 
-    kept = jax.lax.cond(column == 0, another_row, lambda kept: kept, kept)
+    with turns.branch('row', 1 / self.grid[1]):
+      kept = jax.lax.cond(column == 0, another_row, lambda kept: kept, kept)
     token = jax.lax.dynamic_slice_in_dim(kept.row, jnp.maximum(column - 1, 0), 1, axis=2)
     token, before = (jnp.where(column > 0, leaf, 0) for leaf in (token, kept.before))
     here = jax.lax.dynamic_slice_in_dim(kept.down, column, 1, axis=3)

@@ -72,6 +72,7 @@ class Program:
   refused: str = ''  # why it was not compiled, as TPUs' compilers refuse what is too large
   unread: str = ''  # why it is not known what it moves
   leaving: dict = dataclasses.field(default_factory=dict)  # {how it is known: bytes a slice}
+  said: str | None = None  # what flops are of what is done, see cost.Cost
 
   @property
   def total(self) -> int:
@@ -123,7 +124,7 @@ def training_step(parts: parts_lib.Parts, devices) -> Program:
   needed = cost.step(parts)
   return Program(
     memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted, host, refused,
-    leaving=_leaving(moved, predicted, mesh),
+    leaving=_leaving(moved, predicted, mesh), said=needed.said,
   )
 
 
@@ -150,7 +151,7 @@ def rollout(parts: build.Parts, devices) -> Program:
       unread = str(error).splitlines()[0]
   return Program(
     memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, unread=unread,
-    leaving=_leaving(moved, {}, mesh),
+    leaving=_leaving(moved, {}, mesh), said=needed.said,
   )
 
 
@@ -188,7 +189,7 @@ def coding(parts: tokenizer_lib.Parts, devices) -> dict[str, Program]:
       moved = collectives.moved(compiled.as_text(), mesh)
     return Program(
       memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size,
-      leaving=_leaving(moved, {}, mesh),
+      leaving=_leaving(moved, {}, mesh), said=needed.said,
     )
 
   codes = jax.eval_shape(encode, served, x)
@@ -324,7 +325,8 @@ def _in_words(what, program, chip, examples, tokens) -> str:
             for axes in sorted({*moved, *program.predicted})}
     lines += [f'| {axes} | {ours / 2**20:.1f} | {theirs / 2**20:.1f} |'
               for axes, (ours, theirs) in both.items()]
-  lines += ['', f'{program.flops / 1e12:.3f} TFLOP a device']
+  said = f'{program.said} ' if program.said else ''
+  lines += ['', f'{said}{program.flops / 1e12:.3f} TFLOP a device']
   if chip:
     seconds = program.seconds(chip)
     longest = max(seconds, key=seconds.get)

@@ -151,7 +151,8 @@ def rollout(parts: build.Parts, batch, *, plan=None, cached=True) -> cost.Rollou
   keys = jax.eval_shape(lambda: example_keys(0, 0, batch))
   labels = jax.ShapeDtypeStruct((batch,), np.int32)
   run = make_sampler(parts, plan, trace=not cached)
-  return _rollout(parts, batch, plan, cached, run.trace(cost.params(parts), keys, labels).jaxpr)
+  program = run.trace(cost.params(parts), keys, labels).jaxpr
+  return _rollout(parts, batch, plan, program, cached=cached)
 
 
 def check_batch(parts: build.Parts, batch) -> None:
@@ -173,17 +174,37 @@ def _places(parts, plan):
   return capacity.each(plan, parts.blocks, parts.model.reads)
 
 
-def _rollout(parts, batch, plan, cached, program):
+def _rollout(parts, batch, plan, program, *, cached=True, given=False):
+  """given: are tokens, so that some need not be made?"""
   plan, model = parts.plan if plan is None else plan, parts.model
   places = _places(parts, plan) if cached else 0
-  asked = evaluations(plan, parts.solver, parts.blocks)
-  later = sum(asked) // (1 + plan.resamples) - len(asked)
-  most = len(asked) * (parts.solver.calls - 1)
+  counted = cost.traced(program, _often(parts, plan, cached, given))
   return cost.Rollout(
-    cost.traced(program, taken=later / most if most else 1).products,
-    evaluations=sum(asked),
+    **vars(counted), evaluations=sum(evaluations(plan, parts.solver, parts.blocks)),
     cache_bytes=model.cache_bytes(batch * caches(parts), places),
   )
+
+
+def _often(parts, plan, cached, given) -> dict[str, float]:
+  """{name: turns of a loop, or the share of the cases in which a branch is taken}, on average over
+  the rows of a walk, as far as the plan settles it; names as in sequence/turns.py."""
+  often, sizes = dict(parts.model.head.often), set(parts.blocks.sizes)
+  asked = evaluations(plan, parts.solver, parts.blocks)
+  most = len(asked) * (parts.solver.calls - 1)
+  if most:
+    often['second'] = (sum(asked) // (1 + plan.resamples) - len(asked)) / most
+  walks = {*zip(plan.budgets, plan.spacing_of_block, strict=True)}
+  alike = plan.sequential and len(sizes) == len(walks) == 1 and not parts.spec.by_kind
+  if given or not alike:
+    return often
+  size, budget = sizes.pop(), plan.budgets[-1]
+  revealed = parts.solver.reveals(plan.matrix[plan.starts[-1]:, -1], size)
+  if revealed is None:
+    return often
+  rows = int(np.flatnonzero(revealed)[-1]) + 1 if cached else budget
+  num = size if cached else parts.blocks.num_tokens
+  turns = sum(parts.model.head.turns(int(wanted), num) for wanted in revealed)
+  return {**often, 'rows': rows - 1, 'vectors': turns / rows}
 
 
 def evaluations(plan, solver, blocks) -> list[int]:
@@ -236,7 +257,7 @@ class Sampler:
     self._params = params
     run = make_sampler(parts, plan, mesh=mesh) if traced is None else traced
     traced = run.trace(params, *self._inputs(0))
-    self.cost = _rollout(parts, self.size, plan, True, traced.jaxpr)
+    self.cost = _rollout(parts, self.size, plan, traced.jaxpr, given=given is not None)
     self._run = traced.lower().compile()
 
   def _inputs(self, start):

@@ -135,6 +135,7 @@ def _sample(parts, params, mesh, *, steps, asked, given, sampler, progress):
     tokens, labels, config.seed, config.plan.steps if steps is None else steps,
     nfe=float(calls.mean()), seconds=seconds,
     gflop=None if cost is None else cost.flops / made.size / 1e9,
+    gflop_is=None if cost is None else cost.said,
     cache_kib=None if cost is None else cost.cache_bytes / made.size / 2**10,
   )
 

@@ -15,6 +15,7 @@ from adiff.sample import walk
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import tokens as tokens_lib
+from adiff.sequence import turns
 
 
 def sample(
@@ -50,7 +51,8 @@ def sample(
     out = told.head.law(call(flight.x, level, solver.ahead(flight.x, level, s)))
     return walk.step(fixed, flight, row, None, keys, out, call)
 
-  return jax.lax.fori_loop(0, num_steps, take, walk.Flight(x, solver.init(x))).x
+  with turns.loop('steps', len(levels) - 1):
+    return jax.lax.fori_loop(0, num_steps, take, walk.Flight(x, solver.init(x))).x
 
 
 def errors(denoise, keys, levels, num_steps, reference, *, blocks, **how) -> jax.Array:

@@ -18,7 +18,7 @@ from adiff.sample.solvers import base as solvers_base
 from adiff.sample.walk import Fixed, Flight, Row
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import states
+from adiff.sequence import states, turns
 from adiff.sequence import tokens as tokens_lib
 
 
@@ -164,7 +164,8 @@ class _Window(NamedTuple):
         index, carry = indexed
         return index + 1, another(index, carry)
 
-      _, carry = jax.lax.while_loop(unfinished, advance, (1, carry))
+      with turns.loop('rows', num_rows - 1):
+        _, carry = jax.lax.while_loop(unfinished, advance, (1, carry))
     else:
       carry = jax.lax.fori_loop(1, num_rows, another, carry)
     x, memory = tokens_lib.put(

@@ -29,6 +29,7 @@ import jax.numpy as jnp
 
 from adiff.process import base as process_base
 from adiff.sample import capacity, parallel, stacked, walk
+from adiff.sequence import turns
 
 _NOISE, _ACCEPT = 0, 1  # what a step's key is folded with
 
@@ -112,7 +113,8 @@ class Session(stacked.Stacked):
     def going(at):
       return at.head < self.blocks.num_blocks
 
-    return jax.lax.while_loop(going, lambda at: self._shifted(self._round(denoise, at)), at)
+    with turns.loop('rounds', self.plan.num_rows):
+      return jax.lax.while_loop(going, lambda at: self._shifted(self._round(denoise, at)), at)
 
   @property
   def _in_flight(self):

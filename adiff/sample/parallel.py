@@ -26,7 +26,7 @@ import numpy as np
 
 from adiff.sample import capacity, stacked, sweeps, walk
 from adiff.sample.solvers import base as solvers_base
-from adiff.sequence import values
+from adiff.sequence import turns, values
 
 NONE, PICARD, ANDERSON, CASCADE = METHODS = ('none', 'picard', 'anderson', 'cascade')
 
@@ -119,7 +119,8 @@ class Session(stacked.Stacked):
     def going(at):
       return at.head < self.blocks.num_blocks
 
-    return jax.lax.while_loop(going, lambda at: self._shifted(self._round(denoise, at)), at)
+    with turns.loop('rounds', self.plan.num_rows):
+      return jax.lax.while_loop(going, lambda at: self._shifted(self._round(denoise, at)), at)
 
   # ---- Sizes -------------------------------------------------------------------------------------
 

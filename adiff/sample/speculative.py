@@ -30,7 +30,7 @@ from adiff.sample import drafted_steps
 from adiff.sample.solvers import base as solvers_base
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import blocks as blocks_lib
-from adiff.sequence import values
+from adiff.sequence import turns, values
 
 _DRAFT, _ACCEPT, _MORE = 0, 1, 2  # what a token's key is folded with
 
@@ -143,9 +143,10 @@ class Speculation(NamedTuple):
 
     def block(index, at):
       first = index * size
-      at = jax.lax.while_loop(
-        lambda at: at.length < first + size, lambda at: self._round(key, first, at), at
-      )
+      with turns.loop('rounds', size):
+        at = jax.lax.while_loop(
+          lambda at: at.length < first + size, lambda at: self._round(key, first, at), at
+        )
       return self.written(first, at)
 
     at = jax.lax.fori_loop(0, num // size, block, self.start())

@@ -77,6 +77,16 @@ class Head(abc.ABC):
       total = tokens_lib.map_kinds(_moved, weight, total, more, less)
     return total
 
+  @property
+  def often(self) -> dict[str, float]:
+    """What sequence/turns.py does not know of the loops and branches in `law`: {name: average}."""
+    return {}
+
+  def turns(self, wanted, num) -> int:
+    """How often what `law` gives is made, of chunks, where `wanted` of `num` tokens are."""
+    del wanted, num
+    return 1
+
   def law(self, out) -> Any:
     """What a solver is given of outputs [B, n, O]: themselves. Of a law: (key [B, n], wanted bool
     [B, n]) -> x0 [B, n, D], anything where it is not wanted."""

@@ -12,14 +12,15 @@ from adiff.judge import claims, section, studied, verdicts
 METRIC = studied.Metric('frechet', 'Fréchet distance', 'low')
 
 
-def runs(row, frechet, *, calls=1, seeds=3, spread=0.01):
-  """Runs of a row; frechet: {steps: its mean}; a step costs `calls` calls, and a GFLOP."""
+def runs(row, frechet, *, calls=1, seeds=3, spread=0.01, **more):
+  """Runs of a row; frechet: {steps: its mean}; a step costs `calls` calls, and a GFLOP; more: of
+  every way of sampling."""
   noise = np.linspace(-spread, spread, seeds)
   return [
     studied.Measured(row, seed, {'flops': 1e9, 'nats': 3.0 + noise[seed]}, tuple(
       {
         'name': f'{steps} steps', 'steps': steps, 'nfe': steps * calls, 'gflop': float(steps),
-        'seconds': 0.1 * steps, 'frechet': value + noise[seed],
+        'seconds': 0.1 * steps, 'frechet': value + noise[seed], **more,
       } for steps, value in frechet.items()
     )) for seed in range(seeds)
   ]
@@ -73,6 +74,12 @@ def test_the_page_has_every_row_way_of_sampling_axis_and_verdict():
   table = next(part for part in found[2].parts if isinstance(part, section.Table))
   assert [row['name'] for row in table.groups[0].rows] == ['block against whole'] * 3
   assert titles(studied.sections(METRIC, made[:1])) == ['Rows', 'Quality and cost']
+
+
+def test_operations_that_are_a_bound_are_told_as_one():
+  made = [*runs('block', {2: 1.0}, gflop_is='at most'), *runs('whole', {2: 2.0})]
+  shown = studied.sections(METRIC, made)[1].parts[0].groups[0].rows
+  assert [row['gflop_is'] for row in shown] == ['at most', None]
 
 
 # ---- Claims --------------------------------------------------------------------------------------

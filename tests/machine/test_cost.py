@@ -29,13 +29,6 @@ def test_a_scan_costs_its_body_a_step_and_branches_the_dearest():
   assert cost.count(jax.jit(run), A, B).flops == 5 * 2 * (2 * 3 * 5 * 7)
 
 
-def test_a_branch_beside_one_without_products_costs_the_share_of_the_cases():
-  run = lambda a, b: jax.lax.cond(a[0, 0] > 0, lambda: a @ b, lambda: jnp.zeros((3, 7)))
-  assert cost.count(run, A, B, taken=0.25).flops == 2 * 3 * 5 * 7 / 4
-  both = lambda a, b: jax.lax.cond(a[0, 0] > 0, lambda: a @ b, lambda: -a @ b)
-  assert cost.count(both, A, B, taken=0.25).flops == 2 * 3 * 5 * 7
-
-
 def test_a_step_costs_the_head_where_tokens_carry_loss():
   config = toy.get_config('block-masked')
   config.draw.low, config.draw.high = 0.2, 0.5

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from adiff.nn import layout
 from adiff.nn.heads import linear
 from adiff.sequence import head as head_lib
-from adiff.sequence import values
+from adiff.sequence import turns, values
 
 CHUNKS = 16  # of the tokens of a device
 
@@ -108,9 +108,10 @@ def _over_chunks(visit, total, leaves):
   def step(total, chunk):
     shapes = jax.eval_shape(visit, total, *chunk)[1]
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    return jax.lax.cond(
-      jnp.any(chunk[1] != 0), visit, lambda total, *_: (total, nothing), total, *chunk
-    )
+    with turns.branch('chunk'):
+      return jax.lax.cond(
+        jnp.any(chunk[1] != 0), visit, lambda total, *_: (total, nothing), total, *chunk
+      )
 
   total, results = jax.lax.scan(step, total, jax.tree.map(cut, leaves))
   back = jnp.argsort(order)

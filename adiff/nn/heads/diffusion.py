@@ -14,12 +14,13 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adiff.nn import embed, norm
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import head as head_lib
 from adiff.sequence import plan as plan_lib
-from adiff.sequence import values
+from adiff.sequence import turns, values
 
 CHUNKS = 16  # of a row's tokens, of which those without a wanted one are not sampled
 _PRIOR, _STEP = 0, 2  # what a token's key is folded with, as in a walk of its own
@@ -115,11 +116,21 @@ class Diffusion(head_lib.Head):
       return first + size, x.at[rows, index].set(made)
 
     start = jnp.zeros_like(most), jnp.zeros((*wanted.shape, self._dim), out.dtype)
-    return jax.lax.while_loop(unfinished, advance, start)[1]
+    with turns.loop('vectors', -(-num // size)):
+      return jax.lax.while_loop(unfinished, advance, start)[1]
+
+  @property
+  def often(self):
+    asks = self.stepper.asks(self._levels[1:])
+    return {'second': float(np.mean(asks - 1)) / max(self.stepper.calls - 1, 1)}
+
+  def turns(self, wanted, num):
+    size = -(-num // CHUNKS)
+    return 1 if size == num else -(-wanted // size)
 
   def _sample(self, out, key):
     """`sample` of tokens that are all wanted."""
-    levels = jnp.asarray(plan_lib.Plan(1, self.steps).matrix[:, 0], out.dtype)
+    levels = jnp.asarray(self._levels, out.dtype)
 
     def call(x, t, s):
       return self._branches(out, x, t)
@@ -152,6 +163,11 @@ class Diffusion(head_lib.Head):
 
   def _out(self, x, t, h):
     return self._mlp(self._dim).apply({'params': self.params}, x, t, h)
+
+  @property
+  def _levels(self) -> np.ndarray:
+    """[steps + 1] of a sample."""
+    return plan_lib.Plan(1, self.steps).matrix[:, 0]
 
   @property
   def _dim(self) -> int:

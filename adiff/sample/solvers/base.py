@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adiff.process import base as process_base
 
@@ -60,6 +61,11 @@ class Solver(abc.ABC):
     """bool [B, n]: tokens that no further step will change."""
     del process
     return jnp.zeros(x.shape[:2], bool)
+
+  def reveals(self, levels, size) -> np.ndarray | None:
+    """int [T]: how many of a block's `size` tokens, none of them given, finish in each step of a
+    plan with these levels [T + 1]; None: the plan does not settle that."""
+    return np.array([size]) if len(levels) == 2 else None
 
   def shown(self, memory, t, s) -> dict[str, jax.Array]:
     """{name: features [B, n, C]} that the network is shown beside the tokens: the Ask's hints."""

@@ -9,6 +9,7 @@ section 3.2).
 import dataclasses
 
 import jax
+import numpy as np
 
 from adiff.process import base as process_base
 from adiff.sample.solvers import unmasking
@@ -20,6 +21,10 @@ class FirstHitting(unmasking.Unmasking):
   rest at once."""
 
   sure = False
+
+  def reveals(self, levels, size):
+    left = np.maximum(size - np.arange(len(levels)), 0)
+    return -np.diff([*left[:-1], 0])
 
   def select(self, key, probs, eligible, t, s):
     return unmasking.first(process_base.sampled(jax.random.uniform, key, eligible.shape), eligible)

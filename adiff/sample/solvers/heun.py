@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from adiff.sample.solvers import base, ode
+from adiff.sequence import turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,4 +44,5 @@ class Heun(base.Solver):
       both = slope + process.velocity(guess, second, end)
       return jnp.where(between[..., None], x + ahead / 2 * both, guess)
 
-    return jax.lax.cond(jnp.any(between), corrected, lambda guess: guess, guess), memory
+    with turns.branch('second'):
+      return jax.lax.cond(jnp.any(between), corrected, lambda guess: guess, guess), memory

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adiff.process import base as process_base
 from adiff.sample.solvers import unmasking
@@ -28,6 +29,10 @@ class Scheduled(unmasking.Unmasking):
   @property
   def sure(self):
     return self.choose == 'confidence'
+
+  def reveals(self, levels, size):
+    keep = np.floor(np.float32(levels[1:]) * np.float32(size) + np.float32(0.5)).astype(int)
+    return -np.diff(np.minimum.accumulate([size, *keep[:-1], 0]))
 
   def select(self, key, probs, eligible, t, s):
     flying = s < t
