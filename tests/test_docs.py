@@ -57,7 +57,7 @@ def test_python_that_a_page_shows_parses_and_what_it_imports_is_there(page):
 
 def test_the_readme_is_short_and_lists_every_page():
   text = (ROOT / 'README.md').read_text()
-  assert text.count('\n') <= 170
+  assert text.count('\n') <= 190
   for page in ROOT.glob('docs/*.md'):
     assert f'(docs/{page.name})' in text
 
