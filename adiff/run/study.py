@@ -284,7 +284,8 @@ def write(asked, out) -> None:
   costs = sorted({asked.flops_of(row) for row in asked.rows})
   facts = [
     section.Fact('runs', 'runs', f'{done} of {total}'),
-    section.Fact('flops', 'FLOP of training a run', ', '.join(f'{cost:.3g}' for cost in costs)),
+    section.Fact('flops', 'FLOP of training a run', costs[0] if len(costs) == 1 else ', '.join(
+      f'{cost:.3g}' for cost in costs)),
     section.Fact('diverged', 'diverged', ', '.join(
       f'{row} (seed {seed})' for row, seed in diverged) if diverged else 'none'),
     section.Fact('commit', 'commit', provenance.commit()),
