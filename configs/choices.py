@@ -192,7 +192,7 @@ CHOICES = dict(
     linear=dict(),
     # symbols that are ordered, such as grey levels: a mixture of so many logistics, cut into bins
     logistics=dict(components=5),
-    bits=dict(),  # a logit a bit, of 2^n symbols
+    bits=dict(chained=False),  # a logit a bit, of 2^n symbols; chained: given the bits before it
     # samples vectors itself, by a small network that denoises them, for process masked_vectors
     diffusion=dict(
       width=128, depth=3,  # of that network
@@ -315,6 +315,9 @@ CHOICES = dict(
       heads=4,
       mlp_ratio=4.0,
       dropout=0.0,
+      # what makes scales, shifts and gates of levels and conditions: one network that all layers
+      # share, with an offset a layer; or layers: one in each, as in DiT, half as many weights again
+      modulated='shared',
       encoder=2,  # layers of what reads a condition's symbols, trained along
       rotary_base=100.0,  # 10,000 for long texts
       # blocks that a block looks back; None: all, 0: none. Then a cache holds no more than these.

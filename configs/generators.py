@@ -6,13 +6,19 @@ r"""Families of image generators beside each other, at equal cost: FAMILY-DATA.
   python -m adiff.main --config=configs/generators.py:gan-mnist --config.data.data_dir=DIR \
       --workdir=runs/gan_mnist
 
+  python -m adiff.main --config=configs/tokenizer.py:digits_signs --workdir=runs/digits_signs
+  python -m adiff.main --config=configs/generators.py:infinity-digits \
+      --config.codec.workdir=runs/digits_signs --workdir=runs/infinity
+
 toy: a square of 25 Gaussians on a plane, without labels; the report counts those that are covered.
 digits: 8x8 pixels of 17 levels, 4.5 TFLOP of training, as much as configs/digits.py:short takes.
 mnist, cifar10: 28x28 grey and 32x32 colour pixels, 12 TFLOP; DIR holds NAME/VERSION as TFDS lays it
-out. Sized for two cores and minutes. Rows of ImageNet size stand in configs/imagenet256.py.
+out. Sized for two cores and minutes. Families over codes (configs/coded.py) need a workdir that has
+trained them: coded.ROWS names the row of configs/tokenizer.py. Rows of ImageNet size stand in
+configs/imagenet256.py.
 """
 
-from configs import base, digits, images
+from configs import base, coded, digits, images
 
 # steps {DATA: number}: the rows that a family has, and their steps of training
 ROWS = {
@@ -66,13 +72,21 @@ ROWS = {
   'pixel_ar': dict(
     about='likewise, by a causal transformer', steps=dict(digits=464, mnist=178),
   ),
+  **coded.ROWS,
 }
-FLAGS = dict(mnist='--config.data.data_dir=DIR', cifar10='--config.data.data_dir=DIR')
+FLAGS = dict(toy='', digits='')  # of data that no folder holds
+
+
+def _expected(family, data):
+  """The entry of a row that nobody has measured."""
+  flags = [FLAGS.get(data, '--config.data.data_dir=DIR')]
+  flags += ['--config.codec.workdir=RUN'] if coded.codec_of(f'{family}-{data}') else []
+  return base.expect('cores', flags=' '.join(filter(None, flags)))
+
+
 EXPECTED = {
-  **{
-    f'{family}-{data}': base.expect('cores', flags=FLAGS.get(data, ''))
-    for family, row in ROWS.items() for data in row['steps']
-  },
+  **{f'{family}-{data}': _expected(family, data) for family, row in ROWS.items()
+     for data in row['steps']},
   'gan-toy': base.expect(
     'cores', minutes=3, commit='9bf7d30', modes=(25.0, 1.0), energy=(0.0, 0.01),
   ),
@@ -297,4 +311,7 @@ MAKE = dict(
   maskgit=_maskgit,
   pixelcnn=_pixelcnn,
   pixel_ar=_pixel_ar,
+  vqgan_ar=coded.vqgan_ar,
+  var=coded.var,
+  infinity=coded.infinity,
 )

@@ -10,11 +10,13 @@ its text in sections 3 and 4). xar_b: four cells of 8x8 latents read noisy ones 
 arXiv:2502.20388). dit_xl: one block, patches of 2x2 (DiT, arXiv:2212.09748). Our network shares one
 modulation among all layers, so its parameters are fewer than theirs. mar_b: 16x16 latents that a
 head samples, a few in each call (MAR-B, arXiv:2406.11838), 208 million parameters. adm: a U-Net on
-pixels (ADM, arXiv:2105.05233), 554 million; DIR holds imagenet256 as TFDS lays it out. NAME-debug:
-the same choices, made small, on made-up latents: two cores, a minute.
+pixels (ADM, arXiv:2105.05233), 554 million; DIR holds imagenet256 as TFDS lays it out. var_d16: ten
+scales of codes that --mode=encode has made with configs/tokenizer.py:imagenet256_var (VAR,
+arXiv:2404.02905), a modulation a layer, 310 million. NAME-debug: the same choices, made small, on
+made-up latents: two cores, a minute; var_d16 has none.
 """
 
-from configs import base
+from configs import base, coded
 
 ROWS = dict(
   acdit_xl=dict(
@@ -38,12 +40,17 @@ ROWS = dict(
     mesh=dict(fsdp=16),
   ),
 )
+CODES = {'var_d16': dict(about='ten scales of codes, each in one call (VAR-d16)')}
 SIZES = dict(debug=dict(about='made small, on made-up latents'))
 EXPECTED = {
   **{name: base.expect('v5e:16x16', flags='--config.data.data_dir=DIR') for name in ROWS},
   **{f'{name}-debug': base.expect('cores') for name in ROWS},
+  'var_d16': base.expect(
+    'v5e:16x16', flags='--config.data.data_dir=DIR --config.codec.workdir=RUN'
+  ),
 }
-ARGUMENTS = (*ROWS, *(f'{name}-debug' for name in ROWS))
+ARGUMENTS = (*ROWS, *(f'{name}-debug' for name in ROWS), *CODES)
+ROWS |= CODES
 
 
 def get_config(argument='acdit_xl'):
@@ -56,6 +63,9 @@ def get_config(argument='acdit_xl'):
   row = ROWS[name]
   c = base.get_config()
   c.name = f'imagenet256 {argument}'
+  if name == 'var_d16':
+    coded.var_d16(c)
+    return c.lock()
   base.choose(c, 'data', 'latents', shape=row['shape'], num_classes=1000)
   base.choose(c, 'codec', 'latents', patch=row['patch'])
   base.choose(c, 'process', 'gaussian', clip=0.0)

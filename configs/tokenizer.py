@@ -29,11 +29,13 @@ ROWS = {
   'mnist_fsq': dict(about='28x28 grey pixels to 7x7, codes of 10 bits, rounded'),
   'mnist_bits': dict(about='28x28 grey pixels to 7x7, codes of 10 bits, signs'),
   'mnist_multiscale': dict(about='28x28 grey pixels to 1x1 .. 7x7, codes of 10 bits'),
+  'mnist_signs': dict(about='28x28 grey pixels to 1x1 .. 7x7, codes of 10 bits, signs'),
   'cifar10_vae': dict(about='32x32 pixels to 8x8, vectors of 8 floats'),
   'cifar10_vq': dict(about='32x32 pixels to 8x8, codes of 10 bits from a codebook'),
   'cifar10_fsq': dict(about='32x32 pixels to 8x8, codes of 10 bits, rounded'),
   'cifar10_bits': dict(about='32x32 pixels to 8x8, codes of 10 bits, signs'),
   'cifar10_multiscale': dict(about='32x32 pixels to 1x1 .. 8x8, codes of 10 bits'),
+  'cifar10_signs': dict(about='32x32 pixels to 1x1 .. 8x8, codes of 10 bits, signs'),
   'folder_vae': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 vectors of 8 floats'),
   'folder_vq': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
   'folder_fsq': dict(about='pictures of any size, cut to 64x64 pixels, to 8x8 codes of 10 bits'),
@@ -41,6 +43,8 @@ ROWS = {
   'folder_multiscale': dict(about='pictures of any size, cut to 64x64 pixels, to 1x1 .. 8x8 codes'),
   'shapes_vq': dict(about='32x32 pixels of shapes to 8x8, codes of 11 bits from a codebook'),
   'shapes_fsq': dict(about='32x32 pixels of shapes to 8x8, codes of 10 bits, rounded'),
+  'digits_vq': dict(about="scikit-learn's digits to 4x4, codes of 7 bits from a codebook"),
+  'digits_signs': dict(about="scikit-learn's digits to 1x1 .. 4x4, codes of 7 bits, signs"),
   'debug': dict(about="scikit-learn's digits, 8x8 pixels to 4x4, codes of 7 bits, seconds"),
 }
 PUBLISHED = {  # on 256x256 pixels: features of each grid, and what stands between the networks
@@ -78,9 +82,10 @@ QUANTISERS = {
   'fsq': dict(levels=(8, 5, 5, 5)),
   'bits': dict(bits=10, entropy=0.01, commitment=0.05),
   'multiscale': dict(vocab=1024, dim=8),
+  'signs': dict(vocab=1024, dim=10, signs=True),  # of multiscale
 }
 DATA = '--config.data.data_dir=DIR'
-MADE = ('debug', 'shapes_vq', 'shapes_fsq')  # their data need no folder
+MADE = ('debug', 'digits_vq', 'digits_signs', 'shapes_vq', 'shapes_fsq')  # without a folder
 EXPECTED = {
   **{name: base.expect('cores', flags='' if name in MADE else DATA) for name in ROWS},
   **{name: base.expect('v5e:8x8', flags=DATA) for name in PUBLISHED},
@@ -112,8 +117,11 @@ def get_config(argument='debug'):
     return _debug(c)
   if argument in PUBLISHED:
     return _published(c, **PUBLISHED[argument])
-  base.choose(c, 'quantiser', quantiser, **QUANTISERS[quantiser])
-  if quantiser == 'multiscale':
+  scales = quantiser in ('multiscale', 'signs')
+  base.choose(c, 'quantiser', 'multiscale' if scales else quantiser, **QUANTISERS[quantiser])
+  if data == 'digits':
+    return _digits(c)
+  if scales:
     c.quantiser.sides = (1, 2, 4, 7) if data == 'mnist' else (1, 2, 3, 4, 6, 8)  # 1,300 bits
   elif quantiser == 'vae' and data != 'mnist':
     c.quantiser.dim = 8
@@ -131,7 +139,7 @@ def get_config(argument='debug'):
   else:
     base.choose(c, 'data', 'tfds', dataset=data)
     base.choose(c, 'coder', 'conv', widths=(32, 64) if data == 'mnist' else (64, 96))
-  if argument == 'cifar10_multiscale':  # half the time of a step
+  if data == 'cifar10' and scales:  # half the time of a step
     base.choose(c, 'codec', 'patches', patch=4)
     base.choose(c, 'coder', 'conv', widths=(96,))
   c.train.steps = 1200 if data == 'mnist' else 2000
@@ -141,6 +149,22 @@ def get_config(argument='debug'):
   c.optim.learning_rate, c.optim.warmup, c.optim.weight_decay = 2e-3, 100, 0.0
   c.eval.examples, c.eval.num = 2000, 2000
   c.eval.features = data not in ('folder', 'shapes')
+  return c.lock()
+
+
+def _digits(c):
+  """Half a minute."""
+  base.choose(c, 'data', 'digits')
+  base.choose(c, 'codec', 'patches', patch=1)
+  base.choose(c, 'coder', 'conv', widths=(16, 32))
+  base.choose(c, 'recipe', 'autoencoder')
+  c.quantiser.vocab = 128
+  if c.quantiser.name == 'multiscale':
+    c.quantiser.sides, c.quantiser.dim = (1, 2, 4), 7
+  c.train.steps, c.train.batch_size, c.train.ema = 600, 64, 0.99
+  c.train.log_every, c.train.eval_every, c.train.checkpoint_every = 20, 300, 300
+  c.optim.learning_rate, c.optim.warmup, c.optim.weight_decay = 3e-3, 50, 0.0
+  c.eval.num, c.eval.features = 360, True
   return c.lock()
 
 

@@ -19,7 +19,7 @@ from configs import tokenizer
 
 FOLDER = pathlib.Path(configs.__file__).parent
 ROOT = FOLDER.parent  # where the commands of a page are called
-TABLES = ('__init__', 'base', 'choices', 'studies')  # what configs are made of
+TABLES = ('__init__', 'base', 'choices', 'coded', 'studies')  # what configs are made of
 NAMES = sorted(path.stem for path in FOLDER.glob('*.py') if path.stem not in TABLES)
 SLOTS = 4096  # from here on the fused kernel of TPUs takes half a minute to plan its tiles
 
@@ -47,6 +47,7 @@ LARGE = [
     if argument.endswith(('-mnist', '-cifar10'))
     and argument not in ('gan-mnist', 'block-cifar10')),
   ('imagenet256', 'adm'),
+  ('imagenet256', 'var_d16'),
 ]
 
 

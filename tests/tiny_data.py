@@ -11,7 +11,7 @@ import PIL.Image
 from adiff.codec import trained
 from adiff.run import build, encode, kept, reconstruct
 from adiff.run import workdir as workdir_lib
-from configs import base, tokenizer
+from configs import base, coded, tokenizer
 
 TFDS = {  # dataset: one example
   'mnist': {'image': np.zeros((28, 28, 1), np.uint8), 'label': 0},
@@ -27,7 +27,10 @@ def point(config, root: pathlib.Path) -> None:
   """Makes the config read a few examples below `root`, which are written at the first call."""
   data = config.data
   if config.codec.name == 'trained':
-    config.codec.workdir = str(_written(root / 'codec', _codec))
+    row = _trained_by(config)
+    config.codec.workdir = str(
+      _written(root / f'codec_{row}', lambda path: _codec(path, row, root))
+    )
   if 'data_dir' in data and not data.get('made_up'):
     data.data_dir = str(_folder(config, root))
   if data.get('path'):
@@ -39,7 +42,8 @@ def point(config, root: pathlib.Path) -> None:
 def _folder(config, root):
   data = config.data
   if data.name == 'encoded':
-    return _written(root / f'tokens_{config.codec.name}', lambda path: _tokens(path, config))
+    name = _trained_by(config) if config.codec.name == 'trained' else config.codec.name
+    return _written(root / f'tokens_{name}', lambda path: _tokens(path, config, root))
   if data.name == 'latents':
     name = 'x'.join(map(str, data.shape))
     return _written(root / f'latents_{name}_{data.num_classes}', lambda path: _latents(path, data))
@@ -66,28 +70,55 @@ def _latents(folder, data):
   (folder / 'latents.json').write_text(json.dumps(statistics))
 
 
-def _tokens(folder, config):
+def _tokens(folder, config, root):
   """Those that the config's codec makes of a few pictures."""
   config, workdir = config.copy_and_resolve_references().unlock(), f'{folder}_run'
   if config.codec.name == 'trained':
-    base.choose(config, 'data', 'shapes', parts=('image',), size=16)
+    config.data = trainer(_trained_by(config), root).data
   else:
     base.choose(config, 'data', 'digits')
   parts = build.build(config.lock())
   with workdir_lib.lock(workdir):
     workdir_lib.claim(workdir, parts.config, parts.contract)
     kept.write(workdir, parts)
-  encode.encode(workdir, folder)
+  encode.encode(workdir, folder, batch=2)
 
 
-def _codec(workdir):
-  """One of pictures of shapes that has learnt nothing."""
-  parts = build.build(tokenizer.get_config('shapes_vq'))
-  params = parts.autoencoder.init(jax.random.key(0))
-  served = {'params': params, 'extra': parts.autoencoder.init_extra()}
+def _trained_by(config):
+  """The row of configs/tokenizer.py that trains the codec of a config."""
+  file, _, argument = config.name.partition(' ')
+  if file == 'generators':
+    return coded.codec_of(argument)
+  return dict(imagenet256='imagenet256_var').get(file, 'shapes_vq')
+
+
+def _codec(workdir, row, root):
   workdir.mkdir()
-  text = trained.told(reconstruct.about(parts), served, mean=(), std=(), step=0)
+  text = codec_text(trainer(row, root))
   (workdir / trained.FILE).write_text(text)
+
+
+def trainer(row, root):
+  """It, with a few pictures, and with networks that are thin."""
+  c = tokenizer.get_config(row).unlock()
+  if c.data.name == 'shapes':
+    c.data.size = 16
+  point(c, root)
+  c.coder.widths, c.coder.blocks, c.coder.attention = (4,) * len(c.coder.widths), 1, False
+  c.coder.dtype = 'float32'
+  return c.lock()
+
+
+def codec_text(config, *, seed=0):
+  """The file of a codec with random parameters, of a config that trains one of symbols."""
+  parts, rng = build.build(config), np.random.default_rng(seed)
+  autoencoder = parts.autoencoder
+  abstract = jax.eval_shape(
+    lambda key: {'params': autoencoder.init(key), 'extra': autoencoder.init_extra()},
+    jax.random.key(0),
+  )
+  served = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(leaf.dtype), abstract)
+  return trained.told(reconstruct.about(parts), served, mean=(), std=(), step=0)
 
 
 def _pictures(folder):

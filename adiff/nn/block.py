@@ -12,6 +12,8 @@ from jax.ad_checkpoint import checkpoint_name
 from adiff.nn import attention, cross, layout, norm, rotary
 
 LAYER_INPUT = 'layer_input'
+# What makes modulations of levels and conditions: one network for all layers, or one a layer.
+SHARED, LAYERS = MODULATED = ('shared', 'layers')
 # What the backward pass has of a layer's forward pass; it computes the rest again.
 REMAT = {
   'none': jax.checkpoint_policies.everything_saveable,
@@ -29,7 +31,9 @@ REMAT = {
 class Shared(NamedTuple):
   """What all layers of a call read besides their input."""
 
-  modulation: jax.Array  # [B, S, 6 W], or [B, M, 6 W] one a copy: see `Modulation`
+  # [B, S, 6 W], or [B, M, 6 W] one a copy: see `Modulation`; what it is made of, [.., W], where
+  # layers make it themselves
+  modulation: jax.Array
   turns: tuple[jax.Array, jax.Array]  # of rotary positions
   seen: attention.Seen  # what each slot may read
   given: attention.Seen | None = None  # what each slot may read of memories; None: there are none
@@ -60,6 +64,7 @@ class Block(nn.Module):
 
   lengths: slots of every copy that shares its modulation, None where every slot has its own.
   wanted: (first, last) of the slots whose results are wanted, None for all.
+  modulates: it makes its modulation itself.
   """
 
   width: int
@@ -69,6 +74,7 @@ class Block(nn.Module):
   dtype: jnp.dtype
   lengths: tuple[int, ...] | None
   wanted: tuple[int, int] | None = None
+  modulates: bool = False
 
   @nn.compact
   def __call__(self, x, layer: Own, shared: Shared):
@@ -108,7 +114,11 @@ class Block(nn.Module):
     return self._dense(self.width, 'mlp_out')(nn.silu(gate) * up)
 
   def _modulation(self, shared) -> Modulation:
-    """The shared modulation and this layer's own offset, over slots."""
+    """The shared modulation, or the layer's own, and its own offset, over slots."""
+    if self.modulates:
+      zeros = nn.initializers.zeros
+      dense = self._dense(6 * self.width, 'modulate', kernel_init=zeros)
+      shared = layout.copies(dense(shared))
     offset = self.param('modulation', nn.initializers.zeros, (6 * self.width,), jnp.float32)
     parts = jnp.split(shared + offset[None, None].astype(self.dtype), 6, axis=-1)
     return Modulation(*(over_slots(part, self.lengths) for part in parts))

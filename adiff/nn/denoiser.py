@@ -8,6 +8,7 @@ MLP. Layers are scanned.
   h = token(x) + hint + features + position          [B, S, W]
   signal = silu(level(t, s) + conditions)            [B, S, W], or [B, M, W] one a copy of a block
   for every layer:  h = block(h, modulation(signal) + offset of the layer, keys of memories)
+                    (or modulation of the layer, see `modulated`)
   h = norm(h) (1 + scale(signal)) + shift(signal)    features; the head makes outputs of them
 """
 
@@ -53,6 +54,7 @@ class Denoiser(network.Network):
   reach: a block reads at most that many blocks before it (None: all), and the first `sinks`; where
   layers differ, (layers, reach) of each group of them, from the first layer on, and as many sinks.
   Layers that reach nothing keep nothing.
+  modulated: by what all layers share, or 'layers': by a network in each, as DiT's.
   encoder: layers of what reads a memory's symbols, see memory.py.
   self_condition: it can be shown its own last estimate of the outputs' size.
   hinted: how it is shown hints, see hinting.py.
@@ -75,6 +77,7 @@ class Denoiser(network.Network):
   heads: values.Count = 4
   mlp_ratio: Annotated[values.Positive, values.between(0, 64)] = 4.0
   dropout: values.ShareBelow1 = 0.0
+  modulated: Annotated[str, values.one_of(*block.MODULATED)] = block.SHARED
   encoder: values.Whole = 2
   rotary_base: values.Positive = 100.0
   reach: Reach | tuple[tuple[values.Count, Reach], ...] = None
@@ -260,7 +263,9 @@ class Trunk(nn.Module):
     if isinstance(ask.x, tokens_lib.Tokens):
       signal = signal + self._kinds(ask.x.runs)[first][None]
     signal = layout.copies(nn.silu(layout.copies(signal)))
-    modulation = self._modulate(signal, 6, 'modulation')
+    modulation = signal
+    if of.modulated == block.SHARED:
+      modulation = self._modulate(signal, 6, 'modulation')
     modulation_out = self._modulate(signal, 2, 'modulation_out')
     wanted = network.wanted(ask.slots, ask.keep)
     h, fresh = layers.through(self, h, ask, modulation, lengths, wanted, key)

@@ -19,7 +19,10 @@ def through(trunk: nn.Module, h, ask, modulation, lengths, wanted, key) -> tuple
   parameters the layers are; the rest as denoiser.Trunk has it."""
   of, slots = trunk.of, ask.slots
   turns = rotary.turns(slots.coords, of.width // of.heads, base=of.rotary_base)
-  sizes = of.width, of.heads, of.mlp_ratio, of.dropout, jnp.dtype(of.dtype), lengths
+  sizes = dict(
+    width=of.width, heads=of.heads, mlp_ratio=of.mlp_ratio, dropout=of.dropout,
+    dtype=jnp.dtype(of.dtype), lengths=lengths, modulates=of.modulated == block.LAYERS,
+  )
   remembered, given = _remembered(of, ask)
   groups = _groups(of, ask.cache)
   cached = [
@@ -53,7 +56,7 @@ def through(trunk: nn.Module, h, ask, modulation, lengths, wanted, key) -> tuple
   queries = jax.tree.map(lambda leaf: leaf[..., slice(*wanted)], slots._replace(coords=None))
   given = None if given is None else given[:, slice(*wanted)]
   seen = _seen(of, *groups[-1], queries, slots)
-  last_layer = _recomputed(of)(*sizes, wanted, name='last_layer')
+  last_layer = _recomputed(of)(**sizes, wanted=wanted, name='last_layer')
   h, written = last_layer(h, own(-1), block.Shared(modulation, turns, seen, _shown(given)))
   return h, [*fresh, written]
 
@@ -96,12 +99,12 @@ def _make(sizes, length, h, own, shared):
   nn.scan(
     block.Block, variable_axes={'params': 0}, split_rngs={'params': True},
     in_axes=(0, nn.broadcast), length=length,
-  )(*sizes, name=network.STACK)(h, own, shared)
+  )(**sizes, name=network.STACK)(h, own, shared)
 
 
 def _scanned(of, sizes, params, h, own, shared):
   """(h, (keys, values) [layers, ..]) after layers with these parameters."""
-  layer = block.Block(*sizes, parent=None)
+  layer = block.Block(**sizes, parent=None)
 
   def apply(params, h, own, shared):
     return layer.apply({'params': params}, h, own, shared)

@@ -175,3 +175,28 @@ def test_half_precision_is_close_and_its_outputs_and_parameters_are_float32():
 def test_an_impossible_width_is_refused_in_words():
   with pytest.raises(ValueError, match='multiple of 2'):
     denoiser.Denoiser(4, 3, width=18, heads=2)
+
+
+def test_layers_that_modulate_as_the_shared_network_does_are_the_same_network():
+  own = model(depth=3, modulated='layers')
+  shared = dict(DEEP_PARAMS)
+  made = shared.pop('modulation')
+  stack, last = dict(shared['layers']), dict(shared['last_layer'])
+  last |= {'modulate': {'kernel': made['kernel']}, 'modulation': last['modulation'] + made['bias']}
+  stack |= {
+    'modulate': {'kernel': jnp.stack([made['kernel']] * 2)},
+    'modulation': stack['modulation'] + made['bias'][None],
+  }
+  params = {**shared, 'layers': stack, 'last_layer': last}
+  random = tiny.random_params(own, masked.Masked(3), BLOCKS, COORDS)
+  assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, random)
+  slots = BLOCKS.token_slots(COORDS)
+
+  def out(network, params):
+    return network.denoise(params)(ask_lib.Ask(X, T, slots, cond=COND)).out
+
+  both = [
+    jax.jit(lambda params, network=network: out(network, params))(weights)
+    for network, weights in ((own, params), (model(depth=3), DEEP_PARAMS))
+  ]
+  np.testing.assert_allclose(*both, rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Independent bits: the law of a symbol is the product of those of its bits."""
+"""Bits: the law of a symbol is the product of those of its bits, or their chain."""
 
 import itertools
 
@@ -45,6 +45,27 @@ def test_its_loss_is_the_sum_of_the_cross_entropies_of_bits():
 def test_a_network_has_one_output_a_bit():
   params = bits.Bits().init(None, WIDTH, 2**NUM)
   assert params['kernel'].shape == (WIDTH, NUM)
+
+
+def test_chained_a_bit_has_its_law_given_those_before_it():
+  chain = np.asarray(jax.random.normal(jax.random.key(4), (NUM, NUM)))
+  head = bits.Bits({**PARAMS, bits.CHAIN: jnp.asarray(chain)}, jnp.dtype('float32'), chained=True)
+  law = np.exp(np.asarray(head.read(H, None), np.float64))
+  np.testing.assert_allclose(law.sum(-1), 1, rtol=1e-6)
+  for own in itertools.product((0, 1), repeat=NUM):
+    expected = 1.0
+    for i, bit in enumerate(own):
+      p = 1 / (1 + np.exp(-LOGITS[..., i] - sum(chain[j, i] * own[j] for j in range(i))))
+      expected = expected * (p if bit else 1 - p)
+    symbol = int((np.array(own) * 2 ** np.arange(NUM)).sum())
+    np.testing.assert_allclose(law[..., symbol], expected, rtol=2e-5)
+
+
+def test_a_chain_begins_with_independent_bits():
+  params = bits.Bits(chained=True).init(None, WIDTH, 2**NUM)
+  chained = bits.Bits({**params, **PARAMS}, jnp.dtype('float32'), chained=True)
+  both = [np.asarray(jax.nn.softmax(head.read(H, None))) for head in (chained, HEAD)]
+  np.testing.assert_allclose(*both, rtol=2e-5)
 
 
 @pytest.mark.parametrize('data, words', [('chain', '2.n symbols, .* 3 symbols'),
