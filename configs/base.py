@@ -195,6 +195,9 @@ def get_config():
   c.eval.samplers = ()
   # images: train the feature classifier and report distances (small images)
   c.eval.features = False
+  # images of patches: seams, spectra, what a mistake in a block does to those behind it, and what a
+  # classifier learns of samples
+  c.eval.structure = False
   # trained codecs of images: a file of weights of the FID Inception network, in whose features
   # reconstructions are compared, too
   c.eval.inception = ''

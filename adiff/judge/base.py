@@ -43,6 +43,7 @@ class Trace(NamedTuple):
   blocks: np.ndarray  # [N] the block of each token
   starts: np.ndarray  # [K] the row in which each block begins
   num_steps: int  # of a block, at most
+  levels: np.ndarray | None = None  # [R, K] of each block after each of the rows
 
 
 def _made(title, make):
@@ -80,8 +81,13 @@ class Subject:
   tokens: Callable[[str, np.ndarray], dict]  # (split, indices) -> {'tokens', 'label', ..}
   examples: Callable[[str, np.ndarray], dict]  # (split, indices) -> {'example', 'label'}
   decode: Callable[[np.ndarray], Any]  # tokens -> examples
-  # (tokens [n, N(, D)], bool [N]: which are made anew), in raster order -> `num` samples
+  # (tokens [n, N(, D)], bool [N]: which are made anew, labels=None: balanced), in raster order ->
+  # `num` samples
   fill: Callable[..., Sampled] | None = None
+  # (tokens [n, N(, D)] in raster order, labels) -> nats [n, K] of their bound
+  rate: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+  blocks: np.ndarray | None = None  # int [N] the block of each token, in raster order
+  layout: np.ndarray | None = None  # int [H, W, C], as Codec.layout
   levels: int = 0  # values are 0..levels-1; 0 when they are floats, or text
   # (examples, {name: what they were told}) -> statistic, dof, p_value
   law_test: Callable[[np.ndarray, dict], dict] | None = None

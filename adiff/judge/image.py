@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from adiff.judge import base, bound, quality, reference, section, subset
+from adiff.judge import (
+  base,
+  bound,
+  damage,
+  quality,
+  reference,
+  seam,
+  section,
+  spectrum,
+  subset,
+  teaching,
+)
 from adiff.judge.metrics import memorisation
 from adiff.judge.page import images
 
@@ -19,6 +30,7 @@ class Image(base.Judge):
 
   steps: tuple[int, ...] = ()  # a block, at which samples are measured besides the config's
   features: bool = False  # is a classifier trained whose features compare samples with real images?
+  structure: bool = False  # are seams, spectra, mistakes and what samples teach measured?
 
   media = ('image', 'video')
   cost = (
@@ -32,6 +44,11 @@ class Image(base.Judge):
       raise ValueError(
         'config.eval.features=True trains a classifier of images, which needs pixels and labels; '
         'write eval.features=False'
+      )
+    if self.structure and (parts.spec.by_kind or parts.coded.codec.layout() is None):
+      raise ValueError(
+        'config.eval.structure=True asks which token a pixel is of, and those of this codec are of '
+        'several; write eval.structure=False, or codec.name=patches'
       )
 
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
@@ -52,6 +69,9 @@ class Image(base.Judge):
         subject, examples, reference.read(subject, 'train')['example']
       ))
       yield from quality.Quality(subject, sampled).sections()
+    if self.structure:
+      for judge in (seam, spectrum, damage, *((teaching,) if subject.num_classes else ())):
+        yield subject.attempt(judge.TITLE, functools.partial(judge.of, subject, own))
 
   def _more(self, subject, sampled, steps):
     """Samples at another number of steps, the fewest first, and what they all cost."""

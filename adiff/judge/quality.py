@@ -26,6 +26,12 @@ MEASURES = (
   ('density', 'Density', 'high', 'How crowded with real images the places of the samples are. '
    'About 1 for real data; it may exceed 1.'),
   ('coverage', 'Coverage', 'high', 'Share of the real images with a sample close by.'),
+  ('kernel', 'Kernel', 'low', 'Kernel distance (KID) of the features. Near 0 for real images, '
+   'however few samples there are; it may be below.'),
+  ('class_entropy', 'Class entropy', None, 'Entropy in nats of the classes of the samples, as the '
+   'classifier reads them. At most the logarithm of their number.'),
+  ('support', 'Support', None, 'Birthday test: how many different images there are, over those '
+   'among real ones. Well below 1 samples repeat each other.'),
   ('nn_ratio', 'NN ratio', None, 'Distance of samples to their nearest training image over that '
    'of test images. Near 1 is right; well below 1 is memorisation.'),
   ('accuracy', 'Class acc.', 'high', 'Share of the samples that a classifier puts into the '

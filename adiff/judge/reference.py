@@ -21,8 +21,10 @@ from adiff.judge.metrics import (
   features,
   frechet,
   inception,
+  kernel,
   memorisation,
   two_sample,
+  variety,
 )
 
 IMAGES, VALUES = 60_000, 2**28  # of a split: what is read of it at most, 256 MiB
@@ -115,7 +117,9 @@ class Reference:
   def scores(self, images, labels=None) -> dict[str, float | None]:
     """Numbers of images, with the labels that they were asked for."""
     found, shares = self.eyes.features(images), self.eyes.probabilities(images)
-    right = None
+    right = entropy = None
+    if shares is not None:
+      entropy = variety.class_entropy(shares.argmax(1), shares.shape[1])
     if shares is not None and labels is not None:
       right = float(np.mean(self.eyes.classes[shares.argmax(1)] == labels))
     balls = coverage.scores(self.near, few(found, BALLS), real_radii=self.radii)
@@ -123,6 +127,9 @@ class Reference:
       'frechet': frechet.gaussian_frechet(*frechet.moments(found), self.mean, self.cov),
       'inception_score': None if shares is None else float(frechet.inception_score(shares)),
       **{name: float(v) for name, v in balls.items()},
+      'kernel': kernel.distance(few(self.near, kernel.MOST), few(found, kernel.MOST)),
+      'class_entropy': entropy,
+      'support': variety.support(few(self.near, variety.MOST), few(found, variety.MOST)),
       'nn_ratio': self.pictures and memorisation.nn_ratio(
         few(images, NEAREST), self.pictures.train, self.gap
       ),

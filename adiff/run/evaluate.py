@@ -186,6 +186,7 @@ def judge_of(parts) -> judge_base.Judge:
   return choose.resolve(
     'judge', {**config.judge, 'name': config.judge.name or fitting[0]},
     samplers=samplers(parts), steps=tuple(config.eval.steps), features=config.eval.features,
+    structure=config.eval.structure,
   )
 
 

@@ -19,7 +19,8 @@ LATER = {
     'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
     'orders': (), 'requantise': 0.0, 'share': 1.0,
   },
-  'eval': {'orders': 0, 'chain': 1000, 'ode': 0, 'inception': '', 'efficientnet': False},
+  'eval': {'orders': 0, 'chain': 1000, 'ode': 0, 'inception': '', 'efficientnet': False,
+           'structure': False},
   'mesh': {'slices': 1},
   'quantiser': {'name': ''}, 'coder': {'name': ''},
 }

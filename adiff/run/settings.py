@@ -119,6 +119,7 @@ class Eval:
   features: bool
   inception: values.Path
   efficientnet: bool
+  structure: bool
 
 
 @dataclasses.dataclass

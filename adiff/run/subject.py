@@ -9,7 +9,16 @@ import numpy as np
 import tqdm
 
 from adiff.judge import base, subset
-from adiff.run import build, directions, editing, generate, loss_profile, overrides, sequences
+from adiff.run import (
+  build,
+  directions,
+  editing,
+  estimates,
+  generate,
+  loss_profile,
+  overrides,
+  sequences,
+)
 from adiff.sequence import conditions
 
 ROWS = 64  # of the evaluated split that the loss profile is measured on
@@ -52,13 +61,6 @@ def make(
       sampler=traced, progress=progress,
     )
 
-  def fill(tokens, hole):
-    held = generate.Held(tokens, np.broadcast_to(~hole, tokens.shape[:2]))
-    return _sample(
-      _around(parts, hole), params, mesh, steps=None, asked=_asked(parts, None, None), given=held,
-      sampler=None, progress=progress,
-    )
-
   return base.Subject(
     data=data(parts),
     split=config.eval.split,
@@ -70,7 +72,10 @@ def make(
     num_tokens=parts.blocks.num_tokens,
     bound=bound,
     sample=sample,
-    fill=fill,
+    fill=_filling(parts, params, mesh, progress),
+    rate=_rating(parts, params, mesh),
+    blocks=None if spec.by_kind else parts.blocks.to_raster(parts.blocks.block_of_token, axis=0),
+    layout=coded.codec.layout(),
     trace=lambda num: _trace(parts, params, mesh, num),
     size=coded.size,
     tokens=coded.examples,
@@ -86,6 +91,31 @@ def make(
     tell=tell,
     reference=reference,
   )
+
+
+def _filling(parts, params, mesh, progress):
+  """As Subject.fill."""
+  def fill(tokens, hole, labels=None):
+    held = generate.Held(tokens, np.broadcast_to(~hole, tokens.shape[:2]))
+    return _sample(
+      _around(parts, hole), params, mesh, steps=None, asked=_asked(parts, labels, None), given=held,
+      sampler=None, progress=progress,
+    )
+
+  return fill
+
+
+def _rating(parts, params, mesh):
+  """As Subject.rate, of networks that denoise and are told labels alone."""
+  if not parts.recipe.denoises or parts.spec.further:
+    return None
+  bound = functools.cache(lambda: estimates.bound(parts, mesh))
+
+  def rate(tokens, labels):
+    told = {conditions.LABEL: labels}
+    return bound().of(params, tokens, told, samples=parts.config.eval.samples)
+
+  return rate
 
 
 def batch_size(parts: build.Parts) -> int:
@@ -158,7 +188,7 @@ def _trace(parts, params, mesh, num):
     hidden, tokens = np.isnan(tokens).any(-1), np.nan_to_num(tokens)
   return base.Trace(
     tokens, hidden, blocks.to_raster(blocks.block_of_token, axis=0), parts.plan.starts,
-    max(parts.plan.budgets),
+    max(parts.plan.budgets), parts.plan.matrix[1:],
   )
 
 
