@@ -94,11 +94,11 @@ def main() -> int:
     'bandwidth GB/s': limits.bandwidth / 1e9, 'rounds': options.rounds,
     'GLIBC_TUNABLES': os.environ.get('GLIBC_TUNABLES', ''),
   }
+  command = f'python -m benchmarks.run {shlex.join(sys.argv[1:])}'
   lines = [
     f'# {options.suite.capitalize()}', '', suite.__doc__.strip(), '',
-    f'`python -m benchmarks.run {shlex.join(sys.argv[1:])}`. '
-    'Candidates take turns, round by round; compiled before and once run; medians, and the spread '
-    'between quartiles; ratios are medians over rounds.', '',
+    f'`{command}`. Candidates take turns, round by round; compiled before and once run; medians, '
+    'and the spread between quartiles; ratios are medians over rounds.', '',
     '; '.join(f'{k} {v:.3g}' if isinstance(v, float) else f'{k} {v}' for k, v in facts.items()),
     '', *table(rows),
   ]
@@ -106,7 +106,8 @@ def main() -> int:
     lines += ['', 'The machine was not idle: read ratios, not times.']
   place = options.folder / options.suite
   options.folder.mkdir(parents=True, exist_ok=True)
-  place.with_suffix('.json').write_text(json.dumps({**facts, 'rows': rows}, indent=1) + '\n')
+  told = {'command': command, **facts, 'rows': rows}
+  place.with_suffix('.json').write_text(json.dumps(told, indent=1) + '\n')
   place.with_suffix('.md').write_text('\n'.join(lines) + '\n')
   place.with_suffix('.png').write_bytes(images.png_bytes(picture(rows)))
   print('\n'.join(lines))

@@ -37,6 +37,7 @@ def axis(key, heading, values, *, law=False):
 
 GENERATORS = 'configs/generators.py'
 BLOCK, WHOLE = (f'{GENERATORS}:block-digits',), (f'{GENERATORS}:dit-digits',)
+LOOK = 'eval.structure=true'  # seams, spectra, mistakes
 CELLS = (f'{GENERATORS}:acdit-digits',)
 QUARTERS = (f'{GENERATORS}:acdit-mnist',)  # of 16 tokens: cheap steps
 SCALED = {
@@ -57,7 +58,7 @@ STUDIES = {
   'images-digits': study(
     "families of generators on scikit-learn's digits, blocks first",
     rows={
-      'block': BLOCK, 'whole': WHOLE, 'scales': ('configs/digits.py:scales',),
+      'block': (*BLOCK, LOOK), 'whole': (*WHOLE, LOOK), 'scales': ('configs/digits.py:scales',),
       **{name: (f'{GENERATORS}:{name}-digits',) for name in (
         'maskgit', 'mar', 'mar_causal', 'unet', 'pixelcnn', 'gan', 'flow',
       )},

@@ -11,9 +11,10 @@ import launchers
 import numpy as np
 import pytest
 
+from adiff.run import claimed
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import mask
-from benchmarks import attention, gpu, parts, run, sample, tpu, train, turns
+from benchmarks import attention, counted, gpu, parts, run, sample, tpu, train, turns
 
 OPTIONS = argparse.Namespace(rounds=2, width=64, tokens=64, lengths=(64,), dtype='float32')
 
@@ -94,6 +95,35 @@ def test_all_candidates_for_attention_compute_the_same():
   )
   for other in others:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), other, wanted)
+
+
+# ---- Counts --------------------------------------------------------------------------------------
+
+
+def test_lines_of_code_are_those_without_blanks_comments_and_docstrings():
+  text = (
+    '"""Says.\n\nMore."""\n\n# why\nA = (\n  1,\n)  # one\n\n'
+    'def f():\n  """Does."""\n  return 2\n'
+  )
+  assert counted.code_lines(text) == 5
+
+
+def test_what_is_counted_is_a_record_that_claims_read(tmp_path):
+  counted.write(('lines', 'edits'), tmp_path)
+  found = claimed.records(tmp_path)
+  assert set(found) == {'lines', 'edits'}
+  assert found['edits'].row(family='one block')['scattered'] == 1
+  ar = found['edits'].row(family='AR')
+  assert [ar[name] for name in ('next', 'previous', 'hole', 'scattered')] == [1, 0, 0, 0]
+  assert all(row['lines'] > 20 for row in found['lines'].rows)
+
+
+@pytest.mark.soak
+def test_probabilities_of_ar_sum_to_one_and_those_of_a_bound_to_less():
+  ar, whole = counted.laws(vocab=2, tokens=3, many=256)
+  assert ar['sum'] == pytest.approx(1, abs=1e-5) and ar['bound'] == pytest.approx(ar['own'])
+  assert whole['sum'] < 0.999 and whole['bound'] > whole['own']
+  assert whole['own sum'] == pytest.approx(1, abs=0.02)
 
 
 # ---- benchmarks/gpu.sh ---------------------------------------------------------------------------

@@ -1,21 +1,27 @@
-"""Verdicts: what our studies say of what is said of autoregressive diffusion.
+"""Verdicts: what our measurements say of what is said of autoregressive diffusion.
 
-A claim (claims.py) has a measure and a rule that were fixed before anything was measured; a verdict
-follows from what a study left, and is "not measured" where there is nothing. Verdicts about trained
-networks need three seeds; a difference decides where its interval excludes zero.
+A claim (claims.py) has a measure and a rule; a verdict follows from what studies and records left
+(by_study.py, by_record.py), and is "not measured" where there is nothing. A *study* trains networks
+with several seeds; a *record* is a benchmark's file: rows of counts, bytes, seconds, or numbers of
+networks that a page tells of. Verdicts about trained networks need three seeds; a difference
+decides where its interval excludes zero.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from adiff.judge import section, studied
+from adiff.judge import section, studied, swept
 
 SUPPORTED, REFUTED, MIXED, NOT_MEASURED = 'supported', 'refuted', 'mixed', 'not measured'
 SEEDS = 3
-_NEAR = 1.1  # of the best Fréchet distance: as good
+# A record as JSON; a suite of benchmarks/run.py tells more. rows: {name: number, word, or [value,
+# low, high]}; seeds: of the networks that were trained, where there are any.
+RECORD = {
+  'rows': [dict], 'commit': str, 'hardware': str, 'command?': str, 'about?': str, 'page?': str,
+  'seeds?': int,
+}
 
 
 class Study(NamedTuple):
@@ -24,17 +30,52 @@ class Study(NamedTuple):
   metric: studied.Metric
   rows: Mapping[str, list[studied.Measured]]
   origin: str  # commit and hardware
+  places: Mapping[str, swept.Place] = types.MappingProxyType({})  # of rows, where there is an axis
+  diverged: Sequence[tuple[str, int]] = ()  # rows and seeds
+
+
+class Lacking(Exception):
+  """A row, a number or a seed is not there, by which a claim would be decided."""
+
+
+class Row(dict):
+  """A row of a record, {column: value}; raises Lacking for a column that it has not."""
+
+  def __missing__(self, column):
+    raise Lacking(f'a row has no {column}')
+
+
+class Record(NamedTuple):
+  """What a benchmark left."""
+
+  rows: tuple[Row, ...]
+  origin: str  # commit and hardware
+  seeds: int | None = None
+  command: str = ''
+  page: str = ''  # where people read the same
+
+  def row(self, **wanted) -> Row:
+    """The first row with these values; raises Lacking where there is none."""
+    for row in self.rows:
+      if all(row.get(key) == value for key, value in wanted.items()):
+        return row
+    raise Lacking(f'no row has {wanted}')
 
 
 class Verdict(NamedTuple):
   """What became of one claim."""
 
   word: str
-  number: str  # what was measured, in words
-  seeds: int | None = None
+  number: str = ''  # what was measured, in words
+  seeds: int | None = None  # None: of counts, laws and bytes, which have none
 
 
-UNKNOWN = Verdict(NOT_MEASURED, '')
+UNKNOWN = Verdict(NOT_MEASURED)
+
+
+def of_halves(*held: bool) -> str:
+  """The word for a claim of several parts: all hold, some, or none."""
+  return SUPPORTED if all(held) else MIXED if any(held) else REFUTED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +86,12 @@ class Claim:
   words: str
   measure: str
   rule: str = ''
-  study: str = ''  # the one whose numbers decide; '': none does yet
-  decide: Callable[[Study], Verdict] | None = None
+  sources: tuple[str, ...] = ()  # studies and records that decide it, see OTHERS
+  decide: Callable[..., Verdict] | None = None  # of them, in this order; may raise Lacking
+  late: bool = False  # was the rule written when its number was known already?
+
+
+OTHERS = 'the other claims'  # as a source: {number: Verdict} of those before
 
 
 def study_of(told: Mapping[str, Any]) -> Study:
@@ -55,108 +100,41 @@ def study_of(told: Mapping[str, Any]) -> Study:
   for one in told['measured']:
     run = studied.Measured(one['row'], one['seed'], one['numbers'], tuple(one['points']))
     rows.setdefault(run.row, []).append(run)
-  metric = studied.Metric(**told['study']['metric'])
-  return Study(metric, rows, f'{told.get("commit")}, {told.get("hardware")}')
-
-
-def verdict(claim: Claim, studies: Mapping[str, Study]) -> Verdict:
-  """What becomes of a claim, by the studies that there are."""
-  if claim.decide is None or claim.study not in studies:
-    return UNKNOWN
-  return claim.decide(studies[claim.study])
-
-
-# ---- Rules ---------------------------------------------------------------------------------------
-
-
-def _seeds(study, *names):
-  """Seeds that all rows have; 0 where one is missing."""
-  return min(len(study.rows.get(name, ())) for name in names)
-
-
-def _steps(point):
-  return point['steps'].value
-
-
-def fewest_steps(study: Study, row: str) -> int | None:
-  """Steps a block from which on a row is within a tenth of its best; None without samples."""
-  points = studied.points(study.metric, study.rows[row])
-  if not points:
-    return None
-  best = min(point['metric'].value for point in points)
-  return int(min(_steps(point) for point in points if point['metric'].value <= _NEAR * best))
-
-
-def few_steps(study: Study) -> Verdict:
-  """Blocks come within a tenth of their best in 16 steps, the whole needs 100 or more."""
-  if _seeds(study, 'block', 'whole') < SEEDS:
-    return UNKNOWN
-  block, whole = (fewest_steps(study, row) for row in ('block', 'whole'))
-  if block is None or whole is None:
-    return UNKNOWN
-  held = (block <= 16) + (whole >= 100)
-  word = (REFUTED, MIXED, SUPPORTED)[held]
-  return Verdict(word, f'block {block}, whole {whole} steps', _seeds(study, 'block', 'whole'))
-
-
-def cheaper(study: Study) -> Verdict:
-  """What blocks pay to be as good as the whole at its best, over what the whole pays for it."""
-  if _seeds(study, 'block', 'whole') < SEEDS:
-    return UNKNOWN
-  block, whole = (studied.points(study.metric, study.rows[row]) for row in ('block', 'whole'))
-  if not block or not whole:
-    return UNKNOWN
-  goal = _NEAR * min(point['metric'].value for point in whole)
-  words, less = [], []
-  for axis, name in studied.AXES:
-    paid = [
-      min((point[axis].value for point in row if point['metric'].value <= goal), default=np.inf)
-      for row in (block, whole)
-    ]
-    ratio = paid[0] / paid[1]
-    less.append(ratio < 1)
-    words.append(f'{name.split(",")[0]}: ' + (f'{ratio:.2f}' if np.isfinite(ratio) else 'never'))
-  word = SUPPORTED if all(less) else MIXED if any(less) else REFUTED
-  return Verdict(word, f'blocks over whole, {"; ".join(words)}', _seeds(study, 'block', 'whole'))
-
-
-def not_worse(study: Study) -> Verdict:
-  """Blocks beside the whole at every cost, by the verdicts of the study's page."""
-  if _seeds(study, 'block', 'whole') < SEEDS:
-    return UNKNOWN
-  found = studied.compared(study.metric, study.rows['block'], study.rows['whole'])
-  if not found:
-    return UNKNOWN
-  verdicts = {one.verdict for one in found}
-  word = MIXED
-  if studied.WORSE not in verdicts:
-    word = SUPPORTED
-  elif verdicts == {studied.WORSE}:
-    word = REFUTED
-  words = '; '.join(
-    f'{one.axis}: {one.difference.value:+.2f} +- {one.difference.half:.2f}' for one in found
+  asked = told['study']
+  places = {row['name']: swept.Place(*row['place']) for row in asked.get('rows', ())
+            if row.get('place')}
+  return Study(
+    studied.Metric(**asked['metric']), rows, f'{told.get("commit")}, {told.get("hardware")}',
+    places, [(row, seed) for row, seed in told.get('diverged', ())],
   )
-  return Verdict(word, f'{study.metric.heading}, block less whole, {words}',
-                 _seeds(study, 'block', 'whole'))
 
 
-def one_knob(study: Study) -> Verdict:
-  """One network's quality falls with its number of steps, which sampling alone chooses."""
-  rows = [row for row in ('block', 'whole') if _seeds(study, row) >= SEEDS]
-  if not rows:
+def record_of(told: Mapping[str, Any]) -> Record:
+  """What a benchmark's file of the form RECORD tells."""
+  return Record(
+    tuple(map(Row, told['rows'])), f'{told["commit"]}, {told["hardware"]}', told.get('seeds'),
+    told.get('command', ''), told.get('page', ''),
+  )
+
+
+def found(
+  claims: Sequence[Claim], evidence: Mapping[str, Study | Record]
+) -> dict[int, Verdict]:
+  """{number: what becomes of the claim} by the studies and records that there are."""
+  known = {}
+  for claim in claims:
+    known[claim.number] = _verdict(claim, {**evidence, OTHERS: dict(known)})
+  return known
+
+
+def _verdict(claim, evidence):
+  """What becomes of one claim."""
+  if claim.decide is None or not evidence.keys() >= set(claim.sources):
     return UNKNOWN
-  better, words = [], []
-  for row in rows:
-    points = sorted(studied.points(study.metric, study.rows[row]), key=_steps)
-    if len(points) < 2:
-      return UNKNOWN
-    few, many = points[0], points[-1]
-    apart = studied.difference(many['values'], few['values'])
-    better.append(studied.verdict(study.metric, apart) == studied.BETTER)
-    words.append(f'{row}: {few["metric"].value:.2f} at {_steps(few):g} steps, '
-                 f'{many["metric"].value:.2f} at {_steps(many):g}')
-  word = SUPPORTED if all(better) else MIXED if any(better) else REFUTED
-  return Verdict(word, '; '.join(words), _seeds(study, *rows))
+  try:
+    return claim.decide(*(evidence[name] for name in claim.sources))
+  except Lacking:
+    return UNKNOWN
 
 
 # ---- The page ------------------------------------------------------------------------------------
@@ -164,27 +142,49 @@ def one_knob(study: Study) -> Verdict:
 _COLUMNS = (
   section.Column('verdict', 'Verdict'), section.Column('found', 'Our number'),
   section.Column('measure', 'Measured by'), section.Column('rule', 'Rule, fixed beforehand'),
-  section.Column('seeds', 'Seeds'), section.Column('origin', 'Study, commit and hardware'),
+  section.Column('seeds', 'Seeds'), section.Column('origin', 'From, commit and hardware'),
+)
+_RECORDS = (
+  section.Column('command', 'Command'), section.Column('page', 'Page'),
+  section.Column('seeds', 'Seeds'), section.Column('origin', 'Commit and hardware'),
 )
 
 
-def sections(claims, studies: Mapping[str, Study]) -> list[section.Section]:
-  """All claims, those that were not measured too."""
-  rows, counts = [], dict.fromkeys((SUPPORTED, REFUTED, MIXED, NOT_MEASURED), 0)
+def rule(claim: Claim) -> str:
+  """The rule of a claim, and whether it came late."""
+  return f'{claim.rule} (written after the measurement)' if claim.late else claim.rule
+
+
+def sections(
+  claims: Sequence[Claim], evidence: Mapping[str, Study | Record]
+) -> list[section.Section]:
+  """All claims, those that were not measured too, and the records."""
+  known, rows = found(claims, evidence), []
   for claim in claims:
-    found = verdict(claim, studies)
-    counts[found.word] += 1
-    known = found is not UNKNOWN
-    origin = f'{claim.study}, {studies[claim.study].origin}' if known else claim.study
+    verdict = known[claim.number]
+    own = [name for name in claim.sources if name != OTHERS]
+    if verdict is not UNKNOWN:
+      own = [f'{name}: {evidence[name].origin}' for name in own]
     rows.append({
-      'name': f'{claim.number}. {claim.words}', 'verdict': found.word, 'found': found.number,
-      'measure': claim.measure, 'rule': claim.rule, 'seeds': found.seeds, 'origin': origin,
+      'name': f'{claim.number}. {claim.words}', 'verdict': verdict.word, 'found': verdict.number,
+      'measure': claim.measure, 'rule': rule(claim), 'seeds': verdict.seeds,
+      'origin': '; '.join(own),
     })
+  words = [verdict.word for verdict in known.values()]
   facts = tuple(
-    section.Fact(word.replace(' ', '_'), word, number, tile=f'claims {word}')
-    for word, number in counts.items()
+    section.Fact(word.replace(' ', '_'), word, words.count(word), tile=f'claims {word}')
+    for word in (SUPPORTED, REFUTED, MIXED, NOT_MEASURED)
   )
-  return [section.Section('Claims', (
+  records = tuple(
+    {'name': name, **{column.key: getattr(one, column.key) for column in _RECORDS}}
+    for name, one in sorted(evidence.items()) if isinstance(one, Record)
+  )
+  made = [section.Section('Claims', (
     section.Facts(facts, shown=False),
     section.Table('Claim', _COLUMNS, (section.Group('', tuple(rows), ranked=False),)),
   ))]
+  if records:
+    made.append(section.Section('Records', (
+      section.Table('Record', _RECORDS, (section.Group('', records, ranked=False),)),
+    )))
+  return made

@@ -21,10 +21,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from adiff.judge import claims, section, studied, swept, verdicts
+from adiff.judge import section, studied, swept
 from adiff.machine import checkpoint, cost, files, hosts, json_file, provenance, storage
 from adiff.run import (
   build,
+  claimed,
   division,
   evaluations,
   expected,
@@ -45,11 +46,6 @@ CLAIMS = 'claims'
 TUNED_SEED = 1_000_000  # of the networks that settings are chosen with, and of no others
 DIVERGED = 'diverged'
 _RESULT = {'numbers': {str: float}, 'points': [dict], f'{DIVERGED}?': str, 'settings': [str]}
-_STUDY = {
-  'study': {'name': str, 'metric': {'key': str, 'heading': str, 'better': str}},
-  'measured': [{'row': str, 'seed': int, 'numbers': {str: float}, 'points': [dict]}],
-  'commit?': str, 'hardware?': str,
-}
 _CALLS = 5  # of one sample each, of which the median is told
 
 
@@ -71,13 +67,13 @@ def run(name, out, data=None) -> int:
 
 def study(name, out, data=None) -> int:
   """Trains what is not finished of a study, and writes its page; returns the exit code. The study
-  `claims` trains nothing: it reads what the studies beside OUT left.
+  `claims` trains nothing: it reads what the studies beside OUT left, see claimed.py.
 
   data: where the data of rows lie whose data lie somewhere. Raises ValueError for a study that
   there is not, or a folder that is another's; OSError where it cannot be written.
   """
   if name == CLAIMS:
-    hosts.say(_claims(out))
+    hosts.say(claimed.write(out, NAMES))
     return 0
   asked = studies_lib.find(name)
   runs = list(_runs(asked, out))
@@ -304,21 +300,6 @@ def _sections(asked, found, diverged):
     return studied.sections(asked.metric, found)
   places = {row.name: row.place for row in asked.rows}
   return swept.sections(asked.metric, asked.axis, places, found, diverged)
-
-
-def _claims(out) -> str:
-  """Writes the page of all claims, from the studies in the folders beside OUT; returns its path."""
-  output.check_set(out, NAMES, ())
-  beside, found = storage.parent(storage.absolute(out)), {}
-  for name in sorted(files.names(beside)):
-    path = os.path.join(beside, name, NAMES[1])
-    if os.path.join(beside, name) != storage.absolute(out) and storage.exists(path):
-      told = json_file.read(path, _STUDY, advice='delete it, and run its study again')
-      found[told['study']['name']] = verdicts.study_of(told)
-  storage.make_folder(out)
-  told = {'title': 'What is said, and what was measured', 'studies': sorted(found)}
-  facts = [section.Fact('studies', 'studies', ', '.join(sorted(found)) if found else 'none')]
-  return report.write(out, *NAMES[:2], told, verdicts.sections(claims.CLAIMS, found), facts)
 
 
 def tell() -> int:

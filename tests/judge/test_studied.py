@@ -116,7 +116,7 @@ def test_all_claims_stand_once_and_are_not_measured_without_studies():
 ])
 def test_a_claim_is_decided_by_its_rule(number, block, whole, word):
   claim = claims.CLAIMS[number - 1]
-  found = verdicts.verdict(claim, {claims.DIGITS: study(block, whole)})
+  found = verdicts.found([claim], {claims.DIGITS: study(block, whole)})[number]
   assert found.word == word and found.seeds == 3 and found.number
-  two = verdicts.verdict(claim, {claims.DIGITS: study(block, whole, seeds=2)})
+  two = verdicts.found([claim], {claims.DIGITS: study(block, whole, seeds=2)})[number]
   assert two.word == verdicts.NOT_MEASURED
