@@ -6,17 +6,17 @@ from configs import base
 ROWS = {
   'vqgan_ar': dict(
     about='codes of a trained codec one after another (VQGAN)',
-    steps=dict(digits=1650, mnist=1910, cifar10=1440),
+    steps=dict(digits=1930, mnist=1910, cifar10=1440),
     codecs=dict(digits='digits_vq', mnist='mnist_vq', cifar10='cifar10_vq'),
   ),
   'var': dict(
     about='scales of codes, each in one call (VAR); of digits scales of pixels',
-    steps=dict(digits=710, mnist=1490, cifar10=775),
+    steps=dict(digits=830, mnist=1490, cifar10=775),
     codecs=dict(mnist='mnist_multiscale', cifar10='cifar10_multiscale'),
   ),
   'infinity': dict(
     about='likewise, a logit a bit, trained to make up for mistakes in coarser scales (Infinity)',
-    steps=dict(digits=1550, mnist=1745, cifar10=905),
+    steps=dict(digits=1810, mnist=1745, cifar10=905),
     codecs=dict(digits='digits_signs', mnist='mnist_signs', cifar10='cifar10_signs'),
   ),
 }

@@ -11,7 +11,7 @@ r"""Families of image generators beside each other, at equal cost: FAMILY-DATA.
       --config.codec.workdir=runs/digits_signs --workdir=runs/infinity
 
 toy: a square of 25 Gaussians on a plane, without labels; the report counts those that are covered.
-digits: 8x8 pixels of 17 levels, 4.5 TFLOP of training, as much as configs/digits.py:short takes.
+digits: 8x8 pixels of 17 levels, 5.2 TFLOP of training, as much as configs/digits.py:short takes.
 mnist, cifar10: 28x28 grey and 32x32 colour pixels, 12 TFLOP; DIR holds NAME/VERSION as TFDS lays it
 out. Sized for two cores and minutes. Families over codes (configs/coded.py) need a workdir that has
 trained them: coded.ROWS names the row of configs/tokenizer.py. Rows of ImageNet size stand in
