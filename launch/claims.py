@@ -24,8 +24,8 @@ CORES = 'two cores of an x86-64 CPU, shared'
 # record: (page, heading above the table or '', first cells of its header, facts)
 PAGES = {
   'few_steps': ('docs/few_steps.md', '## Students of the digits', 'recipe | Fréchet', dict(
-    about='students of the digits at one, two and four steps a block', seeds=3,
-    command='python -m adiff.main --config=configs/few_steps.py:RECIPE-long '
+    about='students of the digits at one, two and four steps a block, a row a recipe', seeds=3,
+    command='python -m adiff.main --config=configs/few_steps.py:consistency-long '
     '--config.recipe.teacher=runs/digits_long --workdir=runs/student',
     commit='1e816d5 to 73327ab', hardware='one core of an x86-64 CPU, shared')),
   'trajectory_price': ('docs/few_steps.md', '## A student that reads its path', 'states', dict(
