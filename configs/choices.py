@@ -196,6 +196,7 @@ CHOICES = dict(
     # samples vectors itself, by a small network that denoises them, for process masked_vectors
     diffusion=dict(
       width=128, depth=3,  # of that network
+      together=0,  # heads of attention in it, among the tokens of a block; 0: each by itself
       multiply=4,  # samples of noise a token and training step
       steps=32, solver='first_order',  # of a sample: small steps, and what makes them
     ),

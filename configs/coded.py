@@ -19,6 +19,10 @@ ROWS = {
     steps=dict(digits=1810, mnist=1745, cifar10=905),
     codecs=dict(digits='digits_signs', mnist='mnist_signs', cifar10='cifar10_signs'),
   ),
+  'flowar': dict(
+    about='scales of pixels, each by flow matching in a head over the whole scale (FlowAR)',
+    steps=dict(digits=1120), codecs={},
+  ),
 }
 PIXELS = (1, 2, 4, 8)  # sides of pictures of digits
 SIDES = dict(digits=(1, 2, 4), mnist=(1, 2, 4, 7), cifar10=(1, 2, 3, 4, 6, 8))  # of codes
@@ -52,6 +56,21 @@ def infinity(c, data):
   _scales(c, data)
   base.choose(c, 'head', 'bits')
   c.train.requantise = 0.3
+
+
+def flowar(c, data):
+  """A trunk that is called once a scale, and a head that makes the scale of noise in small steps
+  (FlowAR, arXiv:2412.15205)."""
+  del data
+  base.choose(c, 'codec', 'pyramid', sides=PIXELS)
+  base.choose(c, 'blocks', 'scales', sides=PIXELS)
+  _in_one_call(c, 'digits')
+  base.choose(c, 'process', 'masked_vectors', schedule='flow', prediction='flow', eta=0.0)
+  base.choose(
+    c, 'head', 'diffusion', width=64, depth=3, together=4, multiply=1, steps=16, solver='heun'
+  )
+  c.model.hinted, c.guidance.first, c.train.batch_size = 'alone', 1.0, 16
+  c.eval.samples = 16
 
 
 def var_d16(c):

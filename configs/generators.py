@@ -314,4 +314,5 @@ MAKE = dict(
   vqgan_ar=coded.vqgan_ar,
   var=coded.var,
   infinity=coded.infinity,
+  flowar=coded.flowar,
 )

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+
 from adiff.codec import base as codec_base
 from adiff.data import base as data_base
 from adiff.nn import network as network_lib
@@ -153,11 +155,13 @@ def _draw(config, spec, process, blocks) -> draw_lib.Draw:
 
 
 def hints(coded, blocks) -> network_lib.Hints:
-  """What the codec tells of tokens once those of earlier blocks are made."""
+  """What the codec tells of tokens once those of earlier blocks are made; 0 of vectors that are not
+  known, which are nan."""
 
   def told(x):
     found = coded.codec.hints(coded.params, blocks.to_raster(x))
-    return {name: blocks.from_raster(value) for name, value in found.items()}
+    known = {name: jnp.where(jnp.isnan(value), 0, value) for name, value in found.items()}
+    return {name: blocks.from_raster(value) for name, value in known.items()}
 
   return told
 

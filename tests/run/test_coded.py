@@ -109,6 +109,35 @@ def test_both_walks_ask_for_the_same_laws_in_float64_whatever_the_batch(family, 
     np.testing.assert_allclose(window, plain[:, bounds[k]:bounds[k + 1]], rtol=0, atol=1e-8)
 
 
+def test_a_head_over_whole_scales_makes_the_same_of_them_in_both_walks_whatever_the_batch():
+  c = generators.get_config('flowar-digits').unlock()
+  c.codec.sides = c.blocks.sides = (1, 8)
+  c.model.width, c.model.depth, c.model.heads, c.model.dtype = 16, 2, 2, 'float64'
+  c.head.width, c.head.depth, c.head.together, c.head.steps = 8, 1, 2, 2
+  c.guidance.scale = 2.0
+  own = build.build(c.lock())
+  keys, labels = generate.example_keys(0, 0, 3), np.array([1, 2, -1], np.int32)
+  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
+    random, cached = params(own), generate.make_sampler(own)
+    every_row = generate.make_sampler(own, trace=True)(random, keys, labels)
+    x = np.asarray(cached(random, keys, labels)[0])
+    turned = np.asarray(cached(random, keys[::-1], labels[::-1])[0])
+  assert x.std() > 0.1 and x.dtype == np.float64
+  np.testing.assert_allclose(every_row[-1], x, rtol=0, atol=1e-8)
+  np.testing.assert_allclose(turned[::-1], x, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize('change, words', [
+  (dict(together=2), 'together=2 makes a block at once, and plan.steps reveals it in 8 calls'),
+  (dict(together=3), 'head.width=64 must be a multiple of head.together=3'),
+])
+def test_a_head_over_whole_blocks_refuses_what_it_cannot_make(change, words):
+  c = generators.get_config('mar-digits').unlock()
+  c.head.update(change)
+  with pytest.raises(ValueError, match=words):
+    build.build(c.lock())
+
+
 @pytest.mark.parametrize('family', ['var', 'infinity'])
 def test_guidance_grows_with_the_scales_from_none(family):
   scale = parts(family).guidance

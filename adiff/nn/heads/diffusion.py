@@ -6,6 +6,9 @@
 
 The trunk is called once and the mlp `steps` times: what a walk with the whole network at every
 small step would be, were the mlp its last layers. A token's noise is a function of its key alone.
+
+With `together` the law is one of a whole block, such as a scale (FlowAR, arXiv:2412.15205): its
+tokens have one level and attend to each other in the mlp, each with features of its own.
 """
 
 import dataclasses
@@ -16,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adiff.nn import embed, norm
+from adiff.nn import attention, embed, network, norm
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import head as head_lib
 from adiff.sequence import plan as plan_lib
@@ -31,6 +34,7 @@ class Diffusion(head_lib.Head):
   """width, depth: of the mlp. multiply: samples of noise a token and training step, at levels that
   are stratified among them (MAR's diffusion_batch_mul).
 
+  together: heads of the attention among the tokens of a block; 0: each token by itself.
   steps: small steps of a sample, even in the level, by the solver of that name.
   process: gaussian noise of the small steps; stepper: the solver itself.
   """
@@ -41,6 +45,7 @@ class Diffusion(head_lib.Head):
   stepper: Any = None
   width: values.Count = 128
   depth: values.Count = 3
+  together: values.Whole = 0
   multiply: values.Count = 4
   steps: values.Count = 32
   solver: str = 'first_order'
@@ -50,6 +55,11 @@ class Diffusion(head_lib.Head):
   def __post_init__(self):
     for name in ('width', 'depth', 'multiply', 'steps'):
       values.check(f'head.{name}', getattr(self, name), values.Count)
+    values.check('head.together', self.together, values.Whole)
+    if self.together and self.width % self.together:
+      raise ValueError(
+        f'head.width={self.width} must be a multiple of head.together={self.together}, its heads'
+      )
 
   def needs(self, parts):
     super().needs(parts)
@@ -58,30 +68,40 @@ class Diffusion(head_lib.Head):
         'model.self_condition shows an estimate, and head diffusion makes samples alone; set it to '
         'False'
       )
+    if self.together and max(parts.plan.budgets) > 1:
+      raise ValueError(
+        f'head.together={self.together} makes a block at once, and plan.steps reveals it in '
+        f'{max(parts.plan.budgets)} calls; write plan.steps=1 and draw.name=ones, or together=0'
+      )
 
   def init(self, key, width, num_outputs):
     x, t, h = (jnp.zeros((1, 1, size)) for size in (num_outputs, 1, width))
-    return self._mlp(num_outputs).init(key, x, t[..., 0], h)['params']
+    return self._mlp(num_outputs).init(key, x, t[..., 0], h, self._seen(t[..., 0]))['params']
 
   def read(self, h, ask):
-    return h.astype(self.dtype)
+    """The features; of whole blocks also which one a token is of, the last float."""
+    h = h.astype(self.dtype)
+    if not self.together:
+      return h
+    block = jnp.broadcast_to(self._blocks(ask, h.shape[1]), h.shape[:2])[..., None]
+    return jnp.concatenate([h, block.astype(self.dtype)], axis=-1)
 
   def loss(self, h, key, ask, objective, weight, *tokens):
     key_level, key_noise = jax.random.split(key)
-    x0, h = (jnp.repeat(leaf, self.multiply, axis=1) for leaf in (tokens[0], self.read(h, ask)))
-    t = self._strata(key_level, weight.shape)
+    x0, out = (jnp.repeat(leaf, self.multiply, axis=1) for leaf in (tokens[0], self.read(h, ask)))
+    t = self._strata(key_level, weight.shape, ask)
     xt = self.process.add_noise(key_noise, x0, t)
-    cost = self.process.loss(self._out(xt, t, h), x0, xt, t)
+    cost = self.process.loss(self._out(xt, t, out, self.multiply), x0, xt, t)
     value = objective(jnp.mean(cost.reshape(*weight.shape, self.multiply), axis=-1), *tokens)
     return jnp.sum(weight * value), value
 
   def bound(self, h, key, ask, x0):
     key_level, key_noise = jax.random.split(key)
-    u = self._strata(key_level, x0.shape[:2])
-    many, h = (jnp.repeat(leaf, self.multiply, axis=1) for leaf in (x0, self.read(h, ask)))
+    u = self._strata(key_level, x0.shape[:2], ask)
+    many, out = (jnp.repeat(leaf, self.multiply, axis=1) for leaf in (x0, self.read(h, ask)))
     alone = blocks_lib.tokens(u.shape[1])
     xt, t = self.process.bound_noise(key_noise, many, u, alone, jnp.ones(u.shape, bool))
-    nats = self.process.bound(self._out(xt, t, h), many, xt, t)
+    nats = self.process.bound(self._out(xt, t, out, self.multiply), many, xt, t)
     return jnp.mean(nats.reshape(*x0.shape[:2], self.multiply), axis=-1)
 
   def combined(self, out, weights):
@@ -98,10 +118,10 @@ class Diffusion(head_lib.Head):
   def sample(self, out, key, wanted) -> jax.Array:
     """x0 [B, n, D] of the law of outputs [B, n, F], as `read` or `combined` make them; key [B, n],
     one a token. Rows begin with the tokens that are wanted [B, n], a chunk at a time, and end when
-    all of these are sampled; the others are 0, or sampled along."""
+    all of these are sampled; the others are 0, or sampled along, as all of whole blocks are."""
     num = wanted.shape[1]
     size = -(-num // CHUNKS)
-    if size == num:
+    if size == num or self.together:
       return self._sample(out, key)
     order, rows = jnp.argsort(~wanted, axis=1, stable=True), jnp.arange(len(wanted))[:, None]
     most = jnp.max(jnp.sum(wanted, axis=1))
@@ -126,7 +146,7 @@ class Diffusion(head_lib.Head):
 
   def turns(self, wanted, num):
     size = -(-num // CHUNKS)
-    return 1 if size == num else -(-wanted // size)
+    return 1 if size == num or self.together else -(-wanted // size)
 
   def _sample(self, out, key):
     """`sample` of tokens that are all wanted."""
@@ -148,21 +168,48 @@ class Diffusion(head_lib.Head):
 
   def _branches(self, out, x, t):
     """The mlp's output, of several branches combined as guidance says."""
-    width = self.params['features']['kernel'].shape[0]
+    width = self.params['features']['kernel'].shape[0] + (self.together > 0)
     num = (out.shape[-1] + 1) // (width + 1)
     h = [out[..., i * width:(i + 1) * width] for i in range(num)]
     x, t, h = jnp.concatenate([x] * num), jnp.concatenate([t] * num), jnp.concatenate(h)
     weights = tuple(out[..., num * width + i] for i in range(num - 1))
     return super().combined(self._out(x, t, h), weights)
 
-  def _strata(self, key, shape):
-    """[B, T * multiply] in [0, 1): of every token's samples one in each of as many equal parts."""
+  def _strata(self, key, shape, ask):
+    """[B, T * multiply] in [0, 1): of every token's samples one in each of as many equal parts;
+    the tokens of a block share them where they attend to each other."""
     u = jax.random.uniform(key, (*shape, self.multiply))
+    if self.together:
+      block = self._blocks(ask, shape[1])
+      first = jnp.argmax(block[:, :, None] == block[:, None, :], axis=-1)
+      u = jnp.take_along_axis(u, jnp.broadcast_to(first, shape)[..., None], axis=1)
     part = jnp.arange(self.multiply, dtype=u.dtype).reshape(1, 1, -1)
     return ((part + u) / self.multiply).reshape(shape[0], -1)
 
-  def _out(self, x, t, h):
-    return self._mlp(self._dim).apply({'params': self.params}, x, t, h)
+  def _blocks(self, ask, num):
+    """int [1 or B, num]: the blocks of the tokens that there are features of."""
+    first, _ = network.wanted(ask.slots, ask.keep)
+    return jnp.atleast_2d(ask.slots.block[..., first:first + num])
+
+  def _out(self, x, t, out, samples=1):
+    """The mlp's output [B, T * samples, D], of samples of a token beside each other; out: as of
+    `read`."""
+    mlp = self._mlp(self._dim)
+    if not self.together:
+      return mlp.apply({'params': self.params}, x, t, out)
+    x, t, out = (_apart(leaf, samples) for leaf in (x, t, out))
+    h, block = out[..., :-1], out[..., -1]
+    made = mlp.apply({'params': self.params}, x, t, h, self._seen(block))  # [B * samples, T, D]
+    beside = jnp.swapaxes(made.reshape(-1, samples, *made.shape[1:]), 1, 2)
+    return beside.reshape(len(beside), -1, made.shape[2])
+
+  def _seen(self, block):
+    """What tokens of blocks [B, T] see in the mlp: those of their own block."""
+    if not self.together:
+      return None
+    none = jnp.zeros(block.shape, jnp.int32)
+    slots = blocks_lib.Slots(block.astype(jnp.int32), none, none > 0, none, None, none)
+    return attention.visible(slots, (slots,))
 
   @property
   def _levels(self) -> np.ndarray:
@@ -174,28 +221,41 @@ class Diffusion(head_lib.Head):
     return self.params['out']['bias'].shape[0]
 
   def _mlp(self, dim):
-    return Mlp(self.width, self.depth, dim, self.dtype)
+    return Mlp(self.width, self.depth, dim, self.dtype, self.together)
 
 
 class Mlp(nn.Module):
   """x [.., T, D] at levels t [.., T], features h [.., T, F] -> [.., T, D]; blocks with adaLN-zero
-  (MAR, section 3.3)."""
+  (MAR, section 3.3), behind attention of so many heads to what is `seen`, if any."""
 
   width: int
   depth: int
   dim: int
   dtype: jnp.dtype
+  heads: int = 0
 
   @nn.compact
-  def __call__(self, x, t, h):
+  def __call__(self, x, t, h, seen=None):
     def dense(size, name, **how):
       return nn.Dense(size, dtype=self.dtype, name=name, **how)
+
+    def attended(z, name):
+      q, k, v = jnp.split(dense(3 * self.width, f'{name}_in')(z), 3, axis=-1)
+      q, k, v = (leaf.reshape(*z.shape[:2], self.heads, -1) for leaf in (q, k, v))
+      q = norm.Norm(self.dtype, name=f'{name}_q')(q)
+      k = norm.Norm(self.dtype, name=f'{name}_k')(k)
+      made = attention.attention(q, [(k, v)], seen)
+      return dense(self.width, f'{name}_out')(made.reshape(z.shape))
 
     zero = dict(kernel_init=nn.initializers.zeros)
     signal = embed.Level(self.width, self.dtype, name='level')(t)
     signal = nn.silu(signal + dense(self.width, 'features')(h))
     y = dense(self.width, 'in')(x)
     for i in range(self.depth):
+      if self.heads:
+        scale, gate = jnp.split(dense(2 * self.width, f'attend_{i}', **zero)(signal), 2, axis=-1)
+        z = norm.Norm(self.dtype, name=f'norm_attend_{i}')(y) * (1 + scale)
+        y = y + gate * attended(z, f'attention_{i}')
       modulation = dense(3 * self.width, f'modulation_{i}', **zero)(signal)
       shift, scale, gate = jnp.split(modulation, 3, axis=-1)
       z = norm.Norm(self.dtype, name=f'norm_{i}')(y) * (1 + scale) + shift
@@ -204,6 +264,12 @@ class Mlp(nn.Module):
     shift, scale = jnp.split(dense(2 * self.width, 'modulation_out', **zero)(signal), 2, axis=-1)
     y = norm.Norm(self.dtype, name='norm_out')(y) * (1 + scale) + shift
     return dense(self.dim, 'out', **zero)(y)
+
+
+def _apart(leaf, samples):
+  """[B, T * samples, ..], a token's samples beside each other -> [B * samples, T, ..]."""
+  parts = leaf.reshape(len(leaf), -1, samples, *leaf.shape[2:])
+  return jnp.swapaxes(parts, 1, 2).reshape(-1, *parts.shape[1:2], *parts.shape[3:])
 
 
 def _fold(key, data):

@@ -45,20 +45,25 @@ def keys(shape, seed=1):
 SLOPE, SPREAD = 0.8, 0.6  # of a chain x_i = SLOPE x_(i-1) + SPREAD noise
 
 
-def trained(one, steps):
-  """The head after training on pairs (x_(i-1), x_i) of the chain."""
+def chain(key_past, key_own):
+  """Features and tokens: pairs (x_(i-1), x_i) of the chain."""
+  past = jax.random.uniform(key_past, (8, 16, 1), minval=-1.5, maxval=1.5)
+  return past, SLOPE * past + SPREAD * jax.random.normal(key_own, past.shape)
+
+
+def trained(one, steps, pairs=chain, ask=None):
+  """The head after training on pairs(key, key)."""
   params = one.init(jax.random.key(0), 1, 1)
   tx = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
 
   def update(carry, key):
     params, opt = carry
     key_past, key_own, key_loss = jax.random.split(key, 3)
-    past = jax.random.uniform(key_past, (8, 16, 1), minval=-1.5, maxval=1.5)
-    x0 = SLOPE * past + SPREAD * jax.random.normal(key_own, past.shape)
+    past, x0 = pairs(key_past, key_own)
 
     def loss(params):
-      own, share = one.bind(params, jnp.float32), jnp.full((8, 16), 1 / 128)
-      return own.loss(past, key_loss, None, lambda cost, _: cost, share, x0)[0]
+      own, share = one.bind(params, jnp.float32), jnp.full(x0.shape[:2], 1 / x0[..., 0].size)
+      return own.loss(past, key_loss, ask, lambda cost, _: cost, share, x0)[0]
 
     with jax.numpy_dtype_promotion('standard'):
       updates, opt = tx.update(jax.grad(loss)(params), opt, params)
@@ -83,6 +88,61 @@ def test_the_head_learns_the_conditional_law_of_a_linear_gaussian_chain():
   nats = float(np.mean(one.bound(h, jax.random.key(5), None, x0)))
   exact = 0.5 * np.log(2 * np.pi * np.e * SPREAD**2)
   assert exact - 0.03 < nats < exact + 0.15, (nats, exact)
+
+
+RHO = 0.9  # of two tokens of a block
+
+
+def asked(sizes):
+  """An Ask of blocks of these sizes, in one stream."""
+  num = sum(sizes)
+  slots = blocks_lib.Blocks(sizes, tuple(range(num))).token_slots(np.zeros((num, 1)))
+  return ask_lib.Ask(jnp.zeros((1, num, 1)), jnp.ones((1, num)), slots)
+
+
+def correlated(key, key_other):
+  noise, own = jax.random.normal(key, (64, 2, 1)), jax.random.normal(key_other, (64, 1, 1))
+  share = np.sqrt(RHO)
+  return jnp.zeros((64, 2, 1)), share * own + np.sqrt(1 - share**2) * noise
+
+
+@pytest.mark.soak
+def test_a_head_over_whole_blocks_learns_how_their_tokens_depend_on_each_other():
+  small = masked_vectors.MaskedVectors(1, clip=0.0).small
+  ask = asked((2,))
+  one = head(heun.Heun(), small, width=16, depth=2, together=2, multiply=4, steps=12)
+  one = trained(one, 700, correlated, ask)
+  h, x0 = jnp.zeros((2048, 2, 1)), np.concatenate([
+    correlated(*jax.random.split(key))[1] for key in jax.random.split(jax.random.key(7), 32)
+  ])
+  made = np.asarray(jax.jit(one._sample)(one.read(h, ask), keys((2048, 2))))[..., 0]
+  np.testing.assert_allclose(np.cov(made.T), [[1, RHO], [RHO, 1]], atol=0.12)
+  nats = 2 * float(np.mean(jax.jit(
+    lambda key: one.bound(h, key, ask, jnp.asarray(x0))
+  )(jax.random.key(5))))
+  exact = np.log(2 * np.pi * np.e) + 0.5 * np.log(1 - RHO**2)
+  assert exact - 0.06 < nats < exact + 0.3, (nats, exact)
+
+
+def test_over_whole_blocks_a_token_hears_of_those_of_its_block_and_of_no_other():
+  ask, t = asked((1, 3, 2)), jnp.full((1, 6), 0.5)
+  one = bound(head(together=2))
+  out = one.read(features((1, 6)), ask)
+  x = jax.random.normal(jax.random.key(5), (1, 6, DIM))
+  jacobian = jax.jit(jax.jacrev(lambda x: one._out(x, t, out)[0]))(x)[:, :, 0]
+  heard = np.abs(jacobian).max((1, 3)) > 1e-7
+  block = ask.slots.block
+  np.testing.assert_array_equal(heard, block[:, None] == block[None])
+
+
+def test_samples_of_a_token_attend_apart_as_examples_do():
+  ask, one = asked((1, 3)), bound(head(together=2, multiply=3))
+  x, t = jax.random.normal(jax.random.key(5), (2, 12, DIM)), jnp.full((2, 12), 0.5)
+  h = one.read(features((2, 4)), ask)
+  whole = one._out(x, t, jnp.repeat(h, 3, axis=1), 3).reshape(2, 4, 3, DIM)
+  for i in range(3):
+    own = one._out(x.reshape(2, 4, 3, DIM)[:, :, i], t[:, :4], h)
+    np.testing.assert_allclose(whole[:, :, i], own, atol=1e-6)
 
 
 # ---- Fast and slow -------------------------------------------------------------------------------
