@@ -27,26 +27,50 @@ def get_config():
 """
 
 
-def command(folder, name, recipe, solver='heun', teacher='', own=None):
-  """That of a run of seconds, whose workdir is folder / name."""
+def written(folder, recipe, solver='heun', teacher='', own=None):
+  """The flag of a config of gaussian tokens."""
   config = folder / f'{recipe}.py'
   config.write_text(CONFIG.format(recipe=recipe, solver=solver, teacher=teacher, own=own or {}))
+  return [f'--config={config}']
+
+
+def command(config, workdir):
+  """That of a run of seconds; config: the flags that say which."""
   sizes = [flag for flag in binary.TINY if not flag.startswith('--config=')]
   more = {'train.steps': STEPS, 'train.checkpoint_every': 10, 'eval.num': 64, 'plan.steps': 2}
   flags = [f'--config.{key}={value}' for key, value in more.items()]
-  return [f'--config={config}', *sizes, *flags, f'--workdir={folder / name}']
+  return [*config, *sizes, *flags, f'--workdir={workdir}']
 
 
 def said(log):
   return ' '.join(log.with_name(f'{log.name}.{kind}').read_text() for kind in ('out', 'err'))
 
 
+def finished(config, folder):
+  """The workdir of a run that nobody disturbs."""
+  code = binary.start(command(config, folder / 'run'), folder / 'log').wait(timeout=300)
+  assert code == 0, said(folder / 'log')
+  return folder / 'run'
+
+
+def check_killed(config, roles, folder):
+  """A run of a config that is killed, and resumed, ends as one that was left alone."""
+  whole, killed = finished(config, folder), folder / 'killed'
+  draw, digests = random.Random(0), killed / 'checkpoints' / 'digests'
+  moments = [runs.after(draw.uniform(0, 0.3), digests), runs.after(0, digests / '30.json')]
+  log = folder / 'killed_log'
+  kills, code = runs.kill_and_resume(binary.start, command(config, killed), moments, log)
+  assert code == 0 and kills >= 1 and 'resuming' in said(log), said(log)
+  assert runs.differences(killed, whole) == []
+  (step, ours), (_, theirs) = (checkpoint.restore_arrays(place) for place in (killed, whole))
+  assert step == STEPS and set(theirs['params']) == roles
+  jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
 @pytest.fixture(scope='module')
 def teacher(tmp_path_factory):
   folder = tmp_path_factory.mktemp('teacher')
-  code = binary.start(command(folder, 'run', 'plain'), folder / 'log').wait(timeout=300)
-  assert code == 0, said(folder / 'log')
-  return folder / 'run'
+  return finished(written(folder, 'plain'), folder)
 
 
 @pytest.mark.parametrize('recipe, own, roles', [
@@ -56,20 +80,13 @@ def teacher(tmp_path_factory):
 def test_a_student_that_is_killed_ends_bit_for_bit_as_one_that_was_left_alone(
   recipe, own, roles, teacher, tmp_path
 ):
-  started = [
-    command(tmp_path, name, recipe, 'flow_map', str(teacher), own)
-    for name in ('whole', 'killed')
+  check_killed(written(tmp_path, recipe, 'flow_map', str(teacher), own), roles, tmp_path)
+
+
+def test_so_does_a_student_of_symbols(tmp_path_factory, tmp_path):
+  place = finished([f'--config={binary.ROOT}/configs/toy.py:ar'], tmp_path_factory.mktemp('ar'))
+  config = [
+    f'--config={binary.ROOT}/configs/few_steps.py:distilled_decoding', '--config.recipe.steps=2',
+    f'--config.recipe.teacher={place}',
   ]
-  assert binary.start(started[0], tmp_path / 'whole_log').wait(timeout=300) == 0, (
-    said(tmp_path / 'whole_log')
-  )
-  draw, digests = random.Random(0), tmp_path / 'killed' / 'checkpoints' / 'digests'
-  moments = [runs.after(draw.uniform(0, 0.3), digests), runs.after(0, digests / '30.json')]
-  log = tmp_path / 'killed_log'
-  kills, code = runs.kill_and_resume(binary.start, started[1], moments, log)
-  assert code == 0 and kills >= 1 and 'resuming' in said(log), said(log)
-  places = tmp_path / 'killed', tmp_path / 'whole'
-  assert runs.differences(*places) == []
-  (step, ours), (_, theirs) = (checkpoint.restore_arrays(place) for place in places)
-  assert step == STEPS and set(theirs['params']) == roles
-  jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+  check_killed(config, {base.DENOISER, base.TEACHER}, tmp_path)
