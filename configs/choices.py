@@ -228,7 +228,7 @@ CHOICES = dict(
     meanflow=dict(
       teacher='',
       scales=(1.0, 4.0),
-      flow=0.5,  # share of blocks that learn the flow alone
+      flow=0.5,  # share of blocks that learn the flow alone; of examples alone rather 0.25
       improved=True,  # its derivative along the network's own flow, not the example's
       power=0.0, offset=0.01,  # an error e counts e / (e + offset)^power
       width=0.0,  # as above

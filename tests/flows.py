@@ -18,6 +18,8 @@ from adiff.sequence import plan as plan_lib
 
 MEAN, DEVIATION = 0.3, 0.5  # of the normal data
 BLOCKS = blocks_lib.whole(1)
+# One step asks for t = 1 and s = 0, the corner of all pairs, which uniform levels never meet.
+CORNER = draw_lib.uniform().with_atoms(zero=0.15, one=0.15)
 
 
 def gaussian_of(schedule='cosine', prediction='v'):
@@ -195,12 +197,16 @@ def trained(of, steps, *, num=256, law='normal', seed=0, rows=None):
     return run(state)
 
 
-def missed(of, state, solver, *, law='normal', steps=1, mean=MEAN, bind=None):
+def missed(of, state, solver, *, law='normal', steps=1, end=None, bind=None):
   """How far samples of `steps` steps are from the flow's end at their noise: root mean square over
-  quantiles, as a share of the data's deviation. bind: parameters -> Denoise, if not as usual."""
+  quantiles, as a share of the data's deviation. end: noise -> where the flow ends, and bind:
+  parameters -> Denoise, if not as usual."""
   u = np.linspace(0.01, 0.99, 99)
   x = jax.scipy.special.ndtri(jnp.asarray(u, jnp.float32))[:, None, None]
-  end = mean + DEVIATION * x[:, 0, 0] if law == 'normal' else mixture_quantiles(u)
+  if end is not None:
+    end = end(np.asarray(x[:, 0, 0], float))
+  else:
+    end = MEAN + DEVIATION * x[:, 0, 0] if law == 'normal' else mixture_quantiles(u)
   denoise, process = (bind or of.network)(of.served(state)), of.plain.process
   grid = np.linspace(1, 0, steps + 1)
   slots = BLOCKS.token_slots(np.zeros((1, 1), int))

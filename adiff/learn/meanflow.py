@@ -8,7 +8,8 @@ Any gaussian path is the straight one z = (1 - tau) x0 + tau eps after z = x / (
 
 v is eps - x0 of the example, or the teacher's; of a network that is told its guidance and has no
 teacher, guided by what it says itself (guided.py). The tangent is the network's own v, that at s =
-t (improved), or that of the example. Where s = t the loss is plain. Sampled by flow_map.
+t (improved), or that of the example. Where s = t the loss is plain. Sampled by flow_map, whose one
+step asks for t = 1 and s = 0: of a draw with atoms there (config.atoms) the student learns that.
 """
 
 import dataclasses
