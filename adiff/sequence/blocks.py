@@ -265,14 +265,10 @@ def equal(num_tokens, size: values.Count = 2, *, history=0.0) -> Blocks:
   return Blocks((size,) * (num_tokens // size), order, history)
 
 
-def shuffled(
-  num_tokens, size: values.Count = 1, seed: values.Seed = 0, *, history=0.0
-) -> Blocks:
+def shuffled(num_tokens, size: values.Count = 1, seed: values.Seed = 0, *, history=0.0) -> Blocks:
   """As `equal`, in a random order of tokens, the same for all examples."""
-  order = np.random.default_rng(seed).permutation(num_tokens)
-  return dataclasses.replace(
-    equal(num_tokens, size, history=history), order=tuple(order.tolist())
-  )
+  order = tuple(np.random.default_rng(seed).permutation(num_tokens).tolist())
+  return dataclasses.replace(equal(num_tokens, size, history=history), order=order)
 
 
 def backwards(num_tokens, size: values.Count = 1, *, history=0.0) -> Blocks:
