@@ -19,6 +19,7 @@ a CPU: AnyFlow-FAR, which asks for it, is given the dense product with the same 
 """
 
 import concurrent.futures
+import contextlib
 import importlib
 import importlib.util
 import multiprocessing
@@ -53,6 +54,7 @@ class Candidate(NamedTuple):
   flops: float
   version: str
   remark: str = ''
+  compiling: float | None = None  # seconds, of all forms
 
 
 class Torch(NamedTuple):
@@ -75,8 +77,9 @@ def _answer(name, arguments, how):
   return getattr(importlib.import_module('benchmarks.torch_peers'), name)(*arguments, **how)
 
 
-def measure(task, candidates, rounds, limits, torch, batch=None):
-  """Rows of candidates that took turns; the first is ours. batch: samples a call makes."""
+def measure(task, candidates, rounds, limits, torch, batch=None, *, last=True):
+  """Rows of candidates that took turns; the first is ours. batch: samples a call makes; last: are
+  the packages' programs forgotten then?"""
   times = turns.take_turns({one.peer: one.thunk for one in candidates}, rounds)
   limits.look(torch.ask('matmul_rate'))
   rows = []
@@ -92,8 +95,11 @@ def measure(task, candidates, rounds, limits, torch, batch=None):
     if rows:
       row['ours over peer'] = turns.ratio(times[one.peer], times[candidates[0].peer])
       row['ours over peer at equal FLOPs'] = row['ours over peer'] * rows[0]['GFLOP'] / row['GFLOP']
+    if one.compiling is not None:
+      row['compiling s'] = one.compiling
     rows.append({**row, 'version': one.version, 'remark': one.remark})
-  torch.ask('clear')
+  if last:
+    torch.ask('clear')
   return rows
 
 
@@ -114,7 +120,12 @@ def ours(row, width, *, tokens=None, batch=None, remark='', sample=False):
   config.plan.steps = 1 if config.draw.name == 'ones' else STEPS
   config.model.width, config.model.depth, config.model.heads = width, DEPTH, width // HEAD
   config.train.batch_size = batch
-  parts = build.build(config)
+  return candidate(config, remark=remark, sample=sample)
+
+
+def candidate(config, *, remark='', sample=False):
+  """Our training step, or our sampler, of train.batch_size examples."""
+  parts, batch = build.build(config), config.train.batch_size
   key = jax.random.key(0)
   state = jax.jit(parts.recipe.init)(key)
   if sample:
@@ -124,26 +135,42 @@ def ours(row, width, *, tokens=None, batch=None, remark='', sample=False):
     arguments = params, generate.example_keys(0, 0, batch), jnp.asarray(labels)
   else:
     function = parts.recipe.update
-    rows = jnp.zeros_like(parts.process.prior(key, (batch, tokens)))
+    rows = jnp.zeros_like(parts.process.prior(key, (batch, parts.blocks.num_tokens)))
     arguments = state, {'tokens': rows, 'label': jnp.zeros(batch, jnp.int32)}, key
-  flops = cost.count(function, *arguments).flops
-  call = turns.call(turns.compiled(function, *arguments)[0], *arguments)
-  size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-  return Candidate('ours', 'jit', call, size, flops, f'jax {jax.__version__}', remark)
+  counted = generate.rollout(parts, batch) if sample else cost.count(function, *arguments)
+  return compiled(function, arguments, state.params, counted, remark)
+
+
+def compiled(function, arguments, params, counted, remark='') -> Candidate:
+  """Our program; counted: its cost.Cost."""
+  program, seconds, _ = turns.compiled(function, *arguments)
+  size = sum(leaf.size for leaf in jax.tree.leaves(params))
+  remark = '; '.join(filter(None, [remark, f'FLOPs: {counted.said}' if counted.said else '']))
+  return Candidate(
+    'ours', 'jit', turns.call(program, *arguments), size, counted.flops, f'jax {jax.__version__}',
+    remark, seconds,
+  )
 
 
 def suite(options, limits):
   """Rows by task and candidate; those of samplers take fewer rounds."""
+  with process(options) as torch:
+    return _rows(options.width, options.rounds, limits, torch)
+
+
+@contextlib.contextmanager
+def process(options):
+  """The process of the packages, as long as the block runs; options.width: of the networks."""
   missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
   if missing:
     raise SystemExit(
-      f"The suite peers needs {', '.join(missing)}: write python -m pip install 'adiff[bench]'"
+      f"The packages {', '.join(missing)} are missing: write python -m pip install 'adiff[bench]'"
     )
   if options.width % HEAD:
     raise SystemExit(f'--width={options.width} must be a multiple of {HEAD}, the size of a head')
   spawn = multiprocessing.get_context('spawn')
-  with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as process:
-    return _rows(options.width, options.rounds, limits, Torch(process))
+  with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as executor:
+    yield Torch(executor)
 
 
 def _rows(width, rounds, limits, torch):

@@ -4,6 +4,7 @@
 process can ask.
 """
 
+import copy
 import importlib.metadata
 import os
 import time
@@ -13,11 +14,12 @@ import diffusers
 import torch
 import torch.nn.functional as F
 import x_transformers
+from autoregressive_diffusion_pytorch import autoregressive_diffusion
 from diffusers.models.transformers import transformer_anyflow_far as far
 from torch.nn.attention.flex_attention import create_mask
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import two_streams
+from benchmarks import images, two_streams
 from benchmarks.peers import BATCH, BLOCKS, CHANNELS, DEPTH, HEAD, SAMPLES, STEPS, TOKENS, VOCAB
 
 SIDE = 1024  # of the matrices whose product gives the rate
@@ -64,16 +66,18 @@ FUSED = {
 }
 
 
-def peer(name, package, model, run, *, compiles=True, remark=''):
-  """(thunk, facts) of run(model), which does the work; compiles: try torch.compile too."""
+def peer(name, package, model, run, *, compiles=True, compiled=torch.compile, remark=''):
+  """(thunk, facts) of run(model), which does the work; compiles: try `compiled` of the model too.
+  """
   forms = {'eager': lambda: run(model)}
   with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
     run(model)
   size = sum(weight.numel() for weight in model.parameters())
+  seconds = 0.0
   if compiles:
-    fast = torch.compile(model)
+    fast = compiled(model)
     try:
-      run(fast)
+      seconds = _seconds(lambda: run(fast))
       forms['compiled'] = lambda: run(fast)
     except Exception as error:  # of any stage of the compiler
       remark = '; '.join(filter(None, [remark, f'does not compile: {type(error).__name__}']))
@@ -81,6 +85,7 @@ def peer(name, package, model, run, *, compiles=True, remark=''):
   return forms[form], {
     'peer': name, 'form': form, 'parameters': size, 'flops': counter.get_total_flops(),
     'version': f'{package} {importlib.metadata.version(package)}', 'remark': remark,
+    'compiling': seconds,
   }
 
 
@@ -244,3 +249,41 @@ def equal_task(width, tokens, batch, name):
     return F.mse_loss(model(noisy, x, level), target)
 
   return trained(f'torch, {name}', 'torch', model, loss)
+
+
+# ---- benchmarks/images.py ------------------------------------------------------------------------
+
+
+def codes(width, batch):
+  """Plain autoregression on symbols, with the cache."""
+  net = x_transformers.TransformerWrapper(
+    num_tokens=images.VOCAB + 1, max_seq_len=images.TOKENS, attn_layers=x_transformers.Decoder(
+      dim=width, depth=images.DEPTH, heads=width // HEAD, attn_dim_head=HEAD, attn_flash=True)
+  ).eval()
+  start = torch.zeros(batch, 1, dtype=torch.long)
+
+  @torch.inference_mode()
+  def draw(net):
+    x_transformers.AutoregressiveWrapper(net).eval().generate(start, images.TOKENS, cache_kv=True)
+
+  return peer('x-transformers AutoregressiveWrapper', 'x-transformers', net, draw)
+
+
+def vectors(width, batch):
+  """Autoregression on vectors, with the cache, each by the small denoiser."""
+  autoregressive_diffusion.tqdm = lambda steps, **_: steps  # two bars a token take time, too
+  model = lucidrains.AutoregressiveDiffusion(
+    dim=width, max_seq_len=images.TOKENS, depth=images.DEPTH, dim_head=HEAD, heads=width // HEAD,
+    mlp_width=width, dim_input=images.DIM, decoder_kwargs={'attn_flash': True},
+    diffusion_kwargs={'num_sample_steps': images.SMALL},
+  ).eval()
+
+  def compiled(model):
+    fast = copy.deepcopy(model)
+    fast.denoiser.compile()  # most of the calls, all of one shape
+    return fast
+
+  return peer(
+    'lucidrains AutoregressiveDiffusion', 'autoregressive-diffusion-pytorch', model,
+    torch.inference_mode()(lambda model: model.sample(batch_size=batch)), compiled=compiled,
+  )

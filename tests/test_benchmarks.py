@@ -11,10 +11,10 @@ import launchers
 import numpy as np
 import pytest
 
-from adiff.run import claimed
+from adiff.run import build, claimed, generate
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import mask
-from benchmarks import attention, counted, gpu, parts, run, sample, tpu, train, turns
+from benchmarks import attention, counted, gpu, images, parts, run, sample, tpu, train, turns
 
 OPTIONS = argparse.Namespace(rounds=2, width=64, tokens=64, lengths=(64,), dtype='float32')
 
@@ -185,3 +185,15 @@ def test_the_script_for_tpus_runs_on_a_cpu_at_sizes_that_say_nothing(tmp_path):
   assert device['status'] == 0 and [row['title'] for row in rows] == list(tpu.ROWS)
   for row in rows:
     assert row['row']['tokens/s'] > 0 and 0 < row['row']['of the roofline'] < 1.5
+
+
+# ---- benchmarks/images.py ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('make', [images.codes, images.vectors, images.few_calls])
+def test_samplers_of_images_are_counted_without_a_bound(make):
+  config = make(64, 1)
+  config.model.depth = 1
+  found = generate.rollout(build.build(config), 1)
+  assert found.said is None
+  assert found.evaluations == (8 if make is images.few_calls else images.TOKENS)
