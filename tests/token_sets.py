@@ -9,7 +9,7 @@ from configs import base, digits
 def make(folder):
   """FOLDER/set, and FOLDER/set_run that it was made from."""
   folder.mkdir()
-  tiny_data._tokens(folder / 'set', digits.get_config())
+  tiny_data._tokens(folder / 'set', digits.get_config(), folder)
 
 
 def read(folder):
@@ -22,7 +22,7 @@ def read(folder):
 
 def encode_on(folder):
   """--mode=encode, which goes on where shards are."""
-  encode.encode(folder / 'set_run', folder / 'set')
+  encode.encode(folder / 'set_run', folder / 'set', batch=2)
 
 
 READERS = read, encode_on

@@ -55,7 +55,9 @@ ROOMS = {
      'hides', 'hints', 'plain', 'read', 'spacing', 'plan', 'solver',
      'autoencoder', 'seen'),
   ),
-  'judge': Room('adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features')),
+  'judge': Room(
+    'adiff.judge', 'adiff.judge.base.Judge', ('samplers', 'steps', 'features', 'structure')
+  ),
 }
 _registered = {kind: {} for kind in ROOMS}
 
