@@ -52,7 +52,8 @@ def test_the_loss_of_the_head_is_that_of_the_package_at_equal_weights_levels_and
   weights = {name: one.detach().numpy() for name, one in theirs.denoiser.state_dict().items()}
   asked = []
 
-  def network(self, xt, t, h):
+  def network(self, xt, t, h, samples):
+    assert samples == 1
     xt, t, h = map(np.asarray, (xt, t, h))
     asked.append((xt, t))
     time = np.log(SPREAD * np.tan(np.pi / 2 * t)) / 4
