@@ -75,7 +75,8 @@ def rows(key, num):
   return {'tokens': data, 'label': jnp.full(num, -1, jnp.int32)}
 
 
-@pytest.mark.parametrize('states', ['self', pytest.param('data', marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize('states', ['self', 'data'])
 def test_three_seeds_find_the_law_of_the_teacher_to_five_hundredths(states):
   of = recipe(states)
 
@@ -109,7 +110,7 @@ def test_the_pull_is_the_formula_in_float64_and_an_example_has_one_normaliser():
 
 
 def test_the_student_descends_on_the_pull_at_what_it_made_and_moves_every_fifth_time():
-  of, seen = recipe('data'), []
+  of, seen = recipe('self'), []
   state = begun(of)
   for index in range(5):
     before = state

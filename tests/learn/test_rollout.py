@@ -121,6 +121,7 @@ def temporary(num_blocks):
   return back.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.soak
 def test_the_memory_of_activations_does_not_grow_with_the_blocks():
   backs = [temporary(num_blocks) for num_blocks in (4, 64)]
   assert max(backs) < 1.1 * min(backs), backs

@@ -59,7 +59,8 @@ def test_a_hundred_steps_take_a_few_rounds(method, coordinate, rounds, most):
   assert work <= most * 100
 
 
-@pytest.mark.parametrize('turn', [0.5, pytest.param(0.9, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize('turn', [0.5, 0.9])
 def test_two_blocks_in_flight_take_a_seventh_of_the_calls(turn):
   with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
     process, denoise = mixture(8, 16, 4, turn=turn)
@@ -78,6 +79,7 @@ def test_a_cascade_makes_every_step_once_and_other_samples():
   assert 'another one' in how.law and not HOW.law
 
 
+@pytest.mark.soak
 def test_a_cascade_whose_blocks_wait_for_all_steps_is_the_walk():
   process, denoise = mixture(3, 4, 2, turn=0.9)
   how = dataclasses.replace(HOW, method='cascade', blocks=2, start=5)
