@@ -167,18 +167,13 @@ def main():
   )
   parser.add_argument('studies', nargs='?', help='a folder of folders that studies were run into')
   options = parser.parse_args()
-  mistakes.keep_frames()
-  try:
+  with mistakes.in_a_sentence():
     take_pages()
     if options.studies:
       take_studies(options.studies)
     text = page(evidence())
     with files.whole(ROOT / PAGE) as file:
       file.write(text)
-  except (ValueError, OSError) as error:
-    if not mistakes.told(error):
-      raise
-    parser.exit(2, f'adiff: {error}\n')
   print(os.path.join(ROOT, PAGE))
 
 

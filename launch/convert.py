@@ -94,7 +94,10 @@ def convert(old, new) -> int:
   version = old_contract.get('version', 1)
   if version >= workdir_lib.VERSION:
     raise ValueError(f'{old} is of version {version}, which this program reads as it is')
-  config = converted_config(_json(old, 'config.json'), version)
+  try:
+    config = converted_config(_json(old, 'config.json'), version)
+  except KeyError as error:
+    raise ValueError(f'{old}/config.json has no {error}, which that version wrote') from error
   parts = build.build(ml_collections.ConfigDict(json_file.tuples(config)).lock())
   contract = json_file.plain(parts.contract)
   expected = converted_contract(old_contract, config, version)
@@ -144,13 +147,8 @@ def main():
   options = parser.parse_args()
   from adiff.machine import mistakes
 
-  mistakes.keep_frames()
-  try:
+  with mistakes.in_a_sentence():
     step = convert(options.old, options.new)
-  except (ValueError, OSError, KeyError) as error:
-    if not mistakes.told(error):
-      raise
-    parser.exit(2, f'adiff: {error}\n')
   print(f'{options.new}: step {step}')
 
 

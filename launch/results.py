@@ -113,17 +113,12 @@ def main():
   )
   parser.add_argument('workdirs', nargs='*', help='of --mode=reproduce')
   options = parser.parse_args()
-  mistakes.keep_frames()
-  try:
+  with mistakes.in_a_sentence():
     if options.workdirs:
       take(options.workdirs)
     text = page(PAGE.read_text())
     with files.whole(PAGE) as file:
       file.write(text)
-  except (ValueError, OSError) as error:
-    if not mistakes.told(error):
-      raise
-    parser.exit(2, f'adiff: {error}\n')
   print(PAGE)
 
 

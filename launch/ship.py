@@ -68,13 +68,8 @@ def main():
   parser.add_argument('workdir', help='of --mode=reproduce')
   parser.add_argument('name', help='of the model, as adiff.load takes it')
   options = parser.parse_args()
-  mistakes.keep_frames()
-  try:
+  with mistakes.in_a_sentence():
     target = ship(options.workdir, options.name)
-  except (ValueError, OSError) as error:
-    if not mistakes.told(error):
-      raise
-    parser.exit(2, f'adiff: {error}\n')
   print(f'{target}: {size(target)} bytes')
 
 

@@ -25,7 +25,6 @@ import io
 import itertools
 import pathlib
 import re
-import sys
 from collections.abc import Iterator
 from concurrent import futures
 from typing import NamedTuple
@@ -307,8 +306,8 @@ def _beside(path):
   return path.with_name(f'{path.name}.skipped.txt')
 
 
-def main(arguments=None) -> int:
-  """The command; returns its exit code."""
+def main(arguments=None) -> None:
+  """The command."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -330,15 +329,9 @@ def main(arguments=None) -> int:
   add('--shard', default='0/1', help='which part of the shards is made here: INDEX/COUNT of hosts')
   add('--workers', type=int, default=0, help='threads; default: one a core')
   options = parser.parse_args(arguments)
-  try:
+  with mistakes.in_a_sentence():
     print(prepare(options))
-  except (ValueError, OSError) as error:
-    if not mistakes.told(error):
-      raise
-    print(f'adiff: {error}', file=sys.stderr)
-    return 2
-  return 0
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  main()

@@ -1,8 +1,11 @@
 """Whose mistake an exception is: a sentence for a user, or a fault that needs its traceback."""
 
+import contextlib
 import pathlib
 import re
+import sys
 import traceback
+from collections.abc import Iterator
 
 _HOME = pathlib.Path(__file__).resolve().parents[1]
 _OURS = (_HOME, *(_HOME.parent / name for name in ('configs', 'launch', 'benchmarks')))
@@ -28,6 +31,19 @@ def ours(error) -> bool:
 def told(error) -> bool:
   """Is one sentence enough? What the system refuses says itself what is wrong."""
   return True if isinstance(error, OSError) else ours(error)
+
+
+@contextlib.contextmanager
+def in_a_sentence() -> Iterator[None]:
+  """Ends the program with exit code 2 and a sentence on stderr where its user is mistaken."""
+  keep_frames()
+  try:
+    yield
+  except (ValueError, OSError) as error:
+    if not told(error):
+      raise
+    print(f'adiff: {sentence(error)}', file=sys.stderr)
+    sys.exit(2)
 
 
 def sentence(error) -> str:

@@ -11,7 +11,6 @@ compiled program in it: no pickle, no config.
 import argparse
 import json
 import os
-import sys
 
 from adiff.machine import compilation
 
@@ -155,7 +154,7 @@ def _check_fits(folder, program, leaves, batch):
     raise ValueError(f'{folder} holds a program of another batch than {batch}; {ADVICE}')
 
 
-def main() -> int:
+def main() -> None:
   """Samples from an exported sampler into an .npz."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -167,8 +166,7 @@ def main() -> int:
     '--out', default='samples.npz', help='the .npz: arr_0, the examples, and arr_1, their labels'
   )
   options = parser.parse_args()
-  mistakes.keep_frames()
-  try:
+  with mistakes.in_a_sentence():
     asked.examples(options.num)
     output.check_file(options.out)
     with tqdm.tqdm(total=options.num, unit='sample', dynamic_ncols=True) as bar:
@@ -176,14 +174,8 @@ def main() -> int:
       examples, labels = sampler.sample(0, options.num, seed=options.seed, progress=bar)
     with files.whole(options.out, 'wb') as file:
       np.savez(file, **output.arrays(sampler.facts, examples, labels))
-  except (ValueError, OSError) as error:
-    if not mistakes.told(error):
-      raise
-    print(f'adiff: {error}', file=sys.stderr)
-    return 2
   print(options.out)
-  return 0
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  main()

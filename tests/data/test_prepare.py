@@ -26,7 +26,11 @@ SIZE = 8
 
 def run(*arguments):
   """The command, as it is called; returns its exit code."""
-  return prepare.main([f'--size={SIZE}', *map(str, arguments)])
+  try:
+    prepare.main([f'--size={SIZE}', *map(str, arguments)])
+  except SystemExit as ended:
+    return ended.code
+  return 0
 
 
 def everything(source, split):

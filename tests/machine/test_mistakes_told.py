@@ -11,8 +11,6 @@ import pytest
 import adiff
 from adiff import main
 from adiff.machine import files, mistakes
-from adiff.run import exported
-from launch import convert
 
 HOME = pathlib.Path(adiff.__file__).parent
 
@@ -65,9 +63,17 @@ def test_what_jax_raises_when_it_is_called_by_the_package_is_none_of_ours():
   assert not mistakes.ours(kept) and 'inconsistent sizes' in str(kept)
 
 
-@pytest.mark.parametrize('program', [main.run, exported.main, convert.main])
+def test_a_program_ends_in_a_sentence_where_its_user_is_mistaken_and_else_with_a_traceback(capsys):
+  with pytest.raises(SystemExit, match='2'), mistakes.in_a_sentence():
+    raise raised(HOME / 'run' / 'new.py', 'OSError(28, "No space left", "a\\nb")')
+  assert capsys.readouterr().err == "adiff: [Errno 28] No space left: 'a\\nb'\n"
+  with pytest.raises(ValueError), mistakes.in_a_sentence():
+    np.stack([])
+
+
+@pytest.mark.parametrize('program', [main.run, mistakes.in_a_sentence])
 def test_programs_keep_the_frames_of_libraries(program):
-  assert 'mistakes.keep_frames()' in inspect.getsource(program)
+  assert 'keep_frames()' in inspect.getsource(program)
 
 
 def test_what_the_system_refuses_is_told_whoever_asked_it():

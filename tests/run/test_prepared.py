@@ -26,7 +26,7 @@ def test_records_are_prepared_encoded_trained_on_and_judged_as_if_encoded_on_the
   raw, out = tmp_path / 'raw' / '1.0.0', tmp_path / 'data' / 'waves'
   soak_chain.made_up(raw, {'train': (20, 20), 'validation': (10,)})
   words = [f'--train={raw}:train', f'--test={raw}:validation', f'--out={out}', '--size=8']
-  assert prepare.main(words) == 0
+  prepare.main(words)
   workdir, pixels = encoder(
     tmp_path / 'encoder', config_of(dataset='waves', data_dir=str(out.parent))
   )
