@@ -120,6 +120,7 @@ def test_a_step_on_a_mesh_in_micro_batches_is_that_of_one_device_in_one_go(kind,
 # The critic.
 
 
+@pytest.mark.soak
 def test_before_its_critic_comes_in_it_is_the_recipe_without_one():
   plain = recipe(l1=1.0, l2=0.5)
   other = recipe(adversarial.Adversarial, l1=1.0, l2=0.5, start=2, critic_widths=(8,))
@@ -135,6 +136,7 @@ def test_before_its_critic_comes_in_it_is_the_recipe_without_one():
   assert set(ours[2][0].ema) == {base.CODEC}
 
 
+@pytest.mark.soak
 def test_its_gradient_is_that_of_the_distance_and_the_weighted_term_and_the_critics_own():
   of = descent('adversarial')
   state = of.init(jax.random.key(0))

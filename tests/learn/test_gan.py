@@ -73,6 +73,7 @@ def test_each_network_descends_on_its_own_loss_of_the_same_examples():
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), one, other)
 
 
+@pytest.mark.soak
 def test_it_learns_a_law_and_is_sampled_as_it_was_trained():
   own, num = parts(), 512
   of, state = own.recipe, own.recipe.init(jax.random.key(0))

@@ -68,6 +68,7 @@ def walks(model, params, own, hints, steps):
   return run
 
 
+@pytest.mark.soak
 def test_symbols_of_both_walks_are_equal_in_one_stream():
   own = parts('alone')
   run, one = walks(own.model, params('alone'), own, own.hints, 1), jnp.ones(())
