@@ -1,11 +1,13 @@
-"""Samplers of codes and of vectors beside PyTorch packages, on the same cores.
+"""A U-Net, and samplers of codes and of vectors, beside PyTorch packages, on the same cores.
 
 Laid out as peers.py: packages run in a process of their own, which sleeps while we run, and the
 other way round. Of a peer's two forms, eager and torch.compile, the one whose call took less after
 a warm-up takes part, in inference mode. `compiling s` is no part of a call: of ours the whole, of a
 peer the first compiled call.
 
-The networks are transformers of one width and depth on 64 tokens:
+U-Nets have the same layers (tests/nn/test_peer_networks.py sets one's weights into the other) and
+make 32x32 pixels of three colours: a training step, and DDIM of 8 steps. All others are transformers
+of one width and depth on 64 tokens:
 
   codes             one of 256 a call, with a cache
   vectors           one a call, with a cache; a small network denoises it, 16 steps of Heun's
@@ -23,6 +25,8 @@ from configs import base
 TOKENS, VOCAB, DIM = 64, 256, 16  # symbols, or vectors of DIM
 DEPTH, SMALL = 6, 16  # layers, small steps of a vector
 TOGETHER = (1, 8)  # samples
+SIDE, COLOURS, STEPS = 32, 3, 8  # of the U-Net's pictures, and of its sampler
+LEVELS, ATTEND = 3, 2  # grids, and which of them attends
 
 
 def suite(options, limits):
@@ -32,19 +36,41 @@ def suite(options, limits):
 
 
 def _rows(width, rounds, limits, torch):
-  rows = []
+  pair = [peers.candidate(unet(width, TOGETHER[-1])), torch.candidate('unet', width, TOGETHER[-1])]
+  rows = peers.measure(f'step: U-Net, {TOGETHER[-1]}', pair, rounds, limits, torch)
   for batch in TOGETHER:
     tasks = {
+      'unet': {'sample: U-Net': unet},
       'codes': {'sample: codes': codes},
       'vectors': {'sample: vectors': vectors, 'sample: vectors, 8 calls': few_calls},
     }
     for kind, samplers in tasks.items():
-      theirs = torch.candidate(kind, width, batch)
+      theirs = torch.candidate(kind, width, batch, **({'sample': True} if kind == 'unet' else {}))
       for task, config in samplers.items():
         pair = [peers.candidate(config(width, batch), sample=True), theirs]
         last = task == list(samplers)[-1]
         rows += peers.measure(f'{task}, {batch}', pair, rounds, limits, torch, batch, last=last)
   return rows
+
+
+def unet(width, batch):
+  """The config of a U-Net whose finest grid has half the width."""
+  c = base.get_config()
+  base.choose(c, 'data', 'latents', shape=(SIDE, SIDE, COLOURS), made_up=True)
+  base.choose(c, 'codec', 'latents', patch=1)
+  base.choose(c, 'blocks', 'whole')
+  base.choose(c, 'process', 'gaussian')
+  base.choose(c, 'solver', 'first_order')
+  base.choose(
+    c, 'model', 'unet', widths=unet_widths(width), blocks=2, attend=(ATTEND,), head_width=peers.HEAD
+  )
+  c.plan.steps, c.train.batch_size = STEPS, batch
+  return c
+
+
+def unet_widths(width):
+  """Features of each grid, from fine to coarse."""
+  return (width // 2, *[width] * (LEVELS - 1))
 
 
 def _transformer(width, batch):

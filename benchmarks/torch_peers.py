@@ -254,6 +254,44 @@ def equal_task(width, tokens, batch, name):
 # ---- benchmarks/images.py ------------------------------------------------------------------------
 
 
+def unet(width, batch, sample=False):
+  """The U-Net whose layers are ours, in the better of two layouts in memory."""
+  widths = images.unet_widths(width)
+  down, up = ['ResnetDownsampleBlock2D'] * len(widths), ['ResnetUpsampleBlock2D'] * len(widths)
+  down[images.ATTEND], up[-1 - images.ATTEND] = 'AttnDownBlock2D', 'AttnUpBlock2D'
+  model = diffusers.UNet2DModel(
+    sample_size=images.SIDE, in_channels=images.COLOURS, out_channels=images.COLOURS,
+    block_out_channels=widths, layers_per_block=2, down_block_types=down, up_block_types=up,
+    attention_head_dim=HEAD, norm_num_groups=8, attn_norm_num_groups=8, num_class_embeds=2,
+    resnet_time_scale_shift='scale_shift', downsample_type='resnet', upsample_type='resnet',
+  )
+  pictures = torch.randn(batch, images.COLOURS, images.SIDE, images.SIDE)
+  labels = torch.zeros(batch, dtype=torch.long)
+  schedule = diffusers.DDIMScheduler()
+  schedule.set_timesteps(images.STEPS)
+
+  def loss(model):
+    noise, t = torch.randn_like(pictures), torch.randint(1000, (batch,))
+    x = schedule.add_noise(pictures, noise, t)
+    return F.mse_loss(model(x, t, class_labels=labels).sample, noise)
+
+  @torch.inference_mode()
+  def draw(model):
+    x = torch.randn_like(pictures)
+    for t in schedule.timesteps:
+      out = model(x, t, class_labels=labels).sample
+      x = schedule.step(out, t, x).prev_sample
+
+  layouts = [model, copy.deepcopy(model).to(memory_format=torch.channels_last)]
+  call = draw if sample else lambda model: loss(model).backward()
+  for one in layouts:
+    call(one)
+  fast = min(layouts, key=lambda one: _seconds(lambda: call(one)))
+  which = 'diffusers UNet2DModel', 'diffusers', fast
+  remark = 'channels last' if fast is layouts[-1] else 'channels first'
+  return peer(*which, draw, remark=remark) if sample else trained(*which, loss, remark)
+
+
 def codes(width, batch):
   """Plain autoregression on symbols, with the cache."""
   net = x_transformers.TransformerWrapper(

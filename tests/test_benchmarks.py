@@ -190,10 +190,11 @@ def test_the_script_for_tpus_runs_on_a_cpu_at_sizes_that_say_nothing(tmp_path):
 # ---- benchmarks/images.py ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('make', [images.codes, images.vectors, images.few_calls])
+@pytest.mark.parametrize('make', [images.unet, images.codes, images.vectors, images.few_calls])
 def test_samplers_of_images_are_counted_without_a_bound(make):
-  config = make(64, 1)
-  config.model.depth = 1
+  config = make(128, 1)
+  if make is not images.unet:
+    config.model.depth = 1
   found = generate.rollout(build.build(config), 1)
   assert found.said is None
-  assert found.evaluations == (8 if make is images.few_calls else images.TOKENS)
+  assert found.evaluations == (8 if make in (images.unet, images.few_calls) else images.TOKENS)

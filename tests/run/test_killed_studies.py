@@ -1,0 +1,61 @@
+"""Studies that are killed anywhere and run again end with the table of one left alone."""
+
+import json
+import random
+import textwrap
+
+import binary
+import pytest
+
+from launch import runs
+
+pytestmark = pytest.mark.soak
+
+KILLS = 10
+NUMBERS = ('nats', 'steps', 'parameters', 'flops')  # none of a clock
+TABLE = '''\
+  from configs.studies import axis, study
+  STUDIES = {'mine': study(
+    'tiny networks', seeds=3, metric=('nats', 'Bound', 'low'),
+    rows={'block': ('configs/toy.py:block-masked',), 'whole': ('configs/toy.py:full-masked',)},
+    settings=(
+      'data.size=2048', 'model.width=16', 'model.depth=1', 'model.heads=2', 'optim.warmup=0',
+      'plan.steps=2', 'train.batch_size=16', 'train.checkpoint_every=5', 'train.eval_every=0',
+      'eval.batch_size=64', 'eval.examples=64', 'eval.samples=1', 'eval.num=64',
+    ),
+    over=axis('flops', 'TFLOP', (1e-4, 2e-4), law=True),
+  )}
+'''
+
+
+def table(out):
+  """{(row, seed): its numbers}."""
+  told = json.loads((out / 'study.json').read_text())
+  assert told['complete'] and not told['diverged']
+  return {
+    (run['row'], run['seed']): {key: run['numbers'][key] for key in NUMBERS}
+    for run in told['measured']
+  }
+
+
+def test_a_study_that_is_killed_ten_times_ends_with_the_same_table(tmp_path):
+  (tmp_path / 'configs').mkdir()
+  (tmp_path / 'configs' / 'studies.py').write_text(textwrap.dedent(TABLE))
+  whole, killed, log = (tmp_path / name for name in ('whole', 'killed', 'log'))
+  command = ['--mode=study', '--study=mine']
+
+  def start(arguments, log):
+    return binary.start(arguments, log, cwd=tmp_path)
+
+  assert start([*command, f'--out={whole}'], log).wait() == 0, log.with_suffix('.err').read_text()
+  begun = sorted(whole.glob('*/config.json'), key=lambda path: path.stat().st_mtime)
+  assert len(table(whole)) == len(begun) == 12
+  # A time after ten of the runs have begun, the last one left out: it might end before.
+  draw = random.Random(0)
+  moments = [
+    runs.after(draw.uniform(0, 2), killed / begun[number].relative_to(whole))
+    for number in sorted(draw.sample(range(11), KILLS))
+  ]
+  kills, code = runs.kill_and_resume(start, [*command, f'--out={killed}'], moments, log)
+  assert code == 0, log.with_suffix('.err').read_text()
+  assert kills == KILLS and table(killed) == table(whole)
