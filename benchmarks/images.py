@@ -6,8 +6,8 @@ a warm-up takes part, in inference mode. `compiling s` is no part of a call: of 
 peer the first compiled call.
 
 U-Nets have the same layers (tests/nn/test_peer_networks.py sets one's weights into the other) and
-make 32x32 pixels of three colours: a training step, and DDIM of 8 steps. All others are transformers
-of one width and depth on 64 tokens:
+make 32x32 pixels of three colours: a training step, and DDIM of 8 steps. All others are
+transformers of one width and depth on 64 tokens:
 
   codes             one of 256 a call, with a cache
   vectors           one a call, with a cache; a small network denoises it, 16 steps of Heun's

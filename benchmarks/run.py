@@ -5,7 +5,7 @@ r"""How fast the parts are, side by side in one run.
   python -m benchmarks.run --suite=sample        rollouts with and without cache, guidance, reach
   python -m benchmarks.run --suite=compile       seconds from a start to the first step or sample
   python -m benchmarks.run --suite=peers         PyTorch packages at the same work (extra: bench)
-  python -m benchmarks.run --suite=images        U-Nets, samplers of codes and vectors (extra: bench)
+  python -m benchmarks.run --suite=images        U-Nets, samplers of two kinds (extra: bench)
 
 Candidates take turns, round by round; compiled before and once run; medians and the spread between
 quartiles are shown; ratios are medians over rounds. The machine's rate of matrix products and its
