@@ -173,6 +173,13 @@ def build(config, coded=None, *, codec=None) -> Parts:
   data_base.check_split(config.eval.split, coded.splits)
   if choose.find('recipe', config.recipe.name).role == learn_base.CODEC:
     return tokenizer.build(config, coded)
+  for choice in ('coder', 'quantiser'):
+    if config[choice].name:
+      raise ValueError(
+        f'config.{choice}.name={config[choice].name} is of a codec that is trained, and recipe '
+        f"{config.recipe.name} trains none: write config.{choice}.name='', or "
+        'config.recipe.name=autoencoder'
+      )
   if spec.by_kind:
     kinds.check_single(config)
   process = sequences.process(config, spec)

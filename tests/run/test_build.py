@@ -53,6 +53,8 @@ def test_symbols_make_an_embedding_of_the_vocabulary_and_the_mask():
   (dict(train__microbatches=3), 'train.microbatches=3'),
   (dict(codec__name='patches'), 'codec.name'),
   (dict(model__width=60), 'model.width=60'),
+  (dict(coder__name='conv'), 'recipe plain trains none'),
+  (dict(quantiser__name='vq'), 'recipe plain trains none'),
 ])
 def test_what_cannot_work_is_refused_in_words(changes, words):
   config = changed(**changes)
