@@ -17,7 +17,10 @@ from adiff.run import choose, later, places, settings
 # Keys that may change between two calls on one workdir: they do not change what the state means.
 FREE = ('name', 'init_from', 'plan', 'spacing', 'solver', 'truncation', 'guidance', 'parallel',
         'speculative', 'eval', 'mesh')
-OPTIONAL = ('plan.delay', 'solver.edit', 'model.reach', 'quantiser.noise')  # a number, or null
+OPTIONAL = {  # a number, or null
+  'plan.delay': int, 'solver.edit': int, 'model.reach': int, 'quantiser.noise': float,
+  'history': float,
+}
 VERSION = 3  # of the files; checkpoints by role since 2, head and recipe as choices since 3
 DATA = 'data.json'  # what is kept of the data, see kept.py
 MADE_BY = 'made_by.json'  # beside what was made: all that it follows from
@@ -335,12 +338,12 @@ def set_key(config, key, text, where='--set=') -> None:
       f'{where}{key}: the config has no such key; it has {", ".join(place) or "no such section"}'
     )
   value, old = value_of(text), place[name]
-  if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+  kind = OPTIONAL.get(key, type(old))
+  if kind is float and type(value) is int:
     value = float(value)
   if hasattr(old, 'keys'):
     raise ValueError(f'{where}{key}={text}: {key} is a section; set one of {", ".join(old)} in it')
-  fits = isinstance(value, int | None) if key in OPTIONAL else type(value) is type(old)
-  if not fits:
+  if type(value) is not kind and not (key in OPTIONAL and value is None):
     raise ValueError(f'{where}{key}={text}: {key} is {old!r}; write a value of that type')
   with place.unlocked():
     place[name] = value

@@ -13,7 +13,9 @@ from adiff.judge import base, section
 from adiff.machine import cost
 from adiff.run import build, growing, report, studies, study, train
 from adiff.run import settings as settings_lib
+from adiff.run import workdir as workdir_lib
 from configs import studies as shipped
+from configs import toy
 
 TABLE = '''\
   from configs.studies import axis, study
@@ -214,6 +216,16 @@ def test_a_study_that_cannot_be_is_told_in_a_sentence(change, words, mine, train
   monkeypatch.setattr(study, '_value', lambda *_: 0.0)
   with pytest.raises(ValueError, match=words):
     study.study('mine', out)
+
+
+def test_a_row_may_set_a_key_to_a_number_or_to_none():
+  config = toy.get_config('block-gaussian')
+  for text, value in (('null', None), ('0.1', 0.1), ('1', 1.0)):
+    workdir_lib.set_key(config, 'history', text)
+    assert config.history == value and type(config.history) is type(value)
+  for text in ('true', '"noisy"'):
+    with pytest.raises(ValueError, match='history is 1.0; write a value of that type'):
+      workdir_lib.set_key(config, 'history', text)
 
 
 def test_a_folder_of_another_study_is_refused_and_an_unknown_one_named(mine, trained, undrawn):
