@@ -16,7 +16,7 @@ FORM = {
   'codec': {'name': str, 'kinds?': {str: {'name': str}}},
   'files': {str: str},  # sha256 of each in the folder
 }
-_FILE_BYTES = 2**28
+_FILE_BYTES = 2**30  # as trained codecs of 200 million parameters take
 
 
 def write(folder, name, codec: codec_base.Codec) -> dict:
