@@ -28,7 +28,12 @@ PAGES = {
     command='python -m adiff.main --config=configs/few_steps.py:consistency-long '
     '--config.recipe.teacher=runs/digits_long --workdir=runs/student',
     commit='1e816d5 to 73327ab', hardware='one core of an x86-64 CPU, shared')),
-  'trajectory_price': ('docs/few_steps.md', '## A student that reads its path', 'states', dict(
+  'trajectory': ('docs/few_steps.md', '## A student that reads its path', 'states | seeds', dict(
+    about='students of the digits that read their path, a row a number of states',
+    command='python -m adiff.main --config=configs/few_steps.py:trajectory '
+    '--config.recipe.teacher=runs/digits_whole --config.train.steps=1000 --workdir=runs/student',
+    commit='d2f5e01', hardware='one core of an x86-64 CPU, shared')),
+  'trajectory_price': ('docs/few_steps.md', '## A student that reads its path', 'states | GF', dict(
     about='operations of a student that reads its path, at the size of DiT-XL/2',
     command='the Python above the table', commit='73327ab', hardware='none: counted')),
   'paths': ('docs/results.md', '## How close the likelihoods are', 'model', dict(

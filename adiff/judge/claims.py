@@ -51,7 +51,7 @@ CLAIMS = (
         '4 steps: ratio of speed, gap of quality'),
   Claim(11, 'Three or four steps, five times less degradation, 1.1% more compute.',
         "gap ratio of the recipe `trajectory` and its own FLOPs", 'at most 0.2 and 1.1%',
-        sources=('trajectory_price',), decide=by_record.small_price),
+        sources=('trajectory_price', 'trajectory'), decide=by_record.small_price),
   Claim(12, 'Fidelity grows with data.', 'Fréchet distance and bound at 2 to 100% of MNIST',
         'exponent below zero, interval',
         sources=(DATA,), decide=by_curve.grows_with_data),

@@ -122,16 +122,17 @@ def test_the_norm_of_a_group_is_that_of_flax(axes):
 
 def test_a_local_encoder_gives_a_place_the_code_of_what_lies_there_wherever_it_lies():
   coder = conv.Conv((4, 8), 3, 2, (8, 12), attention=True, local=True)
-  params = coder.init(jax.random.key(0), 2)
+  params = jax.jit(coder.init, static_argnums=1)(jax.random.key(0), 2)
+  encode = jax.jit(lambda x: coder.encode(params, x.reshape(1, 32, 3)))
   x = np.random.default_rng(0).normal(size=(1, 4, 8, 3)).astype(np.float32)
   x[:, 2:, 6:] = x[:, :2, :2]
-  z = np.asarray(coder.encode(params, jnp.asarray(x.reshape(1, 32, 3))))
+  z = np.asarray(encode(x))
   np.testing.assert_allclose(z[0, 1, 3], z[0, 0, 0], atol=1e-6)
   x[:, 2:, 2:4] += 1
-  moved = coder.encode(params, jnp.asarray(x.reshape(1, 32, 3)))
+  moved = encode(x)
   changed = np.abs(moved - z)[0].max(-1) > 1e-6
   assert changed.tolist() == [[False] * 4, [False, True, False, False]]
-  assert coder.decode(params, moved).shape == (1, 32, 3)
+  assert jax.eval_shape(coder.decode, params, moved).shape == (1, 32, 3)
 
 
 def test_half_precision_gives_codes_and_pictures_in_float32():

@@ -101,6 +101,7 @@ def ends_alike(workdir, again, config):
   return theirs
 
 
+@pytest.mark.soak
 def test_a_run_that_was_killed_ends_bit_for_bit_where_the_other_one_did(workdir, tmp_path):
   state = ends_alike(workdir, tmp_path / 'again', config())
   assert set(state['extra']) == {learn_base.CODEC, learn_base.CRITIC}
@@ -221,6 +222,7 @@ def test_a_perceptual_distance_is_measured_in_the_features_of_a_file(tmp_path):
   np.testing.assert_allclose(total, 2 * wanted, rtol=1e-5)
 
 
+@pytest.mark.soak
 def test_reconstructions_are_compared_in_the_network_of_a_file(workdir, tmp_path, monkeypatch):
   weights = {name: np.zeros(shape, np.float16) for name, shape in network.shapes().items()}
   safetensors.numpy.save_file(weights, tmp_path / 'all.safetensors')
