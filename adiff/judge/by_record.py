@@ -235,13 +235,14 @@ def small_price(memory_of_states: Record, students: Record) -> Verdict:
   """With some number of states, of those with three seeds, students lose at most a fifth of what
   the naive teacher loses, whatever the seed, and earlier states cost at most 1.1% of operations."""
   held, told = [], []
-  for row in (row for row in students.rows if row['seeds'] >= SEEDS):
-    gap, _, high = row['gap ratio']
-    more = _cell(memory_of_states.row(states=row['states']), 'more')
-    held.append(of_halves(high <= 0.2, more <= 0.011))
-    told.append(f'{row["states"]:g} states gap ratio {gap:g}, {more:.2%} more operations')
+  for row in students.rows:
+    more, seeds = _cell(memory_of_states.row(states=row['states']), 'more'), row['seeds']
+    told.append(f'{row["states"]:g} states gap ratio {_cell(row, "gap ratio"):g} ({seeds:g} '
+                f'seed{"s" * (seeds > 1)}), {more:.2%} more operations')
+    if seeds >= SEEDS:
+      held.append(of_halves(row['gap ratio'][2] <= 0.2, more <= 0.011))
   word = next((word for word in (SUPPORTED, MIXED, REFUTED) if word in held), NOT_MEASURED)
-  return Verdict(word, '; '.join(told) or 'fewer than three seeds', SEEDS if told else None)
+  return Verdict(word, '; '.join(told))
 
 
 def maps(followed: Record) -> Verdict:
