@@ -89,14 +89,17 @@ MADE = ('debug', 'digits_vq', 'digits_signs', 'shapes_vq', 'shapes_fsq')  # with
 EXPECTED = {
   **{name: base.expect('cores', flags='' if name in MADE else DATA) for name in ROWS},
   **{name: base.expect('v5e:8x8', flags=DATA) for name in PUBLISHED},
-  'mnist_vq': base.expect(
-    'cores', minutes=5, commit='beb8f9f', flags=DATA, psnr=(27.6, 0.5), codes_share=(0.999, 0.05),
-    read_alike_convolutional=(0.996, 0.01),
+  'mnist_vae': base.expect(
+    'cores', minutes=5, commit='d2f5e01', flags=DATA, psnr=(30.3, 0.5),
+    read_alike_convolutional=(0.999, 0.01), latent_mean=(0.0, 0.15), latent_deviation=(0.0, 0.15),
   ),
-  'mnist_multiscale': base.expect(
-    'cores', minutes=5, commit='beb8f9f', flags=DATA, psnr=(26.4, 0.5), codes_share=(1.0, 0.05),
-    read_alike_convolutional=(0.994, 0.01),
-  ),
+  **{f'mnist_{quantiser}': base.expect(
+    'cores', minutes=5, commit=commit, flags=DATA, psnr=(psnr, 0.5), codes_share=(share, 0.05),
+    read_alike_convolutional=(alike, 0.01),
+  ) for quantiser, commit, psnr, share, alike in (
+    ('vq', 'beb8f9f', 27.6, 0.999, 0.996), ('fsq', 'd2f5e01', 27.3, 0.967, 0.996),
+    ('bits', 'd2f5e01', 24.7, 0.947, 0.99), ('multiscale', 'beb8f9f', 26.4, 1.0, 0.994),
+  )},
 }
 ARGUMENTS = tuple(ROWS)
 UNUSED = ('blocks', 'process', 'draw', 'spacing', 'solver', 'head', 'model')  # by a codec
