@@ -98,7 +98,9 @@ def resident():
 
 
 @pytest.mark.skipif(not os.path.exists('/proc/self/statm'), reason='asks Linux for its memory')
-@pytest.mark.parametrize(('num', 'shape'), [(60_000, (28, 28, 1)), (50_000, (32, 32, 3))])
+@pytest.mark.parametrize(('num', 'shape'), [
+  (60_000, (28, 28, 1)), pytest.param(50_000, (32, 32, 3), marks=pytest.mark.soak),
+])
 def test_images_of_the_number_and_shape_of_real_sets_are_judged_in_two_gib(
   num, shape, monkeypatch
 ):

@@ -45,6 +45,7 @@ def on_host(tree):
   return {leaf.sharding.memory_kind == sharding.HOST for leaf in jax.tree.leaves(tree)}
 
 
+@pytest.mark.soak
 def test_what_waits_on_the_host_is_trained_and_saved_bit_for_bit_as_without(tmp_path):
   plain, _ = trained('none', tmp_path / 'plain')
   state, shardings = trained('both', tmp_path / 'both')

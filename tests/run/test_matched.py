@@ -57,6 +57,7 @@ def update(num_devices):
   return run
 
 
+@pytest.mark.soak
 def test_three_roles_resume_bit_for_bit(tmp_path):
   one, _ = update(1)(state(), rows(0))
   with contextlib.closing(checkpoint.Checkpoints(tmp_path, best='nats')) as keeper:

@@ -84,6 +84,7 @@ def test_a_draft_that_has_the_law_of_the_target_is_always_accepted():
   np.testing.assert_array_equal(counts.drafts, 2 + 2)  # and one for each of its blocks that stand
 
 
+@pytest.mark.soak
 def test_with_caches_the_likeliest_tokens_are_those_of_the_autoregressive_walk():
   ar, block = tiny.regime('ar'), tiny.regime('block-masked')
   greedy, keys = truncation.narrow(temperature=0.0), jax.random.split(jax.random.key(0), 4)
