@@ -104,10 +104,11 @@ def test_the_loss_is_the_likelihood_of_scales_made_in_one_pass(hinted):
   own = parts(hinted)
   x0 = own.coded.examples('train', np.arange(3))['tokens']
   common = dict(blocks=own.blocks, process=own.process, coords=own.spec.coords)
+  bound = denoise(hinted)
 
   @jax.jit
   def measured(key, other):
-    told = own.told(denoise(hinted), x0)
+    told = own.told(bound, x0)
     loss, _ = loss_lib.loss(told, key, x0, draw=draw.ones(), **common)
     nats, _ = likelihood.bound(told, other, x0, reveals=own.reveals, **common)
     return loss, nats
@@ -130,11 +131,12 @@ def test_logits_of_a_scale_depend_on_coarser_ones_alone_through_hints_too():
   own = parts('alone')
   x0 = jnp.asarray(own.coded.examples('train', np.arange(3))['tokens'])
   slots, block = own.blocks.slots(own.spec.coords), own.blocks.block_of_token
+  bound = denoise('alone')
 
   @jax.jit
   def logits(x0):
     x, t = own.blocks.pack(x0, x0, jnp.ones((3, own.blocks.num_blocks)))
-    asked = network.hinted(denoise('alone'), own.hints, x0)
+    asked = network.hinted(bound, own.hints, x0)
     return own.blocks.unpack(asked(ask_lib.Ask(x, t, slots)).out)
 
   before = logits(x0)
