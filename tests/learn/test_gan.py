@@ -100,6 +100,7 @@ def test_it_learns_a_law_and_is_sampled_as_it_was_trained():
   np.testing.assert_allclose(made_here, x, atol=1e-5)
 
 
+@pytest.mark.soak
 def test_both_networks_go_on_from_the_disk_bit_for_bit(tmp_path):
   of = parts().recipe
 

@@ -72,7 +72,8 @@ def test_it_has_an_error_where_the_map_is_another_one():
 
 
 @pytest.mark.parametrize('make', [
-  lambda model: flows.recipe(meanflow.Meanflow, model, flow=1.0),
+  pytest.param(
+    lambda model: flows.recipe(meanflow.Meanflow, model, flow=1.0), marks=pytest.mark.soak),
   lambda model: flows.recipe(shortcut.Shortcut, model, flow=1.0),
 ], ids=['meanflow', 'shortcut'])
 @pytest.mark.usefixtures('doubled')

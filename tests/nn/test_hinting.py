@@ -77,6 +77,7 @@ def test_symbols_of_both_walks_are_equal_in_one_stream():
   assert len(np.unique(plain)) > 4 and int(plain.max()) < 17
 
 
+@pytest.mark.soak
 def test_in_float64_both_walks_agree_to_eight_digits_on_floats():
   regime = tiny.regime('scales_denoised-gaussian')
   own = regime.parts

@@ -43,12 +43,11 @@ def measured(
   return counts.rounds.mean(), counts.work.mean(), int(wrong.sum())
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize('method, coordinate, rounds, most', [
-  ('anderson', 'data', 6, 4.5),
-  *(pytest.param(*row, marks=pytest.mark.soak) for row in [
-    ('picard', 'data', 9, 4.5), ('picard', 'x', 9, 4.7), ('anderson', 'x', 7, 4.5),
-    ('picard', 'noise', 16, 10.7),
-  ])])
+  ('anderson', 'data', 6, 4.5), ('picard', 'data', 9, 4.5), ('picard', 'x', 9, 4.7),
+  ('anderson', 'x', 7, 4.5), ('picard', 'noise', 16, 10.7),
+])
 def test_a_hundred_steps_take_a_few_rounds(method, coordinate, rounds, most):
   with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
     process, denoise = mixture(1, 64, 10, turn=0.0)

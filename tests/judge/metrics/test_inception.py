@@ -39,6 +39,7 @@ def test_the_network_has_the_parameters_of_the_published_one(weights):
   assert len(learnt) == 3 * 94
 
 
+@pytest.mark.soak
 def test_features_are_those_that_were_pinned(found):
   assert found.shape == (2, 2048) and found.dtype == np.float64
   np.testing.assert_allclose((found.mean(), found.std()), (MEAN, DEVIATION), rtol=1e-5)
