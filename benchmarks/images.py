@@ -36,8 +36,9 @@ def suite(options, limits):
 
 
 def _rows(width, rounds, limits, torch):
-  pair = [peers.candidate(unet(width, TOGETHER[-1])), torch.candidate('unet', width, TOGETHER[-1])]
-  rows = peers.measure(f'step: U-Net, {TOGETHER[-1]}', pair, rounds, limits, torch)
+  most = TOGETHER[-1]
+  pair = [peers.candidate(unet(width, most)), torch.candidate('unet_step', width, most)]
+  rows = peers.measure(f'step: U-Net, {most}', pair, rounds, limits, torch)
   for batch in TOGETHER:
     tasks = {
       'unet': {'sample: U-Net': unet},
@@ -45,7 +46,7 @@ def _rows(width, rounds, limits, torch):
       'vectors': {'sample: vectors': vectors, 'sample: vectors, 8 calls': few_calls},
     }
     for kind, samplers in tasks.items():
-      theirs = torch.candidate(kind, width, batch, **({'sample': True} if kind == 'unet' else {}))
+      theirs = torch.candidate(kind, width, batch)
       for task, config in samplers.items():
         pair = [peers.candidate(config(width, batch), sample=True), theirs]
         last = task == list(samplers)[-1]

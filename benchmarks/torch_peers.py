@@ -254,8 +254,11 @@ def equal_task(width, tokens, batch, name):
 # ---- benchmarks/images.py ------------------------------------------------------------------------
 
 
-def unet(width, batch, sample=False):
-  """The U-Net whose layers are ours, in the better of two layouts in memory."""
+UNET = 'diffusers UNet2DModel', 'diffusers'
+
+
+def _unet(width, call):
+  """(the U-Net whose layers are ours, its layout in memory: the one whose `call` takes less)."""
   widths = images.unet_widths(width)
   down, up = ['ResnetDownsampleBlock2D'] * len(widths), ['ResnetUpsampleBlock2D'] * len(widths)
   down[images.ATTEND], up[-1 - images.ATTEND] = 'AttnDownBlock2D', 'AttnUpBlock2D'
@@ -265,31 +268,49 @@ def unet(width, batch, sample=False):
     attention_head_dim=HEAD, norm_num_groups=8, attn_norm_num_groups=8, num_class_embeds=2,
     resnet_time_scale_shift='scale_shift', downsample_type='resnet', upsample_type='resnet',
   )
-  pictures = torch.randn(batch, images.COLOURS, images.SIDE, images.SIDE)
-  labels = torch.zeros(batch, dtype=torch.long)
-  schedule = diffusers.DDIMScheduler()
-  schedule.set_timesteps(images.STEPS)
+  layouts = {
+    'channels first': model,
+    'channels last': copy.deepcopy(model).to(memory_format=torch.channels_last),
+  }
+  for one in layouts.values():
+    call(one)
+  layout = min(layouts, key=lambda name: _seconds(lambda: call(layouts[name])))
+  return layouts[layout], layout
+
+
+def _pictures(batch):
+  """(noise [B, C, H, W], labels [B])."""
+  noise = torch.randn(batch, images.COLOURS, images.SIDE, images.SIDE)
+  return noise, torch.zeros(batch, dtype=torch.long)
+
+
+def unet_step(width, batch):
+  """A U-Net's training step."""
+  (pictures, labels), schedule = _pictures(batch), diffusers.DDIMScheduler()
 
   def loss(model):
     noise, t = torch.randn_like(pictures), torch.randint(1000, (batch,))
     x = schedule.add_noise(pictures, noise, t)
     return F.mse_loss(model(x, t, class_labels=labels).sample, noise)
 
+  model, layout = _unet(width, lambda model: loss(model).backward())
+  return trained(*UNET, model, loss, layout)
+
+
+def unet(width, batch):
+  """A U-Net's sampler."""
+  (noise, labels), schedule = _pictures(batch), diffusers.DDIMScheduler()
+  schedule.set_timesteps(images.STEPS)
+
   @torch.inference_mode()
   def draw(model):
-    x = torch.randn_like(pictures)
+    x = torch.randn_like(noise)
     for t in schedule.timesteps:
       out = model(x, t, class_labels=labels).sample
       x = schedule.step(out, t, x).prev_sample
 
-  layouts = [model, copy.deepcopy(model).to(memory_format=torch.channels_last)]
-  call = draw if sample else lambda model: loss(model).backward()
-  for one in layouts:
-    call(one)
-  fast = min(layouts, key=lambda one: _seconds(lambda: call(one)))
-  which = 'diffusers UNet2DModel', 'diffusers', fast
-  remark = 'channels last' if fast is layouts[-1] else 'channels first'
-  return peer(*which, draw, remark=remark) if sample else trained(*which, loss, remark)
+  model, layout = _unet(width, draw)
+  return peer(*UNET, model, draw, remark=layout)
 
 
 def codes(width, batch):

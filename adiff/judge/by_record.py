@@ -242,7 +242,7 @@ def small_price(memory_of_states: Record, students: Record) -> Verdict:
     if seeds >= SEEDS:
       held.append(of_halves(row['gap ratio'][2] <= 0.2, more <= 0.011))
   word = next((word for word in (SUPPORTED, MIXED, REFUTED) if word in held), NOT_MEASURED)
-  return Verdict(word, '; '.join(told))
+  return Verdict(word, '; '.join(told), SEEDS if held else None)
 
 
 def maps(followed: Record) -> Verdict:

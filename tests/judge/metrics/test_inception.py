@@ -46,7 +46,7 @@ def test_features_are_those_that_were_pinned(found):
   np.testing.assert_allclose(found[:, :3], FIRST, rtol=1e-4)
 
 
-def test_features_are_those_of_torch_fidelity(weights, pictures, found, tmp_path):
+def test_features_are_those_of_torch_fidelity(weights, pictures, eyes, tmp_path):
   peer = pytest.importorskip(
     'torch_fidelity.feature_extractor_inceptionv3', reason='torch-fidelity is not installed')
   import torch  # which it stands on
@@ -60,7 +60,7 @@ def test_features_are_those_of_torch_fidelity(weights, pictures, found, tmp_path
     'inception-v3-compat', ['2048'], feature_extractor_weights_path=tmp_path / 'weights.pth')
   with torch.no_grad():
     expected = theirs(torch.tensor(pictures).permute(0, 3, 1, 2))[0].numpy()
-  np.testing.assert_allclose(found, expected, atol=2e-4, rtol=1e-4)
+  np.testing.assert_allclose(eyes.features(pictures), expected, atol=2e-4, rtol=1e-4)
   np.testing.assert_allclose((expected.mean(), expected.std()), (MEAN, DEVIATION), rtol=1e-5)
   np.testing.assert_allclose(expected[:, :3], FIRST, rtol=1e-5)
 
