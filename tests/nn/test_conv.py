@@ -135,6 +135,7 @@ def test_a_local_encoder_gives_a_place_the_code_of_what_lies_there_wherever_it_l
   assert jax.eval_shape(coder.decode, params, moved).shape == (1, 32, 3)
 
 
+@pytest.mark.soak
 def test_half_precision_gives_codes_and_pictures_in_float32():
   coder = conv.Conv((4, 4), 3, 2, (8, 8), dtype='bfloat16')
   with jax.numpy_dtype_promotion('standard'):

@@ -248,6 +248,7 @@ def test_reconstructions_are_compared_in_the_network_of_a_file(workdir, tmp_path
   assert report['numbers']['rfid_inception'] > 0
 
 
+@pytest.mark.soak
 def test_a_perceptual_distance_and_reconstructions_may_be_seen_by_a_network_of_imagenet(
   monkeypatch
 ):

@@ -29,8 +29,8 @@ def pictures():
 
 
 @pytest.fixture(scope='module')
-def found(weights, pictures):
-  return efficientnet.of(weights, 256).features(pictures)
+def eyes(weights):
+  return efficientnet.of(weights, 256)
 
 
 def test_the_network_has_the_parameters_of_the_published_one(weights):
@@ -39,7 +39,9 @@ def test_the_network_has_the_parameters_of_the_published_one(weights):
   assert len(learnt) == 3 * 49
 
 
-def test_features_are_those_that_were_pinned(found):
+@pytest.mark.soak
+def test_features_are_those_that_were_pinned(eyes, pictures):
+  found = eyes.features(pictures)
   assert found.shape == (2, 1280) and found.dtype == np.float64
   np.testing.assert_allclose((found.mean(), found.std()), RANDOM, rtol=1e-5)
 
@@ -56,9 +58,9 @@ def theirs(state, pictures):
     return net.extract_features(shown).mean((2, 3)).numpy()
 
 
-def test_features_are_those_of_the_reference(weights, pictures, found):
+def test_features_are_those_of_the_reference(weights, pictures, eyes):
   expected = theirs(weights, pictures)
-  np.testing.assert_allclose(found, expected, atol=2e-4)
+  np.testing.assert_allclose(eyes.features(pictures), expected, atol=2e-4)
   np.testing.assert_allclose((expected.mean(), expected.std()), RANDOM, rtol=1e-5)
 
 

@@ -28,11 +28,6 @@ def eyes(weights):
   return inception.of(weights, 256)
 
 
-@pytest.fixture(scope='module')
-def found(eyes, pictures):
-  return eyes.features(pictures)
-
-
 def test_the_network_has_the_parameters_of_the_published_one(weights):
   learnt = {name: one for name, one in weights.items() if 'running' not in name}
   assert sum(one.size for one in learnt.values()) == 21_785_568  # that of torch without its classes
@@ -40,7 +35,8 @@ def test_the_network_has_the_parameters_of_the_published_one(weights):
 
 
 @pytest.mark.soak
-def test_features_are_those_that_were_pinned(found):
+def test_features_are_those_that_were_pinned(eyes, pictures):
+  found = eyes.features(pictures)
   assert found.shape == (2, 2048) and found.dtype == np.float64
   np.testing.assert_allclose((found.mean(), found.std()), (MEAN, DEVIATION), rtol=1e-5)
   np.testing.assert_allclose(found[:, :3], FIRST, rtol=1e-4)
