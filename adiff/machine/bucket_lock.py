@@ -26,11 +26,15 @@ _FORM = {'owner': str, 'machine': str, 'pid': int, 'token': str}
 _NOBODY = {'owner': 'another process', 'machine': '', 'pid': 0, 'token': ''}
 
 
+class Held(ValueError):
+  """Another process holds a lock, here or in a folder of a disk."""
+
+
 @contextlib.contextmanager
 def held(folder, what) -> Iterator[None]:
   """Holds FOLDER/lock of a bucket while the block runs.
 
-  Raises ValueError, '{folder} {what} by {owner}; ..', where another process holds it, after up to
+  Raises Held, '{folder} {what} by {owner}; ..', where another process holds it, after up to
   STALE seconds where it may be dead; OSError where the bucket cannot be written.
   """
   lock = _Lock(f'{storage.absolute(folder)}/lock')
@@ -61,7 +65,7 @@ class _Lock:
     end, watched = None, 0
     while not self._put(watched):
       found, generation = self._look()
-      refusal = ValueError(
+      refusal = Held(
         f'{folder} {what} by {found["owner"]}; stop that one, or choose another --workdir'
       )
       if found['machine'] == _machine():

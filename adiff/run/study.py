@@ -5,10 +5,13 @@
   OUT/RUN/studied.json         what a run came to; a run that has it is not run again, and of its
                                workdir nothing else is read
   OUT/made_by.json             the study as it was asked for
+  OUT/making/RUN/lock          whoever makes a run
 
 A study that is killed goes on where it was, and ends with the same numbers but for those of clocks.
+Processes that are started on one OUT share its runs out: each takes the next that nobody makes.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -32,6 +35,7 @@ from adiff.run import (
   growing,
   handle,
   kept,
+  locked,
   output,
   places,
   report,
@@ -40,7 +44,8 @@ from adiff.run import (
 from adiff.run import studies as studies_lib
 from adiff.run import workdir as workdir_lib
 
-NAMES = ('study.html', 'study.json', 'pictures', 'lock', workdir_lib.MADE_BY)
+MAKING = 'making'
+NAMES = ('study.html', 'study.json', 'pictures', 'lock', MAKING, workdir_lib.MADE_BY)
 RESULT = 'studied.json'
 CLAIMS = 'claims'
 TUNED_SEED = 1_000_000  # of the networks that settings are chosen with, and of no others
@@ -78,19 +83,35 @@ def study(name, out, data=None) -> int:
   asked = studies_lib.find(name)
   runs = list(_runs(asked, out))
   output.check_set(out, [*NAMES, *(os.path.basename(run.workdir) for run in runs)], ())
-  with workdir_lib.lock(out, 'is being filled'):
+  with contextlib.ExitStack() as held:
+    locked.wait(held, out)
     workdir_lib.check_made_by(out, asked.as_data(), 'name another folder with --out')
-    left = [run for run in runs if not storage.exists(os.path.join(run.workdir, RESULT))]
-    for number, run in enumerate(left, len(runs) - len(left)):
-      hosts.say(f'[{number}/{len(runs)}] {os.path.basename(run.workdir)}')
-      code = _finish(asked, run, functools.partial(_chosen, asked, out), data)
-      if code:
-        return code
-      write(asked, out)
-    if not left:  # whoever finished the last run may have been killed before this
-      write(asked, out)
+  while left := [run for run in runs if not _ended(run)]:
+    with contextlib.ExitStack() as held:
+      run = next((run for run in left if _taken(held, out, run, left)), None)
+      if run is None:
+        time.sleep(locked.PAUSE)
+      elif not _ended(run):  # by another process since we looked
+        hosts.say(f'[{len(runs) - len(left)}/{len(runs)}] {os.path.basename(run.workdir)}')
+        code = _finish(asked, run, functools.partial(_chosen, asked, out), data)
+        if code:
+          return code
+        write(asked, out)
+  write(asked, out)  # whoever finished the last run may have been killed before this
   hosts.say(f'[{len(runs)}/{len(runs)}] {os.path.join(out, NAMES[0])}')
   return 0
+
+
+def _ended(run):
+  return storage.exists(os.path.join(run.workdir, RESULT))
+
+
+def _taken(held, out, run, left):
+  """Is a run ours now? Not where another process makes it, or what tunes its row is not there."""
+  untuned = run.seed != TUNED_SEED and any(
+    other.row == run.row and other.seed == TUNED_SEED for other in left
+  )
+  return not untuned and locked.take(held, os.path.join(out, MAKING, os.path.basename(run.workdir)))
 
 
 def _runs(asked, out) -> Iterator[Run]:
@@ -275,6 +296,12 @@ def measured(asked, out) -> tuple[list[studied.Measured], list[tuple[str, int]]]
 
 def write(asked, out) -> None:
   """Writes the page of what is finished."""
+  with contextlib.ExitStack() as held:
+    locked.wait(held, out)
+    _write(asked, out)
+
+
+def _write(asked, out):
   found, diverged = measured(asked, out)
   done, total = len(found) + len(diverged), asked.seeds * len(asked.rows)
   costs = sorted({asked.flops_of(row) for row in asked.rows})

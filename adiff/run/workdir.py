@@ -127,9 +127,9 @@ def check_version(workdir) -> None:
 def lock(workdir, what='is being trained') -> Iterator[None]:
   """Holds workdir/lock, which names its owner; released however the process ends.
 
-  Makes the folder if there is none. Raises ValueError where another process holds the lock or a
-  link in the folder leads out of it, OSError where it cannot be written. In a bucket the lock of a
-  process that ended without a word is ours after a minute: see bucket_lock.py.
+  Makes the folder if there is none. Raises bucket_lock.Held where another process holds the lock,
+  ValueError where a link in the folder leads out of it, OSError where it cannot be written. In a
+  bucket the lock of a process that ended without a word is ours after a minute: see bucket_lock.py.
   """
   if storage.remote(workdir):
     with bucket_lock.held(workdir, what):
@@ -147,7 +147,7 @@ def lock(workdir, what='is being trained') -> Iterator[None]:
     except BlockingIOError as error:
       file.seek(0)
       owner = file.read(200).strip() or 'another process'
-      raise ValueError(
+      raise bucket_lock.Held(
         f'{workdir} {what} by {owner}; stop that one, or choose another --workdir'
       ) from error
     file.truncate(0)

@@ -1,4 +1,5 @@
-"""Studies that are killed anywhere and run again end with the table of one left alone."""
+"""Studies that are killed anywhere and run again, or shared out among processes, end with the table
+of one left alone."""
 
 import json
 import random
@@ -59,3 +60,10 @@ def test_a_study_that_is_killed_ten_times_ends_with_the_same_table(tmp_path):
   kills, code = runs.kill_and_resume(start, [*command, f'--out={killed}'], moments, log)
   assert code == 0, log.with_suffix('.err').read_text()
   assert kills == KILLS and table(killed) == table(whole)
+
+  shared = [*command, f'--out={tmp_path / "shared"}']
+  processes = [start(shared, tmp_path / f'log{number}') for number in range(2)]
+  assert [process.wait() for process in processes] == [0, 0]
+  assert table(tmp_path / 'shared') == table(whole)
+  begun = [(tmp_path / f'log{number}.out').read_text().count('-seed') for number in range(2)]
+  assert sum(begun) == 12 and min(begun) > 1

@@ -137,6 +137,43 @@ def test_a_study_that_is_stopped_anywhere_goes_on_and_ends_with_the_same_table(
   assert pages == [stopped]  # once, however many runs are there
 
 
+def test_a_run_that_another_process_makes_is_left_to_it_until_that_is_gone(
+  mine, trained, undrawn, monkeypatch
+):
+  out = mine()
+  other = workdir_lib.lock(os.path.join(out, 'making', 'a-seed0'))
+  other.__enter__()
+  waited = []
+
+  def gone(seconds):
+    assert [(c.model.depth, c.seed) for c in trained.seen] == [(1, 0), (3, 1), (1, 1)]
+    assert not told(out)['complete']
+    waited.append(seconds)
+    if len(waited) == 3:
+      other.__exit__(None, None, None)
+
+  monkeypatch.setattr(study.time, 'sleep', gone)
+  assert study.study('mine', out) == 0
+  assert len(waited) == 3 and told(out)['complete'] and len(trained.seen) == 4
+
+
+def test_a_run_of_a_row_that_another_process_tunes_waits_for_its_settings(
+  mine, trained, undrawn, monkeypatch
+):
+  out = mine(tuned="tuned=('plan.steps=2',),")
+  monkeypatch.setattr(study, '_value', lambda *_: 0.0)
+  other = workdir_lib.lock(os.path.join(out, 'making', 'a-tuned'))
+  other.__enter__()
+
+  def gone(seconds):
+    assert {c.model.depth for c in trained.seen} == {1} and len(trained.seen) == 3
+    other.__exit__(None, None, None)
+
+  monkeypatch.setattr(study.time, 'sleep', gone)
+  assert study.study('mine', out) == 0
+  assert [c.seed for c in trained.seen[3:]] == [study.TUNED_SEED, 0, 1]
+
+
 def test_rows_that_go_over_an_axis_end_as_a_law_whatever_stopped_them(mine, trained):
   out = mine(tuned="over=axis('flops', 'axis', (1.0, 2.0), law=True),")
   trained.codes[:] = [0, 75]
