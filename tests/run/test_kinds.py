@@ -75,7 +75,8 @@ def test_examples_of_two_parts_are_scored_and_shown(model):
   assert '<figcaption>symbols</figcaption>' in made._repr_html_() and made._repr_png_() is None
 
 
-@pytest.mark.parametrize('kind, other', [('symbols', 'floats'), ('floats', 'symbols')])
+@pytest.mark.parametrize('kind, other', [
+  ('symbols', 'floats'), pytest.param('floats', 'symbols', marks=pytest.mark.soak)])
 def test_one_network_makes_and_scores_either_kind_given_the_other(model, kind, other):
   example = build.build(config()).source.sample(6, seed=9)
   given = model.given(**{kind: example[kind]})

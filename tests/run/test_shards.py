@@ -158,7 +158,9 @@ def admitted(workdir, config):
   return found
 
 
-@pytest.mark.parametrize('row', ['block', 'block-gaussian', 'forcing-uniform'])
+@pytest.mark.parametrize('row', [
+  'block-gaussian',
+  *(pytest.param(row, marks=pytest.mark.soak) for row in ('block', 'forcing-uniform'))])
 def test_a_change_of_any_key_that_may_be_set_is_refused(row, out, monkeypatch, tmp_path):
   parts = parts_of(row)
   monkeypatch.setattr(shards.drafted, 'opened', lambda workdir: (None, PARAMS))
