@@ -250,12 +250,17 @@ def _best(asked, workdir, data) -> tuple[str, ...]:
 def _value(asked, workdir, settings, data) -> float:
   """The metric of a network with settings of its sampling: that of its best number of steps."""
   folder = os.path.join(workdir, output.EVALUATIONS, evaluations.name(_flags(settings)))
-  if not storage.exists(os.path.join(folder, growing.DATA)):
+  if not _evaluated(folder):
     _evaluate(workdir, settings, data)
   numbers, points = read(folder)
   key = asked.metric.key
   values = [point[key] for point in points if point.get(key) is not None]
   return min(values, key=lambda value: asked.metric.sign * value) if values else numbers[key]
+
+
+def _evaluated(folder):
+  """Is an evaluation there, and did it come to its end?"""
+  return storage.exists(os.path.join(folder, growing.DATA)) and growing.read(folder)[0]['complete']
 
 
 def _flags(settings):

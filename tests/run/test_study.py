@@ -64,7 +64,7 @@ def trained(monkeypatch):
     write(workdir, config.model.depth + 0.1 * config.seed, config)
     return 0
 
-  def write(folder, frechet, config):
+  def write(folder, frechet, config, complete=True):
     os.makedirs(folder, exist_ok=True)
     group = section.Group('This model', tuple(
       {'name': 'this model', 'num': 64, 'steps': steps, 'nfe': 3.0 * steps, 'seconds': 6.4,
@@ -74,7 +74,8 @@ def trained(monkeypatch):
       section.Table('Generator', (*base.COST, section.Column('frechet', 'F')), (group,)),
       section.Facts((section.Fact('flops', 'FLOP', 1e10),), shown=False),
     ))]
-    told = {'title': 't', 'step': config.train.steps, 'numbers': section.numbers(sections)}
+    told = {'title': 't', 'step': config.train.steps, 'numbers': section.numbers(sections),
+            'complete': complete}
     report.write(folder, growing.REPORT, growing.DATA, told, sections)
 
   monkeypatch.setattr(train, 'train', ended)
@@ -225,6 +226,32 @@ def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
   (pathlib.Path(out) / 'b_shallow-seed1' / study.RESULT).unlink()
   assert study.study('mine', out) == 0
   assert len(trained.seen) == 7 and trained.seen[-1].plan.steps == 4
+
+
+def test_settings_whose_evaluation_was_stopped_are_evaluated_again(
+  mine, trained, undrawn, monkeypatch
+):
+  out = mine(tuned="tuned=('plan.steps=2', 'plan.steps=4'),")
+
+  def evaluated(workdir, settings, data, stopped=('a-tuned', 'plan.steps=4')):
+    folder = os.path.join(workdir, 'evals', study.evaluations.name(study._flags(settings)))
+    stop = (os.path.basename(workdir), *settings) == stopped
+    trained.write(folder, 1.0 if '4' in settings[0] else 2.0, trained.seen[0], complete=not stop)
+    if stop:
+      raise SystemExit(75)
+
+  monkeypatch.setattr(study, '_evaluate', evaluated)
+  with pytest.raises(SystemExit):
+    study.study('mine', out)
+  asked = []
+
+  def again(workdir, settings, data):
+    asked.append((os.path.basename(workdir), *settings))
+    evaluated(workdir, settings, data, stopped=None)
+
+  monkeypatch.setattr(study, '_evaluate', again)
+  assert study.study('mine', out) == 0
+  assert [one for one in asked if one[0] == 'a-tuned'] == [('a-tuned', 'plan.steps=4')]
 
 
 def test_a_row_that_is_not_tuned_keeps_what_its_config_says(mine, trained, undrawn, monkeypatch):
