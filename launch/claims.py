@@ -52,7 +52,7 @@ PAGES = {
     command='python -m benchmarks.parallel --num=32 --steps 8 32', commit='9162d70')),
   'speculative': ('benchmarks/speculative.md', '', 'draft', dict(
     about='tokens of text that a small network drafts and a large one accepts or replaces', seeds=1,
-    command='python -m benchmarks.speculative --target=RUN --draft RUN ..', commit='e2e4b7d',
+    command='python -m benchmarks.speculative --target=RUN --draft RUN ..', commit='39695fc',
     hardware=CORES)),
   'drafted': ('benchmarks/ahead.md', 'Drafted steps', 'drafted a call', dict(
     about='steps that are drafted and accepted or replaced', hardware=CORES,
