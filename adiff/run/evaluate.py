@@ -36,6 +36,7 @@ from adiff.run import workdir as workdir_lib
 from adiff.sequence import values
 
 BEST = 'nats'  # by which checkpoints are ranked
+_ASKED = 'features', 'samplers', 'structure'  # keys of config.eval that some judges know
 
 
 class Bound:
@@ -143,6 +144,12 @@ def check(parts) -> None:
       )
   judge = judge_of(parts)
   judge.needs(parts)
+  for name in _ASKED:
+    if parts.config.eval[name] and not hasattr(judge, name):
+      raise ValueError(
+        f'config.eval.{name} is measured by another judge than that of {parts.spec.medium}; '
+        f'write eval.{name}={type(parts.config.eval[name])()!r}'
+      )
   estimates.check(parts)
   for steps in judge.steps:
     try:

@@ -71,6 +71,8 @@ def test_what_is_for_one_kind_is_refused_in_a_sentence(name):
   ({'orders': 4}, 'orders=4 .* of one kind of tokens'), ({'ode': 4}, 'write eval.ode=0'),
   ({'inception': 'x'}, "write eval.inception=''"), ({'samplers': ('budget@4',)}, 'budget needs'),
   ({'samplers': ('first_order@4',)}, 'steps=4 would change nothing'),
+  ({'samplers': ('first_order',)}, r'measured by another judge .* eval.samplers=\(\)'),
+  ({'structure': True}, 'measured by another judge .* write eval.structure=False'),
 ])
 def test_what_is_measured_of_one_kind_alone_is_refused_in_a_sentence(changes, words):
   c = config()
