@@ -38,10 +38,15 @@ def axis(key, heading, values, *, law=False):
 GENERATORS = 'configs/generators.py'
 BLOCK, WHOLE = (f'{GENERATORS}:block-digits',), (f'{GENERATORS}:dit-digits',)
 LOOK = 'eval.structure=true'  # seams, spectra, mistakes
+# Steps at which samples are compared. A block of four makes a quarter of the calls, so that these
+# meet at 8, 16, 32 and 64 calls, and one block goes on to those that it is said to need.
+OF_BLOCKS, OF_WHOLE = 'eval.steps=[2,4,8,16]', 'eval.steps=[4,8,16,32,64,128]'
+TO_64, TO_16 = 'eval.steps=[4,8,16,32,64]', 'eval.steps=[4,8,16]'  # of dearer calls
 CELLS = (f'{GENERATORS}:acdit-digits',)
 QUARTERS = (f'{GENERATORS}:acdit-mnist',)  # of 16 tokens: cheap steps
 SCALED = {
-  'block': QUARTERS, 'whole': (*QUARTERS, 'blocks.name=whole'), 'gan': (f'{GENERATORS}:gan-mnist',),
+  'block': QUARTERS, 'whole': (*QUARTERS, 'blocks.name=whole', 'plan.steps=32'),
+  'gan': (f'{GENERATORS}:gan-mnist',),
 }
 QUIET = ('train.eval_every=0', 'train.checkpoint_every=1000')
 SCALES = tuple(f'guidance.scale={s};guidance.first={s}' for s in (1.0, 1.2, 1.5))
@@ -58,17 +63,20 @@ STUDIES = {
   'images-digits': study(
     "families of generators on scikit-learn's digits, blocks first",
     rows={
-      'block': (*BLOCK, LOOK), 'whole': (*WHOLE, LOOK), 'scales': ('configs/digits.py:scales',),
+      'block': (*BLOCK, OF_BLOCKS, LOOK), 'whole': (*WHOLE, OF_WHOLE, LOOK),
+      'scales': ('configs/digits.py:scales',),
+      'maskgit': (f'{GENERATORS}:maskgit-digits', TO_16),
       **{name: (f'{GENERATORS}:{name}-digits',) for name in (
-        'maskgit', 'mar', 'mar_causal', 'unet', 'pixelcnn', 'gan', 'flow',
+        'mar', 'mar_causal', 'pixelcnn', 'gan',
       )},
+      'unet': (f'{GENERATORS}:unet-digits', TO_64), 'flow': (f'{GENERATORS}:flow-digits', OF_WHOLE),
     },
     flops=4.5e12, settings=QUIET, tuned=SCALES, untuned=('gan',),
   ),
   'blocks-digits': study(
     'what was tried to make blocks better than the same network as one block',
     rows={
-      'block': BLOCK, 'whole': WHOLE, 'noised history': (*BLOCK, 'history=0.1'),
+      'block': BLOCK, 'whole': (*WHOLE, TO_64), 'noised history': (*BLOCK, 'history=0.1'),
       'label in history': (*BLOCK, 'history_cond=true'),
       'a level for all blocks': (*BLOCK, 'draw.shared=true'),
       'a longer first block': (*BLOCK, 'plan.first=16'),
@@ -81,10 +89,9 @@ STUDIES = {
   'images-mnist': study(
     'families of generators on MNIST, blocks first',
     rows={
-      'block': (f'{GENERATORS}:block-mnist',), 'whole': (f'{GENERATORS}:dit-mnist',),
-      **{name: (f'{GENERATORS}:{name}-mnist',) for name in (
-        'flow', 'unet', 'acdit', 'mar', 'frequency', 'gan',
-      )},
+      'block': (f'{GENERATORS}:block-mnist',), 'whole': (f'{GENERATORS}:dit-mnist', TO_64),
+      'flow': (f'{GENERATORS}:flow-mnist', TO_64), 'unet': (f'{GENERATORS}:unet-mnist', TO_64),
+      **{name: (f'{GENERATORS}:{name}-mnist',) for name in ('acdit', 'mar', 'frequency', 'gan')},
     },
     flops=12e12, settings=QUIET, tuned=SCALES, untuned=('gan',),
   ),
@@ -99,7 +106,9 @@ STUDIES = {
   ),
   'stability': study(
     'learning rates by seeds: what diverges, what works, how far seeds differ',
-    rows={'block': BLOCK, 'whole': WHOLE, 'gan': (f'{GENERATORS}:gan-digits',)},
+    rows={
+      'block': BLOCK, 'whole': (*WHOLE, 'plan.steps=32'), 'gan': (f'{GENERATORS}:gan-digits',),
+    },
     flops=1e12, settings=(*QUIET, 'eval.steps=[]'),
     over=axis('optim.learning_rate', 'learning rate', (1e-4, 1e-3, 3e-3, 1e-2, 1e-1)),
   ),
@@ -122,7 +131,7 @@ STUDIES = {
       'frequency': (
         *CELLS, 'codec.name=frequencies', 'blocks.name=equal', 'blocks.size=4', 'process.clip=0.0',
       ),
-      'whole': (*CELLS, 'blocks.name=whole'),
+      'whole': (*CELLS, 'blocks.name=whole', TO_64),
     },
     flops=4.5e12, settings=QUIET,
   ),
