@@ -38,10 +38,12 @@ def axis(key, heading, values, *, law=False):
 GENERATORS = 'configs/generators.py'
 BLOCK, WHOLE = (f'{GENERATORS}:block-digits',), (f'{GENERATORS}:dit-digits',)
 LOOK = 'eval.structure=true'  # seams, spectra, mistakes
-# Steps at which samples are compared. A block of four makes a quarter of the calls, so that these
-# meet at 8, 16, 32 and 64 calls, and one block goes on to those that it is said to need.
-OF_BLOCKS, OF_WHOLE = 'eval.steps=[2,4,8,16]', 'eval.steps=[4,8,16,32,64,128]'
-TO_64, TO_16 = 'eval.steps=[4,8,16,32,64]', 'eval.steps=[4,8,16]'  # of dearer calls
+# Steps at which samples are compared; settings are chosen at those of the plan. A block of four
+# makes a quarter of the calls: these meet at 8, 16, 32 and 64 calls, and one block goes on to those
+# that it is said to need.
+OF_BLOCKS = 'eval.steps=[2,4,8,16]', 'plan.steps=8'
+OF_WHOLE = 'eval.steps=[4,8,16,32,64,128]', 'plan.steps=32'
+TO_64 = 'eval.steps=[4,8,16,32,64]', 'plan.steps=32'  # of dearer calls
 CELLS = (f'{GENERATORS}:acdit-digits',)
 QUARTERS = (f'{GENERATORS}:acdit-mnist',)  # of 16 tokens: cheap steps
 SCALED = {
@@ -63,20 +65,20 @@ STUDIES = {
   'images-digits': study(
     "families of generators on scikit-learn's digits, blocks first",
     rows={
-      'block': (*BLOCK, OF_BLOCKS, LOOK), 'whole': (*WHOLE, OF_WHOLE, LOOK),
-      'scales': ('configs/digits.py:scales',),
-      'maskgit': (f'{GENERATORS}:maskgit-digits', TO_16),
+      'block': (*BLOCK, *OF_BLOCKS, LOOK), 'whole': (*WHOLE, *OF_WHOLE, LOOK),
+      'maskgit': (f'{GENERATORS}:maskgit-digits', 'eval.steps=[4,16]'),
       **{name: (f'{GENERATORS}:{name}-digits',) for name in (
-        'mar', 'mar_causal', 'pixelcnn', 'gan',
+        'frequency', 'mar', 'mar_causal', 'pixelcnn', 'gan',
       )},
-      'unet': (f'{GENERATORS}:unet-digits', TO_64), 'flow': (f'{GENERATORS}:flow-digits', OF_WHOLE),
+      'unet': (f'{GENERATORS}:unet-digits', *TO_64),
+      'flow': (f'{GENERATORS}:flow-digits', *OF_WHOLE),
     },
     flops=4.5e12, settings=QUIET, tuned=SCALES, untuned=('gan',),
   ),
   'blocks-digits': study(
     'what was tried to make blocks better than the same network as one block',
     rows={
-      'block': BLOCK, 'whole': (*WHOLE, TO_64), 'noised history': (*BLOCK, 'history=0.1'),
+      'block': BLOCK, 'whole': (*WHOLE, *TO_64), 'noised history': (*BLOCK, 'history=0.1'),
       'label in history': (*BLOCK, 'history_cond=true'),
       'a level for all blocks': (*BLOCK, 'draw.shared=true'),
       'a longer first block': (*BLOCK, 'plan.first=16'),
@@ -89,8 +91,8 @@ STUDIES = {
   'images-mnist': study(
     'families of generators on MNIST, blocks first',
     rows={
-      'block': (f'{GENERATORS}:block-mnist',), 'whole': (f'{GENERATORS}:dit-mnist', TO_64),
-      'flow': (f'{GENERATORS}:flow-mnist', TO_64), 'unet': (f'{GENERATORS}:unet-mnist', TO_64),
+      'block': (f'{GENERATORS}:block-mnist',), 'whole': (f'{GENERATORS}:dit-mnist', *TO_64),
+      'flow': (f'{GENERATORS}:flow-mnist', *TO_64), 'unet': (f'{GENERATORS}:unet-mnist', *TO_64),
       **{name: (f'{GENERATORS}:{name}-mnist',) for name in ('acdit', 'mar', 'frequency', 'gan')},
     },
     flops=12e12, settings=QUIET, tuned=SCALES, untuned=('gan',),
@@ -131,7 +133,7 @@ STUDIES = {
       'frequency': (
         *CELLS, 'codec.name=frequencies', 'blocks.name=equal', 'blocks.size=4', 'process.clip=0.0',
       ),
-      'whole': (*CELLS, 'blocks.name=whole', TO_64),
+      'whole': (*CELLS, 'blocks.name=whole', *TO_64),
     },
     flops=4.5e12, settings=QUIET,
   ),

@@ -51,6 +51,8 @@ CLAIMS = 'claims'
 TUNED_SEED = 1_000_000  # of the networks that settings are chosen with, and of no others
 DIVERGED = 'diverged'
 _RESULT = {'numbers': {str: float}, 'points': [dict], f'{DIVERGED}?': str, 'settings': [str]}
+# What a network that settings are chosen with is measured with: its plan's own steps, and no more.
+_TUNING = 'eval.steps=[]', 'eval.samples=1', 'eval.structure=false'
 _CALLS = 5  # of one sample each, of which the median is told
 
 
@@ -167,7 +169,7 @@ def _finish(asked, run, chosen: Callable, data) -> int:
   settings that were found best for it, which a run that tunes comes to; the first ones where it
   diverges."""
   tunes = run.seed == TUNED_SEED
-  settings = () if tunes else chosen(run.row)
+  settings = _TUNING if tunes else chosen(run.row)
   made = config(asked, run.row, run.seed, data, settings)
   begun, resumed = time.monotonic(), checkpoint.latest_step(run.workdir) is not None
   told = {'settings': list(asked.tuned[0] if tunes else settings), 'numbers': {}, 'points': []}
@@ -248,7 +250,7 @@ def _best(asked, workdir, data) -> tuple[str, ...]:
 
 
 def _value(asked, workdir, settings, data) -> float:
-  """The metric of a network with settings of its sampling: that of its best number of steps."""
+  """The metric of a network with settings of its sampling."""
   folder = os.path.join(workdir, output.EVALUATIONS, evaluations.name(_flags(settings)))
   if not _evaluated(folder):
     _evaluate(workdir, settings, data)
