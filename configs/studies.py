@@ -51,7 +51,7 @@ SCALED = {
   'gan': (f'{GENERATORS}:gan-mnist',),
 }
 QUIET = ('train.eval_every=0', 'train.checkpoint_every=1000')
-SCALES = tuple(f'guidance.scale={s};guidance.first={s}' for s in (1.0, 1.2, 1.5))
+SCALES = tuple(f'guidance.scale={s};guidance.first={s}' for s in (1.0, 1.2, 1.5, 2.0, 3.0))
 STUDIES = {
   'toy': study(
     'a Markov chain as blocks, one block and token by token: a minute, to see what studies are',
