@@ -19,7 +19,7 @@ from adiff.machine import files, json_file, mistakes
 from adiff.run import claimed
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-PAGE = 'docs/claims.md'
+PAGE, KEPT = 'docs/claims.md', 'benchmarks/studies'
 CORES = 'two cores of an x86-64 CPU, shared'
 # record: (page, heading above the table or '', first cells of its header, facts)
 PAGES = {
@@ -122,16 +122,17 @@ def take_studies(folder) -> None:
   found = claimed.studies_in(folder)
   if not found:
     raise ValueError(f'no folder of {folder} has a study.json; run a study into one')
+  kept = ROOT / KEPT
+  kept.mkdir(exist_ok=True)
   for name, told in found.items():
-    files.write_json(ROOT / f'benchmarks/studies/{name}.json', told)
+    files.write_json(kept / f'{name}.json', told)
 
 
 def evidence() -> dict:
   """What is kept: records and studies by name."""
-  kept = ROOT / 'benchmarks/studies'
   return claimed.records(ROOT / 'benchmarks') | {
     path.stem: verdicts.study_of(json_file.read(path, claimed.STUDY))
-    for path in sorted(kept.glob('*.json'))
+    for path in sorted((ROOT / KEPT).glob('*.json'))
   }
 
 

@@ -59,3 +59,18 @@ def test_a_table_is_the_first_below_its_heading_and_its_columns_say_of_what_they
 def test_a_folder_without_studies_is_refused(tmp_path):
   with pytest.raises(ValueError, match='run a study into one'):
     claims.take_studies(tmp_path)
+
+
+def test_studies_of_a_folder_are_kept_where_there_were_none_and_read(tmp_path, monkeypatch):
+  (tmp_path / 'benchmarks').mkdir()
+  (tmp_path / 'runs' / 'mine').mkdir(parents=True)
+  told = {
+    'study': {'name': 'orders', 'metric': {'key': 'nats', 'heading': 'Bound', 'better': 'low'}},
+    'measured': [{'row': 'raster', 'seed': 0, 'numbers': {'nats': 1.0}, 'points': []}],
+    'diverged': [], 'commit': 'abc1234', 'hardware': 'two cores', 'complete': True,
+  }
+  (tmp_path / 'runs' / 'mine' / 'study.json').write_text(json.dumps(told))
+  monkeypatch.setattr(claims, 'ROOT', tmp_path)
+  claims.take_studies(tmp_path / 'runs')
+  known = claims.evidence()['orders']
+  assert [run.numbers for run in known.rows['raster']] == [{'nats': 1.0}]
