@@ -18,6 +18,7 @@ SEEN, UNSEEN = np.uint8([0, 114, 178]), np.uint8([233, 236, 241])  # pairs of a 
 GRID = '#e3e6ec'
 DPI = 200
 _NAMES = 24  # that stand below each other
+_FAR = 10  # values so many times apart have a logarithmic axis
 
 
 def new_axes(*, width=5.2, height=3.2, xlabel='', ylabel='', title=None) -> tuple:
@@ -284,10 +285,10 @@ def _legend_above(axes):
 def quality_vs_cost(rows, *, metric, cost, xlabel, ylabel, title=None) -> Any:
   """A metric over what it costs, one line a sampler or network.
 
-  rows: dicts with 'name'; `cost` is their key of the horizontal axis, which is logarithmic; 'ci95',
-  where present, is the 95% interval of the metric, a half width or a pair of bounds. Rows without
-  the cost are horizontal lines (the corpus, say); rows without the metric are skipped. Returns a
-  Figure; raises ValueError where no row has both.
+  rows: dicts with 'name'; `cost` is their key of the horizontal axis, which is logarithmic, as the
+  other is where values are far apart; 'ci95', where present, is the 95% interval of the metric, a
+  half width or a pair of bounds. Rows without the cost are horizontal lines (the corpus, say); rows
+  without the metric are skipped. Returns a Figure; raises ValueError where no row has both.
   """
   rows = [row for row in rows if row.get(metric) is not None]
   ours = [row for row in rows if row.get(cost)]
@@ -300,6 +301,7 @@ def quality_vs_cost(rows, *, metric, cost, xlabel, ylabel, title=None) -> Any:
     colour = COLOURS[i % len(COLOURS)]
     axes.plot([row[cost] for row in line], [row[metric] for row in line], color=colour,
               marker=MARKERS[i % len(MARKERS)], markersize=6, linewidth=1.9,
+              fillstyle='full' if i < len(MARKERS) else 'none',
               linestyle=DASHES[i // len(COLOURS) % len(DASHES)], label=name)
     for row in line:
       if row.get('ci95') is not None:
@@ -312,6 +314,13 @@ def quality_vs_cost(rows, *, metric, cost, xlabel, ylabel, title=None) -> Any:
                    label=row['name'])
   _powers_of_two(axes, [row[cost] for row in ours])
   axes.margins(y=0.12)
+  values = [row[metric] for row in rows]
+  if min(values) > 0 and max(values) > _FAR * min(values):
+    axes.set_yscale('log', nonpositive='clip')
+    axes.set_ylim(min(values) / 1.3, axes.get_ylim()[1])  # whiskers may reach zero
+    axes.locator_params(axis='y', subs=(1, 2, 5))
+    axes.yaxis.set_major_formatter('{x:g}')
+    axes.tick_params(axis='y', which='minor', left=False, labelleft=False)
   axes.grid(axis='y', color=GRID, linewidth=0.8)
   _legend_above(axes)
   return fig

@@ -116,6 +116,19 @@ def test_a_wide_range_of_costs_has_ten_ticks_at_most_and_many_lines_differ_in_da
   assert 5 <= len(axes.get_xticks()) <= 10
   looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in axes.lines}
   assert len(looks) == 13
+  points = {(line.get_color(), line.get_fillstyle(), line.get_marker()) for line in axes.lines}
+  assert len(points) == 12  # of rows of one point, two colours and shapes of six
+
+
+def test_values_that_are_far_apart_have_a_logarithmic_axis_on_which_all_of_them_are():
+  rows = [{'name': f'{i}', 's': 2.0 ** -i, 'x': 10.0 ** -i, 'ci95': 1.0} for i in range(3)]
+  scales = []
+  for few in (rows, rows[:1], [*rows, {'name': 'none', 's': 1.0, 'x': 0.0}]):
+    axes, = charts.quality_vs_cost(few, metric='x', ylabel='', cost='s', xlabel='s').axes
+    low, high = axes.get_ylim()
+    assert all(low < row['x'] < high for row in few)
+    scales.append(axes.get_yscale())
+  assert scales == ['log', 'linear', 'linear']
 
 
 def test_one_point_is_enough_for_the_chart_of_costs_and_none_is_refused():
