@@ -145,7 +145,7 @@ def check(parts) -> None:
   judge = judge_of(parts)
   judge.needs(parts)
   for name in _ASKED:
-    if parts.config.eval[name] and not hasattr(judge, name):
+    if parts.config.eval[name] and not choose.takes('judge', _judge_name(parts), name):
       raise ValueError(
         f'config.eval.{name} is measured by another judge than that of {parts.spec.medium}; '
         f'write eval.{name}={type(parts.config.eval[name])()!r}'
@@ -186,15 +186,22 @@ def samplers(parts) -> tuple[tuple[str, int | None], ...]:
 
 def judge_of(parts) -> judge_base.Judge:
   """The judge that the config names, or else the one of the data's medium."""
-  config, medium = parts.config, parts.spec.medium
-  fitting = [name for name in choose.names('judge') if medium in choose.find('judge', name).media]
-  if not config.judge.name and not fitting:
-    raise ValueError(f'no judge knows the medium {medium!r}; name one with --config.judge.name')
+  config = parts.config
   return choose.resolve(
-    'judge', {**config.judge, 'name': config.judge.name or fitting[0]},
+    'judge', {**config.judge, 'name': _judge_name(parts)},
     samplers=samplers(parts), steps=tuple(config.eval.steps), features=config.eval.features,
     structure=config.eval.structure,
   )
+
+
+def _judge_name(parts):
+  name, medium = parts.config.judge.name, parts.spec.medium
+  if name:
+    return name
+  fitting = [one for one in choose.names('judge') if medium in choose.find('judge', one).media]
+  if not fitting:
+    raise ValueError(f'no judge knows the medium {medium!r}; name one with --config.judge.name')
+  return fitting[0]
 
 
 def evaluate(
