@@ -88,10 +88,14 @@ def study(name, out, data=None) -> int:
   with contextlib.ExitStack() as held:
     locked.wait(held, out)
     workdir_lib.check_made_by(out, asked.as_data(), 'name another folder with --out')
+  told = False
   while left := [run for run in runs if not _ended(run)]:
     with contextlib.ExitStack() as held:
       run = next((run for run in left if _taken(held, out, run, left)), None)
       if run is None:
+        if not told:
+          hosts.say(f'[{len(runs) - len(left)}/{len(runs)}] waiting for runs of other processes')
+        told = True
         time.sleep(locked.PAUSE)
       elif not _ended(run):  # by another process since we looked
         hosts.say(f'[{len(runs) - len(left)}/{len(runs)}] {os.path.basename(run.workdir)}')
@@ -110,10 +114,10 @@ def _ended(run):
 
 def _taken(held, out, run, left):
   """Is a run ours now? Not where another process makes it, or what tunes its row is not there."""
-  untuned = run.seed != TUNED_SEED and any(
+  early = run.seed != TUNED_SEED and any(
     other.row == run.row and other.seed == TUNED_SEED for other in left
   )
-  return not untuned and locked.take(held, os.path.join(out, MAKING, os.path.basename(run.workdir)))
+  return not early and locked.take(held, os.path.join(out, MAKING, os.path.basename(run.workdir)))
 
 
 def _runs(asked, out) -> Iterator[Run]:
@@ -193,8 +197,7 @@ def _finish(asked, run, chosen: Callable, data) -> int:
 def _came_to(workdir, made) -> dict[str, Any]:
   """The numbers and points of a run that has ended."""
   numbers, points = read(workdir)
-  parts = kept.parts(workdir, made)
-  sizes = jax.tree.leaves(cost.params(parts))
+  sizes = jax.tree.leaves(cost.params(kept.parts(workdir, made)))
   numbers |= {
     'steps': made.train.steps, 'latency': _latency(workdir),
     'parameters': sum(math.prod(leaf.shape) for leaf in sizes),

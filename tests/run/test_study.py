@@ -139,7 +139,7 @@ def test_a_study_that_is_stopped_anywhere_goes_on_and_ends_with_the_same_table(
 
 
 def test_a_run_that_another_process_makes_is_left_to_it_until_that_is_gone(
-  mine, trained, undrawn, monkeypatch
+  mine, trained, undrawn, monkeypatch, capsys
 ):
   out = mine()
   other = workdir_lib.lock(os.path.join(out, 'making', 'a-seed0'))
@@ -156,6 +156,7 @@ def test_a_run_that_another_process_makes_is_left_to_it_until_that_is_gone(
   monkeypatch.setattr(study.time, 'sleep', gone)
   assert study.study('mine', out) == 0
   assert len(waited) == 3 and told(out)['complete'] and len(trained.seen) == 4
+  assert capsys.readouterr().out.count('[3/4] waiting for runs of other processes') == 1
 
 
 def test_a_run_of_a_row_that_another_process_tunes_waits_for_its_settings(
