@@ -13,20 +13,20 @@ FRECHET = ('frechet', 'Fréchet distance', 'low')
 
 
 def study(about, *, rows, flops=None, metric=FRECHET, seeds=3, settings=(), tuned=(), untuned=(),
-          over=None):
+          once=(), over=None):
   """An entry of STUDIES.
 
   rows: {name: (FILE.py:ROW, 'KEY=VALUE', ..)}, keys of the config that are changed. flops: of the
   training of each run; config.train.steps follows from it. metric: (key in eval.json, of samples or
   of the run; heading; low or high, what is better). settings: 'KEY=VALUE', of every row. tuned:
   settings of which each row takes the best one, each 'KEY=VALUE;KEY=VALUE' of sampling alone,
-  chosen on a network with a seed of its own; untuned: rows that take none of them. over: an `axis`
-  that every row goes over.
+  chosen on a network with a seed of its own; untuned: rows that take none of them. once: rows that
+  are trained with one seed. over: an `axis` that every row goes over.
   """
   if flops is None:
     flops = 1e12 * max(over['values'])
   return dict(about=about, rows=rows, flops=flops, metric=metric, seeds=seeds, settings=settings,
-              tuned=tuned, untuned=untuned, over=over)
+              tuned=tuned, untuned=untuned, once=once, over=over)
 
 
 def axis(key, heading, values, *, law=False):
@@ -96,6 +96,7 @@ STUDIES = {
       **{name: (f'{GENERATORS}:{name}-mnist',) for name in ('acdit', 'mar', 'frequency', 'gan')},
     },
     flops=12e12, settings=QUIET, tuned=SCALES, untuned=('gan',),
+    once=('flow', 'unet', 'acdit', 'mar', 'frequency', 'gan'),
   ),
   'text': study(
     'language models by blocks: of 16 tokens, of one, and one block',

@@ -11,7 +11,7 @@ from adiff.run import expected, listing
 FILE = 'studies.py'
 _FORM = {
   'about': str, 'rows': {str: [str]}, 'flops': float, 'metric': [str], 'seeds': int,
-  'settings': [str], 'tuned': [str], 'untuned': [str],
+  'settings': [str], 'tuned': [str], 'untuned': [str], 'once': [str],
   'over?': {'key': str, 'heading': str, 'values': [float], 'law': bool},
 }
 _FLOPS = 'flops'  # the axis that is no key of a config
@@ -26,6 +26,7 @@ class Row:
   settings: tuple[str, ...]  # KEY=VALUE
   place: swept.Place | None = None  # where it stands in a study over an axis
   untuned: bool | None = None  # True: it has no settings to choose from
+  once: bool | None = None  # True: it has one seed, however many the others have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Study:
     if self.axis and self.axis.key == _FLOPS:
       return row.place.value * 1e12
     return self.flops
+
+  def seeds_of(self, row) -> int:
+    """How often a row is trained."""
+    return 1 if row.once else self.seeds
 
   def as_data(self) -> dict[str, Any]:
     """What its numbers follow from, as JSON."""
@@ -100,26 +105,29 @@ def _study(path, name, entry):
   wrong = [word for word in words if '=' not in word]
   if wrong:
     fault = f'has the setting {wrong[0]!r}; write KEY=VALUE'
-  strange = set() if fault else set(plain['untuned']) - set(rows)
+  strange = set() if fault else {*plain['untuned'], *plain['once']} - set(rows)
   if strange:
-    fault = f'does not tune {min(strange)!r}, which is none of its rows'
+    fault = f'names {min(strange)!r} in untuned or once, which is none of its rows'
   over = None if fault else plain.get('over')
   if over and (not over['values'] or min(over['values']) <= 0):
     fault = f'goes over the values {over["values"]}; write some, all above 0'
   if fault:
     raise ValueError(f'{path}: STUDIES[{name!r}] {fault}; make it with `study`')
   return Study(
-    name, plain['about'], tuple(_rows(rows, over, plain['untuned'])),
+    name, plain['about'], tuple(_rows(rows, over, plain['untuned'], plain['once'])),
     float(plain['flops']), studied.Metric(*plain['metric']), plain['seeds'],
     tuple(plain['settings']), tuple(tuple(one.split(';')) for one in plain['tuned']),
     swept.Axis(over['key'], over['heading'], over['law']) if over else None,
   )
 
 
-def _rows(rows, over, untuned):
+def _rows(rows, over, untuned, once):
   """The rows, each at every value of what they go over."""
   for name, (config, *settings) in rows.items():
-    row = Row(name, config, tuple(settings), untuned=True if name in untuned else None)
+    row = Row(
+      name, config, tuple(settings), untuned=True if name in untuned else None,
+      once=True if name in once else None,
+    )
     if over is None:
       yield row
     for value in over['values'] if over else ():

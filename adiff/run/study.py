@@ -127,7 +127,8 @@ def _runs(asked, out) -> Iterator[Run]:
       yield Run(row, TUNED_SEED, os.path.join(out, f'{_word(row.name)}-tuned'))
   for seed in range(asked.seeds):
     for row in asked.rows:
-      yield Run(row, seed, os.path.join(out, f'{_word(row.name)}-seed{seed}'))
+      if seed < asked.seeds_of(row):
+        yield Run(row, seed, os.path.join(out, f'{_word(row.name)}-seed{seed}'))
 
 
 def _word(name):
@@ -313,7 +314,7 @@ def write(asked, out) -> None:
 
 def _write(asked, out):
   found, diverged = measured(asked, out)
-  done, total = len(found) + len(diverged), asked.seeds * len(asked.rows)
+  done, total = len(found) + len(diverged), sum(map(asked.seeds_of, asked.rows))
   costs = sorted({asked.flops_of(row) for row in asked.rows})
   facts = [
     section.Fact('runs', 'runs', f'{done} of {total}'),

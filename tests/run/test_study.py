@@ -263,6 +263,13 @@ def test_a_row_that_is_not_tuned_keeps_what_its_config_says(mine, trained, undra
   assert [c.plan.steps for c in trained.seen[1:]] == [32, 2] * 2
 
 
+def test_a_row_of_one_seed_is_trained_once_and_the_study_is_whole(mine, trained, undrawn):
+  out = mine(tuned="once=('b, shallow',),")
+  assert study.study('mine', out) == 0
+  assert [(c.model.depth, c.seed) for c in trained.seen] == [(3, 0), (1, 0), (3, 1)]
+  assert told(out)['complete']
+
+
 @pytest.mark.parametrize('change, words', [
   (dict(flops='1e7'), 'pay for 0 steps of a'),
   (dict(broken='{}'), r"STUDIES\['broken'\] has no about"),
@@ -274,7 +281,8 @@ def test_a_row_that_is_not_tuned_keeps_what_its_config_says(mine, trained, undra
   (dict(tuned="tuned=('plan.stepz=1',),"), 'the study mine: plan.stepz'),
   (dict(tuned="over=axis('seed', 'seed', (1, 0)),"), r'goes over the values \[1, 0\]; write some'),
   (dict(tuned="over=axis('seeds', 'seed', (1,)),"), 'the study mine: seeds'),
-  (dict(tuned="untuned=('c',),"), "does not tune 'c', which is none of its rows"),
+  (dict(tuned="untuned=('c',),"), "names 'c' in untuned or once, which is none of its rows"),
+  (dict(tuned="once=('d',),"), "names 'd' in untuned or once, which is none of its rows"),
 ])
 def test_a_study_that_cannot_be_is_told_in_a_sentence(change, words, mine, trained, monkeypatch):
   out = mine(**change)
