@@ -1,4 +1,4 @@
-r"""tiny_shakespeare by characters, in the setting of nanoGPT's laptop run; benchmarks/text.md.
+r"""tiny_shakespeare by characters, in the setting of nanoGPT's laptop run; docs/results.md.
 
   python -m adiff.main --config=configs/shakespeare.py:ar --workdir=runs/ar \
       --config.data.data_dir=FOLDER_OF_TFDS

@@ -1,4 +1,4 @@
-r"""Every regime on data whose exact answers are known; a minute each on two cores.
+r"""Every regime on data whose exact answers are known; minutes each on two cores.
 
   python -m adiff.main --config=configs/toy.py:block --workdir=runs/toy
   python -m adiff.main --config=configs/toy.py:block-gaussian --workdir=runs/toy_gaussian

@@ -5,9 +5,9 @@ r"""Videos of 16 frames in the latent space of an autoencoder: blocks of four fr
       --config.data.data_dir=/mnt/video_latents
   python -m adiff.main --config=configs/video.py:1b-debug --workdir=runs/debug
 
-4,096 tokens an example, every block reads the clean frames before it; sampled with a cache, so that
-the first frames are there early. 1b-debug: the same choices, made small, on made-up latents: two
-cores, a minute.
+4,096 tokens an example, every block reads slightly noised frames before it; sampled with a cache,
+so that the first frames are there early. 1b-debug: the same choices, made small, on made-up
+latents: two cores, a minute.
 """
 
 from configs import base

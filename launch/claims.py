@@ -27,7 +27,7 @@ PAGES = {
     about='students of the digits at one, two and four steps a block, a row a recipe', seeds=3,
     command='python -m adiff.main --config=configs/few_steps.py:consistency-long '
     '--config.recipe.teacher=runs/digits_long --workdir=runs/student',
-    commit='1e816d5 to 73327ab', hardware='one core of an x86-64 CPU, shared')),
+    commit='1e816d5 to d2f5e01', hardware='one core of an x86-64 CPU, shared')),
   'trajectory': ('docs/few_steps.md', '## A student that reads its path', 'states | seeds', dict(
     about='students of the digits that read their path, a row a number of states',
     command='python -m adiff.main --config=configs/few_steps.py:trajectory '
@@ -62,7 +62,7 @@ PAGES = {
     command='python -m benchmarks.budget_steps --steps 2 4 --seeds=3', commit='93e2b75')),
   'soak': ('benchmarks/soak.md', 'Every regime', 'entry', dict(
     about='bounds of trained toys beside exact values', command='launch/soak.sh',
-    commit='c0f24e0 to d268f47', hardware=CORES)),
+    commit='c0f24e0 to 168ae3b', hardware=CORES)),
 }
 
 

@@ -1,6 +1,6 @@
 r"""The long proof: killed runs end where whole ones do, and every regime meets its exact answer.
 
-  launch/soak.sh                        every entry, about an hour on two cores
+  launch/soak.sh                        every entry, about four hours on two cores
   launch/soak.sh --samples=50000        and that many digits, killed and resumed
   launch/soak.sh --data=DIR             and judges at the size of MNIST and CIFAR-10, see --help
   launch/soak.sh --only=kills           the entries whose name contains this

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long proof, in the environment of launch/local.sh: kills, every toy regime, many samples.
+# The long proof, in the environment of launch/local.sh: kills, and every toy regime.
 #
 #   launch/soak.sh                    the same command goes on where it was stopped
 #   launch/soak.sh --samples=50000    see the head of launch/soak.py for all arguments

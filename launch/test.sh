@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests in the environment of launch/local.sh.
 #
-#   launch/test.sh                        all of them, in one process a core (at most four)
+#   launch/test.sh                        all but those of the soak, in one process a core (at most four)
 #   launch/test.sh tests/learn/test_optim.py    some of them; every argument of pytest works
 set -euo pipefail
 

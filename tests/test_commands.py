@@ -34,9 +34,12 @@ MODULES = {  # program: the module whose parser reads its arguments
 
 
 def of_page(text):
-  """Commands of blocks of bash, and those in backticks that call a program of Python."""
+  """Commands of blocks of bash and indented ones, and those in backticks that call a program of
+  Python."""
+  text = re.sub(r' *\\\n *', ' ', text)
   for block in re.findall(r'^```bash\n(.*?)^```', text, re.M | re.S):
-    yield from re.sub(r' *\\\n *', ' ', block).splitlines()
+    yield from block.splitlines()
+  yield from re.findall(rf'^    ({PROGRAM}.*)', text, re.M)
   yield from re.findall(r'`(python (?:-m )?[^-`\s][^`\s]* [^`]+)`', text)
 
 
