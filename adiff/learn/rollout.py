@@ -11,7 +11,8 @@ its exit step alone:
   gradient      = sum over blocks of the VJP of its exit step, asked again against the cache
 
 The last line is a scan, so what is kept for the backward pass is one block's. It is exact: a block
-sees no place of later blocks in the cache, by the rule of attention. Where keys are not to be
+sees no place of later blocks in the cache, by the rule of attention, nor its own finished copy,
+which is of another stream, or hidden where there is one stream alone. Where keys are not to be
 constant, `Rollout.made` is differentiated as it stands, with through=True.
 """
 
@@ -111,9 +112,10 @@ class Rollout(walker.Walker):
     def add_block(total, shape, window):
       here, row = self._here(keys, shape, window), self._exit_row(window, made.exit)
       xt, own = (tokens_lib.cut(leaf, here.start, here.runs) for leaf in (made.xt, cotangent))
+      cache = self._before(made.cache, window.start)
 
       def exit_step(params):
-        return self._exit(self.bind(params), here, row, xt, made.cache)
+        return self._exit(self.bind(params), here, row, xt, cache)
 
       _, back = jax.vjp(exit_step, params)
       return jax.tree.map(jnp.add, total, back(own)[0])
@@ -171,6 +173,12 @@ class Rollout(walker.Walker):
       return denoise(walk_lib.make_ask(self.blocks, None, view, here.slots, cache)).out
 
     return call
+
+  def _before(self, cache, start):
+    """The cache of all blocks as one that starts at a token may read it."""
+    if self.blocks.history is not None:
+      return cache
+    return self.network.shorten(cache, start, least=0)  # its copy there is of its own stream
 
   def _written(self, denoise, here, x0, cache):
     """The cache with a finished block behind it."""

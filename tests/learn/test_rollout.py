@@ -73,9 +73,10 @@ def test_a_rollout_is_the_walk_whose_last_step_is_the_exit():
   np.testing.assert_allclose(made.x0, expected, atol=1e-5)
 
 
-def test_two_passes_give_the_gradient_of_the_whole_rollout_with_constant_keys():
+@pytest.mark.parametrize('history', [0.0, None])
+def test_two_passes_give_the_gradient_of_the_whole_rollout_with_constant_keys(history):
   with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
-    of, params = tiny_rollout(dtype='float64')
+    of, params = tiny_rollout(history, dtype='float64')
     fast = jax.jit(functools.partial(two_passes, of))
     for exit in (STEPS - 1, 0):
       expected, found = naive(of)(params, exit), fast(params, exit)
