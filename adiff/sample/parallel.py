@@ -83,8 +83,8 @@ class At(NamedTuple):
 
   @property
   def calls(self) -> jax.Array:
-    """int32 [B]: network evaluations that the example's own tokens have asked for."""
-    return self.counts.work
+    """int32 [B]: network calls one after another, until the example had settled."""
+    return self.counts.rounds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -197,15 +197,16 @@ class Session(stacked.Stacked):
     x = jax.lax.dynamic_update_slice_in_dim(at.x, ends[0], at.head * self._size, axis=1)
     new = self._block(x, at.head + self._in_flight)
     width = len(at.way.past.at)
-    fresh = sweeps.begin(new, self._steps, self.process.num_outputs, width)
+    begun = sweeps.begin(new, self._steps, self.process.num_outputs, width)
     num = len(at.keys)
 
     def moved(leaf, more, axis):
       kept = jax.lax.slice_in_dim(leaf, num, leaf.shape[axis], axis=axis)
       return jnp.concatenate([kept, more], axis)
 
-    axes = sweeps.Way(1, 1, 1, 1, 0, sweeps.Secants(2, 2, 2))
-    way = jax.tree.map(moved, at.way, fresh, axes)
+    past = sweeps.Secants(2, 2, 2)
+    axes = sweeps.Way(x=1, out=1, at=1, asked=1, fresh=1, settled=0, past=past)
+    way = jax.tree.map(moved, at.way, begun, axes)
     read = moved(at.read, jnp.zeros_like(new), 0)
     waiting = jnp.full(1, -1, at.joined.dtype)
     joined = jnp.concatenate([at.joined[1:], waiting])

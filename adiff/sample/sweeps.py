@@ -60,6 +60,7 @@ class Way(NamedTuple):
   out: jax.Array  # [T, Q, n, O] the last answer for each step
   at: jax.Array  # [T, Q, n, D] and what it was an answer to
   asked: jax.Array  # bool [T, Q] is there one?
+  fresh: jax.Array  # bool [T, Q] and is it of the past that is there now?
   settled: jax.Array  # int32 [Q] steps that stand; T: all
   past: Secants
 
@@ -83,8 +84,9 @@ def begin(x, num_steps, num_outputs, memory) -> Way:
   asked = jnp.zeros((num_steps, len(x)), bool)
   past = jnp.zeros((memory, num_steps, *x.shape), x.dtype)
   return Way(
-    everywhere, jnp.zeros((num_steps, *x.shape[:2], num_outputs), x.dtype), everywhere[:-1], asked,
-    jnp.zeros(len(x), jnp.int32), Secants(past, past, jnp.zeros((memory, *asked.shape), bool)),
+    everywhere, jnp.zeros((num_steps, *x.shape[:2], num_outputs), x.dtype), everywhere[:-1],
+    asked, asked, jnp.zeros(len(x), jnp.int32),
+    Secants(past, past, jnp.zeros((memory, *asked.shape), bool)),
   )
 
 
@@ -92,7 +94,8 @@ def again(way: Way, which) -> Way:
   """The way with no step settled where `which` [Q]: what its answers followed from has changed."""
   there = way.past.there & ~which[None, None]
   return way._replace(
-    settled=jnp.where(which, 0, way.settled), past=way.past._replace(there=there)
+    fresh=way.fresh & ~which[None], settled=jnp.where(which, 0, way.settled),
+    past=way.past._replace(there=there),
   )
 
 
@@ -107,11 +110,11 @@ def answered(way: Way, index, real, x, out) -> Way:
   """The way with answers out [width, Q, n, O] to x for the steps of a window."""
   row = jnp.where(real, index, len(way.out))  # those that are none are dropped
   example = jnp.broadcast_to(jnp.arange(index.shape[1])[None], index.shape)
-  return way._replace(
-    out=way.out.at[row, example].set(out.astype(way.out.dtype), mode='drop'),
-    at=way.at.at[row, example].set(x, mode='drop'),
-    asked=way.asked.at[row, example].set(True, mode='drop'),
-  )
+  answers = dict(out=out.astype(way.out.dtype), at=x, asked=True, fresh=True)
+  return way._replace(**{
+    name: getattr(way, name).at[row, example].set(value, mode='drop')
+    for name, value in answers.items()
+  })
 
 
 def sweep(fixed: Fixed, keys, known, steps: Steps, way: Way, tolerance) -> Way:
@@ -121,10 +124,10 @@ def sweep(fixed: Fixed, keys, known, steps: Steps, way: Way, tolerance) -> Way:
   x = _joined(steps, way, made)
   error = jnp.sqrt(jnp.mean((x - way.x)[1:] ** 2, axis=(2, 3))) / steps.scale[:, None]  # [T, Q]
   number = jnp.arange(len(error))[:, None]
-  # The first step that is not settled and changed too much, or was never asked for.
-  ends = ((number >= way.settled[None]) & (error > tolerance)) | ~way.asked
+  # The first step that is not settled and changed too much, or was not asked since its past moved.
+  ends = ((number >= way.settled[None]) & (error > tolerance)) | ~way.fresh
   first = jnp.min(jnp.where(ends, number, len(error)), axis=0)
-  last = jnp.sum(way.asked, axis=0)
+  last = jnp.sum(way.fresh, axis=0)
   settled = jnp.maximum(way.settled, jnp.minimum(first + 1, last)).astype(jnp.int32)
   past = jax.tree.map(
     lambda new, old: jnp.concatenate([new[None], old])[:len(old)],

@@ -13,7 +13,8 @@ from exact import Cacheless, mixture
 
 from adiff.nn import network
 from adiff.process import masked
-from adiff.sample import guidance, parallel, walk
+from adiff.sample import guidance, parallel, sweeps, walk
+from adiff.sample.solvers import base as solvers_base
 from adiff.sample.solvers import first_order, multistep
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import plan as plan_lib
@@ -25,7 +26,7 @@ DDIM = first_order.FirstOrder()
 def measured(
   denoise, process, how, *, num_blocks, steps, examples, solver=DDIM, tolerance=0.1
 ):
-  """(mean rounds, mean work, mismatches): each example alone, against the sequential walk."""
+  """(mean calls, mean work, mismatches): each example alone, against the sequential walk."""
   blocks, plan = blocks_lib.tokens(num_blocks), plan_lib.Plan(num_blocks, steps)
   coords, keys = np.arange(num_blocks)[:, None], jax.random.split(jax.random.key(1), examples)
   made = parallel.Session(
@@ -33,14 +34,14 @@ def measured(
 
   def run(key):
     at = made.finish(None, made.start(key[None]))
-    return at.x[0], at.counts
+    return at.x[0], at.calls, at.counts.work
 
   with jax.debug_key_reuse(False):  # it takes the two sides of a branch for two uses
-    x, counts = jax.jit(jax.vmap(run))(keys)
+    x, calls, work = jax.jit(jax.vmap(run))(keys)
   sequential = jax.jit(lambda keys: walk.sample(
     denoise, keys, plan, blocks=blocks, process=process, solver=solver, coords=coords))(keys)
   wrong = parallel.mismatches(x, sequential, tolerance)
-  return counts.rounds.mean(), counts.work.mean(), int(wrong.sum())
+  return calls.mean(), work.mean(), int(wrong.sum())
 
 
 @pytest.mark.soak
@@ -132,6 +133,27 @@ def test_at_a_small_tolerance_samples_are_those_of_the_walk(
   np.testing.assert_allclose(at.x, sequential, atol=1e-6)
   assert not parallel.mismatches(at.x, sequential, 1e-6).any()
   assert int(at.counts.work.min()) >= 6 * geometry.num_blocks
+
+
+def test_steps_settle_by_answers_to_the_past_that_is_there_alone():
+  regime, num = tiny_rows(), 4
+  fixed = walk.Fixed(regime.blocks, regime.process, DDIM, solvers_base.uncut)
+  plan = plan_lib.Plan(regime.blocks.num_blocks, num)
+  steps = sweeps.steps_of(plan, regime.process, 'x')
+  way = sweeps.begin(jnp.ones((2, 3, regime.process.dim)), num, regime.process.num_outputs, 0)
+  keys = walk.token_keys(jax.random.split(jax.random.key(0)), 0, 3)
+  known = jnp.zeros((2, 3), bool)
+
+  def asked(way, width):
+    index, real = sweeps.window(way, width)
+    out = jnp.zeros((width, 2, 3, regime.process.num_outputs))
+    way = sweeps.answered(way, index, real, way.x[index, jnp.arange(2)[None]], out)
+    return sweeps.sweep(fixed, keys, known, steps, way, 1e3)
+
+  way = asked(way, num)
+  assert way.settled.tolist() == [num, num]
+  moved = asked(sweeps.again(way, jnp.array([True, False])), 2)
+  assert moved.settled.tolist() == [2, num]
 
 
 def parts_of(**changes):
