@@ -38,10 +38,11 @@ def axis(key, heading, values, *, law=False):
 GENERATORS = 'configs/generators.py'
 BLOCK, WHOLE = (f'{GENERATORS}:block-digits',), (f'{GENERATORS}:dit-digits',)
 LOOK = 'eval.structure=true'  # seams, spectra, mistakes
-# Steps at which samples are compared; settings are chosen at those of the plan. A block of four
+# Steps at which samples are compared; settings are chosen at those of the plan. Each of four blocks
 # makes a quarter of the calls: these meet at 8, 16, 32 and 64 calls, and one block goes on to those
 # that it is said to need.
 OF_BLOCKS = 'eval.steps=[2,4,8,16]', 'plan.steps=8'
+OF_TWO = 'eval.steps=[4,8,16,32]', 'plan.steps=16'
 OF_WHOLE = 'eval.steps=[4,8,16,32,64,128]', 'plan.steps=32'
 TO_64 = 'eval.steps=[4,8,16,32,64]', 'plan.steps=32'  # of dearer calls
 CELLS = (f'{GENERATORS}:acdit-digits',)
@@ -82,16 +83,17 @@ STUDIES = {
       'label in history': (*BLOCK, 'history_cond=true'),
       'a level for all blocks': (*BLOCK, 'draw.shared=true'),
       'a longer first block': (*BLOCK, 'plan.first=16'),
-      'two blocks': (*BLOCK, 'blocks.name=equal', 'blocks.size=2'),
+      'two blocks': (*BLOCK, 'blocks.name=equal', 'blocks.size=2', *OF_TWO),
       'quarters of small tokens': (f'{GENERATORS}:acdit-digits',),
       'noisy history': (f'{GENERATORS}:xar-digits',),
     },
-    flops=4.5e12, settings=QUIET, tuned=SCALES,
+    flops=4.5e12, settings=(*QUIET, *OF_BLOCKS), tuned=SCALES,
   ),
   'images-mnist': study(
     'families of generators on MNIST, blocks first',
     rows={
-      'block': (f'{GENERATORS}:block-mnist',), 'whole': (f'{GENERATORS}:dit-mnist', *TO_64),
+      'block': (f'{GENERATORS}:block-mnist', 'eval.steps=[1,2,4,8]'),  # of seven strips
+      'whole': (f'{GENERATORS}:dit-mnist', *TO_64),
       'flow': (f'{GENERATORS}:flow-mnist', *TO_64), 'unet': (f'{GENERATORS}:unet-mnist', *TO_64),
       **{name: (f'{GENERATORS}:{name}-mnist',) for name in ('acdit', 'mar', 'frequency', 'gan')},
     },
@@ -100,8 +102,8 @@ STUDIES = {
   ),
   'text': study(
     'language models by blocks: of 16 tokens, of one, and one block',
-    rows={
-      'block': ('configs/text.py:block16',), 'AR': ('configs/text.py:ar',),
+    rows={  # AR in one stream: it needs no second one
+      'block': ('configs/text.py:block16',), 'AR': ('configs/text.py:ar', 'model.shifted=true'),
       'whole': ('configs/text.py:full',),
     },
     flops=6e12, metric=('bits_per_byte', 'Bound (bits a byte)', 'low'),
@@ -136,6 +138,6 @@ STUDIES = {
       ),
       'whole': (*CELLS, 'blocks.name=whole', *TO_64),
     },
-    flops=4.5e12, settings=QUIET,
+    flops=4.5e12, settings=(*QUIET, *OF_BLOCKS),
   ),
 }

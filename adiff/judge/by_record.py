@@ -216,6 +216,8 @@ def parallel_gain(walks: Record) -> Verdict:
   for number in steps:
     rows = [row for row in walks.rows if row['steps'] == number]
     same = [row for row in rows if str(row['mismatches']).startswith('0 of')]
+    if not same:
+      raise Lacking(f'no walk of {number:g} steps without a mismatch')
     best = max(same, key=lambda row: _cell(row, 'fewer'))
     fewer.append(_cell(best, 'fewer'))
     faster.append(_seconds(best))

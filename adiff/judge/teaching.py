@@ -8,7 +8,7 @@ from adiff.judge.metrics import classifier
 TITLE = 'Teaching'
 _WORDS = (
   'A perceptron is trained on samples with the classes that were asked for, and another one on as '
-  'many real pictures at most; both are asked about held-out pictures.'
+  'many real pictures; both are asked about held-out pictures.'
 )
 
 
@@ -17,12 +17,13 @@ def of(subject: base.Subject, sampled: base.Sampled) -> section.Section:
   subject.tell('trains a classifier of samples')
   made = subject.decode(sampled.tokens)
   chosen = subset.spread(subject.size('train'), len(made))
+  made, labels = made[:len(chosen)], np.asarray(sampled.labels)[:len(chosen)]
   train = subject.examples('train', chosen)
   test = subject.examples(subject.split, subset.spread(subject.size(subject.split), seam.MOST))
   own, theirs = (
-    classifier.fit(pictures, labels, test['example'], test['label'], seed=0,
+    classifier.fit(pictures, classes, test['example'], test['label'], seed=0,
                    levels=subject.levels).accuracy
-    for pictures, labels in ((made, np.asarray(sampled.labels)), (train['example'], train['label']))
+    for pictures, classes in ((made, labels), (train['example'], train['label']))
   )
   return section.Section(TITLE, (section.Text(_WORDS), section.Facts((
     section.Fact('taught', 'accuracy, trained on samples', own),

@@ -35,6 +35,7 @@ _REMEDIES = {
   errno.EMFILE: 'raise the limit of open files', errno.ENFILE: 'raise the limit of open files',
   errno.EFBIG: 'raise the limit of the size of files', errno.ENAMETOOLONG: 'shorten its name',
 }
+_DRAFT = r'\.[0-9a-f]{8}\.tmp'  # behind the name of a file that is being written
 _STALE_SECONDS = 86400  # of a draft that a killed process left
 MARK = '.whole'  # in a bucket: the folder was written to its end
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2
@@ -101,13 +102,15 @@ def folder(path, names=(), *, first=False) -> Iterator[str]:
 
 
 def check_replaceable(path, names) -> None:
-  """Raises ValueError unless `path` is free, or a folder that holds nothing but `names`."""
+  """Raises ValueError unless `path` is free, or a folder that holds nothing but `names` and what a
+  process that was killed, or is at work, drafts of them."""
   if not lies(path):
     return
   if is_link(path) or not storage.is_folder(path):
     raise ValueError(f'{path} is no folder; name one that does not exist yet')
   own = {*names, MARK} if storage.remote(path) else set(names)
-  foreign = sorted(set(storage.names(path)) - own)
+  found = storage.names(path)
+  foreign = sorted(name for name in found if re.sub(rf'{_DRAFT}$', '', name) not in own)
   if foreign:
     raise ValueError(
       f'{path} holds {foreign[0]!r}, which would be lost; name a folder that does not exist yet'
@@ -117,7 +120,7 @@ def check_replaceable(path, names) -> None:
 def draft(path) -> str:
   """A name beside `path` that no other process uses; deletes what killed ones left a day ago."""
   parent, name = os.path.split(os.path.abspath(os.fspath(path)))
-  left = re.compile(re.escape(name) + r'\.[0-9a-f]{8}\.tmp')
+  left = re.compile(re.escape(name) + _DRAFT)
   for found in os.listdir(parent):
     place = os.path.join(parent, found)
     with contextlib.suppress(OSError):

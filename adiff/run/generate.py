@@ -308,9 +308,9 @@ def given_at(parts: build.Parts, given: Held, index) -> Held:
 
 
 def check_finite(tokens) -> None:
-  """Raises ValueError for samples of a model that diverged."""
+  """Raises FloatingPointError for samples of a model that diverged."""
   if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tokens)):
-    raise ValueError(
+    raise FloatingPointError(
       'the samples are not finite; train longer, lower optim.learning_rate, or set '
       'process.clip=1.0'
     )

@@ -44,3 +44,8 @@ def placed(config, place) -> Any:
   config = config.copy_and_resolve_references().unlock()
   config.data[keys[0]] = place
   return config.lock()
+
+
+def placed_if_any(config, place) -> Any:
+  """As `placed`, but the config as it is where its data lies nowhere."""
+  return placed(config, place) if of('data', config.data.name) else config

@@ -29,10 +29,7 @@ from adiff.machine import checkpoint, cost, files, hosts, json_file, provenance,
 from adiff.run import (
   build,
   claimed,
-  division,
-  evaluations,
   expected,
-  growing,
   handle,
   kept,
   locked,
@@ -40,6 +37,7 @@ from adiff.run import (
   places,
   report,
   train,
+  tuning,
 )
 from adiff.run import studies as studies_lib
 from adiff.run import workdir as workdir_lib
@@ -50,7 +48,10 @@ RESULT = 'studied.json'
 CLAIMS = 'claims'
 TUNED_SEED = 1_000_000  # of the networks that settings are chosen with, and of no others
 DIVERGED = 'diverged'
-_RESULT = {'numbers': {str: float}, 'points': [dict], f'{DIVERGED}?': str, 'settings': [str]}
+_RESULT = {
+  'numbers': {str: float}, 'points': [dict], f'{DIVERGED}?': str, 'settings': [str],
+  'commit?': str, 'hardware?': str,  # of files of before they were told: not known
+}
 # What a network that settings are chosen with is measured with: its plan's own steps, and no more.
 _TUNING = 'eval.steps=[]', 'eval.samples=1', 'eval.structure=false'
 _CALLS = 5  # of one sample each, of which the median is told
@@ -155,7 +156,7 @@ def _changed(asked, row, seed, data, settings):
   """The config of a row as its file has it, but for what is changed."""
   file, _, argument = row.config.partition(':')
   made = expected.module(studies_lib.place(file)).get_config(*filter(None, [argument]))
-  made = places.placed(made, data) if places.of('data', made.data.name) else made
+  made = places.placed_if_any(made, data)
   with made.unlocked():
     for word in (*asked.settings, *row.settings, f'seed={seed}', *settings):
       key, _, value = word.partition('=')
@@ -177,14 +178,17 @@ def _finish(asked, run, chosen: Callable, data) -> int:
   settings = _TUNING if tunes else chosen(run.row)
   made = config(asked, run.row, run.seed, data, settings)
   begun, resumed = time.monotonic(), checkpoint.latest_step(run.workdir) is not None
-  told = {'settings': list(asked.tuned[0] if tunes else settings), 'numbers': {}, 'points': []}
+  told = {
+    'settings': list(asked.tuned[0] if tunes else settings), 'numbers': {}, 'points': [],
+    'commit': provenance.commit(), 'hardware': provenance.hardware(),
+  }
   try:
     code = train.train(made, run.workdir)
     if code:
       return code
     told |= _came_to(run.workdir, made)
     if tunes:
-      told['settings'] = list(_best(asked, run.workdir, data))
+      told['settings'] = list(tuning.best(asked, run.workdir, data))
     if not resumed:
       told['numbers']['minutes'] = (time.monotonic() - begun) / 60
   except FloatingPointError as error:
@@ -197,33 +201,13 @@ def _finish(asked, run, chosen: Callable, data) -> int:
 
 def _came_to(workdir, made) -> dict[str, Any]:
   """The numbers and points of a run that has ended."""
-  numbers, points = read(workdir)
+  numbers, points = tuning.read(workdir)
   sizes = jax.tree.leaves(cost.params(kept.parts(workdir, made)))
   numbers |= {
     'steps': made.train.steps, 'latency': _latency(workdir),
     'parameters': sum(math.prod(leaf.shape) for leaf in sizes),
   }
   return {'numbers': numbers, 'points': points}
-
-
-def read(folder) -> tuple[dict[str, float], list[dict[str, Any]]]:
-  """(numbers, points) of the evaluation in a folder, see judge/studied.py; a point is a row that
-  tells its network calls, of any table."""
-  told, found = growing.read(folder)
-  points = {}
-  for table in (part for one in found for part in one.parts if isinstance(part, section.Table)):
-    for row in (row for group in table.groups if group.ranked for row in group.rows):
-      if row.get('nfe'):
-        name = f'{row["steps"]} steps' if row.get('steps') else row['name']
-        points.setdefault(name, {}).update(row | {'name': name})
-  for point in points.values():
-    if point.get('seconds') and point.get('num'):
-      point['seconds'] /= point['num']
-  numbers = {
-    key: float(value) for key, value in (told.get('numbers') or {}).items()
-    if isinstance(value, int | float)
-  }
-  return numbers, list(points.values())
 
 
 def _latency(workdir) -> float:
@@ -247,62 +231,27 @@ def _chosen(asked, out, row) -> tuple[str, ...]:
   return tuple(json_file.read(os.path.join(workdir, RESULT), _RESULT)['settings'])
 
 
-def _best(asked, workdir, data) -> tuple[str, ...]:
-  """Those settings of `asked.tuned` with which a network is best."""
-  values = [_value(asked, workdir, settings, data) for settings in asked.tuned]
-  return asked.tuned[int(np.argmin([asked.metric.sign * value for value in values]))]
-
-
-def _value(asked, workdir, settings, data) -> float:
-  """The metric of a network with settings of its sampling."""
-  folder = os.path.join(workdir, output.EVALUATIONS, evaluations.name(_flags(settings)))
-  if not _evaluated(folder):
-    _evaluate(workdir, settings, data)
-  numbers, points = read(folder)
-  key = asked.metric.key
-  values = [point[key] for point in points if point.get(key) is not None]
-  return min(values, key=lambda value: asked.metric.sign * value) if values else numbers[key]
-
-
-def _evaluated(folder):
-  """Is an evaluation there, and did it come to its end?"""
-  return storage.exists(os.path.join(folder, growing.DATA)) and growing.read(folder)[0]['complete']
-
-
-def _flags(settings):
-  """The settings as the command line takes them."""
-  return tuple(f'--set={word}' for word in settings)
-
-
-def _evaluate(workdir, settings, data):
-  """Evaluates a run with other settings, in a folder of its own."""
-  made = places.placed(workdir_lib.load(workdir, settings), data) if data else (
-    workdir_lib.load(workdir, settings)
-  )
-  parts = kept.parts(workdir, made, examples=True)
-  mesh = division.mesh(parts, settings, together=True)
-  placed = division.placed(parts, mesh)
-  evaluations.Run(workdir, parts, mesh, placed, changes=_flags(settings)).evaluate(None, None)
-
-
 # ---- The page ------------------------------------------------------------------------------------
 
 
-def measured(asked, out) -> tuple[list[studied.Measured], list[tuple[str, int]]]:
-  """(what is finished, rows and seeds that diverged), without what tunes."""
-  found, diverged = [], []
+def measured(asked, out) -> tuple[list[studied.Measured], list[tuple[str, int]], dict[str, str]]:
+  """(what is finished, rows and seeds that diverged, commits and hardware of them), without what
+  tunes."""
+  found, diverged, origin = [], [], {'commit': set(), 'hardware': set()}
   for run in _runs(asked, out):
     place = os.path.join(run.workdir, RESULT)
     if run.seed == TUNED_SEED or not storage.exists(place):
       continue
     told = json_file.read(place, _RESULT, advice='delete it, and run the study again')
+    for key, seen in origin.items():
+      seen.add(told[key] if key in told else 'not known')
     if DIVERGED in told:
       diverged.append((run.row.name, run.seed))
     else:
       found.append(studied.Measured(
         run.row.name, run.seed, told['numbers'], tuple(told['points'])
       ))
-  return found, diverged
+  return found, diverged, {key: ', '.join(sorted(seen)) for key, seen in origin.items()}
 
 
 def write(asked, out) -> None:
@@ -313,7 +262,7 @@ def write(asked, out) -> None:
 
 
 def _write(asked, out):
-  found, diverged = measured(asked, out)
+  found, diverged, origin = measured(asked, out)
   done, total = len(found) + len(diverged), sum(map(asked.seeds_of, asked.rows))
   costs = sorted({asked.flops_of(row) for row in asked.rows})
   facts = [
@@ -322,13 +271,12 @@ def _write(asked, out):
       f'{cost:.3g}' for cost in costs)),
     section.Fact('diverged', 'diverged', ', '.join(
       f'{row} (seed {seed})' for row, seed in diverged) if diverged else 'none'),
-    section.Fact('commit', 'commit', provenance.commit()),
-    section.Fact('hardware', 'hardware', provenance.hardware()),
+    *(section.Fact(key, key, value) for key, value in origin.items()),
   ]
   told = {
     'title': f'{asked.name}: {asked.about}', 'study': asked.as_data(), 'complete': done == total,
     'measured': [dataclasses.asdict(run) for run in found], 'diverged': diverged,
-    'commit': provenance.commit(), 'hardware': provenance.hardware(),
+    **origin,
   }
   report.write(out, *NAMES[:2], told, _sections(asked, found, diverged), facts)
 

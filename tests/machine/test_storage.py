@@ -89,6 +89,8 @@ def test_a_folder_is_whole_or_not_there(top):
   assert input_file.read(f'{top}/3/one', limit=99) == b'new'
   with pytest.raises(ValueError, match="holds 'one', which would be lost"):
     files.check_replaceable(f'{top}/3', ('two',))
+  write(f'{top}/3/two.0123abcd.tmp', b'whoever writes it is at work, or was killed')
+  files.check_replaceable(f'{top}/3', ('one', 'two'))
 
 
 def test_a_folder_of_a_bucket_without_its_mark_is_passed_over_and_written_anew(bucket):

@@ -3,94 +3,15 @@
 import json
 import math
 import os
-import pathlib
-import shutil
-import textwrap
 
 import pytest
 
-from adiff.judge import base, section
 from adiff.machine import cost
-from adiff.run import build, growing, report, studies, study, train
+from adiff.run import build, studies, study
 from adiff.run import settings as settings_lib
 from adiff.run import workdir as workdir_lib
 from configs import studies as shipped
 from configs import toy
-
-TABLE = '''\
-  from configs.studies import axis, study
-  STUDIES = {
-    'mine': study(
-      'two rows', flops=FLOPS, seeds=2, settings=('optim.warmup=0', 'eval.num=64'),
-      rows={
-        'a': ('configs/toy.py:block-masked',),
-        'b, shallow': ('configs/toy.py:block-masked', 'model.depth=1'),
-      }, TUNED
-    ),
-    'broken': BROKEN,
-  }
-'''
-
-
-@pytest.fixture
-def mine(tmp_path, monkeypatch):
-  """(flops, tuned, broken) -> a current folder with studies of its own."""
-  monkeypatch.chdir(tmp_path)
-  os.makedirs('configs')
-
-  def write(flops='1e10', tuned='', broken='None'):
-    text = TABLE.replace('FLOPS', flops).replace('TUNED', tuned).replace('BROKEN', broken)
-    text = text if broken != 'None' else text.replace("    'broken': None,\n", '')
-    (tmp_path / 'configs' / 'studies.py').write_text(textwrap.dedent(text))
-    return str(tmp_path / 'out')
-
-  return write
-
-
-@pytest.fixture
-def trained(monkeypatch):
-  """Trainings end at once, with a Fréchet distance that follows from the config; `codes`: what the
-  next ones return instead."""
-  seen, codes = [], []
-
-  def ended(config, workdir):
-    os.makedirs(os.path.join(workdir, 'checkpoints'), exist_ok=True)
-    seen.append(config)
-    code = codes.pop(0) if codes else 0
-    if isinstance(code, Exception):
-      raise code
-    if code:
-      return code
-    write(workdir, config.model.depth + 0.1 * config.seed, config)
-    return 0
-
-  def write(folder, frechet, config, complete=True):
-    os.makedirs(folder, exist_ok=True)
-    group = section.Group('This model', tuple(
-      {'name': 'this model', 'num': 64, 'steps': steps, 'nfe': 3.0 * steps, 'seconds': 6.4,
-       'gflop': 0.1 * steps, 'frechet': frechet + 8 / steps} for steps in (4, 8)
-    ))
-    sections = [section.Section('Quality', (
-      section.Table('Generator', (*base.COST, section.Column('frechet', 'F')), (group,)),
-      section.Facts((section.Fact('flops', 'FLOP', 1e10),), shown=False),
-    ))]
-    told = {'title': 't', 'step': config.train.steps, 'numbers': section.numbers(sections),
-            'complete': complete}
-    report.write(folder, growing.REPORT, growing.DATA, told, sections)
-
-  monkeypatch.setattr(train, 'train', ended)
-  monkeypatch.setattr(study, '_latency', lambda workdir: 0.5)
-  monkeypatch.setattr(study.kept, 'parts', lambda workdir, config: None)
-  monkeypatch.setattr(cost, 'params', lambda parts: {})
-  monkeypatch.setattr(study, '_flops', lambda asked, row, data: 1e9 if row.settings else 2e9)
-  ended.seen, ended.codes, ended.write = seen, codes, write
-  return ended
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-  """Pages without their tables and charts, which take a second each."""
-  monkeypatch.setattr(study.studied, 'sections', lambda metric, found: [])
 
 
 def told(out):
@@ -163,7 +84,7 @@ def test_a_run_of_a_row_that_another_process_tunes_waits_for_its_settings(
   mine, trained, undrawn, monkeypatch
 ):
   out = mine(tuned="tuned=('plan.steps=2',),")
-  monkeypatch.setattr(study, '_value', lambda *_: 0.0)
+  monkeypatch.setattr(study.tuning, '_value', lambda *_: 0.0)
   other = workdir_lib.lock(os.path.join(out, 'making', 'a-tuned'))
   other.__enter__()
 
@@ -206,61 +127,18 @@ def test_a_run_that_diverges_is_told_and_the_others_go_on(mine, trained, undrawn
   assert found['diverged'] == [['a', 0]] and len(found['measured']) == 3 and found['complete']
 
 
-def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
+def test_a_study_tells_the_commits_of_its_runs_and_not_of_its_page(
   mine, trained, undrawn, monkeypatch
 ):
-  out = mine(tuned="tuned=('plan.steps=2', 'plan.steps=4;process.name=masked'),")
-
-  def evaluated(workdir, settings, data):
-    good = ('4' in settings[0]) == ('shallow' in workdir)
-    folder = os.path.join(workdir, 'evals', study.evaluations.name(study._flags(settings)))
-    trained.write(folder, 1.0 if good else 2.0, trained.seen[0])
-
-  monkeypatch.setattr(study, '_evaluate', evaluated)
+  out = mine()
+  trained.codes[:] = [0, 0, 75]
+  monkeypatch.setattr(study.provenance, 'commit', lambda: 'aaaaaaa')
+  assert study.study('mine', out) == 75
+  monkeypatch.setattr(study.provenance, 'commit', lambda: 'bbbbbbb')
   assert study.study('mine', out) == 0
-  assert [c.seed for c in trained.seen[:2]] == [study.TUNED_SEED] * 2
-  assert [c.plan.steps for c in trained.seen[2:]] == [2, 4] * 2
-  assert {run['seed'] for run in told(out)['measured']} == {0, 1}
-  # What a run came to is all that is read of it: the rest may be gone.
-  for place in pathlib.Path(out).glob('*/evals'):
-    shutil.rmtree(place)
-  (pathlib.Path(out) / 'b_shallow-seed1' / study.RESULT).unlink()
+  monkeypatch.setattr(study.provenance, 'commit', lambda: 'ccccccc')
   assert study.study('mine', out) == 0
-  assert len(trained.seen) == 7 and trained.seen[-1].plan.steps == 4
-
-
-def test_settings_whose_evaluation_was_stopped_are_evaluated_again(
-  mine, trained, undrawn, monkeypatch
-):
-  out = mine(tuned="tuned=('plan.steps=2', 'plan.steps=4'),")
-
-  def evaluated(workdir, settings, data, stopped=('a-tuned', 'plan.steps=4')):
-    folder = os.path.join(workdir, 'evals', study.evaluations.name(study._flags(settings)))
-    stop = (os.path.basename(workdir), *settings) == stopped
-    trained.write(folder, 1.0 if '4' in settings[0] else 2.0, trained.seen[0], complete=not stop)
-    if stop:
-      raise SystemExit(75)
-
-  monkeypatch.setattr(study, '_evaluate', evaluated)
-  with pytest.raises(SystemExit):
-    study.study('mine', out)
-  asked = []
-
-  def again(workdir, settings, data):
-    asked.append((os.path.basename(workdir), *settings))
-    evaluated(workdir, settings, data, stopped=None)
-
-  monkeypatch.setattr(study, '_evaluate', again)
-  assert study.study('mine', out) == 0
-  assert [one for one in asked if one[0] == 'a-tuned'] == [('a-tuned', 'plan.steps=4')]
-
-
-def test_a_row_that_is_not_tuned_keeps_what_its_config_says(mine, trained, undrawn, monkeypatch):
-  out = mine(tuned="tuned=('plan.steps=2',), untuned=('a',),")
-  monkeypatch.setattr(study, '_value', lambda *_: 0.0)
-  assert study.study('mine', out) == 0
-  assert [c.seed for c in trained.seen] == [study.TUNED_SEED, 0, 0, 1, 1]
-  assert [c.plan.steps for c in trained.seen[1:]] == [32, 2] * 2
+  assert told(out)['commit'] == 'aaaaaaa, bbbbbbb'
 
 
 def test_a_row_of_one_seed_is_trained_once_and_the_study_is_whole(mine, trained, undrawn):
@@ -286,7 +164,7 @@ def test_a_row_of_one_seed_is_trained_once_and_the_study_is_whole(mine, trained,
 ])
 def test_a_study_that_cannot_be_is_told_in_a_sentence(change, words, mine, trained, monkeypatch):
   out = mine(**change)
-  monkeypatch.setattr(study, '_value', lambda *_: 0.0)
+  monkeypatch.setattr(study.tuning, '_value', lambda *_: 0.0)
   with pytest.raises(ValueError, match=words):
     study.study('mine', out)
 
