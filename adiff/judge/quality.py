@@ -18,7 +18,7 @@ TITLE = 'Quality'
 # Numbers of images: key, heading, what is better, what it means.
 MEASURES = (
   ('frechet', 'Fréchet', 'low', 'Distance between the feature statistics of the samples and of '
-   'the training set. Lower is better; the real held-out split is the floor.'),
+   'the training set. Lower is better, and few images end higher: compare equal numbers.'),
   ('inception_score', 'Inception', 'high', 'Confident and varied class predictions. '
    'Higher is better, up to the number of classes.'),
   ('precision', 'Precision', 'high', 'Share of the samples that lie among real images.'),
