@@ -107,8 +107,9 @@ class Parts(parts_lib.Parts):
     guide = self.config.guidance
     if guide.scales:
       return dict(guide.scales)
-    first = guide.first if guide.scale != 1 else 1.0
-    return np.linspace(first, guide.scale, self.blocks.num_blocks, dtype=np.float32)
+    num = self.blocks.num_blocks
+    first = guide.first if guide.scale != 1 and num > 1 else guide.scale
+    return np.linspace(first, guide.scale, num, dtype=np.float32)
 
   @property
   def hides(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adiff.nn import network
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, copies
 from adiff.sequence import head as head_lib
@@ -127,9 +128,9 @@ class Guided(head_lib.Head):
 
   def read(self, h, ask):
     out = self.head.read(h, branches(ask, self.hidden))
-    t = copies.levels(ask.t, ask.slots)
-    answered = slice(t.shape[1] - out.shape[1], None)  # kept slots may have no outputs
-    t = t[:, answered]
+    _, last = network.wanted(ask.slots, ask.keep)
+    answered = slice(last - out.shape[1], last)  # kept slots and history may have no outputs
+    t = copies.levels(ask.t, ask.slots)[:, answered]
     inside = (t >= self.interval[0]) & (t <= self.interval[1])
     weights = []
     for scale in self.weights:

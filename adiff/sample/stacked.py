@@ -76,6 +76,7 @@ class Stacked(walker.Walker, abc.ABC):
     width = len(x)
     row = self._in_sequence(x)  # [B, M W n, D]
     t, s = (self._in_sequence(jnp.broadcast_to(leaf[..., None], x.shape[:3])) for leaf in (t, s))
+    s = self.solver.ahead(row, t, s)
     slots = [self._slots(at.head + i, _ROWS + i * width + w, False)
              for i in range(flight) for w in range(width)]
     if at.known is not None:

@@ -87,6 +87,9 @@ def test_guidance_grows_from_the_first_block_to_the_last():
   scale = parts.guidance
   assert len(scale) == parts.blocks.num_blocks and scale[0] == 1 and scale[-1] == 3
   assert np.all(build.build(toy.get_config()).guidance == 1)
+  with config.unlocked():
+    config.blocks = dict(name='whole')
+  assert build.build(config).guidance.tolist() == [3]
 
 
 def test_the_contract_names_what_a_checkpoint_means_and_not_how_it_is_sampled():

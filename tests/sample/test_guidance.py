@@ -62,6 +62,19 @@ def test_kept_slots_without_outputs_are_passed_over():
   np.testing.assert_allclose(denoise(ask).out[0, :, 0], [7, 7, 11, 11])
 
 
+def test_beside_a_history_copy_the_working_copy_is_guided_by_its_own_levels_and_blocks():
+  denoise = guidance.guide(
+    ask_lib.from_outputs(lambda ask: _labels(ask)[:, :6]), scale=np.array([1.0, 2.0, 3.0]),
+    interval=(0.2, 0.8))
+  slots = BLOCKS.slots(COORDS)
+  num = slots.block.shape[-1]
+  assert num > 6
+  t = jnp.zeros((1, num)).at[:, :6].set(jnp.array([0.5, 0.5, 0.5, 0.9, 0.5, 0.5]))
+  ask = ask_lib.Ask(
+    jnp.zeros((1, num)), t, slots, cond={'label': jnp.full((1, num), 3)})
+  np.testing.assert_allclose(denoise(ask).out[0, :, 0], [3, 3, 7, 3, 11, 11])
+
+
 def test_all_branches_see_the_same_tokens_levels_and_hints():
   x, t, hint = (jax.random.normal(jax.random.key(i), (2, 6)) for i in range(3))
   ask = ask_lib.Ask(

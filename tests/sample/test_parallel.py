@@ -106,10 +106,11 @@ def test_at_a_small_tolerance_samples_are_those_of_the_walk(
 ):
   regime = tiny_rows()
   with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
-    model = dataclasses.replace(regime.model, dtype='float64')
-    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), regime.params)
+    model = dataclasses.replace(regime.model, dtype='float64', told='difference')
     geometry = dataclasses.replace(regime.blocks, history=history)
     process = dataclasses.replace(regime.process, eta=eta)
+    params = tiny.random_params(model, process, geometry, regime.coords)
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
     plan, coords = plan_lib.Plan(geometry.num_blocks, 6), regime.coords
     apart = history is None
     given = jnp.zeros((4, geometry.num_tokens), bool).at[1, 3].set(True)
