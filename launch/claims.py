@@ -49,7 +49,7 @@ PAGES = {
     '--batch=8', commit='fa8b966', hardware=CORES)),
   'parallel': ('benchmarks/parallel.md', '', 'steps', dict(
     about='walks in parallel beside the sequential one', hardware=CORES,
-    command='python -m benchmarks.parallel --num=32 --steps 8 32', commit='9162d70')),
+    command='python -m benchmarks.parallel --num=32 --steps 8 32', commit='7422901')),
   'speculative': ('benchmarks/speculative.md', '', 'draft', dict(
     about='tokens of text that a small network drafts and a large one accepts or replaces', seeds=1,
     command='python -m benchmarks.speculative --target=RUN --draft RUN ..', commit='39695fc',
