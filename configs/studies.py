@@ -76,16 +76,15 @@ STUDIES = {
     },
     flops=4.5e12, settings=QUIET, tuned=SCALES, untuned=('gan',),
   ),
-  'blocks-digits': study(
+  'blocks-digits': study(  # block and whole are those of images-digits
     'what was tried to make blocks better than the same network as one block',
     rows={
-      'block': BLOCK, 'whole': (*WHOLE, *TO_64), 'noised history': (*BLOCK, 'history=0.1'),
-      'label in history': (*BLOCK, 'history_cond=true'),
-      'a level for all blocks': (*BLOCK, 'draw.shared=true'),
-      'a longer first block': (*BLOCK, 'plan.first=16'),
+      'block': (*BLOCK, LOOK), 'whole': (*WHOLE, *OF_WHOLE, LOOK),
+      'noised history': (*BLOCK, 'history=0.1'),
       'two blocks': (*BLOCK, 'blocks.name=equal', 'blocks.size=2', *OF_TWO),
       'quarters of small tokens': (f'{GENERATORS}:acdit-digits',),
       'noisy history': (f'{GENERATORS}:xar-digits',),
+      'label in history': (*BLOCK, 'history_cond=true'),
     },
     flops=4.5e12, settings=(*QUIET, *OF_BLOCKS), tuned=SCALES,
   ),
