@@ -293,3 +293,12 @@ def state_shardings(parts, mesh, abstract) -> Any:
   return sharding.state_shardings(
     mesh, abstract, tensor_axes=parts.model.tensor_axes(), offload=parts.config.train.offload
   )
+
+
+def check_denoises(parts: Parts, lack) -> None:
+  """Raises ValueError, which says what the network lacks, where examples are made in one call."""
+  if not parts.recipe.denoises:
+    raise ValueError(
+      f'a network of recipe {parts.config.recipe.name} makes examples of noise alone, and {lack}; '
+      'take a model that denoises'
+    )

@@ -84,6 +84,7 @@ def plan(parts: build.Parts, **how) -> plan_lib.Plan:
   made = started.of(parts.plan, **how)
   if made.resamples:
     repaint.check(parts.blocks, parts.process)
+  parts.parallel.needs(dataclasses.replace(parts, plan=made))
   return made
 
 
@@ -102,6 +103,7 @@ def begun(parts: build.Parts, given, edit, num) -> tuple[build.Parts, Begun, int
 def read(path, parts: build.Parts) -> tuple[build.Parts, Begun, int]:
   """As `begun`, of a file to edit. Raises ValueError for what is no file of such examples, or asks
   for nothing; OSError where it cannot be read."""
+  build.check_denoises(parts, 'edits no examples')
   found = array_file.npz(path, advice=ADVICE)
   unknown = set(found) - _KNOWN
   first = found.get('low', found.get('arr_0'))
@@ -117,6 +119,8 @@ def read(path, parts: build.Parts) -> tuple[build.Parts, Begun, int]:
     return parts, Begun(low=first), len(first)
   if not {'mask', 'strength'} & set(found):
     raise ValueError(f'{path} does not say what is made anew; {ADVICE}')
+  if 'resamples' in found and 'mask' not in found:
+    raise ValueError(f'{path} resamples around no mask; {ADVICE}')
   numbers = {}
   for name, key in (('strength', 'start'), ('resamples', 'resamples')):
     if name in found and found[name].size != 1:

@@ -27,6 +27,10 @@ from adiff.sample import (
 from adiff.sequence import ask as ask_lib
 from adiff.sequence import conditions, values
 
+_WHOLE = (
+  'speculative.draft makes whole samples, without prompts or given tokens; set '
+  "speculative.draft='', or leave them away"
+)
 # libtpu 0.0.52 fails on sharded samplers otherwise: "async-collective-start overlaps with another
 # chunk", as of configs/imagenet256.py:acdit_xl on v5e:16x16.
 _SEVERAL_TPUS = {'xla_tpu_enable_async_collective_fusion': False}
@@ -50,6 +54,8 @@ def make_sampler(parts: build.Parts, plan=None, *, mesh=None, trace=False) -> Ca
   draft = drafted.load(parts) if parts.speculative.draft and not trace else None
 
   def run(params, keys, labels, told=None, given=()):
+    if draft is not None and given:
+      raise ValueError(_WHOLE)
     if draft is not None:
       x, counts = speculative.sample(
         drafted.reader(parts, params), draft, keys, parts.speculative.tokens, narrow=parts.narrow
@@ -94,10 +100,7 @@ def make_session(
   """The session of the config; bind: parameters -> Denoise."""
   plan = parts.plan if plan is None else plan
   if parts.speculative.draft:
-    raise ValueError(
-      'speculative.draft makes whole samples, without prompts or given tokens; set '
-      "speculative.draft='', or leave them away"
-    )
+    raise ValueError(_WHOLE)
   own = (
     parts.model, bind, plan, parts.blocks, parts.process, parts.solver, parts.spec.coords,
   )

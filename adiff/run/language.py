@@ -237,6 +237,8 @@ class Model(model_lib.Model):
 
   def _score_documents(self, documents, samples, seed, orders=1):
     """(nats, half width of its interval, tokens, index of the document) of each row, [n]."""
+    if isinstance(documents, str):
+      raise ValueError('a text is one document; write a list of documents: [text]')
     eos = np.array([self.tokenizer.eos], np.int32)
     rows, owner = [], []
     for index, document in enumerate(documents):

@@ -81,6 +81,7 @@ class Model:
     """
     mask = np.asarray(mask, bool)[None]
     given, hole = editing.opened(self.parts, np.asarray(example)[None], mask)
+    label = -1 if label is None else label
     return self._edited(given, ~hole, num, label, cond, seed, resamples=resamples)
 
   def vary(self, example, *, strength, num=1, label=None, cond=None, seed=0) -> answers.Samples:
@@ -94,7 +95,7 @@ class Model:
   def _edited(self, given, known, num, label, cond, seed, **plan):
     """Examples that begin with tokens [1, N, ..], of which some are known; plan: what of it is not
     the config's."""
-    self._check_denoises('edits no examples')
+    build.check_denoises(self.parts, 'edits no examples')
     num, keys = asked.count('num', num), generate.example_keys(asked.seed(seed), 0, num)
     labels, told = self._labels(label, num), self._told(cond, num)
     held = generate.given_at(self.parts, generate.Held(given, known), np.zeros(num, int))
@@ -105,6 +106,7 @@ class Model:
     """A large picture for each small one of [n, h, w, C], of a network that is told the low
     resolution (codec controlled, control low). consistent: they are moved to the nearest ones whose
     low resolution is the one given, see judge/metrics/maps.py."""
+    label = -1 if label is None else label
     made = self.sample(len(pictures), label=label, cond={'low': pictures}, seed=seed)
     if not consistent:
       return made
@@ -184,7 +186,7 @@ class Model:
     coded, several = self.parts.coded, bool(self.parts.spec.by_kind)
     if not len(examples):
       raise ValueError('there is nothing to score; pass at least one example')
-    self._check_denoises('has no likelihood')
+    build.check_denoises(self.parts, 'has no likelihood')
     examples = examples if several else np.asarray(examples)
     tokens = coded.codec.encode(coded.params, examples)
     num = len(tokens)
@@ -195,13 +197,6 @@ class Model:
     )
     return answers.Score(nats, ci95, self._exact, np.full(num, self.parts.spec.dims))
 
-  def _check_denoises(self, lack):
-    """Raises ValueError, which says what it lacks, where examples are made in one call."""
-    if not self.parts.recipe.denoises:
-      raise ValueError(
-        f'a network of recipe {self.parts.config.recipe.name} makes examples of noise alone, and '
-        f'{lack}; take a model that denoises'
-      )
 
   @property
   def _exact(self):

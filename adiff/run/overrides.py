@@ -31,7 +31,7 @@ def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profil
     absorbing = choose.find('process', config.process.name).absorbing
     config.plan.steps = block_size if absorbing else 2 * block_size
   if steps is not None:
-    config.plan.steps = asked.count('steps', steps)
+    config.plan.steps, config.plan.budgets = asked.count('steps', steps), ()
   if solver == BUDGET and choose.find('process', config.process.name).has_ode:
     config.plan.budgets = ()
     config.plan.budgets = step_profile.best(workdir, config)
@@ -86,7 +86,7 @@ def _best_counts(workdir, config, profile):
       f'solver budget needs the loss profile in {path}, and there is none; run --mode=eval on a '
       'model of masked noise with equal blocks first'
     )
-  size = config.blocks.get('size')  # of equal blocks
+  size = config.blocks.get('size', len(profile['nats']))  # others are as they were evaluated
   if len(profile['nats']) != size:
     raise ValueError(
       f'the loss profile in {path} is of blocks of {len(profile["nats"])} tokens, not of {size}; '

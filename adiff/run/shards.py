@@ -114,7 +114,7 @@ def to_file(
 def _told(parts, told, begun):
   """What samples are asked for, with what follows from what they begin with."""
   label = conditions.LABEL
-  if begun.held is not None and label in parts.spec.conds:
+  if (begun.held is not None or begun.low is not None) and label in parts.spec.conds:
     told = {label: np.array([-1], np.int32), **({} if told is None else told)}
   if begun.low is not None:
     low = parts.coded.codec.asked('low', begun.low)

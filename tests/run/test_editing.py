@@ -10,7 +10,7 @@ import tiny
 
 from adiff.machine import sharding
 from adiff.run import build, editing, model, modes, shards
-from configs import base, digits
+from configs import base, digits, generators
 
 STEPS = 3
 
@@ -71,9 +71,9 @@ def test_what_is_given_stays_bit_for_bit_from_the_handle_and_from_a_file(tmp_pat
   from_file = write(tmp_path / 'edit.npz', trained.parts, trained.params)
   np.testing.assert_array_equal(from_file[~hole], pictures()[~hole])
   filled, again = (
-    trained.fill(pictures()[0], hole[0], num=2, label=-1, seed=5, resamples=count)
-    for count in (0, 2)
+    trained.fill(pictures()[0], hole[0], num=2, seed=5, resamples=count) for count in (0, 2)
   )
+  assert filled.labels.tolist() == [-1, -1]  # of no class but what the picture says
   given = pictures()[0][~hole[0]]
   for one in (filled, again):
     np.testing.assert_array_equal(one.examples[:, ~hole[0]], np.stack([given] * 2))
@@ -97,7 +97,7 @@ def test_enlarged_pictures_have_the_low_resolution_that_was_given():
   trained = made()
   low = trained.maps(pictures())['low']
   near, free = (
-    trained.enlarge(low, label=-1, seed=2, consistent=consistent).examples
+    trained.enlarge(low, seed=2, consistent=consistent).examples
     for consistent in (True, False)
   )
   assert np.abs(trained.maps(near)['low'] - low).max() < 0.5
@@ -109,9 +109,8 @@ def test_pictures_that_a_file_asks_to_be_enlarged_are_those_of_the_handle(tmp_pa
   trained = made()
   low = trained.maps(pictures())['low']
   np.savez(tmp_path / 'low.npz', low=low)
-  told = {'label': np.array([-1], np.int32)}
-  found = write(tmp_path / 'low.npz', trained.parts, trained.params, told=told)
-  wanted = trained.enlarge(low, label=-1, seed=5).examples
+  found = write(tmp_path / 'low.npz', trained.parts, trained.params)
+  wanted = trained.enlarge(low, seed=5).examples
   assert np.abs(found.astype(int) - wanted).max() <= 1
   assert np.abs(trained.maps(found)['low'] - low).max() < 0.5
 
@@ -137,6 +136,7 @@ def test_a_map_is_asked_for_as_a_picture_or_as_tokens_and_strength_0_is_without(
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'mask': True}, 'True somewhere'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'strength': [0.1, 0.2]}, '2 numbers as strength'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'masks': 1}, "holds 'masks', which nobody reads"),
+  ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'strength': 0.5, 'resamples': 2}, 'no mask'),
   ({'low': np.zeros((2, 2, 2, 1)), 'mask': np.ones(2)}, 'low resolution, which goes alone'),
 ])
 def test_a_file_that_says_something_else_is_refused_in_a_sentence(tmp_path, arrays, words):
@@ -162,3 +162,14 @@ def test_what_blocks_cannot_do_is_refused_in_a_sentence():
     made('tokens').fill(pictures()[0], hole, resamples=2)
   with pytest.raises(ValueError, match='strength=-1 must lie in'):
     made().vary(pictures()[0], strength=-1)
+  config = made().parts.config.copy_and_resolve_references().unlock()
+  config.parallel.method, config.solver = 'picard', dict(name='first_order')
+  with pytest.raises(ValueError, match='parallel.method=none'):
+    editing.plan(build.build(config.lock()), start=0.5)
+
+
+def test_a_network_that_makes_examples_at_once_edits_none_from_a_file(tmp_path):
+  np.savez(tmp_path / 'edit.npz', pictures(), strength=0.5)
+  parts = build.build(generators.get_config('gan-digits'))
+  with pytest.raises(ValueError, match='recipe gan makes examples of noise alone, and edits no'):
+    editing.read(tmp_path / 'edit.npz', parts)

@@ -214,8 +214,9 @@ def test_images_are_no_language():
   (lambda of: of.loglikelihood('the ', 'cat', samples=0), 'samples=0'),
   (lambda of: of.loglikelihood('the ', 'cat', seed=-1), 'seed=-1'),
   (lambda of: of.perplexity([]), 'no document'),
+  (lambda of: of.perplexity('a text'), 'a text is one document; write a list'),
   (lambda of: of.perplexity(['a'], samples=0), 'samples=0'),
-], ids=range(10))
+], ids=range(11))
 def test_a_number_that_writes_or_scores_nothing_is_refused(path, call, words):
   with pytest.raises(ValueError, match=words):
     call(model(path, 'full'))

@@ -4,7 +4,7 @@ import pytest
 import tiny
 
 import adiff
-from adiff.run import build, later, sequences, step_profile
+from adiff.run import build, later, overrides, sequences, step_profile
 
 
 def arranged(**changes):
@@ -19,6 +19,7 @@ def test_budgets_are_the_steps_of_each_block_and_other_steps_replace_them():
   assert parts.plan.budgets == (4, 3, 2)
   of_steps = {n: sequences.plan(parts.config, parts.blocks, steps=n).budgets for n in (3, 5)}
   assert of_steps == {3: (4, 3, 2), 5: (5, 5, 5)}
+  assert overrides.arrange(parts.config, '', steps=5).plan.budgets == ()
   with pytest.raises(ValueError, match='plan.budgets names 2 blocks but there are 3'):
     build.build(arranged(**{'plan.budgets': (4, 3)}))
   assert later.completed(dict(arranged().to_dict(), plan={'steps': 3}))['plan']['budgets'] == []
