@@ -85,7 +85,7 @@ def convert(old, new) -> int:
   import ml_collections
 
   from adiff.machine import checkpoint, cost, files, json_file, sharding
-  from adiff.run import build, kept
+  from adiff.run import build, kept, later
   from adiff.run import workdir as workdir_lib
 
   if os.path.exists(os.path.join(new, 'config.json')):
@@ -96,6 +96,7 @@ def convert(old, new) -> int:
     raise ValueError(f'{old} is of version {version}, which this program reads as it is')
   try:
     config = converted_config(_json(old, 'config.json'), version)
+    config = later.completed({'kinds': {}, **config})
   except KeyError as error:
     raise ValueError(f'{old}/config.json has no {error}, which that version wrote') from error
   parts = build.build(ml_collections.ConfigDict(json_file.tuples(config)).lock())

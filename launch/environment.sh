@@ -69,6 +69,18 @@ make_environment() {
   say "ready: $python"
 }
 
+# Two scripts at a time make one environment: whoever waited finds it made.
+make_once() {
+  mkdir -p "${venv%/*}"
+  if command -v flock > /dev/null; then
+    exec 9> "$venv.lock"
+    flock 9
+  fi
+  made="$(cat "$venv/adiff.stamp" 2>/dev/null || true)"
+  if [ ! -x "$python" ] || [ "$made" != "$stamp" ]; then make_environment; fi
+  exec 9>&-
+}
+
 case "$extra" in
   '' | cuda | cuda13 | tpu) ;;
   *)
@@ -85,7 +97,7 @@ sys.exit(not all(map(u.find_spec, ("jax", "flax", "orbax"))))' 2> /dev/null; the
   fi
   say "$venv was not made by these scripts; it is used as it is"
 elif [ ! -x "$python" ] || [ "$made" != "$stamp" ]; then
-  make_environment
+  make_once
 fi
 
 # On the CPU XLA asks for the memory of a training step anew at every step. Kept by the process, and on

@@ -88,5 +88,6 @@ run_until_finished() {
     if [ "$code" -ne "$unfinished" ] || [ -n "$told" ]; then return "$code"; fi
     say 'unfinished, everything is saved; running it again'
     sleep "${PAUSE:-10}"
+    [ -z "$told" ] || return "$unfinished"
   done
 }

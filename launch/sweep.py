@@ -50,7 +50,7 @@ class Run:
     path = self.workdir / 'eval.json'
     try:
       report = json.loads(path.read_text())
-      ended = report['step'] >= report['config']['train']['steps']
+      ended = report['step'] >= report['config']['train']['steps'] and report.get('complete', True)
       float(report['numbers']['nats'])
     except FileNotFoundError:
       return None
@@ -60,12 +60,11 @@ class Run:
 
   @property
   def name(self):
-    """For launchers: what clouds and clusters take for a name."""
+    """For launchers: what clouds and clusters take for a name, of this workdir alone."""
     name = f'{self.workdir.parent.name}-{self.workdir.name}'.lower()
     name = 'run-' * (not name[0].isalpha()) + re.sub('[^a-z0-9]+', '-', name).strip('-')
-    if len(name) <= 40:
-      return name
-    return f'{name[:31].rstrip("-")}-{hashlib.sha256(name.encode()).hexdigest()[:8]}'
+    own = hashlib.sha256(os.fsencode(self.workdir)).hexdigest()[:8]
+    return f'{name[:31].rstrip("-")}-{own}'
 
 
 def split(values):
@@ -212,6 +211,8 @@ def main(arguments=None) -> int:
     parser.error(f'--launcher={options.launcher}: there is no program {program!r}')
   if options.jobs < 1:
     parser.error(f'--jobs={options.jobs} runs nothing; write 1 or more')
+  if re.match(r'\w+:/', str(options.folder)):
+    parser.error(f'--folder={options.folder}: a sweep collects its results from a disk; name one')
   options.folder = options.folder.resolve()
   try:
     runs = grid(options.axes, options.folder)

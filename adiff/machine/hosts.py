@@ -160,7 +160,9 @@ def by_first(act: Callable[[], Any]) -> Any:
 def check_alike(command: list[str]) -> None:
   """Raises ValueError in all processes where they were not given the same words, but for those that
   say which process each is."""
-  command = [word for word in command if not re.match('--?(processes|gather)', word)]
+  own = re.compile('--?(processes|gather)')  # a value may be the next word
+  pairs = zip(['', *command], command, strict=False)
+  command = [word for before, word in pairs if not (own.match(word) or own.fullmatch(before))]
   for index, theirs in enumerate(_exchange(command)):
     if theirs != command:
       shown = [' '.join(word for word in one if word not in two) or 'without that'

@@ -235,10 +235,10 @@ def dryrun(config, topology) -> int:
   """Compiles a training step and a sampler, or an encoder and a decoder, for `topology`, and prints
   what they need; returns the exit code: 0, or 1 where the step does not fit. Without libtpu TPUs
   are estimated."""
+  devices = devices_of(topology, config.mesh.slices)  # before anything asks for some
   parts = build.build(config)
   codec = parts.recipe.role == learn_base.CODEC
   tokens = parts.autoencoder.num_codes if codec else parts.spec.num_tokens
-  devices = devices_of(topology, config.mesh.slices)
   estimated = isinstance(devices, int)
   kind = rates.KINDS[topology.partition(':')[0]] if estimated else devices[0].device_kind
   chip = rates.CHIPS.get(kind)

@@ -1,7 +1,7 @@
 """What a path given by --out may be, asked before anything is computed.
 
 A path that belongs to a run is refused: below a workdir only NAME.npz, exported.. and evals/NAME
-are free, for no run writes files of such names; and what is there already is replaced by its own
+are free, but for the few .npz that runs write; and what is there already is replaced by its own
 kind alone.
 """
 
@@ -17,6 +17,9 @@ SAMPLES = ('arr_0', 'arr_1')
 OLD_SAMPLES = ('examples', 'labels')  # of earlier versions
 EXPORT = ('about.json', 'params.npz', 'program.bin')  # files of an exported sampler
 EVALUATIONS = 'evals'  # in a workdir: evaluations that are not the run's own
+_OF_RUNS = ('pictures.npz', 'reference.npz', 'eyes.npz')  # in a workdir: what runs write
+
+
 def arrays(facts, examples, labels) -> dict[str, Any]:
   """The arrays of a file of samples, by their names. Of examples with several parts the picture, or
   the first part, is what evaluators of samples look for; the others are called as they are. facts:
@@ -43,6 +46,8 @@ def check_file(path, *, size=0) -> None:
   if not there or (files.lies(path) and not storage.is_file(path)):
     raise ValueError(f'{path} cannot be written: name a file in a folder that exists with --out')
   _check_owner(path, r'[^./][^/]*\.npz', 'NAME.npz')
+  if os.path.basename(path) in _OF_RUNS and _owner(folder)[1] == _RUN:
+    raise ValueError(f'{path} is the name of a file of the run; write another one with --out')
   if storage.exists(path) and not _holds_samples(path):
     raise ValueError(
       f'{path} is there already and holds no samples; name another file with --out, or delete it'

@@ -154,6 +154,8 @@ def _placed(workdir, pictures, labels):
     if albums.open_album(path).digest != albums.digest_of(**kept):
       raise ValueError(f'{workdir} was begun with other pictures or labels; choose a new workdir')
     return path
+  if storage.exists(path) and albums.open_album(path).digest != albums.digest_of(**kept):
+    raise ValueError(f'{path} holds other pictures, which would be lost; choose a new workdir')
   storage.make_folder(workdir)
   with files.whole(path, 'wb') as file:
     np.savez(file, **kept)

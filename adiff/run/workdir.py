@@ -35,9 +35,8 @@ _CONFIG = {
   'kinds?': {str: dict},
 }
 _CONTRACT = {'version?': int, 'registered?': {str: str}, 'codec?': {'name': str}, 'data?': str}
-FREE_TRAIN = (
-  'log_every', 'eval_every', 'checkpoint_every', 'keep', 'keep_every', 'offload', 'workers'
-)
+FREE_TRAIN = ('log_every', 'eval_every', 'checkpoint_every', 'keep', 'keep_every', 'offload',
+              'workers')
 
 
 def claim(workdir, config, contract) -> None:
@@ -83,9 +82,9 @@ def check(workdir, config, contract) -> None:
 
 
 def write(workdir, config, contract) -> None:
-  """Writes both files; raises OSError where that is impossible."""
-  _write(workdir, 'config.json', as_json(config))
+  """Writes both files, the one that makes it a workdir last; raises OSError where it cannot."""
   _write(workdir, 'contract.json', {'version': VERSION, **contract})
+  _write(workdir, 'config.json', as_json(config))
 
 
 def _check_writable(workdir):
@@ -248,9 +247,11 @@ def as_json(config) -> dict:
 
 
 def _free(config) -> tuple[str, ...]:
-  """FREE, but for the spacing of a student that knows its levels alone."""
-  spaced = choose.find('recipe', config['recipe']['name']).spaced
-  return tuple(key for key in FREE if key != 'spacing' or not spaced)
+  """FREE, but for the spacing of a student that knows its levels alone, or the walk it learns."""
+  name = config['recipe']['name']
+  kept = [key for key in ('plan', 'solver') if choose.takes('recipe', name, key)]
+  kept += ['spacing'] * choose.find('recipe', name).spaced
+  return tuple(key for key in FREE if key not in kept)
 
 
 def _is_free(key) -> bool:

@@ -26,6 +26,13 @@ def as_it_was(path, leaf):
   return jnp.concatenate([second, first, gate, fourth, third, gate2], axis=-1)
 
 
+def forget(config):
+  """Without what a config had not at that commit."""
+  for kind in ('head', 'recipe', 'judge', 'coder', 'quantiser', 'kinds', 'parallel', 'speculative'):
+    del config[kind]
+  del config['plan']['budgets'], config['mesh']['slices'], config['train']['share']
+
+
 @pytest.fixture(scope='module')
 def trained():
   """(parts, a state in which every array is another)."""
@@ -47,7 +54,7 @@ def old(trained, tmp_path_factory):
   config = workdir_lib.as_json(parts.config)
   config['model'] = {key: value for key, value in config['model'].items() if key != 'shifted'}
   config['model']['reach'] = 0
-  del config['head'], config['recipe'], config['judge']
+  forget(config)
   contract = json.loads(json.dumps(parts.contract))
   contract['blocks']['stream'] = 'shifted' if contract.pop('shifted') else 'double'
   (folder / 'config.json').write_text(json.dumps(config))
@@ -118,7 +125,7 @@ def test_a_workdir_of_version_2_gains_the_choices_that_were_none(trained, tmp_pa
   old, new = tmp_path / 'old', str(tmp_path / 'new')
   old.mkdir()
   config = workdir_lib.as_json(parts.config)
-  del config['head'], config['recipe'], config['judge']
+  forget(config)
   (old / 'config.json').write_text(json.dumps(config))
   (old / 'contract.json').write_text(json.dumps({'version': 2, **parts.contract}))
   with contextlib.closing(checkpoint.Checkpoints(str(old))) as keeper:

@@ -144,6 +144,20 @@ def test_a_launcher_that_only_hands_over_is_no_failure(tmp_path, monkeypatch):
   for run in runs:
     assert re.fullmatch('[a-z]([a-z0-9-]{0,38}[a-z0-9])?', run.name)
   assert len({run.name for run in runs}) == len(runs)
+  others = sweep.grid(GRID, tmp_path / 'of_another' / tmp_path.name)
+  assert not {run.name for run in runs} & {run.name for run in others}
+  with pytest.raises(SystemExit):
+    sweep.main(['--config=configs/toy.py', '--folder=gs://mine/sweep', *GRID])
+
+
+def test_a_run_whose_report_was_interrupted_is_not_finished(tmp_path):
+  run, report = sweep.grid(GRID, tmp_path)[0], dict(
+    step=9, config={'train': {'steps': 9}}, numbers={'nats': 1.0}, complete=False)
+  run.workdir.mkdir()
+  for complete in (False, True):
+    report['complete'] = complete
+    (run.workdir / 'eval.json').write_text(json.dumps(report))
+    assert (run.result is not None) == complete
 
 
 def test_the_commas_of_a_tuple_do_not_split_it():

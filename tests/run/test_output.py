@@ -35,7 +35,7 @@ def place(tmp_path, monkeypatch):
   *(f'run/{name}' for name in RUN), 'run', 'link/config.json', 'run/samples', 'run/.x.npz',
   'run/checkpoints/3/mine.npz', 'run/eval/mine.npz', 'run/pictures/../contract.json',
   'served/params.npz', 'served/mine.npz', 's.npz.parts/000000000.npz', 'words.npz', 'other.npz',
-  'none/mine.npz', '/dev/null',
+  'none/mine.npz', '/dev/null', 'run/pictures.npz', 'run/reference.npz', 'run/eyes.npz',
 ])
 def test_samples_over_what_is_not_theirs_are_refused(place, path):
   with pytest.raises(ValueError, match=os.path.basename(path)):

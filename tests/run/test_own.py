@@ -107,6 +107,13 @@ def test_an_array_is_kept_in_the_workdir_with_the_names_of_its_labels(quick, tmp
     own.images(tmp_path / 'run', array[::-1], 1, labels=labels)
 
 
+def test_pictures_that_lie_where_an_array_would_be_kept_are_not_replaced(quick, tmp_path):
+  own.images(tmp_path, ARRAY, 1)
+  with pytest.raises(ValueError, match='holds other pictures, which would be lost'):
+    own.images(tmp_path, ARRAY + 1, 1)
+  own.images(tmp_path, ARRAY, 1)  # begun, and stopped before it was a workdir
+
+
 ARRAY = np.zeros((9, 16, 16, 3), np.uint8)
 NOTEBOOK = pathlib.Path(__file__).parents[2] / 'colabs' / '10_your_pictures.ipynb'
 

@@ -188,6 +188,14 @@ def test_a_student_is_sampled_at_the_levels_that_it_learnt(tmp_path):
     workdir_lib.check(tmp_path, other.lock(), {})
 
 
+def test_a_student_of_a_walk_goes_on_with_the_walk_that_it_was_begun_with(tmp_path):
+  config = student('untrained', 'matching').lock()
+  workdir_lib.claim(tmp_path, config, {})
+  other = workdir_lib.load(tmp_path, ['plan.steps=1'])  # to sample from
+  with pytest.raises(ValueError, match='plan.steps is .* there and 1 here'):
+    workdir_lib.check(tmp_path, other, {})
+
+
 def test_a_student_that_learnt_all_levels_is_sampled_at_any(tmp_path):
   config = student('untrained', 'meanflow', flow=0.5).lock()
   workdir_lib.claim(tmp_path, config, {})
