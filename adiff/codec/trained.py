@@ -71,7 +71,10 @@ class Trained(base.Codec):
 
   @property
   def told(self):
-    return {'digest': self.digest}
+    told, scales = {'digest': self.digest}, self._parts.scales
+    if any(np.any(np.array(scales[-1]) % scale) for scale in scales if len(scales) > 1):
+      told['places'] = 'centres'  # earlier versions had others, of sides that do not divide
+    return told
 
   def spec(self, facts):
     self._check(facts)
@@ -261,15 +264,16 @@ def _in_batches(function, arrays) -> np.ndarray:
 
 
 def _coords(scales) -> np.ndarray:
-  """int32 [N, A] of the codes; of several scales, their number and the centre of the place on the
-  finest one."""
+  """int32 [N, A] of the codes; of several scales, their number and the place of the finest one
+  that is nearest to the centre."""
   places = [np.indices(scale).reshape(len(scale), -1).T for scale in scales]
   if len(scales) == 1:
     return places[0].astype(np.int32)
   found = []
   for number, (own, scale) in enumerate(zip(places, scales, strict=True)):
-    cell = np.array(scales[-1]) // scale
-    found.append(np.concatenate([np.full((len(own), 1), number), own * cell + (cell - 1) // 2], 1))
+    finest, scale = np.array(scales[-1]), np.array(scale)
+    centre = -((2 * scale - (2 * own + 1) * finest) // (2 * scale))  # half a place is rounded down
+    found.append(np.concatenate([np.full((len(own), 1), number), centre], 1))
   return np.concatenate(found).astype(np.int32)
 
 

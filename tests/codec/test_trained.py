@@ -90,6 +90,24 @@ def test_a_codec_of_scales_has_the_places_of_each():
   )
 
 
+@pytest.mark.parametrize('sides, columns', [
+  ((1, 2, 4, 8), ([3], [1, 5], [0, 2, 4, 6], range(8))),
+  ((1, 2, 4, 7), ([3], [1, 5], [0, 2, 4, 6], range(7))),
+])
+def test_codes_of_a_scale_stand_at_their_centres_whether_or_not_it_divides(sides, columns):
+  coords = trained._coords([(side, side) for side in sides])
+  for number, found in enumerate(columns):
+    own = coords[coords[:, 0] == number, 1:].reshape(sides[number], sides[number], 2)
+    np.testing.assert_array_equal(own[0, :, 1], found)
+    np.testing.assert_array_equal(own[:, 0, 0], found)
+
+
+def test_a_workdir_of_scales_that_stood_elsewhere_is_told_apart():
+  even, uneven = of_size('multiscale', (4, 4, 1)), of_size('multiscale', (6, 6, 1))  # 2 of 3 places
+  assert even.told == {'digest': even.digest}
+  assert uneven.told == {'digest': uneven.digest, 'places': 'centres'}
+
+
 def test_any_symbol_and_any_number_is_decoded():
   assert codec('fsq').decode((), np.full((1, 4), 999, np.int32)).shape == (1, 4, 4, 1)
   assert codec('vae').decode((), np.full((1, 4, 3), 1e3)).shape == (1, 4, 4, 1)
