@@ -228,8 +228,17 @@ def _counted(jaxpr, often) -> Cost:
         add(*_loop(equation, one, often))
     else:
       for one in inner:
-        add(one, params['length'] if name == 'scan' else 1)
+        add(one, _times(name, params))
   return Cost(tuple(products), frozenset(bounds))
+
+
+def _times(name, params) -> int:
+  """How often an equation runs what is in it: a scan each step, a shard_map on each device."""
+  if name == 'scan':
+    return params['length']
+  if name == 'shard_map':
+    return math.prod(params['mesh'].shape[axis] for axis in params['newly_manual_axes'])
+  return 1
 
 
 def _branches(equation, costs, often):

@@ -41,6 +41,14 @@ def test_a_step_costs_the_head_where_tokens_carry_loss():
   assert plain - cost.step(parts).flops == products * 10 / 16  # 0.35 of the tokens, in 6 chunks
 
 
+@pytest.mark.parametrize('least', [1, 1024])
+def test_a_step_on_a_mesh_costs_what_all_its_devices_do(least):
+  config = toy.get_config('block-masked')
+  config.head.least, config.mesh.data, config.mesh.fsdp, config.mesh.tensor = least, 2, 2, 2
+  parts = build.build(config)
+  assert cost.step(parts, build.build_mesh(parts)).flops == cost.step(parts).flops
+
+
 def test_a_gradient_costs_the_products_that_it_needs():
   square = lambda a, b: jnp.sum((a @ b) ** 2)
   once = 2 * 3 * 5 * 7
