@@ -46,6 +46,13 @@ BAD = {
   'bits of three symbols': ('kinds.symbols.head', {'name': 'bits'}, r'2\^n symbols, .* 3 symbols'),
   'a mixture for floats': ('kinds.floats.head', {'name': 'logistics'}, 'laws of ordered symbols'),
   'vectors by a head': ('kinds.floats.head', {'name': 'diffusion'}, 'process masked_vectors'),
+  'vectors of a block': (
+    'kinds.floats', {
+      'process': {'name': 'masked_vectors'}, 'solver': {'name': 'first_order'},
+      'head': {'name': 'diffusion', 'together': 4, 'solver': 'first_order'},
+      'blocks': {'name': 'equal', 'size': 2}, 'codec': {'name': 'none'}, 'steps': 1,
+    }, 'together=4 is for tokens of one kind, and this run has .*; write head.together=0'
+  ),
   'guidance towards nothing': ('guidance.scale', 2.0, 'kinds.NAME.dropout'),
   'moved pixels': ('train.flip', True, 'train.flip and crop move the pixels'),
   'codes made anew': ('train.requantise', 0.5, 'requantise=0.5 is for tokens of one kind'),

@@ -68,6 +68,11 @@ class Diffusion(head_lib.Head):
         'model.self_condition shows an estimate, and head diffusion makes samples alone; set it to '
         'False'
       )
+    if self.together and parts.spec.by_kind:
+      raise ValueError(
+        f'head.together={self.together} is for tokens of one kind, and this run has '
+        f'{", ".join(parts.spec.by_kind)}; write head.together=0'
+      )
     if self.together and max(parts.plan.budgets) > 1:
       raise ValueError(
         f'head.together={self.together} makes a block at once, and plan.steps reveals it in '
