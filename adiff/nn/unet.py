@@ -87,6 +87,11 @@ class Unet(cacheless.Cacheless):
         'model unet reads one block, laid on its grid, and keeps no cache; write blocks.name=whole '
         'and no train.block_sizes, or model.name=denoiser'
       )
+    if blocks.order != tuple(range(len(blocks.order))):
+      raise ValueError(
+        'model unet lays tokens on its grid row by row, and these stand in another order; write '
+        'blocks.name=whole, or model.name=denoiser'
+      )
     halved = 2 ** (len(self.widths) - 1)
     if len(self.grid) > 2 or any(side % halved for side in self.grid):
       raise ValueError(

@@ -129,6 +129,7 @@ def test_a_session_makes_what_the_plain_walk_makes_on_a_grid_of_one_axis():
 
 @pytest.mark.parametrize('changes, words', [
   (dict(blocks__name='tokens'), 'write blocks.name=whole'),
+  (dict(blocks__name='backwards', blocks__size=4), 'another order; write blocks.name=whole'),
   (dict(train__block_sizes=(2,)), 'no train.block_sizes'),
   (dict(data__name='chain', process__name='masked'), 'vectors of one kind'),
   (dict(data__num_tokens=6, model__widths=(8, 8, 8)), 'multiples of 4 places'),
