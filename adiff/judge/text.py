@@ -111,18 +111,18 @@ def pieces(tokenizer, row) -> list[str]:
 
 
 def likelihood_of_text(subject: base.Subject) -> dict:
-  """The bound per token and per UTF-8 byte of the evaluated rows, with its 95% interval; the number
-  of bytes."""
+  """The bound per token and per UTF-8 byte of the evaluated rows, with its 95% interval, fill no
+  token; the number of tokens and of bytes."""
   bound = subject.bound
   chosen = subset.spread(subject.size(subject.split), bound['num_examples'])
-  count, num_bytes = 0.0, 0
+  num_tokens, num_bytes = 0, 0
   for start in range(0, len(chosen), ROWS):
     rows = subject.tokens(subject.split, chosen[start:start + ROWS])
-    count += float(np.sum(rows['weight'])) if 'weight' in rows else rows['tokens'].size
     real = rows['real'] > 0 if 'real' in rows else np.ones(rows['tokens'].shape, bool)
+    num_tokens += int(np.sum(real))
     written = [row[kept] for row, kept in zip(rows['tokens'], real, strict=True)]  # without fill
     num_bytes += sum(len(text.encode()) for text in texts(subject, written))
-  per_token = bound['num_examples'] / count
+  per_token = bound['num_examples'] / num_tokens
   per_byte = bound['num_examples'] / num_bytes / np.log(2)
   return {
     'nats_per_token': bound['nats'] * per_token,
@@ -130,7 +130,7 @@ def likelihood_of_text(subject: base.Subject) -> dict:
     'bits_per_byte': bound['nats'] * per_byte,
     'bits_per_byte_ci95': bound['ci95'] * per_byte,
     'perplexity': float(np.exp(bound['nats'] * per_token)),
-    'num_bytes': num_bytes,
+    'num_tokens': num_tokens, 'num_bytes': num_bytes,
   }
 
 
@@ -191,12 +191,12 @@ def _cut(document, most):
 
 def _kinds(subject, numbers):
   """{key: kind} of the numbers that are ranked."""
-  exact = bound.kind(subject)
+  by_token = f'{bound.kind(subject)}; {numbers["num_tokens"]} tokens'
   by_byte = (
     f'{"exact likelihood" if subject.bound["is_likelihood"] else "upper bound"} of '
     f'{numbers["num_bytes"]} bytes; {subject.corpus.name}, {subject.split} split'
   )
-  return {'bits_per_byte': by_byte, 'nats_per_token': exact, 'perplexity': exact}
+  return {'bits_per_byte': by_byte, 'nats_per_token': by_token, 'perplexity': by_token}
 
 
 def _facts(subject, reference, numbers):
@@ -218,6 +218,7 @@ def _facts(subject, reference, numbers):
     ))
   facts += [
     section.Fact('words', 'generated words', numbers['words']),
+    section.Fact('num_tokens', 'tokens of the evaluated rows', numbers['num_tokens']),
     section.Fact('num_bytes', 'bytes of the evaluated rows', numbers['num_bytes']),
   ]
   return section.Section('Text', (section.Facts(tuple(facts)),))

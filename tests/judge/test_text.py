@@ -33,4 +33,7 @@ def test_what_fills_up_a_packed_row_is_no_text():
   real = [[1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]]
   weight = [[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]]
   numbers = text.likelihood_of_text(subject(rows, real=real, weight=weight))
+  assert numbers['num_tokens'] == 5 + 2
+  np.testing.assert_allclose(numbers['nats_per_token'], 2 / 7)
+  np.testing.assert_allclose(numbers['perplexity'], np.exp(2 / 7))
   assert numbers['num_bytes'] == 2 + 2 + 1 + 2 + 1 + 2
