@@ -46,6 +46,7 @@ class Codec(abc.ABC):
   places: ClassVar[tuple[str, ...]] = ()
   # {argument that is a long text: the file that a workdir keeps it in}.
   files: ClassVar[dict[str, str]] = {}
+  in_place: ClassVar[bool] = False  # is each value of a decoded example one of one token alone?
 
   @property
   def digest(self) -> str:

@@ -32,6 +32,8 @@ class Controlled(base.Codec):
   factor: values.Count = 4
   levels: int = 256  # how many values a pixel can take, of the data
 
+  in_place = True
+
   def __post_init__(self):
     values.check_fields(self, 'codec')
     patch = self._patches.patch  # refuses one that does not tile the picture

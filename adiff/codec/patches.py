@@ -72,6 +72,8 @@ class Patches(base.Codec):
   discrete: bool = False  # tokens are symbols, not floats
   levels: int = 256  # how many values a pixel can take, of the data
 
+  in_place = True
+
   def __post_init__(self):
     object.__setattr__(self, 'shape', tuple(int(n) for n in self.shape))
     values.check_fields(self, 'codec')

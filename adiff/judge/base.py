@@ -88,6 +88,7 @@ class Subject:
   rate: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
   blocks: np.ndarray | None = None  # int [N] the block of each token, in raster order
   layout: np.ndarray | None = None  # int [H, W, C], as Codec.layout
+  in_place: bool = False  # as Codec.in_place
   levels: int = 0  # values are 0..levels-1; 0 when they are floats, or text
   # (examples, {name: what they were told}) -> statistic, dof, p_value
   law_test: Callable[[np.ndarray, dict], dict] | None = None

@@ -106,22 +106,23 @@ def _samples(subject, examples):
   film = images.strip(
     _frames(subject), subject.levels, columns=COLUMNS, scale=images.zoom(examples)
   )
+  masked = 'blue: still masked' if subject.in_place else 'a masked token is shown as some symbol'
   return dataclasses.replace(grid, parts=(
     *grid.parts,
     section.Figure(
-      'strip', film, 'Sampling as a film, from noise to data along the plan (blue: still masked).',
-      'pixels',
+      'strip', film, f'Sampling as a film, from noise to data along the plan ({masked}).', 'pixels',
     ),
   ))
 
 
 def _frames(subject, num=10):
-  """[R, num, H, W, C]: what the walk looks like; masked tokens are -1."""
+  """[R, num, H, W, C]: what the walk looks like; masked tokens are -1 where they have pixels of
+  their own."""
   walked = subject.trace(num)
   rows = walked.tokens.shape[:2]
   flat = walked.tokens.reshape(-1, *walked.tokens.shape[2:])
   shown = subject.decode(flat)
-  if walked.hidden is not None:
+  if walked.hidden is not None and subject.in_place:
     hidden = walked.hidden.reshape(*flat.shape[:2], *(1,) * (flat.ndim - 2))
     black = 0 if np.issubdtype(flat.dtype, np.integer) else -1
     hidden = np.broadcast_to(np.where(hidden, 1, black), flat.shape).astype(flat.dtype)

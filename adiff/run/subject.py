@@ -76,6 +76,7 @@ def make(
     rate=_rating(parts, params, mesh),
     blocks=None if spec.by_kind else parts.blocks.to_raster(parts.blocks.block_of_token, axis=0),
     layout=coded.codec.layout(),
+    in_place=coded.codec.in_place,
     trace=lambda num: _trace(parts, params, mesh, num),
     size=coded.size,
     tokens=coded.examples,

@@ -7,6 +7,7 @@ import pytest
 from judged import BOUND, letters, made_by, sampled, subject, table, titles
 from sklearn import datasets
 
+from adiff.codec import patches, pyramid, trained
 from adiff.data import chain
 from adiff.judge import base, bound, image, law, section, text
 from adiff.judge.page import page
@@ -109,18 +110,34 @@ def test_hidden_vectors_of_a_film_are_painted():
   tokens = np.linspace(-1, 1, 8).reshape(1, 1, 4, 2)
   hidden = np.array([[[True, False, False, True]]])
   own = subject(
-    sampled(tokens[0]), levels=3, trace=lambda num: base.Trace(tokens, hidden, None, None, 1),
+    sampled(tokens[0]), levels=3, in_place=True,
+    trace=lambda num: base.Trace(tokens, hidden, None, None, 1),
     decode=lambda x: np.rint(x + 1).astype(int).reshape(len(x), 2, 4, 1),
   )
   np.testing.assert_array_equal(image._frames(own).ravel(), [-1, -1, 1, 1, 1, 1, -1, -1])
+
+
+def test_nothing_is_painted_of_a_film_whose_pixels_are_made_of_several_tokens():
+  tokens = np.arange(8).reshape(1, 1, 8)
+  trace = base.Trace(tokens, tokens > 3, None, None, 1)
+
+  def decode(x):
+    return (x + x[:, ::-1]).reshape(-1, 2, 4, 1)
+
+  own = subject(sampled(tokens[0]), levels=16, decode=decode, trace=lambda num: trace)
+  np.testing.assert_array_equal(image._frames(own).ravel(), [7] * 8)
+  assert 'some symbol' in image._samples(own, decode(tokens[0])).parts[-1].caption
+  in_place = {name: codec.in_place for name, codec in (
+    ('patches', patches.Patches), ('pyramid', pyramid.Pyramid), ('trained', trained.Trained))}
+  assert in_place == {'patches': True, 'pyramid': True, 'trained': False}
 
 
 def test_masked_tokens_of_a_film_are_painted_and_latents_are_colours():
   tokens = np.arange(16).reshape(1, 1, 16)
   trace = base.Trace(tokens, tokens > 7, np.zeros(16, int), np.zeros(1), 1)
   own = subject(
-    sampled(tokens[0]), levels=16, decode=lambda x: np.reshape(x, (len(x), 4, 4, 1)),
-    trace=lambda num: trace,
+    sampled(tokens[0]), levels=16, in_place=True,
+    decode=lambda x: np.reshape(x, (len(x), 4, 4, 1)), trace=lambda num: trace,
   )
   frames = image._frames(own)
   np.testing.assert_array_equal(frames.ravel(), [*range(8), *[-1] * 8])
