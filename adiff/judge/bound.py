@@ -80,7 +80,8 @@ def _ode(subject, found):
   kind = 'an upper bound on it' if found['is_bound'] else 'itself, no bound'
   meaning = (
     f'The likelihood of the sampler without noise, {kind}: {found["steps"]} steps along the '
-    'probability-flow ODE, with a random estimate of the divergence (Song et al. 2021).'
+    'probability-flow ODE, with a random estimate of the divergence (Song et al. 2021). Estimates '
+    'are not clipped, as those of samples are where process.clip says so.'
   )
   return _pair(subject, found, 'ode', f'by the ODE, {found["steps"]} steps', meaning)
 

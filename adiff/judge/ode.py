@@ -8,7 +8,8 @@ noise
 The divergence is Hutchinson's estimate with random signs (Grathwohl et al. 2019, arXiv:1810.01367,
 eq. 7). Blocks follow the chain rule, each given the clean ones before it; one walk serves them all,
 since no block's velocity depends on another's noise. What is measured is the law that the
-deterministic sampler makes: no bound, but of another law than the chain's.
+deterministic sampler makes where it clips no estimate (process.clip=0): no bound, but of another
+law than the chain's.
 
 *Dequantisation*, stated: continuous x0 is taken at x = alpha x0 without noise, so the density is
 that of the data widened by sigma / alpha at t_0. Values on a lattice are taken with the noise of

@@ -50,6 +50,14 @@ def test_bound_and_likelihood_are_of_unequal_kinds():
   assert 'Upper bound' not in bound.of(exact).parts[0].words
 
 
+def test_the_likelihood_by_the_ode_is_said_to_be_of_estimates_that_are_not_clipped():
+  found = {'nats': 1.0, 'ci95': 0.1, 'bits_per_dim': 1.0, 'bits_ci95': 0.1, 'is_bound': True,
+           'steps': 8}
+  own = dataclasses.replace(subject(sampled(np.zeros((4, 6), int))), bound={**BOUND, 'ode': found})
+  facts = {fact.key: fact for fact in section.all_facts(bound.of(own))}
+  assert 'not clipped' in facts['nats_ode'].meaning
+
+
 def test_the_bound_is_shown_by_block_and_level_with_the_numbers_of_the_pictures():
   figures = section.figures([bound.of(subject(sampled(np.zeros((4, 6), int))))])
   assert [figure.name for figure in figures] == ['per_block', 'per_level']
