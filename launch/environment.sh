@@ -29,11 +29,15 @@ find_python() {
 }
 
 # The first line of adiff.stamp: checksum, size, extra; `0 0` until all is installed.
-stamp="$(cat requirements.lock setup.cfg pyproject.toml | cksum)"
-made="$(cat "$venv/adiff.stamp" 2>/dev/null || true)"
-read -r _ _ remembered <<< "$made" || true
-extra="${ADIFF_EXTRA:-$remembered}"
-stamp+="${extra:+ $extra}"
+read_stamp() {
+  local remembered
+  stamp="$(cat requirements.lock setup.cfg pyproject.toml | cksum)"
+  made="$(cat "$venv/adiff.stamp" 2>/dev/null || true)"
+  read -r _ _ remembered <<< "$made" || true
+  extra="${ADIFF_EXTRA:-$remembered}"
+  stamp+="${extra:+ $extra}"
+}
+read_stamp
 python="$venv/bin/python"
 
 # Is there something in the folder that these scripts have not put there?
@@ -41,6 +45,19 @@ foreign() {
   [ -z "$made" ] && [ -e "$venv" ] || return 1
   local found=("$venv"/* "$venv"/.[!.]*)
   [ ! -d "$venv" ] || [ -e "${found[0]}" ] || [ -e "${found[1]}" ]
+}
+
+up_to_date() { [ -x "$python" ] && [ "$made" = "$stamp" ]; }
+
+# Of several launchers one makes the environment, and the others wait for it, where there is flock.
+make_once() {
+  if command -v flock > /dev/null \
+      && { mkdir -p "${venv%/*}" && exec 9>> "$venv.lock"; } 2> /dev/null; then
+    flock -n 9 || { say "another launcher makes $venv; waiting for it"; flock 9; }
+    read_stamp
+  fi
+  up_to_date || make_environment
+  exec 9>&-
 }
 
 # The lock is resolved for Python 3.11 and the CPU; an accelerator's packages come besides.
@@ -69,18 +86,6 @@ make_environment() {
   say "ready: $python"
 }
 
-# Two scripts at a time make one environment: whoever waited finds it made.
-make_once() {
-  mkdir -p "${venv%/*}"
-  if command -v flock > /dev/null; then
-    exec 9> "$venv.lock"
-    flock 9
-  fi
-  made="$(cat "$venv/adiff.stamp" 2>/dev/null || true)"
-  if [ ! -x "$python" ] || [ "$made" != "$stamp" ]; then make_environment; fi
-  exec 9>&-
-}
-
 case "$extra" in
   '' | cuda | cuda13 | tpu) ;;
   *)
@@ -96,7 +101,7 @@ sys.exit(not all(map(u.find_spec, ("jax", "flax", "orbax"))))' 2> /dev/null; the
     exit 2
   fi
   say "$venv was not made by these scripts; it is used as it is"
-elif [ ! -x "$python" ] || [ "$made" != "$stamp" ]; then
+elif ! up_to_date; then
   make_once
 fi
 

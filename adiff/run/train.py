@@ -124,16 +124,17 @@ def _train(job, start, state, flops, profile, progress):
       raise
   if not finished:
     return hosts.UNFINISHED
-  report = job.measuring.evaluate(
-    parts, job.average(state), job.workdir, step=config.train.steps, mesh=mesh,
-    flops_per_step=flops, progress=progress, programs=job.programs,
-  )
+  with hosts.on_signals((signal.SIGTERM,), hosts.exit_unfinished, several=True):
+    report = job.measuring.evaluate(
+      parts, job.average(state), job.workdir, step=config.train.steps, mesh=mesh,
+      flops_per_step=flops, progress=progress, programs=job.programs,
+    )
   hosts.say(f'{job.measuring.said(report)}; report: {report["report"]}')
   return 0
 
 
 def _loop(job, start, state, log, trace, stop):
-  """(state, is it the last one?) after the loop; `stop` is not empty once a signal has arrived."""
+  """(state, shall it be evaluated?) after the loop; `stop` is not empty once a signal has come."""
   parts, config, keeper = job.parts, job.parts.config, job.keeper
   source = batches.Batches(
     parts.coded, 'train', config.train.batch_size, seed=config.seed, blocks=parts.arranged,
@@ -167,17 +168,24 @@ def _loop(job, start, state, log, trace, stop):
     if last or saving or stopping:
       hosts.agree(log.keep)
       keeper.save(done, state)
-    if stopping and not last:
-      keeper.wait()
-      hosts.say(f'stopped by a signal; step {done} is saved, run the same command again')
-      return state, False
+    if stopping:
+      return _stopped(keeper, done, state)
     if job.measured_after(done):
       measure(done, state)
       clock.restart()
     elif saving:
       log.pause()
       clock.restart()
+  if stop or hosts.preempted(config.train.steps + 1):  # it came while the last one was measured
+    return _stopped(keeper, config.train.steps, state)
   return state, True
+
+
+def _stopped(keeper, done, state):
+  """What `_loop` returns after a signal, once all is on the disk; what is left is measured next."""
+  keeper.wait()
+  hosts.say(f'stopped by a signal; step {done} is saved, run the same command again')
+  return state, False
 
 
 def _measuring(job, log):

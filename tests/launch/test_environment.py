@@ -74,6 +74,22 @@ def test_one_whose_making_was_killed_is_made_to_its_end(desk, venv):
   assert (venv / 'adiff.stamp').read_text() == f'{stamp().strip()} tpu\n'
 
 
+@pytest.mark.skipif(shutil.which('flock') is None, reason='there is no flock')
+def test_of_two_launchers_at_once_one_makes_it_and_the_other_waits(desk, venv):
+  (desk.folder / 'flock').symlink_to(shutil.which('flock'))
+  desk.answer('python', 'requirements.lock', 1)
+  assert made(desk, ADIFF_EXTRA='tpu').returncode == 1
+  desk.answer('python', 'requirements.lock', 0)
+  builder = desk.folder / 'builder'
+  builder.write_text(BUILDER.replace("'-m venv '*) ", "'-m venv '*) sleep 2; "))
+  before = len(desk.calls('pip install'))
+  both = [desk.start(LOCAL, ADIFF_PYTHON=str(builder)) for _ in range(2)]
+  said = [process.communicate(timeout=20)[1] for process in both]
+  assert [process.returncode for process in both] == [0, 0]
+  assert sorted('waiting for it' in words for words in said) == [False, True]
+  assert len(desk.calls('pip install')) == before + 3 and len(desk.calls('adiff.main')) == 2
+
+
 def test_an_accelerator_that_there_is_not_is_refused(desk, venv):
   done = made(desk, ADIFF_EXTRA='gpu')
   assert done.returncode == 2 and 'write cuda, cuda13 or tpu' in done.stderr

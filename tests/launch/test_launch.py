@@ -5,6 +5,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 from launchers import (
@@ -129,6 +130,17 @@ def test_an_evaluator_that_is_told_to_stop_stops(desk):
   scripted(desk, (75, 'until told'))
   process = desk.start(EVAL)
   wait_until(lambda: desk.calls('--mode=follow'))
+  process.send_signal(signal.SIGTERM)
+  process.communicate(timeout=10)
+  assert process.returncode == 75
+  assert len(desk.calls('--mode=follow')) == 1
+
+
+def test_a_launcher_that_is_told_to_stop_in_its_pause_begins_nothing_more(desk):
+  scripted(desk, 75, 0)
+  process = desk.start(EVAL, PAUSE='2')
+  wait_until(lambda: desk.calls('--mode=follow'))
+  time.sleep(1)
   process.send_signal(signal.SIGTERM)
   process.communicate(timeout=10)
   assert process.returncode == 75

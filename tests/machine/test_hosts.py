@@ -295,3 +295,13 @@ def test_processes_that_were_started_otherwise_say_so_and_make_nothing(folder, w
   assert 'process 1 was started with --num=8 --seed=1, process 0 with --num=9; start all' in said[0]
   assert 'process 0 was started with --num=9, process 1 with --num=8 --seed=1; start all' in said[1]
   assert not out.exists() and not os.path.exists(f'{out}.parts')
+
+
+@pytest.mark.parametrize('form', ['--processes={}/2@h --gather=9', '-processes {}/2@h --gather {}'])
+def test_which_process_one_is_may_be_written_in_either_form(monkeypatch, form):
+  given = [form.format(index, index).split() for index in range(2)]
+  heard = []
+  monkeypatch.setattr(hosts, '_exchange', lambda command: heard.append(command) or heard)
+  for words in given:
+    hosts.check_alike(['--mode=eval', *words, '--seed', '1'])
+  assert heard == [['--mode=eval', '--seed', '1']] * 2

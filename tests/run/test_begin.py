@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import signal
 import types
 
 import jax
@@ -210,6 +211,25 @@ def test_a_new_workdir_is_looked_at_and_not_made(tmp_path):
       workdir.check(place, parts.config, parts.contract)
 
 
+def stood_in(monkeypatch):
+  """Stand-ins for what costs time in training toys(): what measures, with `bound` to be set."""
+  programs = types.SimpleNamespace(evaluated=False, trace=lambda *_: None)
+  report = {
+    'numbers': {'nats': 1.0, 'nats_ci95': 0.1}, 'split': 'test', 'report': 'report.html'
+  }
+
+  def evaluated(*_, **__):
+    programs.evaluated = True
+    return report
+
+  monkeypatch.setattr(evaluate.Programs, 'of', lambda *_: programs)
+  monkeypatch.setattr(evaluate, 'evaluate', evaluated)
+  monkeypatch.setattr(build, 'build_mesh', lambda _: alone())
+  monkeypatch.setattr(rates, 'matmul_rate', lambda **_: 1.0)
+  monkeypatch.setattr(cost, 'step', lambda *_: types.SimpleNamespace(flops=1.0))
+  return programs
+
+
 def test_a_checkpoint_is_saved_before_it_is_measured_and_measured_when_the_run_goes_on(
   tmp_path, monkeypatch
 ):
@@ -219,15 +239,8 @@ def test_a_checkpoint_is_saved_before_it_is_measured_and_measured_when_the_run_g
     saved.append(manifest.sealed(tmp_path))
     raise KeyboardInterrupt
 
-  programs = types.SimpleNamespace(bound=killed, trace=lambda *_: None)
-  report = {
-    'numbers': {'nats': 1.0, 'nats_ci95': 0.1}, 'split': 'test', 'report': 'report.html'
-  }
-  monkeypatch.setattr(evaluate.Programs, 'of', lambda *_: programs)
-  monkeypatch.setattr(evaluate, 'evaluate', lambda *_, **__: report)
-  monkeypatch.setattr(build, 'build_mesh', lambda _: alone())
-  monkeypatch.setattr(rates, 'matmul_rate', lambda **_: 1.0)
-  monkeypatch.setattr(cost, 'step', lambda *_: types.SimpleNamespace(flops=1.0))
+  programs = stood_in(monkeypatch)
+  programs.bound = killed
   with contextlib.suppress(KeyboardInterrupt):
     train.train(toys(), tmp_path, progress=False)
   assert saved == [(1,)] and not logs.has(tmp_path, 1, 'test/nats')
@@ -239,3 +252,31 @@ def test_a_checkpoint_is_saved_before_it_is_measured_and_measured_when_the_run_g
   known = json.loads(pathlib.Path(measured.path(tmp_path)).read_text())
   assert known == {'1': {'nats': 3.0}, '2': {'nats': 2.0}}
   assert train.train(toys(), tmp_path, progress=False) == 0  # nothing is measured twice
+
+
+@pytest.mark.parametrize('when', ['step', 'measurement'])
+def test_a_signal_in_the_last_step_or_its_measurement_puts_off_the_evaluation(
+  tmp_path, monkeypatch, when
+):
+  programs, tick = stood_in(monkeypatch), logs.Logs.tick
+
+  def stop(wanted, step):
+    if wanted == when and step == 2:
+      signal.raise_signal(signal.SIGTERM)
+
+  def ticked(log, step, loss):
+    stop('step', step)
+    tick(log, step, loss)
+
+  def bound(params, **_):
+    stop('measurement', checkpoint.latest_step(tmp_path))
+    return {'nats': 1.0, 'per_block': [1.0]}
+
+  programs.bound = bound
+  with monkeypatch.context() as patched:
+    patched.setattr(logs.Logs, 'tick', ticked)
+    assert train.train(toys(), tmp_path, progress=False) == 75
+  assert checkpoint.latest_step(tmp_path) == 2 and not programs.evaluated
+  when = 'never'
+  assert train.train(toys(), tmp_path, progress=False) == 0
+  assert programs.evaluated and logs.has(tmp_path, 2, 'test/nats')

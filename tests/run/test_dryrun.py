@@ -113,6 +113,21 @@ def test_a_topology_that_is_not_understood_is_told_in_a_sentence(topology):
     dryrun.devices_of(topology)
 
 
+def test_devices_are_made_before_anything_that_is_built_may_ask_for_some(monkeypatch):
+  asked = []
+
+  def made(what, *_):
+    asked.append(what)
+    if len(asked) == 2:
+      raise InterruptedError
+
+  monkeypatch.setattr(build, 'build', lambda *_: made('build'))
+  monkeypatch.setattr(dryrun, 'devices_of', lambda *_: made('devices'))
+  with pytest.raises(InterruptedError):
+    dryrun.dryrun(config(), 'cpu:8')
+  assert asked == ['devices', 'build']
+
+
 def test_without_libtpu_a_tpu_is_estimated_and_changes_are_found(capsys, monkeypatch):
   monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
   assert dryrun.devices_of('v5e:2x4') == 8
