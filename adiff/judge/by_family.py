@@ -120,8 +120,8 @@ def gan_is_fastest(study: Study) -> Verdict:
 
 
 def varied(study: Study) -> Verdict:
-  """Is the recall of blocks at most 0.05 below that of the whole, at the best of each, interval
-  included; and below a GAN's where there is one?"""
+  """Is the recall of blocks at most 0.05 below that of the whole, and of a GAN where there is one,
+  at the best of each, interval included?"""
   seeds = seeds_of(study, 'block', 'whole')
   rows = [row for row in ('block', 'whole', 'gan') if len(study.rows.get(row, ())) >= SEEDS]
   values = {row: _of_best(study, row, 'recall') for row in rows}

@@ -81,7 +81,6 @@ class Model:
     """
     mask = np.asarray(mask, bool)[None]
     given, hole = editing.opened(self.parts, np.asarray(example)[None], mask)
-    label = -1 if label is None else label
     return self._edited(given, ~hole, num, label, cond, seed, resamples=resamples)
 
   def vary(self, example, *, strength, num=1, label=None, cond=None, seed=0) -> answers.Samples:
@@ -89,7 +88,6 @@ class Model:
     (SDEdit, arXiv:2108.01073); 0: itself, 1: samples. label, cond: as in `sample`; None: not told.
     """
     given = editing.tokens(self.parts, np.asarray(example)[None])
-    label = -1 if label is None else label
     return self._edited(given, None, num, label, cond, seed, start=strength)
 
   def _edited(self, given, known, num, label, cond, seed, **plan):
@@ -97,7 +95,8 @@ class Model:
     the config's."""
     build.check_denoises(self.parts, 'edits no examples')
     num, keys = asked.count('num', num), generate.example_keys(asked.seed(seed), 0, num)
-    labels, told = self._labels(label, num), self._told(cond, num)
+    labels = self._labels(-1 if label is None else label, num)
+    told = self._told(cond, num)
     held = generate.given_at(self.parts, generate.Held(given, known), np.zeros(num, int))
     x, calls = self._sampler(**plan)(self.params, keys, labels, told, held)
     return self._samples(jax.tree.map(np.asarray, x), labels, np.asarray(calls))

@@ -13,8 +13,8 @@ from adiff.run import workdir as workdir_lib
 
 
 def read(place) -> tuple[dict[str, float], list[dict[str, Any]]]:
-  """(numbers, points) of an evaluation, see judge/studied.py; a point is a row that
-  tells its network calls, of any table."""
+  """(numbers, points) of an evaluation, see judge/studied.py; a point is a row that tells its
+  network calls, of any table."""
   told, found = growing.read(place)
   points = {}
   for table in (part for one in found for part in one.parts if isinstance(part, section.Table)):
