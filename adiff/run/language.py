@@ -143,7 +143,7 @@ class Model(model_lib.Model):
   def _walk(self, given, mask, seed, until, *, stop, notice=None):
     """(tokens [n, N], network calls [n], seconds): blocks one after another, up to token `until`.
 
-    notice(tokens, made): called after every block; the first `made` tokens of the text stand.
+    notice(tokens, made): called after every window; the first `made` tokens of the text stand.
     """
     parts, blocks = self.parts, self.parts.blocks
     given, mask = blocks.from_raster(given), blocks.from_raster(mask)
@@ -155,13 +155,12 @@ class Model(model_lib.Model):
     at = walk.start(keys, jnp.asarray(given), jnp.asarray(mask))
     seconds, needed = 0.0, max(np.flatnonzero(np.asarray(blocks.order) < until)) + 1
     while not walk.ended(at) and walk.windows[at.made].window.start < needed:
-      window = walk.windows[at.made]
       at = walk.prepare(self.params, at)
       begun = time.perf_counter()
       at, _ = jax.block_until_ready(walk.advance(self.params, at))
       seconds += time.perf_counter() - begun
       if notice is not None:
-        stands = np.isin(np.arange(blocks.num_tokens + 1), blocks.order[:window.end_token])
+        stands = np.isin(np.arange(blocks.num_tokens + 1), blocks.order[:walk.stand(at)])
         notice(blocks.to_raster(np.asarray(at.state.x)), int(np.argmin(stands)))
     return blocks.to_raster(np.asarray(at.state.x)), np.asarray(at.state.calls), seconds
 

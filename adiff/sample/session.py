@@ -36,12 +36,6 @@ class Next(NamedTuple):
   shape: windows_lib.Shape
   window: windows_lib.Window
 
-  @property
-  def end_token(self) -> int:
-    """The token behind the last one in flight: all before it stand once the window is walked, if
-    blocks follow one another."""
-    return int(self.window.start) + self.shape.num_tokens
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Session(walker.Walker):
@@ -98,13 +92,18 @@ class Session(walker.Walker):
     self._program(params, at)
     return at
 
+  def stand(self, at: At) -> int:
+    """How many tokens stand, the first in block order: those before the next window."""
+    done = at.made == len(self.windows)
+    return self.blocks.num_tokens if done else int(self.windows[at.made].window.start)
+
   def ended(self, at: At) -> bool:
     """Has every window been walked, or every example met its stop symbol?"""
     if at.made == len(self.windows):
       return True
     if self.stop is None or at.made == 0:
       return False
-    end = self.windows[at.made].window.start  # what is behind may be noise that looks like one
+    end = self.stand(at)  # what is behind may be noise that looks like one
     stops = walk.stops(at.state.x, at.state.known, end, self.stop)
     return bool(jnp.all(jnp.any(stops, axis=1)))
 

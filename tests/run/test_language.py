@@ -32,7 +32,7 @@ def path(tmp_path_factory):
 
 
 @functools.cache
-def model(path, row, size=None, solver=None):
+def model(path, row, size=None, solver=None, delay=None):
   """A tiny random text model of a row."""
   c = text_config.get_config(row)
   with c.unlocked():
@@ -41,7 +41,7 @@ def model(path, row, size=None, solver=None):
     c.train.next_token = 0.0
     if size:
       c.blocks.size, c.plan.steps = size, size
-    c.plan.steps = min(c.plan.steps, 8)
+    c.plan.steps, c.plan.delay = min(c.plan.steps, 8), delay
     c.model.width, c.model.depth, c.model.heads = 16, 2, 2
   parts = build.build(overrides.arrange(c, '', solver=solver))
   params = tiny.random_params(parts.model, parts.process, parts.blocks, parts.spec.coords)
@@ -57,8 +57,9 @@ def test_a_continuation_does_not_depend_on_the_prompts_beside_it(path):
   assert of.generate('the cat s', seed=4) != together[0]
 
 
-def test_texts_grow_block_by_block_and_end_as_returned(path):
-  of, seen = model(path, 'block4'), []
+@pytest.mark.parametrize('row, delay', [('block4', None), ('forcing', 3)])
+def test_texts_grow_block_by_block_and_end_as_returned(path, row, delay):
+  of, seen = model(path, row, 4, delay=delay), []
   texts = of.generate(['the ', 'a'], seed=1, stop=False, show=seen.append)
   assert len(seen) == 4  # 16 tokens in blocks of 4; 'a' begins in the first
   for before, after in zip(seen[:-1], seen[1:], strict=True):

@@ -113,9 +113,9 @@ def test_in_another_order_than_that_of_reading_a_text_shows_what_stands_without_
   model = Scripted(types.SimpleNamespace(**{**vars(model.parts), 'blocks': blocks}), {})
   ends = [4, NUM - 4, NUM]
   walk = types.SimpleNamespace(
-    windows=[types.SimpleNamespace(window=types.SimpleNamespace(start=0), end_token=end)
-             for end in ends],
-    start=lambda *_: at(0), ended=lambda now: now.made == len(ends), prepare=lambda _, now: now,
+    windows=[types.SimpleNamespace(window=types.SimpleNamespace(start=0))] * len(ends),
+    stand=lambda now: ([0] + ends)[now.made], start=lambda *_: at(0),
+    ended=lambda now: now.made == len(ends), prepare=lambda _, now: now,
     advance=lambda _, now: (at(now.made + 1), None),
   )
 
