@@ -31,7 +31,9 @@ def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profil
     absorbing = choose.find('process', config.process.name).absorbing
     config.plan.steps = block_size if absorbing else 2 * block_size
   if steps is not None:
-    config.plan.steps, config.plan.budgets = asked.count('steps', steps), ()
+    config.plan.steps = asked.count('steps', steps)
+  if block_size is not None or steps is not None:
+    config.plan.budgets = ()  # of the blocks and steps that were there
   if solver == BUDGET and choose.find('process', config.process.name).has_ode:
     config.plan.budgets = ()
     config.plan.budgets = step_profile.best(workdir, config)

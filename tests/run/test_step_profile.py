@@ -19,7 +19,8 @@ def test_budgets_are_the_steps_of_each_block_and_other_steps_replace_them():
   assert parts.plan.budgets == (4, 3, 2)
   of_steps = {n: sequences.plan(parts.config, parts.blocks, steps=n).budgets for n in (3, 5)}
   assert of_steps == {3: (4, 3, 2), 5: (5, 5, 5)}
-  assert overrides.arrange(parts.config, '', steps=5).plan.budgets == ()
+  for how in (dict(steps=5), dict(block_size=1)):
+    assert overrides.arrange(parts.config, '', **how).plan.budgets == ()
   with pytest.raises(ValueError, match='plan.budgets names 2 blocks but there are 3'):
     build.build(arranged(**{'plan.budgets': (4, 3)}))
   assert later.completed(dict(arranged().to_dict(), plan={'steps': 3}))['plan']['budgets'] == []
