@@ -54,6 +54,7 @@ _RESULT = {
 }
 # What a network that settings are chosen with is measured with: its plan's own steps, and no more.
 _TUNING = 'eval.steps=[]', 'eval.samples=1', 'eval.structure=false'
+_ENOUGH = 1000  # samples, at most
 _CALLS = 5  # of one sample each, of which the median is told
 
 
@@ -149,6 +150,8 @@ def config(asked, row, seed, data=None, settings=()) -> Any:
     )
   with made.unlocked():
     made.train.steps = steps
+    if seed == TUNED_SEED:
+      made.eval.num = min(made.eval.num, _ENOUGH)
   return made.lock()
 
 

@@ -85,6 +85,7 @@ def test_a_run_of_a_row_that_another_process_tunes_waits_for_its_settings(
 ):
   out = mine(tuned="tuned=('plan.steps=2',),")
   monkeypatch.setattr(study.tuning, '_value', lambda *_: 0.0)
+  monkeypatch.setattr(study, '_ENOUGH', 3)
   other = workdir_lib.lock(os.path.join(out, 'making', 'a-tuned'))
   other.__enter__()
 
@@ -95,6 +96,7 @@ def test_a_run_of_a_row_that_another_process_tunes_waits_for_its_settings(
   monkeypatch.setattr(study.time, 'sleep', gone)
   assert study.study('mine', out) == 0
   assert [c.seed for c in trained.seen[3:]] == [study.TUNED_SEED, 0, 1]
+  assert [c.eval.num == 3 for c in trained.seen[3:]] == [True, False, False]
 
 
 def test_rows_that_go_over_an_axis_end_as_a_law_whatever_stopped_them(mine, trained):
