@@ -71,7 +71,7 @@ class _Others:
 def _own(subject, sampled, rows):
   """Nats of samples into the rows, and what there is to say of them."""
   subject.tell('asks how likely samples are')
-  few = slice(0, RATED)
+  few = subset.spread(len(sampled.tokens), RATED)
   nats = subject.rate(sampled.tokens[few], sampled.labels[few]).mean(0)
   held_out = np.array(subject.bound['per_block'])
   for row, own, other in zip(rows, nats, held_out, strict=True):
@@ -87,7 +87,7 @@ def _own(subject, sampled, rows):
 def _past(subject, others, rows):
   """What each block costs more behind another example's past, into the rows, and in all."""
   subject.tell('asks what the past tells')
-  few, blocks = slice(0, RATED), subject.blocks
+  few, blocks = subset.spread(len(others.tokens), RATED), subject.blocks
   tokens, labels = others.tokens[few], others.labels[few]
   clean, gains = subject.rate(tokens, labels), []
   for k in _few(1, blocks.max(), PASTS):

@@ -18,7 +18,7 @@ from adiff.judge import (
   subset,
   teaching,
 )
-from adiff.judge.metrics import memorisation
+from adiff.judge.metrics import coverage, memorisation
 from adiff.judge.page import images
 
 COLUMNS = 10  # of the grids of samples
@@ -45,6 +45,14 @@ class Image(base.Judge):
         'config.eval.features=True trains a classifier of images, which needs pixels and labels; '
         'write eval.features=False'
       )
+    if self.features:
+      wanted, splits = parts.config.eval, ('train', parts.config.eval.split)
+      few = min(wanted.num, *map(parts.source.size, splits))
+      if few <= coverage.K:
+        raise ValueError(
+          f'config.eval.features=True compares at least {coverage.K + 1} samples and as many real '
+          f'images of each split, and there are {few}; write eval.features=False, or take more'
+        )
     if self.structure and (parts.spec.by_kind or parts.coded.codec.layout() is None):
       raise ValueError(
         'config.eval.structure=True asks which token a pixel is of, and those of this codec are of '
@@ -60,7 +68,7 @@ class Image(base.Judge):
     yield subject.attempt('Samples', lambda: _samples(subject, examples))
     if self.features:
       yield base.waiting(quality.TITLE)
-    yield base.cost(sampled, own, self)
+    yield subject.attempt('Cost', lambda: base.cost(sampled, own, self))
     yield bound.of(subject)
     for steps in sorted({*self.steps} - {subject.steps}):
       yield subject.attempt('Cost', functools.partial(self._more, subject, sampled, steps))

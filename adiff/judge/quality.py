@@ -47,7 +47,7 @@ class Quality:
   def __init__(self, subject: base.Subject, sampled, *, heading='This model'):
     """sampled: base.Sampled, a row each; heading: above them."""
     self._subject, self._sampled, self._heading = subject, sampled, heading
-    self._real, self._rows, self._others = None, [], []
+    self._real, self._rows, self._others, self._left_out = None, [], [], []
 
   def sections(self) -> Iterator[section.Section]:
     """The section, with more and more in it."""
@@ -80,15 +80,21 @@ class Quality:
     subject, pictures = self._subject, self._real.pictures
     if pictures is None:
       return
+    if len(pictures.train) < baselines.COMPONENTS:
+      self._left_out.append(f'a mixture of {baselines.COMPONENTS} components')
+      return
     subject.tell('measures a mixture')
     made = baselines.gaussian_mixture(
-      pictures.train, subject.num, components=40, seed=subject.seed, levels=subject.levels
+      pictures.train, subject.num, seed=subject.seed, levels=subject.levels
     )
-    self._compare('40-component mixture', made)
+    self._compare(f'{baselines.COMPONENTS}-component mixture', made)
 
   def _gaussians(self):
     subject, pictures, num = self._subject, self._real.pictures, self._subject.num
     if pictures is None or not subject.num_classes:
+      return
+    if baselines.smallest_class(pictures.train_labels) < 2:
+      self._left_out.append('a Gaussian a class')
       return
     subject.tell('measures Gaussians')
     made, labels = baselines.class_gaussians(
@@ -100,7 +106,7 @@ class Quality:
 
   def _compare(self, name, images, labels=None):
     scores = _scores(self._real, images, labels)
-    self._others.append({'name': name, 'num': self._subject.num, **scores})
+    self._others.append({'name': name, 'num': len(images), **scores})
 
   def _section(self):
     real, rows, others = self._real, self._rows, self._others
@@ -150,6 +156,8 @@ class Quality:
     else:
       fitted = baselines.words(real.num_train, int(np.prod(real.shape)))
       yield f'Generators for comparison are fitted to {fitted} and sampled with the same seed.'
+    if self._left_out:
+      yield f'There are too few training images for {" and ".join(self._left_out)}.'
     if subsets := list(self._subsets()):
       yield f'Subsets are seeded and spread over their set: {"; ".join(subsets)}.'
 

@@ -49,7 +49,7 @@ class Rules(base.Judge):
   """Says how many samples and completions are consistent, and with which rules."""
 
   media = ()  # it is named
-  cost = 'Seconds, and memory for 2^14 training samples.'
+  cost = 'Seconds, and memory for all training samples.'
 
   def needs(self, parts):
     facts = parts.source.facts
@@ -69,7 +69,7 @@ class Rules(base.Judge):
 
 def _consistency(subject, sampled):
   """The table, and how often each rule is followed."""
-  train = _real(subject, 'train', 2**14)
+  train = _real(subject, 'train', subject.size('train'))
   real = _real(subject, subject.split, len(sampled.tokens))
   mixed = real.reshape(-1, panels.PANELS, panels.CELLS)
   rng = np.random.default_rng(subject.seed)

@@ -12,7 +12,6 @@ from adiff.judge.metrics import words
 from adiff.judge.page import charts, images
 
 CHARACTERS = 20_000_000  # of the corpus that are read for its words, spread over it
-TOKENS = 2**24  # of the corpus whose frequencies are counted
 TOGETHER, PIECE = 64, 2**16  # neighbouring documents that are read at once; characters
 ROWS = 1024  # that are decoded at once
 SHOWN = 6  # samples
@@ -52,8 +51,7 @@ class Text(base.Judge):
 
   media = ('text',)
   cost = (
-    'A minute on one core and 2 GiB at most besides the bound: words of 20 million characters, '
-    'frequencies of 17 million tokens.'
+    'A minute on one core and 2 GiB at most besides the bound: words of 20 million characters.'
   )
 
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
@@ -74,7 +72,7 @@ class Text(base.Judge):
 
     yield subject.attempt('Text', numbers)
     if rows:
-      yield _samplers(subject, reference, rows)
+      yield subject.attempt('Samplers', lambda: _samplers(subject, reference, rows))
     yield base.cost([sampled], sampled, self)
     # An example is a row of tokens; other units would confuse.
     yield bound.of(subject, tiles=False)
@@ -144,12 +142,10 @@ class Reference:
 
   @classmethod
   def of(cls, subject: base.Subject) -> 'Reference':
-    size, wide = subject.size('train'), min(20 * subject.num, max(1, TOKENS // subject.num_tokens))
-    rows = subject.tokens('train', subset.spread(size, subject.num))['tokens']
-    wide = subject.tokens('train', subset.spread(size, wide))['tokens']
+    rows = subject.tokens('train', subset.spread(subject.size('train'), subject.num))['tokens']
     return cls(
       words.words_of(passages(subject.corpus.documents('train'))),
-      words.unigram_entropy(wide.ravel(), subject.tokenizer.vocab),
+      words.unigram_entropy(rows.ravel(), subject.tokenizer.vocab),
       words.repetition([row.tolist() for row in rows]),
     )
 
@@ -247,7 +243,7 @@ def _samplers(subject, reference, rows):
     )
     figures = (section.Figure(
       'calls', images.png_bytes(figure), 'Quality against cost: each sampler over its network '
-      'calls per token; 1 is token by token. Whiskers are 95% intervals.',
+      'calls per token; 1 is token by token.',
     ),)
   return section.Section('Samplers', (table, *figures))
 

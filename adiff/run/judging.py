@@ -17,7 +17,7 @@ import numpy as np
 
 from adiff.data import base as data_base
 from adiff.data import image_folder, store
-from adiff.judge import base, image, quality, section
+from adiff.judge import base, image, quality, section, subset
 from adiff.judge import reference as reference_lib
 from adiff.judge.metrics import frechet
 from adiff.machine import array_file, files, hosts, storage
@@ -27,7 +27,7 @@ from adiff.run import kept as kept_lib
 from adiff.run import subject as subject_lib
 from adiff.run import workdir as workdir_lib
 
-TEST_EVERY = 10  # of an .npz of examples: which are held out
+TEST_EVERY = 10  # of an .npz of examples: of how many one is held out
 _HELD_OUT = 'test'
 
 
@@ -197,7 +197,7 @@ def _of_folder(path, made, split):
 
 
 def _of_arrays(real, made, split):
-  """Examples, of which every tenth is held out."""
+  """Examples, of every ten of which one is held out."""
   if not isinstance(real, foreign.Made):
     raise ValueError(
       f'{made.where} holds pictures and the reference features; give both, or features of both'
@@ -205,8 +205,8 @@ def _of_arrays(real, made, split):
   split = data_base.check_split(_HELD_OUT if split is None else split, ('train', _HELD_OUT))
   images, num = real.as_data(store.LEVELS, made.images.shape[1:]), len(real.images)
   labels = np.full(num, -1, np.int32) if real.labels is None else real.labels
-  held = np.arange(num) % TEST_EVERY == 0
-  rows = {'train': np.flatnonzero(~held), _HELD_OUT: np.flatnonzero(held)}
+  held = subset.spread(num, -(-num // TEST_EVERY))
+  rows = {'train': np.setdiff1d(np.arange(num), held), _HELD_OUT: held}
   digest = real.digest()
 
   def examples(split, indices):

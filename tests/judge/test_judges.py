@@ -1,6 +1,7 @@
 """Judges: what each medium's says of samples that are known to be right."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from adiff.codec import patches, pyramid, trained
 from adiff.data import chain
 from adiff.judge import base, bound, image, law, section, text
 from adiff.judge.page import page
+from adiff.run import build
+from configs import digits
 
 
 def test_samples_of_a_chain_pass_its_law_and_those_of_another_do_not():
@@ -101,6 +104,28 @@ def test_images_are_measured_and_stand_beside_what_they_are_compared_with(real_d
     'samples', 'strip', 'quality', 'per_block', 'per_level', 'neighbours']
 
 
+def test_comparisons_that_few_or_rare_images_do_not_allow_are_left_out(real_digits):
+  found = real_digits.examples('train', None)
+  few = {'example': found['example'][:36], 'label': np.where(np.arange(36), 0, 1)}
+  own = dataclasses.replace(
+    real_digits, attempt=lambda _, make: make(),
+    examples=lambda split, rows: few if split == 'train' else real_digits.examples(split, rows),
+  )
+  (quality,) = [one for one in made_by(image.Image(features=True), own) if one.title == 'Quality']
+  assert [row['name'] for row in table([quality], 'Quality').groups[1].rows] == ['real test split']
+  assert any(
+    'too few training images for a mixture of 40 components and a Gaussian a class' in part.words
+    for part in quality.parts if isinstance(part, section.Text)
+  )
+
+
+def test_features_of_five_samples_are_refused_before_training():
+  config = digits.get_config().unlock()
+  config.eval.num = 5
+  with pytest.raises(ValueError, match='compares at least 6 samples'):
+    image.Image(features=True).needs(build.build(config))
+
+
 def test_without_a_classifier_images_are_shown_and_not_measured(real_digits):
   found = made_by(image.Image(steps=(2,)), real_digits)
   assert titles(found) == ['Samples', 'Cost', 'Held-out bound']
@@ -174,6 +199,22 @@ def test_text_is_measured_by_token_and_byte_with_the_corpus_beside_it():
   reveal, = found[1].parts
   assert ''.join(reveal.tokens) == 'the the dog the'
   assert reveal.steps == (0,) * 4 + (1,) * 4 + (0,) * 7 and reveal.blocks == (0,) * 8 + (1,) * 7
+
+
+def test_words_of_the_same_law_are_as_varied_as_the_corpus():
+  rng = np.random.default_rng(0)
+  law = 1 / np.arange(1, 2049)
+  rows = rng.choice(2048, (4000, 64), p=law / law.sum())
+  tokenizer = types.SimpleNamespace(
+    vocab=2049, eos=2048, pieces=lambda row: [' '] * len(row), text=lambda row: ' ' * len(row)
+  )
+  own = dataclasses.replace(
+    letters(), tokenizer=tokenizer, num=40, num_tokens=64, size=lambda split: 4000,
+    tokens=lambda split, indices: {'tokens': rows[indices]},
+  )
+  corpus = text.Reference.of(own)
+  made = corpus.scores(own, sampled(rows[-40:]))
+  assert abs(made['unigram_entropy'] - corpus.unigram_entropy) < 0.04  # of all rows: 0.25 above
 
 
 def test_a_text_models_tiles_are_per_byte_and_token_and_not_per_example():

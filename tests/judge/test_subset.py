@@ -163,6 +163,8 @@ def test_a_perfect_generator_is_not_told_from_sorted_data():
   real = real[np.argsort(found['label'][order[:1000]])]  # the first 200: zeros and ones
   told = reference.Pictures(None, None, real, None).told_apart(made)
   assert abs(told - 0.5) < 0.08
+  told = reference.Pictures(None, None, made, None).told_apart(real)
+  assert abs(told - 0.5) < 0.08
 
 
 def looking():

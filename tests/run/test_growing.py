@@ -239,3 +239,4 @@ def test_judges_make_what_may_fail_by_attempts():
     own = own if isinstance(own, dict) else vars(own)
     found = base.latest(judge.sections(base.Subject(**{**own, 'attempt': tries.made})))
     assert set(tries.failed) == lost and 'Held-out bound' in [one.title for one in found]
+    assert section.numbers(found)['nfe'] == 8  # of the samples that there are

@@ -15,6 +15,7 @@ from adiff.judge import subset
 from adiff.judge.metrics import chunks
 
 MOST, WIDTH = 10_000, 64
+COMPONENTS = 40  # of the mixture
 _RIDGE = 4e-4  # Added to covariances in units of the full value range: border pixels are constant.
 
 
@@ -56,7 +57,12 @@ def _space(train, seed, levels):
   return _Space(points, chosen, images)
 
 
-def gaussian_mixture(train, num, *, components=40, seed=0, levels=None) -> np.ndarray:
+def smallest_class(labels) -> int:
+  """How many examples of the rarest label are fitted."""
+  return int(np.unique(labels[subset.spread(len(labels), MOST)], return_counts=True)[1].min())
+
+
+def gaussian_mixture(train, num, *, components=COMPONENTS, seed=0, levels=None) -> np.ndarray:
   """`num` samples [num, ...] of a full-covariance Gaussian mixture fitted to train [n, ...].
 
   Rounded and clipped to 0..levels-1 (None: the largest training value + 1), in the dtype of train,

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adiff.judge import subset
+
 PAIRS = 1_000  # pictures that a forest is fitted to, and that it is asked about, at most
 
 
@@ -79,12 +81,14 @@ class Pairs:
 
     self._seed = seed
     self._forest = ensemble.RandomForestClassifier(100, random_state=seed, n_jobs=-1)
-    self._forest.fit(*_examples(real[:PAIRS], labels[:PAIRS], seed))
+    few = subset.spread(len(real), PAIRS)
+    self._forest.fit(*_examples(real[few], labels[few], seed))
 
   def accuracy(self, pictures, labels) -> float:
     """Share that it is right on: of real pictures that it was not fitted to more than 0.5 as far as
     halves tell of each other; of samples as much where theirs belong together as real ones do."""
-    found, right = _examples(pictures[:PAIRS], labels[:PAIRS], self._seed + 1)
+    few = subset.spread(len(pictures), PAIRS)
+    found, right = _examples(pictures[few], labels[few], self._seed + 1)
     return float(np.mean(self._forest.predict(found) == right))
 
 

@@ -61,6 +61,21 @@ def mirrored(num, seed, share=1.0):
   return np.concatenate([upper, lower], 1)
 
 
+def test_a_forest_is_fitted_to_and_asked_about_all_classes_of_sorted_pictures(monkeypatch):
+  monkeypatch.setattr(seams, 'PAIRS', 20)
+  seen, examples = [], seams._examples
+
+  def watched(pictures, labels, seed):
+    seen.append(set(labels))
+    return examples(pictures, labels, seed)
+
+  monkeypatch.setattr(seams, '_examples', watched)
+  labels = np.repeat(np.arange(10), 10)
+  pictures = mirrored(100, 0)
+  seams.Pairs(pictures, labels).accuracy(pictures, labels)
+  assert seen == [set(range(10))] * 2
+
+
 def test_a_forest_knows_halves_that_belong_together_and_no_others():
   labels = np.zeros(300, int)
   forest = seams.Pairs(mirrored(300, 0), labels)
