@@ -163,8 +163,8 @@ def _shared(names):
 
 class Arrays(Album):
   """A file of an array uint8 [n, H, W, C] or [n, H, W]: .npy, or .npz, where it is called as in
-  ARRAYS, or is the only one, and where int `labels` [n] and `names` of the classes may lie beside
-  it; -1 is a picture without a label."""
+  ARRAYS, and where int `labels` [n], as arr_1 beside arr_0, and `names` of the classes may lie
+  beside it; -1 is a picture without a label."""
 
   def __init__(self, path):
     self._path = path
@@ -176,7 +176,9 @@ class Arrays(Album):
         'FILE, examples=PICTURES, labels=LABELS)'
       )
     self._array = checked(found[name], path)
-    self._labels, self._names = found.get('labels'), tuple(map(str, found.get('names', ())))
+    beside = 'arr_1' if name == 'arr_0' else 'labels'  # as a file of samples has them
+    self._labels = found.get('labels', found.get(beside))
+    self._names = tuple(map(str, found.get('names', ())))
     if self._labels is not None:
       self._labels = checked_labels(self._labels, len(self._array), path)
       if self._names and self._labels.max() >= len(self._names):

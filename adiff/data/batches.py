@@ -104,20 +104,25 @@ class Batches:
     return _Reader(self.source, self.split, self.blocks, self.workers)
 
   @functools.cached_property
+  def _num(self):
+    """Of the examples that there are, or of a share of them."""
+    return max(1, round(self.share * self.source.size(self.split)))
+
+  @functools.cached_property
   def _chosen(self):
-    size = self.source.size(self.split)
-    return subset.spread(size, max(1, round(self.share * size)))
+    return subset.spread(self.source.size(self.split), self._num)
 
   @functools.cached_property
   def _shuffled(self):
-    return grain.MapDataset.range(len(self._chosen)).seed(self.seed).shuffle().repeat()
+    return grain.MapDataset.range(self._num).seed(self.seed).shuffle().repeat()
 
   def indices_at(self, step) -> np.ndarray:
     """int64 [b]: the examples of step `step`, restricted to this process's part."""
     rows = slice(None) if self.rows is None else self.rows
     places = range(self.batch_size)[rows]
     start = step * self.batch_size
-    return self._chosen[[self._shuffled[start + place] for place in places]]
+    found = np.array([self._shuffled[start + place] for place in places], np.int64)
+    return found if self._num == self.source.size(self.split) else self._chosen[found]
 
   def batch_at(self, step) -> dict[str, np.ndarray]:
     """{'tokens': [b, N(, D)] in block order, 'label': int32 [b], what else the examples have} of

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import posixpath
 from typing import Annotated
 
 import numpy as np
@@ -137,7 +138,7 @@ def told(folder, length) -> dict[str, str]:
       fault = _fault(folder, name, caption, length, found)
       if fault:
         raise input_file.Unreadable(f'{where} {fault}')
-      found[name] = caption
+      found[posixpath.normpath(name)] = caption
   return found
 
 
@@ -146,7 +147,7 @@ def _fault(folder, name, caption, length, found):
   short = values.shown(name)
   if name.startswith('/') or '..' in name.split('/') or not name:
     return f'names {short}, which does not lie beside it; {_ADVICE}'
-  if name in found:
+  if posixpath.normpath(name) in found:
     return f'names {short} for the second time; delete one of the two lines'
   if not storage.is_file(folder / name):
     return f'names {short}, which is not there; {_ADVICE}'

@@ -34,7 +34,8 @@ RULE = 'the largest square in the centre, resampled to the size by an antialiase
 _FAULT, _ADVICE = 'is no readable image', 'remove it or save it again'
 _HEIC = tuple(b'ftyp' + brand for brand in (b'heic', b'heix', b'hevc', b'heim', b'mif1', b'msf1'))
 _SIXTEEN = ('I;16', 'I;16L', 'I;16B', 'I;16N')
-_GREY = (*_SIXTEEN, '1', 'L', 'LA', 'La')
+_PGM = ('I', 'PPM')  # whose 16 bits Pillow has in 32
+_GREY = (*_SIXTEEN, 'I', '1', 'L', 'LA', 'La')
 _EIGHT = ('1', 'L', 'P', 'RGB', 'CMYK', 'YCbCr', 'HSV', 'LAB', 'RGBX', 'LA', 'La', 'PA', 'RGBA',
           'RGBa')
 
@@ -123,6 +124,7 @@ def _decoded(file, name):
       warnings.simplefilter('ignore')  # of Pillow: what matters of a file is told as an error
       picture = _header(file, name)
       picture.load()
+      picture = picture.convert('I;16') if picture.mode == 'I' else picture
       yield _opaque(PIL.ImageOps.exif_transpose(picture))
 
 
@@ -162,7 +164,7 @@ def _header(file, path):
     raise input_file.Unreadable(
       f'{path} has {width} x {height} pixels, more than {MOST_PIXELS}; save it smaller'
     )
-  if picture.mode not in (*_SIXTEEN, *_EIGHT):
+  if picture.mode not in (*_SIXTEEN, *_EIGHT) and (picture.mode, picture.format) != _PGM:
     raise input_file.Unreadable(
       f'{path} has pixels of the kind {picture.mode} (32 bits or floats), whose range is unknown; '
       'save it with 8 or 16 bits'
@@ -173,7 +175,8 @@ def _header(file, path):
 def _opaque(picture):
   """The picture in 8 bits over the background."""
   if picture.mode in _SIXTEEN:
-    scaled = (np.asarray(picture).astype(np.uint32) + 128) // 257
+    values = np.asarray(picture).astype(np.uint32)
+    scaled = np.where(values == picture.info.get('transparency'), 255, (values + 128) // 257)
     return PIL.Image.fromarray(scaled.astype(np.uint8))
   if picture.mode.lower() in ('la', 'pa', 'rgba') or 'transparency' in picture.info:
     picture = picture.convert('RGBA')

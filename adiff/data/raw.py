@@ -18,6 +18,8 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from absl import logging
+
 from adiff.data import pictures, record_file, tfds_folder
 from adiff.machine import files, input_file, json_file
 
@@ -184,10 +186,10 @@ def _tar(path):
   for stem, group in itertools.groupby(members, key=lambda member: member[0]):
     found = {kind: content for _, kind, content in group}
     kinds = [kind for kind in _PICTURES if kind in found]
-    if not kinds:
+    if len(kinds) != 1:
       raise input_file.Unreadable(
-        f'{path}: {stem} has no picture, but {", ".join(found)}; the members of a picture must '
-        'follow each other'
+        f'{path}: {stem} has {"several pictures" if kinds else "no picture"} among '
+        f'{", ".join(found)}; the members of one picture must follow each other and have its name'
       )
     where = f'{path}: {stem}.{kinds[0]}'
     yield Picture(where, found[kinds[0]], *_said(found, f'{path}: {stem}'))
@@ -197,7 +199,8 @@ def _said(found, where):
   """(label, captions) of the members beside a picture."""
   form = {'label?': int | str, 'caption?': str}
   beside = json_file.parse(found['json'], form, where=f'{where}.json') if 'json' in found else {}
-  label, captions = beside.get('label'), [beside['caption'].encode()] if 'caption' in beside else []
+  label, caption = beside.get('label'), beside.get('caption')
+  captions = [] if caption is None else [caption.encode()]
   if 'cls' in found:
     text = found['cls'].decode(errors='replace').strip()
     label = int(text) if text.isascii() and text.isdecimal() else text
@@ -233,7 +236,14 @@ def _content(tar, member, path):
   folder, name = os.path.split(member.name)
   stem, _, kind = name.partition('.')
   kind = kind.lower()
-  if any(map(input_file.hidden, parts)) or kind not in (*_PICTURES, *_BESIDE):
+  if any(map(input_file.hidden, parts)):
+    return
+  if kind not in (*_PICTURES, *_BESIDE):
+    if os.path.splitext(name)[1].lower() in pictures.SUFFIXES:
+      logging.log_first_n(
+        logging.WARNING, '%s: %s and what is called like it are left out: behind the first dot of '
+        'a name stands its kind, and %s is none', 1, path, member.name, kind,
+      )
     return
   if member.size > (pictures.MOST_BYTES if kind in _PICTURES else _TEXT):
     raise input_file.Unreadable(f'{path}: {member.name} holds {member.size} bytes; {_ADVICE}')

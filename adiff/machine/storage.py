@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from adiff.machine import bucket
 
 _URL = re.compile(r'([A-Za-z][A-Za-z0-9+.-]+)://|gs:/')
+TRIAL = '.writable'  # what is put into a folder of a bucket, and deleted, to see whether it may be
 _AT_ONCE = 32 * 2**20  # bytes of an object that is read in one request
 
 
@@ -154,11 +155,22 @@ def below(folder) -> dict[str, Facts]:
   }
 
 
+def _walk(top):
+  """As `walk`, of a disk."""
+  around = {os.fspath(top): {os.path.realpath(top)}}  # where a folder lies, and those around it
+  for folder, folders, names in os.walk(top, followlinks=True):
+    above = around.pop(folder)
+    real = {name: os.path.realpath(os.path.join(folder, name)) for name in folders}
+    folders[:] = (name for name in folders if real[name] not in above)
+    yield folder, folders, names
+    around |= {os.path.join(folder, name): above | {real[name]} for name in folders}
+
+
 def walk(top) -> Iterator[tuple[str, list[str], list[str]]]:
   """(folder, names of folders, names of files) as os.walk: who drops a folder's name from the list
-  has nothing of it told."""
+  has nothing of it told. Links to folders are followed, but none to a folder that they lie in."""
   if not remote(top):
-    yield from os.walk(top)
+    yield from _walk(top)
     return
   tree = {'': ([], [])}
   for name in below(top):
@@ -273,6 +285,6 @@ def filled(folder) -> Iterator[str]:
 
 def check_writable(folder) -> None:
   """Raises OSError where nothing can be written into a folder of a bucket, by trying to."""
-  place = f'{absolute(folder)}/.writable'
+  place = f'{absolute(folder)}/{TRIAL}'
   bucket.put(place, b'')
   delete(place)

@@ -86,8 +86,10 @@ def test_an_array_is_read_as_its_pictures_are_with_labels_and_names(tmp_path, ch
   np.testing.assert_array_equal(again['example'], read['example'])
 
 
-def test_labels_without_names_are_numbers(tmp_path):
-  np.savez(tmp_path / 'a.npz', np.zeros((9, 4, 4), np.uint8), labels=np.arange(9) % 4)
+@pytest.mark.parametrize('beside', ['labels', 'arr_1'])
+def test_labels_without_names_are_numbers(tmp_path, beside):
+  labels = {beside: np.arange(9) % 4}  # arr_1: of a file that --mode=sample wrote
+  np.savez(tmp_path / 'a.npz', arr_0=np.zeros((9, 4, 4), np.uint8), **labels)
   source, _ = everything(tmp_path / 'a.npz', channels=1)
   assert (source.num_classes, source.classes) == (4, ())
 

@@ -64,6 +64,13 @@ def test_a_share_of_the_split_is_the_same_examples_for_every_seed_spread_over_it
   assert len(set(alone.indices_at(0))) == 1
 
 
+def test_the_places_of_a_huge_split_are_not_all_written_down(source, monkeypatch):
+  small = batches.Batches(source, 'train', 8, seed=0)
+  np.testing.assert_array_equal(small.indices_at(0), small._chosen[small.indices_at(0)])
+  monkeypatch.setattr(type(source), 'size', lambda self, split: 2**40)
+  assert batches.Batches(source, 'train', 8, seed=0).indices_at(0).max() > 2**32
+
+
 def test_a_batch_larger_than_the_split_wraps_around(source):
   stream = batches.Batches(source, 'train', 60, seed=0)
   counts = np.bincount(stream.indices_at(0), minlength=24)

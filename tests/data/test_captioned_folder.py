@@ -50,6 +50,7 @@ def test_captions_stand_beside_their_pictures_in_either_layout(tmp_path):
   (line('b.png', 3), 'holds 3 as text where a text must be'),
   (line('b.png', ' '), "has no caption of 'b.png'; write one, or delete that line"),
   (line('a.png'), "names 'a.png' for the second time; delete one of the two lines"),
+  (line('./a.png'), "names './a.png' for the second time; delete one of the two lines"),
   (line('d.png'), "names 'd.png', which is not there"),
   (line('../a.png'), "names '../a.png', which does not lie beside it"),
   (line('b.png', 'ü' * 40), 'has a caption of 80 bytes and there is room for 64'),

@@ -55,6 +55,15 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path, order):
   assert read(tmp_path / 'a.png')[0, 2].tolist() == [128] * 3
 
 
+def test_sixteen_bits_of_grey_are_read_from_pgm_and_with_a_transparent_value(tmp_path):
+  grey = np.array([[0, 257, 128 * 257, 65535]] * 4, np.uint16)
+  (tmp_path / 'a.pgm').write_bytes(b'P5 4 4 65535\n' + grey.astype('>u2').tobytes())
+  np.testing.assert_array_equal(read(tmp_path / 'a.pgm', 1)[0, :, 0], [0, 1, 128, 255])
+  assert quick(tmp_path / 'a.pgm').channels == 1
+  PIL.Image.fromarray(grey).save(tmp_path / 'a.png', transparency=257)
+  np.testing.assert_array_equal(read(tmp_path / 'a.png', 1)[0, :, 0], [0, 255, 128, 255])
+
+
 @pytest.mark.parametrize('kind', ['RGBA', 'LA', 'P', 'RGB'])
 def test_what_is_transparent_shows_white(tmp_path, kind):
   alpha = np.array([[0, 0, 255, 255]] * 4, np.uint8)
@@ -145,3 +154,13 @@ def test_names_that_are_no_text_are_read_and_split_as_others(tmp_path):
   source = image_folder.ImageFolder(tmp_path, 4)
   shown = [source.examples(split, np.arange(source.size(split))) for split in source.splits]
   assert sum(len(one['example']) for one in shown) == 3 and len(source.fingerprint) == 16
+
+
+def test_folders_that_are_linked_are_read_and_one_that_lies_in_itself_ends(tmp_path):
+  for place in ('set/cats', 'elsewhere/inner'):
+    (tmp_path / place).mkdir(parents=True)
+    PIL.Image.fromarray(SQUARE).save(tmp_path / place / 'a.png')
+  (tmp_path / 'set/owls').symlink_to(tmp_path / 'elsewhere')
+  (tmp_path / 'elsewhere/inner/back').symlink_to(tmp_path / 'set')
+  (tmp_path / 'set/self').symlink_to(tmp_path / 'set')
+  assert pictures.find(tmp_path / 'set') == ['cats/a.png', 'owls/inner/a.png']

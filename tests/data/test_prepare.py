@@ -153,20 +153,27 @@ def test_a_killed_shard_leaves_nothing_behind(waves, tmp_path, monkeypatch):
   assert names == {prepare.ABOUT, *whole}  # the seventh picture lies in the third
 
 
+def tar_with(path, members):
+  with tarfile.open(path, 'w') as tar:
+    for name, content in members.items():
+      member = tarfile.TarInfo(name)
+      member.size = len(content)
+      tar.addfile(member, io.BytesIO(content))
+  return path
+
+
 def test_folders_tars_and_records_of_the_same_pictures_become_the_same_set(waves, tmp_path):
   found = [picture for unit in raw.find(f'{waves}:train').units for picture in unit.read()]
-  folder = tmp_path / 'folder'
-  with tarfile.open(tmp_path / '0.tar', 'w') as tar:
-    for index, picture in enumerate(found):
-      label = soak_chain.CLASSES.index(picture.label)
-      name = f'{label}/{index}'
-      (folder / str(label)).mkdir(parents=True, exist_ok=True)
-      (folder / f'{name}.jpg').write_bytes(picture.content)
-      for kind, content in (('jpg', picture.content), ('cls', b'%d' % label),
-                            ('txt', b'wave %d' % index), ('npy', b'not read')):
-        member = tarfile.TarInfo(f'{name}.{kind}')
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
+  folder, members = tmp_path / 'folder', {}
+  for index, picture in enumerate(found):
+    label = soak_chain.CLASSES.index(picture.label)
+    name = f'{label}/{index}'
+    (folder / str(label)).mkdir(parents=True, exist_ok=True)
+    (folder / f'{name}.jpg').write_bytes(picture.content)
+    for kind, content in (('jpg', picture.content), ('cls', b'%d' % label),
+                          ('txt', b'wave %d' % index), ('npy', b'not read')):
+      members[f'{name}.{kind}'] = content
+  tar_with(tmp_path / '0.tar', members)
   how = '--test_every=4', '--quality=90'
   assert run(f'--train={folder}', f'--out={tmp_path}/a', *how) == 0
   tars, records = f'--train={tmp_path}/*.tar', f'--train={waves}/waves-train*'
@@ -183,6 +190,20 @@ def test_folders_tars_and_records_of_the_same_pictures_become_the_same_set(waves
   shard = tmp_path / 'b/1.0.0' / tfds_folder.shard('b', 'test', 0, 1)
   record = next(record_file.array_records(shard))
   assert tfds_folder.parse(record, 'it')['captions'] == [b'wave 0']
+
+
+def test_what_lies_beside_a_picture_in_a_tar_file_is_its_own(waves, tmp_path, caplog):
+  picture = next(iter(raw.find(f'{waves}:train').units[0].read())).content
+  path = tar_with(tmp_path / 'a.tar', {
+    '0.jpg': picture, '0.json': b'{"caption": null, "label": 3}', '0.txt': b'a wave',
+    'of 2021.05.01.jpg': picture,
+  })
+  (found,) = raw.find(str(path)).units[0].read()
+  assert (found.label, found.captions) == (3, (b'a wave',))
+  assert 'of 2021.05.01.jpg and what is called like it are left out' in caplog.text
+  path = tar_with(tmp_path / 'b.tar', {'0.jpg': picture, '0.png': picture})
+  with pytest.raises(ValueError, match='0 has several pictures among'):
+    list(raw.find(str(path)).units[0].read())
 
 
 def test_classes_are_told_by_name_where_two_sources_number_them_otherwise(waves, tmp_path):
@@ -280,7 +301,7 @@ MISTAKES = {  # arguments, of a folder and the set; words
   'a link in a tar': (
     lambda at, waves: [f'--train={tar_of(at / "a.tar", "1.jpg", tarfile.SYMTYPE)}'], 'is a link'),
   'a tar without pictures': (lambda at, waves: [f'--train={tar_of(at / "a.tar", "1.txt")}'],
-                             '1 has no picture, but txt'),
+                             '1 has no picture among txt'),
   'a torn tar': (lambda at, waves: [f'--train={torn(tar_of(at / "a.tar", "1.jpg"))}'], 'is torn'),
   'a bucket': (lambda at, waves: [f'--train={waves}:train', '--out=gs://mine/set'], 'mount the'),
   'no size': (lambda at, waves: [f'--train={waves}:train', '--size=0'], '--size=0 must lie in'),

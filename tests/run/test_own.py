@@ -66,6 +66,14 @@ def test_a_config_suits_pictures_device_and_time(quick, pets, tmp_path, capsys, 
   assert own.images(tmp_path / 'd', pets, 5, size=64).config.data.size == 64
 
 
+@pytest.mark.parametrize('side', range(28, 101, 3))
+def test_no_rung_makes_pictures_much_smaller_than_they_are(side):
+  for rung in own.LADDER:
+    grid, patch = own._cut(rung, side)
+    room = min(side, rung.grid * rung.patch)
+    assert grid % 2 == 0 and 7 / 8 * room <= grid * patch <= room
+
+
 def test_grey_and_flat_pictures_are_neither_mirrored_nor_guided(quick, tmp_path):
   place = pack(tmp_path / 'a.zip', [f'{n}.png' for n in range(12)], grey=True, side=8)
   config = own.images(tmp_path / 'run', place, 1).config
