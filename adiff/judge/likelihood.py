@@ -28,7 +28,7 @@ def bound(
   and documents as in `loss`.
 
   reveals: for absorbing noise, how many of a block's tokens each call of the sampler reveals, a
-  tuple a block that sums to its size; None: one at a time.
+  tuple a block that sums to its size; None, for all or for a block: one at a time.
   known: bool [B, N] or None: tokens that are conditioned on (a prompt, padding) and cost nothing;
   where x0 is the mask there, the token is unknown: neither conditioned on nor counted.
   """
@@ -55,7 +55,9 @@ def bound(
 
 def _at_calls(u, reveals, sizes):
   """u [B, K] at which as many tokens are masked as before a random call, and the weight that makes
-  the bound there that of all calls."""
+  the bound there that of all calls; of a block that nothing is said of as it was, and 1."""
+  said = np.array([own is not None for own in reveals])
+  reveals = [(size,) if own is None else own for own, size in zip(reveals, sizes, strict=True)]
   for own, size in zip(reveals, sizes, strict=True):
     if min(own) < 1 or sum(own) != size:
       raise ValueError(f'reveals {own} must be positive and sum to the block size {size}')
@@ -69,12 +71,17 @@ def _at_calls(u, reveals, sizes):
     for table in (revealed, hidden)
   )
   sizes = jnp.asarray(sizes, jnp.float32)[None]
-  return (hidden - 0.5) / sizes, revealed * jnp.float32(calls)[None] / sizes
+  weight = revealed * jnp.float32(calls)[None] / sizes
+  return jnp.where(said, (hidden - 0.5) / sizes, u), jnp.where(said, weight, 1)
 
 
 def is_exact(blocks, process, reveals=None) -> bool:
   """Is the bound the likelihood itself, without noise? (Each block revealed in one call.)"""
-  one_call = max(blocks.sizes) == 1 if reveals is None else max(map(len, reveals)) == 1
+  reveals = [None] * len(blocks.sizes) if reveals is None else reveals
+  one_call = all(
+    size == 1 if own is None else len(own) == 1
+    for own, size in zip(reveals, blocks.sizes, strict=True)
+  )
   return one_call and process.absorbing and not process.by_law
 
 

@@ -57,6 +57,11 @@ class DistilledDecoding(student.Taught):
         'recipe distilled_decoding teaches one walk over clean tokens; write train.block_sizes=() '
         'and history=0.0'
       )
+    if self.plain.lessons:
+      raise ValueError(
+        'recipe distilled_decoding learns of walks that it makes itself, and no lesson changes '
+        'those; leave the defaults of train.given, random_length and the like'
+      )
     for steps in sorted({*parts.plan.budgets, *parts.config.eval.steps}):
       if self.steps % steps:
         raise ValueError(

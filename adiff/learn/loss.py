@@ -107,10 +107,9 @@ def _scalar(means, term) -> jax.Array:
 
 def _value(mean: Mean) -> jax.Array:
   """0 where nothing carries weight, but nan in a curve."""
-  if mean.count.ndim == 0:
-    return mean.total / jnp.maximum(mean.count, 1)
   some = mean.count > 0
-  return jnp.where(some, mean.total / jnp.where(some, mean.count, 1), jnp.nan)
+  nothing = 0 if mean.count.ndim == 0 else jnp.nan
+  return jnp.where(some, mean.total / jnp.where(some, mean.count, 1), nothing)
 
 
 def scalars(means: dict[str, Mean], term=None) -> dict[str, jax.Array]:

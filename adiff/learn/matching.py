@@ -69,6 +69,8 @@ class Matching(student.Taught):
     plain = self.plain
     if len(plain.blocks) > 1:
       raise ValueError('recipe matching teaches one walk; write train.block_sizes=()')
+    if parts.config.train.given:
+      raise ValueError('recipe matching makes whole examples by itself; write train.given=0.0')
     if self.states == 'self':
       rollout.check(self.plan, plain.blocks[0], plain.process, self.solver)
     elif self.through_cache:

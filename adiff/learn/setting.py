@@ -113,4 +113,5 @@ class Setting(NamedTuple):
     loss = loss_lib.Mean(jnp.sum(self.weight * error), jnp.sum(self.weight))
     over = loss.count if whole is None else whole['loss']
     curves = loss_lib.curves(error, self.weight, t, self.blocks)
-    return loss.total / jnp.maximum(over, 1), {'loss': loss, **curves}
+    some = over > 0
+    return jnp.where(some, loss.total / jnp.where(some, over, 1), 0), {'loss': loss, **curves}

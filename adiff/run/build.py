@@ -95,11 +95,14 @@ class Parts(parts_lib.Parts):
     return self.parallel.method == parallel.NONE and not drafted
 
   @property
-  def reveals(self) -> tuple[tuple[int, ...], ...] | None:
-    """What `likelihood.bound` asks: a network that was trained on pure noise alone is judged
-    there."""
-    one_pass = self.draw.pure_noise and max(self.blocks.sizes) > 1
-    return tuple((n,) for n in self.blocks.sizes) if one_pass else None
+  def reveals(self) -> tuple[tuple[int, ...] | None, ...] | None:
+    """What `likelihood.bound` asks: what was trained on pure noise alone is judged there."""
+    draw, blocks = self.draw, self.blocks
+    found = tuple(
+      (size,) if draw.pure_noise or kind in draw.pure_kinds else None
+      for size, kind in zip(blocks.sizes, blocks.kind_of_block, strict=True)
+    )
+    return found if any(own not in (None, (1,)) for own in found) else None
 
   @property
   def guidance(self) -> np.ndarray | dict[str, float]:

@@ -18,6 +18,7 @@ import numpy as np
 import tqdm
 
 from adiff.judge import likelihood
+from adiff.learn import state
 from adiff.machine import array_file, sharding
 from adiff.nn import network
 from adiff.run import asked as asked_lib
@@ -92,7 +93,8 @@ class Given:
     for first in range(0, self.num, batch):
       index = np.minimum(np.arange(first, first + batch), self.num - 1)
       here = jax.tree.map(lambda leaf, index=index: leaf[index], x0)
-      keys = generate.example_keys(asked_lib.seed(seed), first, samples)
+      stream = state.stream(asked_lib.seed(seed), 'score', first)
+      keys = [jax.random.fold_in(stream, n) for n in range(samples)]
       nats.append(np.stack([self._bound(self.params, key, here) for key in keys], 1))
     return np.concatenate(nats)[:self.num]
 
@@ -107,6 +109,7 @@ class Given:
       )
       nats, _ = likelihood.bound(
         denoise, key, x0, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
+        reveals=parts.reveals,
       )
       return nats[:, parts.plan.given:].sum(1)
 

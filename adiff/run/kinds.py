@@ -86,6 +86,7 @@ def check_single(config) -> None:
     ('model.hinted', network.get('hinted', 'none').replace('none', '')),
     ('train.next_token', train.next_token), ('train.complementary', train.complementary),
     ('train.block_sizes', train.block_sizes), ('train.requantise', train.requantise),
+    ('plan.budgets', config.plan.budgets), ('plan.first', config.plan.first),
   ):
     if chosen:
       raise ValueError(

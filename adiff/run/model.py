@@ -212,9 +212,9 @@ class Model:
     for first in range(0, len(tokens), batch):
       index = np.arange(first, first + batch) % len(tokens)
       here = jax.tree.map(lambda leaf, index=index: leaf[index], (tokens, cond, known))
+      key = state.stream(seed, 'score', first)
       parts.append(np.stack([
-        draw(self.params, state.stream(seed, 'score', first + n), *here)
-        for n in range(samples)
+        draw(self.params, jax.random.fold_in(key, n), *here) for n in range(samples)
       ], 1))
     nats = np.concatenate(parts)[:len(tokens)]
     if samples == 1:

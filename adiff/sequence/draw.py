@@ -22,6 +22,7 @@ class Draw:
 
   levels: Callable[[jax.Array, tuple[int, int]], jax.Array]
   pure_noise: bool = False  # is every level 1?
+  pure_kinds: tuple[str, ...] = ()  # of several kinds: whose levels are all 1
 
   def __call__(self, key, shape) -> jax.Array:
     return self.levels(key, shape)
@@ -52,7 +53,8 @@ class Draw:
       made = {kind: draws[kind](tokens_lib.fold(key, kind), own[kind]) for kind in own}
       return tokens_lib.gather(made, runs)
 
-    return Draw(levels, pure_noise=all(own.pure_noise for own in draws.values()))
+    pure = tuple(kind for kind, own in draws.items() if own.pure_noise)
+    return Draw(levels, pure_noise=len(pure) == len(draws), pure_kinds=pure)
 
   def with_atoms(self, *, zero=0.0, one=0.0) -> 'Draw':
     """These levels, but 0 with probability `zero` and 1 with probability `one`.

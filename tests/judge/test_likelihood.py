@@ -77,6 +77,15 @@ def test_blocks_revealed_in_one_call_have_a_likelihood_without_noise():
   np.testing.assert_allclose(values[0], 3 * np.log(3), rtol=1e-5)
 
 
+def test_a_block_of_which_no_reveals_are_told_is_bounded_as_without_any():
+  blocks = blocks_lib.equal(6, 3)
+  (nats, levels), (alone, other) = (bound(blocks, reveals=own) for own in (((3,), None), None))
+  assert (levels[:, 0] > 0.8).all() and not (other[:, 0] > 0.8).all()
+  np.testing.assert_allclose(nats[:, 0], 3 * np.log(3), rtol=1e-5)
+  np.testing.assert_array_equal(levels[:, 1], other[:, 1])
+  np.testing.assert_array_equal(nats[:, 1], alone[:, 1])
+
+
 @pytest.mark.parametrize('size', [1, 2, 4])
 def test_the_exact_denoiser_gives_every_order_the_same_probability(size):
   chain, blocks = chain_lib.Chain(num_tokens=4), blocks_lib.equal(4, size)
@@ -123,6 +132,7 @@ def test_only_one_masked_token_a_block_is_the_likelihood_itself():
   assert not likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3))
   assert likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3), ((2,),) * 3)
   assert not likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3), ((2,), (1, 1), (2,)))
+  assert not likelihood.is_exact(blocks_lib.equal(6, 2), masked.Masked(3), ((2,), None, (2,)))
   assert not likelihood.is_exact(blocks_lib.tokens(6), uniform.Uniform(3))
   assert not likelihood.is_exact(blocks_lib.tokens(6), gaussian.Gaussian(1, clip=0.0))
 

@@ -185,6 +185,15 @@ def test_a_teacher_that_makes_no_token_after_another_is_refused(blocks):
     recipe(Small(), taught=blocks).init(jax.random.key(0))
 
 
+def test_lessons_change_none_of_its_walks_and_are_refused(monkeypatch):
+  monkeypatch.setattr(student, 'needs_teacher', lambda *_: None)
+  monkeypatch.setattr(student.Taught, 'needs', lambda *_: None)
+  of = recipe(Small())
+  of = dataclasses.replace(of, plain=dataclasses.replace(of.plain, lessons=('given',)))
+  with pytest.raises(ValueError, match='no lesson changes'):
+    of.needs(None)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize('steps', [1, 2])
 def test_a_student_agrees_with_the_exact_map_on_nineteen_of_twenty_strings(steps):

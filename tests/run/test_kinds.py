@@ -223,6 +223,8 @@ BAD = {
   'its own estimate': ('model.self_condition', True, 'self_condition=True is for tokens of one'),
   'a next token': ('train.next_token', 0.5, 'next_token=0.5 is for tokens of one kind'),
   'further sizes of blocks': ('train.block_sizes', (2,), 'block_sizes'),
+  'steps by the place of a block': ('plan.budgets', (2, 2, 2), 'plan.budgets'),
+  'other steps of the first block': ('plan.first', 2, 'plan.first'),
   'a level of history for one kind alone': ('history', None, 'history is None'),
 }
 
@@ -239,6 +241,24 @@ def test_bad_kinds_are_refused_in_a_sentence(name):
   place[last] = value
   with pytest.raises(ValueError, match=words):
     build.build(ml_collections.ConfigDict(tree))
+
+
+def test_a_kind_that_learns_from_pure_noise_is_judged_there_in_either_direction():
+  c = config().unlock()
+  c.kinds.symbols.blocks, c.kinds.symbols.draw = {'name': 'whole'}, {'name': 'ones'}
+  c.kinds.symbols.steps = 1
+  parts = build.build(c)
+  assert not parts.draw.pure_noise and parts.blocks.sizes == (4, 2)
+  assert parts.reveals == ((4,), None)
+  served = lambda key: parts.recipe.served(parts.recipe.init(key))
+  params = jax.eval_shape(served, jax.random.key(0))
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), params)
+  given = directions.Given(
+    directions.toward(parts, ('floats',)), params, {'floats': np.zeros((3, 2, 1), np.float32)},
+  )
+  nats = given.score(symbols=np.zeros((3, 4), np.int32), samples=4, batch=2)
+  np.testing.assert_allclose(nats, nats[:1, :1].repeat(3, 0).repeat(4, 1), rtol=1e-6)
 
 
 def test_a_kind_says_what_it_says_and_the_config_the_rest():

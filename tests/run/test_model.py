@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import adiff
+from adiff.judge import subset
 from adiff.machine import checkpoint, sharding
 from adiff.run import build, evaluate, handle, kept, model, sequences, workdir
 from configs import base, digits, toy
@@ -153,10 +154,10 @@ def test_a_score_is_that_of_the_evaluation(trained):
     assert score.dims.tolist() == [8, 12]
     assert abs(score.nats.sum() / 20 / whole['nats_per_token'] - 1) < 1e-6
     return
-  examples = some(trained, 16)
-  labels = trained.parts.source.examples('test', np.arange(16))['label']
-  labelled = trained.parts.spec.num_classes > 0
-  score = trained.score(examples, label=labels if labelled else None, samples=64)
+  source = trained.parts.source
+  found = source.examples('test', subset.spread(source.size('test'), 16))  # the evaluation's own
+  label = found['label'] if trained.parts.spec.num_classes > 0 else None
+  score = trained.score(found['example'], label=label, samples=64)
   mesh = sharding.make_mesh(data=-1, fsdp=1, tensor=1, sequence=1)
   params = jax.device_put(trained.params, sharding.replicated(mesh))
   bound = evaluate.Bound(trained.parts, mesh)(params, samples=64)
