@@ -64,8 +64,7 @@ def both_passes(f):
 
 
 def suite(options, limits):
-  """Rows by length and number of blocks; two streams."""
-  rows = []
+  """Rows by length and number of blocks, as they are measured; two streams."""
   cases = [(n, k) for n in options.lengths for k in (1, 4, 16, 64)]
   for num_tokens, num_blocks in cases:
     blocks = blocks_lib.equal(num_tokens, num_tokens // num_blocks)
@@ -91,11 +90,10 @@ def suite(options, limits):
     for name in kinds:
       if name.startswith('chunks') and name != best:
         continue
-      rows.append({
+      yield {
         'tokens': num_tokens, 'blocks': num_blocks, 'batch': batch, 'attention': name,
         **turns.summary(times[name]),
         'over ours': turns.ratio(times[name], times['ours']),
         'over the matmul rate': median[name] * limits.rate / needed,
         'memory MiB': programs[name][2] / 2**20, 'compile s': programs[name][1],
-      })
-  return rows
+      }

@@ -61,7 +61,8 @@ def suite(page, name, seconds, *, toy, work):
   rate, bandwidth = facts['matmul GFLOP/s'], facts['bandwidth GB/s']
   page.add(
     SUITES[name][0], seconds=took, status=status, measured=facts,
-    lines=[f'Products {rate:.3g} GFLOP/s, bandwidth {bandwidth:.3g} GB/s.', '',
+    lines=[*(parts.told(status, output) if status != 0 else ()),
+           f'Products {rate:.3g} GFLOP/s, bandwidth {bandwidth:.3g} GB/s.', '',
            *run.table(facts['rows'])])
 
 

@@ -15,12 +15,11 @@ trains; for the candidates of one process that takes one arena (not so for --sui
   export GLIBC_TUNABLES=glibc.malloc.arena_max=1
   source launch/environment.sh
 
-Prints a table; writes FOLDER/SUITE.json, .md and .png.
+Prints a table; writes FOLDER/SUITE.json, with every row anew, .md and .png.
 """
 
 import argparse
 import importlib
-import json
 import os
 import pathlib
 import shlex
@@ -30,7 +29,7 @@ import jax
 from matplotlib import figure
 
 from adiff.judge.page import images
-from adiff.machine import provenance
+from adiff.machine import files, provenance
 from benchmarks import turns
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -88,14 +87,18 @@ def main() -> int:
   limits = turns.Limits(options.dtype)
   limits.look()
   suite = importlib.import_module(f'benchmarks.{options.suite}')
-  rows = suite.suite(options, limits)
   facts = {
     'hardware': provenance.hardware(), 'commit': provenance.commit(), 'jax': jax.__version__,
-    'dtype': options.dtype, 'load before': load, 'matmul GFLOP/s': limits.rate / 1e9,
-    'bandwidth GB/s': limits.bandwidth / 1e9, 'rounds': options.rounds,
+    'dtype': options.dtype, 'load before': load, 'rounds': options.rounds,
     'GLIBC_TUNABLES': os.environ.get('GLIBC_TUNABLES', ''),
   }
   command = f'python -m benchmarks.run {shlex.join(sys.argv[1:])}'
+  place, rows = options.folder / options.suite, []
+  options.folder.mkdir(parents=True, exist_ok=True)
+  for row in suite.suite(options, limits):
+    rows.append(row)
+    facts |= {'matmul GFLOP/s': limits.rate / 1e9, 'bandwidth GB/s': limits.bandwidth / 1e9}
+    files.write_json(place.with_suffix('.json'), {'command': command, **facts, 'rows': rows})
   lines = [
     f'# {options.suite.capitalize()}', '', suite.__doc__.strip(), '',
     f'`{command}`. Candidates take turns, round by round; compiled before and once run; medians, '
@@ -105,10 +108,6 @@ def main() -> int:
   ]
   if load > 0.5:
     lines += ['', 'The machine was not idle: read ratios, not times.']
-  place = options.folder / options.suite
-  options.folder.mkdir(parents=True, exist_ok=True)
-  told = {'command': command, **facts, 'rows': rows}
-  place.with_suffix('.json').write_text(json.dumps(told, indent=1) + '\n')
   place.with_suffix('.md').write_text('\n'.join(lines) + '\n')
   place.with_suffix('.png').write_bytes(images.png_bytes(picture(rows)))
   print('\n'.join(lines))

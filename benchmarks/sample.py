@@ -49,7 +49,7 @@ def program(parts, num=1, *, cached=True, one_room=False):
 
 
 def suite(options, limits):
-  """Rows of one table."""
+  """Rows of one table, as they are measured."""
   width, long, dtype = options.width, options.tokens, options.dtype
   size = long // 8
   blocks = lambda **how: parts_of(long, size, width, dtype=dtype, **how)
@@ -78,30 +78,29 @@ def suite(options, limits):
   limits.look()
   median = {name: float(np.median(one)) for name, one in times.items()}
   model = {name: one[1].seconds(limits.rate, limits.bandwidth) for name, one in programs.items()}
-  rows = []
   for name, (_, needed, seconds) in programs.items():
-    rows.append({
+    row = {
       'rollout': name, **turns.summary(times[name]), 'evaluations': needed.evaluations,
       'GFLOP': needed.flops / 1e9, 'cache MiB': needed.cache_bytes / 2**20,
       'of the matmul rate': needed.flops / limits.rate / median[name],
       'dispatch share': median[''] / median[name], 'compile s': seconds,
-    })
+    }
     if name in over:
       ratio = turns.ratio(times[over[name]], times[name])
       predicted = model[over[name]] / model[name]
-      rows[-1] |= {
+      row |= {
         'over': over[name], 'ratio': ratio, 'model': predicted,
         'audit': turns.audit(ratio, predicted),
       }
+    yield row
   # Time a block with a reach, as the rollout grows.
   size, counts = RING
   ring = {k: program(parts_of(size * k, size, width, dtype=dtype, reach=4)) for k in counts}
   times = turns.take_turns({k: one[0] for k, one in ring.items()}, max(3, options.rounds // 3))
   for k, (_, needed, seconds) in ring.items():
     measured = turns.summary(times[k] / np.float64(k))
-    rows.append({
+    yield {
       'rollout': f'reach 4, {k} blocks of {size}, a block', **measured,
       'evaluations': needed.evaluations, 'GFLOP': needed.flops / 1e9,
       'cache MiB': needed.cache_bytes / 2**20, 'compile s': seconds,
-    })
-  return rows
+    }

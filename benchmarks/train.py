@@ -40,8 +40,7 @@ def compiled_step(dtype, width, depth, num_tokens, batch_size, num_blocks):
 
 
 def suite(options, limits):
-  """Rows by size of the network and number of blocks."""
-  measured, rows = [], []
+  """Rows by size of the network and number of blocks, as they are measured."""
   for times_wide, depth, num_tokens, batch, counts, share in CASES:
     size = {'wide': times_wide * options.width, 'deep': depth, 'tokens': num_tokens, 'batch': batch}
     steps = {k: compiled_step(options.dtype, *size.values(), k) for k in counts}
@@ -49,17 +48,15 @@ def suite(options, limits):
     limits.look()
     times = turns.take_turns({k: one[0] for k, one in steps.items()}, rounds)
     limits.look()
-    measured.append((size, {k: one[1:] for k, one in steps.items()}, times))
+    costs = {k: one[1:] for k, one in steps.items()}
     del steps
     jax.clear_caches()
-  for size, steps, times in measured:
-    model = {k: one[0].seconds(limits.rate, limits.bandwidth) for k, one in steps.items()}
-    for k, (needed, seconds, memory) in steps.items():
+    model = {k: one[0].seconds(limits.rate, limits.bandwidth) for k, one in costs.items()}
+    for k, (needed, seconds, memory) in costs.items():
       ratio, predicted = turns.ratio(times[k], times[1]), model[k] / model[1]
-      rows.append({
+      yield {
         **size, 'blocks': k, **turns.summary(times[k]), 'over one block': ratio,
         'model': predicted, 'audit': turns.audit(ratio, predicted), 'GFLOP': needed.flops / 1e9,
         'of the matmul rate': needed.flops / limits.rate / float(np.median(times[k])),
         'memory MiB': memory / 2**20, 'compile s': seconds,
-      })
-  return rows
+      }

@@ -56,31 +56,33 @@ make_once() {
     flock -n 9 || { say "another launcher makes $venv; waiting for it"; flock 9; }
     read_stamp
   fi
-  up_to_date || make_environment
+  local code=0
+  up_to_date || make_environment || code=$?
   exec 9>&-
+  return "$code"
 }
 
 # The lock is resolved for Python 3.11 and the CPU; an accelerator's packages come besides.
 make_environment() {
   local base entry
-  base="$(find_python)"
+  base="$(find_python)" || return
   say "making $venv with $("$base" --version) from requirements.lock; this happens once"
   mkdir -p "$venv"
   printf '0 0%s\n' "${extra:+ $extra}" > "$venv/adiff.stamp"
   for entry in "$venv"/* "$venv"/.[!.]*; do
     [ "$entry" = "$venv/adiff.stamp" ] || rm -rf -- "$entry"
   done
-  "$base" -m venv "$venv"
+  "$base" -m venv "$venv" || return
   local installer=("$python" -m uv pip install -q --python "$python" --compile-bytecode)
   if ! "$python" -m pip install -q --disable-pip-version-check uv; then
     say 'uv cannot be installed; pip does the same, more slowly'
     installer=("$python" -m pip install -q --disable-pip-version-check)
   fi
-  "${installer[@]}" -r requirements.lock
+  "${installer[@]}" -r requirements.lock || return
   if [ -n "$extra" ]; then
-    "${installer[@]}" -c requirements.lock --editable ".[$extra]"
+    "${installer[@]}" -c requirements.lock --editable ".[$extra]" || return
   else
-    "${installer[@]}" --no-deps --editable .
+    "${installer[@]}" --no-deps --editable . || return
   fi
   printf '%s\n' "$stamp" > "$venv/adiff.stamp"
   say "ready: $python"
@@ -102,7 +104,7 @@ sys.exit(not all(map(u.find_spec, ("jax", "flax", "orbax"))))' 2> /dev/null; the
   fi
   say "$venv was not made by these scripts; it is used as it is"
 elif ! up_to_date; then
-  make_once
+  make_once || return
 fi
 
 # On the CPU XLA asks for the memory of a training step anew at every step. Kept by the process, and on

@@ -13,9 +13,9 @@
 # DRY_RUN=1 prints the command and does not run it.
 set -euo pipefail
 
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source launch/launcher.sh
+source "$(dirname "${BASH_SOURCE[0]}")/launcher.sh"
 manual "$@"
+cd "$repository"
 case "$1" in -*) refuse "'$1' is no workdir; write launch/eval.sh WORKDIR ARGS..." ;; esac
 
 run_until_finished launch/local.sh --mode=follow --workdir="$1" "${@:2}"

@@ -224,7 +224,7 @@ def main(arguments=None) -> int:
   for name in (signal.SIGINT, signal.SIGTERM):
     signal.signal(name, sweep.stop)
   if options.launcher == LOCAL:  # made once, before several runs would make it at a time
-    made = subprocess.run(['bash', '-c', 'source launch/environment.sh'], cwd=ROOT, check=False)
+    made = subprocess.run(['bash', '-ec', 'source launch/environment.sh'], cwd=ROOT, check=False)
     if made.returncode:  # it has said why
       return made.returncode
   with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:

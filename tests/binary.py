@@ -15,7 +15,10 @@ import buckets
 from launch import runs
 
 # Tests compile far more than they compute: without the compiler's optimisations they take a third.
-FLAGS = (*runs.QUICK, '--xla_cpu_parallel_codegen_split_count=1')
+FLAGS = (
+  () if pathlib.Path('/proc/driver/nvidia').exists() else
+  (*runs.QUICK, '--xla_cpu_parallel_codegen_split_count=1')
+)
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # A run of seconds: one small layer on a short chain, with checkpoints and bounds on the way.
 TINY = (

@@ -58,7 +58,7 @@ def test_rows_become_a_table_and_a_picture_with_a_bar_each():
 
 @pytest.mark.soak
 def test_attention_is_measured_against_dense_and_its_best_chunks():
-  rows = attention.suite(OPTIONS, Known())
+  rows = list(attention.suite(OPTIONS, Known()))
   assert {row['attention'] for row in rows} == {'ours', 'dense', 'jax.nn, dense'}
   assert [row['blocks'] for row in rows if row['attention'] == 'ours'] == [1, 4, 16, 64]
   assert all(row['over ours'] == 1 for row in rows if row['attention'] == 'ours')
@@ -141,6 +141,16 @@ def test_what_a_gpu_was_asked_is_on_the_page_after_every_part_also_if_it_was_cut
   told = json.loads((tmp_path / 'gpu.json').read_text())['parts']
   assert [part['status'] for part in told] == [None, 3]
   assert 'ended with status 3' in (tmp_path / 'gpu.md').read_text()
+
+
+def test_rows_of_a_suite_that_was_cut_off_are_on_the_page(tmp_path, monkeypatch):
+  facts = {'matmul GFLOP/s': 1.0, 'bandwidth GB/s': 2.0, 'rows': [{'blocks': 4, 'ms': 1.5}]}
+  (tmp_path / 'train.json').write_text(json.dumps(facts))
+  monkeypatch.setattr(parts, 'child', lambda words, seconds: (None, '', 5.0))
+  page = parts.Page(tmp_path, 'gpu', 'One GPU', {})
+  gpu.suite(page, 'train', 5, toy=True, work=tmp_path)
+  told = (tmp_path / 'gpu.md').read_text()
+  assert 'cut off' in told and '| 4 | 1.5 |' in told
 
 
 def test_blocks_and_one_block_make_as_many_calls_and_differ_in_nothing_else(tmp_path):

@@ -108,7 +108,7 @@ def check_replaceable(path, names) -> None:
     return
   if is_link(path) or not storage.is_folder(path):
     raise ValueError(f'{path} is no folder; name one that does not exist yet')
-  own = {*names, MARK} if storage.remote(path) else set(names)
+  own = {*names, MARK, storage.TRIAL} if storage.remote(path) else set(names)
   found = storage.names(path)
   foreign = sorted(name for name in found if re.sub(rf'{_DRAFT}$', '', name) not in own)
   if foreign:

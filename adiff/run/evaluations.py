@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from adiff.machine import cost, files, hosts, manifest, measured, sharding, storage
+from adiff.machine import cost, files, hosts, manifest, measured, sharding, storage, weights
 from adiff.run import (
   build,
   curves,
@@ -40,6 +40,8 @@ def steps(workdir, text) -> tuple[int | None, ...]:
   if text == BEST:
     return (measured.best(workdir),)
   there = manifest.sealed(workdir) if text == ALL else manifest.steps(workdir)
+  if not there and weights.there(workdir):
+    there = [weights.step(workdir)]
   chosen = there if text == ALL else sorted({int(step) for step in text.split(',')})
   missing = [step for step in chosen if step not in there]
   if missing or not chosen:

@@ -18,7 +18,7 @@ import jax
 from absl import logging
 
 from adiff.machine import files, hosts, manifest
-from adiff.run import division, stopped
+from adiff.run import division, growing, stopped
 from adiff.run import workdir as workdir_lib
 
 PAUSE = 2.0  # seconds between two looks
@@ -115,7 +115,10 @@ def _one(workdir, top, step, evaluate) -> bool:
   if not hosts.claim(path):
     return False
   try:
-    with files.folder(path, first=True) if hosts.first() else contextlib.nullcontext(path) as draft:
+    mine = hosts.first()
+    with files.folder(path, growing.NAMES, first=True) if mine else contextlib.nullcontext(
+      path
+    ) as draft:
       evaluate(step, draft)
   except (ValueError, OSError) as error:
     if step in manifest.sealed(workdir) and not isinstance(error, manifest.Damaged):

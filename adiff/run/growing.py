@@ -14,10 +14,11 @@ import os
 
 from adiff.judge import base, section
 from adiff.machine import hosts, input_file, json_file, provenance
-from adiff.run import references, report
+from adiff.run import eyes, references, report
 
 REPORT, DATA = 'report.html', 'eval.json'
-NAMES = (REPORT, DATA, 'pictures', references.FILE)  # what lies in the folder of an evaluation
+# What lies in the folder of an evaluation.
+NAMES = (REPORT, DATA, 'pictures', references.FILE, eyes.FILE)
 _FACTS = {  # of the head of a page: what they are called there
   'step': 'step', 'average': 'parameters', 'split': 'split', 'date': 'date',
   'hardware': 'hardware', 'commit': 'commit',

@@ -72,6 +72,7 @@ def judge(samples, reference, out, *, split=None, data=None, features=None) -> i
     else:
       _check_unsplit(split, reference)
       _check_own(features, samples)
+      _check_undated(data, reference)
       told |= {'data': os.fspath(reference)}
       sections = [_of_features(samples, made, reference)]
     storage.make_folder(out)
@@ -127,17 +128,22 @@ def _reference(path, made, out, split, data, features, tell):
     if storage.is_file(kept) and features is None:
       found = references.read(kept)
       if split is None or found.split == split:
-        return found
+        _check_undated(data, path)
+        return _taken(path, found, made, keep)
     real = _of_workdir(path, split, data)
   elif storage.is_folder(path) or os.fspath(path).endswith('.zip'):
+    _check_undated(data, path)
     real = _of_folder(os.fspath(path), made, split)
   else:
+    _check_undated(data, path)
     names = _names(path)
     if names >= set(reference_lib.ARRAYS):
       _check_unsplit(split, path)
       _check_own(features, path)
-      return references.read(path)
-    if names >= set(foreign.MOMENTS):
+      return _taken(path, references.read(path), made, keep)
+    if names >= set(foreign.MOMENTS) and not names & {
+      output.SAMPLES[0], output.OLD_SAMPLES[0]
+    }:
       raise ValueError(
         f'{path} holds the mean and covariance of features of a network that is not here, and '
         f'{made.where} pictures; give their features [n, F] as samples, or real pictures as '
@@ -157,6 +163,14 @@ def _reference(path, made, out, split, data, features, tell):
   return references.remembered(
     (keep,), of, lambda: reference_lib.Reference.make(subject, eyes)
   )
+
+
+def _taken(path, found, made, keep):
+  """Statistics that are there; what an earlier call measured beside the page is not theirs."""
+  made.as_data(found.levels, found.shape)  # before anything is deleted
+  if storage.is_file(keep) and storage.absolute(keep) != storage.absolute(path):
+    hosts.agree(lambda: files.delete(keep))
+  return found
 
 
 def _network(features, real):
@@ -271,6 +285,11 @@ def _check_own(features, path):
     raise ValueError(
       f'--features={features}: {path} tells of features already, of one network; leave it away'
     )
+
+
+def _check_undated(data, path):
+  if data is not None:
+    raise ValueError(f'--data={data}: nothing of {path} lies elsewhere; leave it away')
 
 
 def _check_unsplit(split, path):

@@ -157,7 +157,7 @@ def evaluate(
       subject = _subject(parts, attempts, tell)
       attempts.value('Report', lambda: growing.take(
         _sections(
-          programs, served, subject, scale, growing.folder if other_data else workdir, progress
+          programs, served, subject, scale, workdir if own else growing.folder, progress
         )
       ))
   growing.write(complete=True)

@@ -134,8 +134,8 @@ def check(parts, num, out) -> None:
   asked.examples(num)
   folder = f'{out}.parts'
   there = files.names(folder)
-  if workdir_lib.MADE_BY not in there and set(there) - {'lock'}:
-    raise ValueError(f'{folder} holds {there[0]!r}; move it away, or choose another --out')
+  if workdir_lib.MADE_BY not in there:
+    files.check_replaceable(folder, (workdir_lib.MADE_BY, 'lock'))
   # Shards and the whole of them, a byte a value: it will be more. A text may be empty.
   size = 0 if parts.spec.medium == 'text' else 2 * num * parts.spec.dims
   made = sum(storage.size(os.path.join(folder, name)) for name in there)

@@ -101,6 +101,13 @@ def test_a_folder_of_a_bucket_without_its_mark_is_passed_over_and_written_anew(b
   assert files.whole_folders(bucket) == ['4']
 
 
+def test_a_trial_that_a_kill_left_in_a_bucket_locks_nobody_out(bucket):
+  write(f'{bucket}/5/.writable', b'')
+  files.check_replaceable(f'{bucket}/5', ('one',))
+  storage.check_writable(f'{bucket}/5')
+  assert storage.names(f'{bucket}/5') == []
+
+
 def test_a_folder_of_a_bucket_is_copied_once_and_again_when_an_object_changes(
   bucket, tmp_path, monkeypatch, cloud
 ):

@@ -5,11 +5,12 @@ import json
 import os
 import types
 
+import numpy as np
 import pytest
 
 from adiff.judge import section
 from adiff.learn import plain
-from adiff.machine import checkpoint, files, manifest, sharding
+from adiff.machine import checkpoint, files, manifest, sharding, weights
 from adiff.run import curves, evaluate, evaluations, follow, output, report
 
 SAME = ()
@@ -46,6 +47,13 @@ def test_a_step_is_a_number_several_the_best_or_all(text, found, workdir):
 def test_a_step_that_is_not_there_is_named(text, words, workdir):
   with pytest.raises(ValueError, match=words):
     evaluations.steps(workdir, text)
+
+
+def test_the_step_of_weights_alone_is_one_that_is_there(tmp_path):
+  weights.write(tmp_path, 40, {'w': np.zeros(2, np.float32)}, 'ema')
+  assert evaluations.steps(tmp_path, '40') == evaluations.steps(tmp_path, 'all') == (40,)
+  with pytest.raises(ValueError, match='no checkpoint of step 7 .* it has 40'):
+    evaluations.steps(tmp_path, '7')
 
 
 def test_without_a_measured_checkpoint_none_is_the_best(workdir, tmp_path):

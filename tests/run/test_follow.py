@@ -2,13 +2,14 @@
 
 import json
 import os
+import pathlib
 import threading
 import time
 
 import binary
 import pytest
 
-from adiff.machine import checkpoint, hosts, manifest
+from adiff.machine import checkpoint, files, hosts, manifest
 from adiff.run import follow, stopped
 from adiff.run import workdir as workdir_lib
 
@@ -69,6 +70,15 @@ def test_a_damaged_or_deleted_checkpoint_is_passed_over(run):
   follow.follow(run, 3, evaluate, {})
   assert evaluated(run) == [3]
   assert sorted(os.listdir(run / 'eval')) == ['3', 'lock', 'made_by.json']
+
+
+def test_an_evaluation_that_a_kill_left_half_in_a_bucket_is_made_anew(run, bucket):
+  top = f'{bucket}/evaluations'
+  with files.whole(f'{top}/2/eval.json') as file:
+    file.write('{}')
+  make = lambda step, folder: (pathlib.Path(folder) / 'eval.json').touch()
+  follow.each(run, top, (1, 2), make, {})
+  assert follow.done(top) == {1, 2}
 
 
 @pytest.mark.parametrize('theirs', [(2,), (3,), (1, 2, 3)])

@@ -192,21 +192,6 @@ def test_an_npz_of_examples_is_a_reference_of_which_a_tenth_is_held_out(run, tmp
   assert 'perceptron' in kept.eyes.name and row(tmp_path / 'out')['accuracy'] is not None
 
 
-@pytest.mark.parametrize('classes', [2, 5, 10])
-def test_what_is_held_out_of_an_npz_is_of_all_classes_whatever_their_order(tmp_path, classes):
-  labels = np.arange(1000) % classes
-  images = np.stack([np.arange(1000) // 250, np.arange(1000) % 250], 1).astype(np.uint8)
-  images = images.reshape(1000, 1, 2, 1)
-  np.savez(tmp_path / 'real.npz', images, labels)
-  made = foreign.read(tmp_path / 'real.npz')
-  real = judging._of_arrays(made, made, None)
-  rows = {split: real.examples(split, np.arange(real.size(split))) for split in ('train', 'test')}
-  assert [len(found['label']) for found in rows.values()] == [900, 100]
-  assert all(set(found['label']) == set(range(classes)) for found in rows.values())
-  both = np.concatenate([found['example'] for found in rows.values()])
-  assert len(np.unique(both, axis=0)) == 1000
-
-
 def test_the_features_may_be_those_of_a_network_that_others_trained(run, tmp_path, monkeypatch):
   weights = {name: np.zeros(shape, np.float32) for name, shape in network.shapes().items()}
   monkeypatch.setattr(published, 'efficientnet_weights', lambda: weights)

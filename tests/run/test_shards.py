@@ -285,6 +285,15 @@ def test_more_than_can_be_made_is_refused_before_anything_is(num, words, out, mo
   assert os.listdir(out.parent) == []
 
 
+def test_a_kill_while_it_is_written_who_made_the_shards_locks_nobody_out(out):
+  parts = out.with_name('samples.npz.parts')
+  parts.mkdir()
+  (parts / 'lock').write_text('')
+  (parts / 'made_by.json.0123abcd.tmp').write_text('{')
+  to_file(out)
+  assert out.exists()
+
+
 def test_a_folder_of_somebody_else_is_not_taken_for_shards(out, tmp_path):
   parts = out.with_name('samples.npz.parts')
   parts.mkdir()
