@@ -11,7 +11,7 @@ from adiff.judge.page import page
 
 NATS = np.random.default_rng(0).random((8, 2, 3)) + 1  # [examples, samples, blocks]
 BOUND = {
-  **likelihood.summary(NATS, NATS - 1, dims=6), 'is_likelihood': False, 'exact': 4.0,
+  **likelihood.summary(NATS, NATS - 1, NATS, dims=6), 'is_likelihood': False, 'exact': 4.0,
   'dequantisation': 'symbols: a probability',
 }
 
@@ -54,7 +54,7 @@ def letters(exact=False):
   """A subject of rows of letters: its corpus is 'the cat', its samples read 'the the the dog'."""
   pieces = lambda row: ['abcdefghijklmnopqrstuvwxyz '[i] for i in row]
   tokenizer = types.SimpleNamespace(
-    vocab=28, eos=27, pieces=pieces, text=lambda row: ''.join(pieces(row))
+    vocab=28, eos=27, pieces=pieces, text=lambda row: ''.join(pieces(row)), num_bytes=len,
   )
   encode = lambda words: np.array([['abcdefghijklmnopqrstuvwxyz '.index(c) for c in words]])
   rows = encode('the cat the cat')

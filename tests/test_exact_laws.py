@@ -71,7 +71,7 @@ def excess(denoise, x0, log_prob, *, blocks, process, coords, samples=8):
   """(mean, standard error) of bound + log p(x0), which is pointwise zero in expectation."""
 
   def once(key):
-    nats, _ = likelihood.bound(
+    nats, *_ = likelihood.bound(
       denoise, key, x0, blocks=blocks, process=process, coords=coords)
     return jnp.sum(nats, axis=-1)
 

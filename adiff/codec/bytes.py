@@ -23,6 +23,9 @@ class Bytes(text_lib.Tokenizer):
   def symbols(self, text):
     return np.frombuffer(text.encode('utf-8'), np.uint8).astype(np.int32)
 
+  def num_bytes(self, symbols):
+    return len(symbols)
+
   def text(self, symbols):
     unknown = text_lib.UNKNOWN.encode('utf-8')
     data = b''.join(bytes([i]) if 0 <= i < 256 else unknown for i in np.asarray(symbols).tolist())

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import json
 import os
 import re
 from typing import Annotated
@@ -78,6 +79,22 @@ class Subwords(text_lib.Tokenizer):
       else:
         parts.append(text_lib.UNKNOWN * len(run))
     return ''.join(parts)
+
+  def num_bytes(self, symbols):
+    if not self._bytes:
+      return super().num_bytes(symbols)
+    unknown = len(text_lib.UNKNOWN.encode())
+    return sum(self._bytes.get(symbol, unknown) for symbol in np.asarray(symbols).tolist())
+
+  @functools.cached_property
+  def _bytes(self):
+    """{symbol: how many bytes it stands for} where each letter of the vocabulary is a byte."""
+    if (json.loads(self.json)['decoder'] or {}).get('type') != 'ByteLevel':
+      return {}
+    added = {one: len(token.content.encode()) for one, token in
+             self._tokenizer.get_added_tokens_decoder().items()}
+    vocab = self._tokenizer.get_vocab(with_added_tokens=False)
+    return {one: len(token) for token, one in vocab.items()} | added
 
   def settled(self, symbols):
     text = super().settled(symbols)

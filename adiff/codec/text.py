@@ -38,6 +38,10 @@ class Tokenizer(base.Codec):
   def text(self, symbols) -> str:
     """The text of symbols int [n]; never raises: what is no symbol is shown as U+FFFD."""
 
+  def num_bytes(self, symbols) -> int:
+    """How many bytes of UTF-8 symbols int [n] stand for, whole characters or not."""
+    return len(self.text(symbols).encode())
+
   def settled(self, symbols) -> str:
     """What symbols int [n] say whatever follows them: `text` without a character that is not yet
     whole."""

@@ -133,7 +133,7 @@ def _figures(bound):
     ),
     section.Figure(
       'per_level', _levels(tuple(edges), tuple(values)),
-      'Where along the noise levels the bound is spent.',
+      'Where along the noise levels the bound is spent: together all of it but what its ends cost.',
       values={'edges': edges, 'values': values},
     ),
   )
@@ -149,4 +149,4 @@ def _blocks(values, ci95):
 
 @functools.lru_cache(maxsize=1)
 def _levels(edges, values):
-  return images.png_bytes(charts.per_level(edges, values, ylabel='share of the bound (nats)'))
+  return images.png_bytes(charts.per_level(edges, values, ylabel='bound (nats)'))

@@ -10,6 +10,7 @@ but the likelihood itself.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +21,19 @@ from adiff.sequence import draw as draw_lib
 from adiff.sequence import tokens as tokens_lib
 
 
+class Sample(NamedTuple):
+  """One unbiased sample of a bound, by block."""
+
+  nats: jax.Array  # [B, K]
+  level: jax.Array  # [B, K] at which the network was asked
+  spent: jax.Array  # [B, K], those of the nats that lie at the level; the rest lies at none
+
+
 def bound(
   denoise: ask_lib.Denoise, key, x0, *, blocks, process, coords, reveals=None, known=None,
   documents=None,
-) -> tuple[jax.Array, jax.Array]:
-  """One unbiased sample of the bound: (nats [B, K], level of each block [B, K]). denoise, coords
-  and documents as in `loss`.
+) -> Sample:
+  """A sample of the bound. denoise, coords and documents as in `loss`.
 
   reveals: for absorbing noise, how many of a block's tokens each call of the sampler reveals, a
   tuple a block that sums to its size; None, for all or for a block: one at a time.
@@ -50,7 +58,11 @@ def bound(
   h, _ = denoise.trunk(ask)
   out = denoise.head.bound(blocks.unpack(h), key_head, ask, x0)
   nats = jnp.where(free, process.bound(out, x0, noised, t), 0)
-  return blocks.sum_per_block(nats) * weight, t[:, blocks.first_token[:-1]]
+  spent = jnp.where(free, nats - process.beside_levels(x0, noised, t), 0)
+  return Sample(
+    blocks.sum_per_block(nats) * weight, t[:, blocks.first_token[:-1]],
+    blocks.sum_per_block(spent) * weight,
+  )
 
 
 def _at_calls(u, reveals, sizes):
@@ -104,20 +116,18 @@ def total(nats, *, dims) -> dict[str, float]:
   }
 
 
-def summary(nats, level, *, dims, num_levels=10) -> dict:
-  """A report of nats [n, K] (already averaged over samples of an example) and the samples behind
-  it.
+def summary(nats, level, spent, *, dims, num_levels=10) -> dict:
+  """A report of what `Sample` has, each [n, samples, K] here.
 
-  nats: [n, samples, K], level: [n, samples, K]. Returns nats an example with its 95% interval, bits
-  per dimension, the same per block, and the mean integrand (nats a block) per bin of the level.
+  Returns nats an example with its 95% interval, bits per dimension, the same per block, and the
+  nats an example that each bin of the level spends: of all bins together all that lie at levels.
   """
   per_example = np.asarray(nats, np.float64).mean(axis=1)
   block, block_ci = interval(per_example)
   edges = np.linspace(0, 1, num_levels + 1)
   bins = np.clip((np.asarray(level) * num_levels).astype(int), 0, num_levels - 1)
-  curve = [
-    float(np.mean(nats[bins == i])) if np.any(bins == i) else None for i in range(num_levels)
-  ]
+  shares = np.asarray(spent, np.float64) / (len(nats) * np.shape(nats)[1])
+  curve = np.bincount(bins.ravel(), shares.ravel(), minlength=num_levels).tolist()
   return {
     **total(per_example.sum(axis=1), dims=dims),
     'per_block': block.tolist(),

@@ -92,11 +92,20 @@ def _another(subject, reference, rows, solver, steps):
 
 def texts(subject, tokens) -> list[str]:
   """Whole rows as text, an empty line for each end-of-text."""
-  tokenizer, out = subject.tokenizer, []
-  for row in tokens:
-    pieces = np.split(row, np.flatnonzero(row == tokenizer.eos))
-    out.append('\n\n'.join(tokenizer.text(piece[piece != tokenizer.eos]) for piece in pieces))
-  return out
+  tokenizer = subject.tokenizer
+  return ['\n\n'.join(map(tokenizer.text, _documents(tokenizer, row))) for row in tokens]
+
+
+def _documents(tokenizer, row):
+  """The symbols of a row before, between and behind its end-of-texts."""
+  return [piece[piece != tokenizer.eos] for piece in np.split(
+    row, np.flatnonzero(row == tokenizer.eos))]
+
+
+def _num_bytes(tokenizer, row):
+  """Of UTF-8 that a row stands for, an empty line for each end-of-text."""
+  documents = _documents(tokenizer, row)
+  return sum(map(tokenizer.num_bytes, documents)) + 2 * (len(documents) - 1)
 
 
 def pieces(tokenizer, row) -> list[str]:
@@ -119,7 +128,7 @@ def likelihood_of_text(subject: base.Subject) -> dict:
     real = rows['real'] > 0 if 'real' in rows else np.ones(rows['tokens'].shape, bool)
     num_tokens += int(np.sum(real))
     written = [row[kept] for row, kept in zip(rows['tokens'], real, strict=True)]  # without fill
-    num_bytes += sum(len(text.encode()) for text in texts(subject, written))
+    num_bytes += sum(_num_bytes(subject.tokenizer, row) for row in written)
   per_token = bound['num_examples'] / num_tokens
   per_byte = bound['num_examples'] / num_bytes / np.log(2)
   return {

@@ -110,6 +110,10 @@ class Process(abc.ABC):
   def bound(self, out, x0, xt, t) -> jax.Array:
     """[B, N] nats, whose mean over `bound_noise`, summed over tokens, is at least -log p(x0)."""
 
+  def beside_levels(self, x0, xt, t) -> jax.Array:
+    """[B, N] nats of `bound` that are spent at no level: what its ends cost, control variates."""
+    return jnp.zeros(t.shape, jnp.float32)
+
 
 def sampled(sample, key, shape) -> jax.Array:
   """sample(key, shape) from one key, or from keys that lead `shape`, each making its own part."""

@@ -208,20 +208,25 @@ class Gaussian(base.Process):
   def bound(self, out, x0, xt, t):
     low, high = self.log_snr
     alpha, sigma = self.scales(t)
-    snr = (alpha / sigma) ** 2
-    error = snr * (self.x0_hat(out, xt, t) - x0) ** 2
+    error = jnp.sum((alpha / sigma) ** 2 * (self.x0_hat(out, xt, t) - x0) ** 2, axis=-1)
+    return 0.5 * (high - low) * error + self.beside_levels(x0, xt, t)
+
+  def beside_levels(self, x0, xt, t):
+    low, high = self.log_snr
+    alpha, sigma = self.scales(t)
     # Control variates, which leave the mean as it is: what the error would be for a normal, once
     # given the level (its mean over levels is known) and once given the noise (E[eps^2] = 1).
     eps = (xt - alpha * x0) / sigma
-    usual = self._usual_error(snr)
+    usual = self._usual_error((alpha / sigma) ** 2)
     mean = float(np.mean(self._usual_error(np.exp(np.linspace(low, high, 4001)))))
-    error = jnp.sum(error - usual**2 * (eps**2 - 1) - usual + mean, axis=-1)
+    variates = jnp.sum(mean - usual - usual**2 * (eps**2 - 1), axis=-1)
     a2, s2 = 1 / (1 + math.exp(-low)), 1 / (1 + math.exp(low))
     if self.schedule == 'flow':  # alpha + sigma = 1 instead of alpha^2 + sigma^2 = 1
       norm = (math.sqrt(a2) + math.sqrt(s2)) ** 2
       a2, s2 = a2 / norm, s2 / norm
     prior = 0.5 * jnp.sum(a2 * x0**2 + s2 - 1 - math.log(s2), axis=-1)
-    return prior + 0.5 * (high - low) * error + self.dim * self._reconstruction(math.exp(-high / 2))
+    read = self.dim * self._reconstruction(math.exp(-high / 2))
+    return prior + 0.5 * (high - low) * variates + read
 
   def _usual_error(self, snr):
     """snr |x0 - x0_hat|^2 for a normal of variance 0.1; on a lattice, 0 once a step is seen."""

@@ -94,6 +94,9 @@ class Joint(base.Process):
   def bound(self, out, x0, xt, t):
     return self._values('bound', x0.runs, out, x0, xt, t)
 
+  def beside_levels(self, x0, xt, t):
+    return self._values('beside_levels', x0.runs, x0, xt, t)
+
   def _each(self, method, runs, *args) -> dict[str, Any]:
     """{kind: the method of its process, of what the kind has of args}."""
     def call(kind, *own):

@@ -100,7 +100,10 @@ class Mixed(base.Process):
 
   def bound(self, out, x0, xt, t):
     width = (t - FLOOR + (1 - FLOOR) * NEAR) * math.log((1 + NEAR) / NEAR)  # dt / du
-    return width * self._path_kl(out, x0, xt, t) + self._rest
+    return width * self._path_kl(out, x0, xt, t) + self.beside_levels(x0, xt, t)
+
+  def beside_levels(self, x0, xt, t):
+    return jnp.full(t.shape, self._rest, jnp.float32)
 
   @property
   def _rest(self) -> float:

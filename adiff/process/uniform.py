@@ -85,10 +85,13 @@ class Uniform(base.Process):
     return self.add_noise(key, x0, t), t
 
   def bound(self, out, x0, xt, t):
-    stay, jump = 1 - FLOOR + FLOOR / self.vocab, FLOOR / self.vocab
-    channel = -(stay * jnp.log(stay) + (self.vocab - 1) * jump * jnp.log(jump))
     width = (t - FLOOR + (1 - FLOOR) * NEAR) * math.log((1 + NEAR) / NEAR)  # dt / du
-    return width * self._path_kl(out, x0, xt, t) + channel
+    return width * self._path_kl(out, x0, xt, t) + self.beside_levels(x0, xt, t)
+
+  def beside_levels(self, x0, xt, t):
+    stay, jump = 1 - FLOOR + FLOOR / self.vocab, FLOOR / self.vocab  # through the channel
+    channel = -(stay * math.log(stay) + (self.vocab - 1) * jump * math.log(jump))
+    return jnp.full(t.shape, channel, jnp.float32)
 
   def _path_kl(self, out, x0, xt, t):
     """The bound's integrand at t > 0, [B, N]."""

@@ -107,7 +107,7 @@ class Given:
       denoise = network.condition(
         parts.recipe.network(params), nothing, history_cond=parts.history_cond
       )
-      nats, _ = likelihood.bound(
+      nats, *_ = likelihood.bound(
         denoise, key, x0, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
         reveals=parts.reveals,
       )

@@ -92,7 +92,7 @@ class Estimate:
 
 
 def bound(parts: build.Parts, mesh) -> Estimate:
-  """(nats, level) of the process's own bound."""
+  """A likelihood.Sample of the process's own bound."""
   def make(denoise, key, batch):
     return likelihood.bound(
       denoise, key, batch['tokens'], reveals=parts.reveals, **_rows(batch), **_common(parts)

@@ -49,16 +49,16 @@ class Bound:
     """As Estimate.trace."""
     self._estimate.trace(params)
 
-  def samples(self, params, *, samples, progress=False) -> tuple[np.ndarray, np.ndarray]:
-    """(nats, level), each [n, samples, K], of the config's split; equal noise at every call."""
+  def samples(self, params, *, samples, progress=False) -> likelihood.Sample:
+    """Each [n, samples, K], of the config's split; equal noise at every call."""
     return self._estimate.samples(params, samples=samples, progress=progress)
 
   def __call__(self, params, *, samples, progress=False) -> dict:
     """likelihood.summary of `samples`, and what kind of number it is."""
     parts = self._parts
-    nats, level = self.samples(params, samples=samples, progress=progress)
+    found = self.samples(params, samples=samples, progress=progress)
     return {
-      **likelihood.summary(nats, level, dims=parts.spec.dims),
+      **likelihood.summary(*found, dims=parts.spec.dims),
       'is_likelihood': likelihood.is_exact(parts.blocks, parts.process, parts.reveals),
       'dequantisation': dequantisation(parts),
     }

@@ -235,7 +235,7 @@ class Model:
 
     def bound(params, key, tokens, cond, known):
       denoise = self._denoise(params, cond, tokens)
-      nats, _ = likelihood.bound(
+      nats, *_ = likelihood.bound(
         denoise, key, tokens, blocks=parts.blocks, process=parts.process, coords=parts.spec.coords,
         reveals=parts.reveals if known is None else None, known=known,
       )

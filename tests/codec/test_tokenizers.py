@@ -43,6 +43,16 @@ def test_odd_text_survives_the_way_there_and_back(tokenizer):
     assert np.all((ids >= 0) & (ids < tokenizer.eos))
 
 
+def test_pieces_of_a_text_have_its_bytes_also_where_they_cut_a_character(tokenizer):
+  for text in (*ODD, 'Привет, 世界'):
+    if isinstance(tokenizer, characters.Characters) and text not in ODD:
+      continue
+    ids = tokenizer.symbols(text)
+    for cut in range(len(ids) + 1):
+      both = tokenizer.num_bytes(ids[:cut]) + tokenizer.num_bytes(ids[cut:])
+      assert both == len(text.encode())
+
+
 def test_end_of_text_is_one_symbol_more_than_text_can_have(tokenizer):
   assert tokenizer.eos == tokenizer.vocab - 1
   facts = tokenizer.spec(base.Facts('text', (9,)))

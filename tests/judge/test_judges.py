@@ -206,7 +206,7 @@ def test_words_of_the_same_law_are_as_varied_as_the_corpus():
   law = 1 / np.arange(1, 2049)
   rows = rng.choice(2048, (4000, 64), p=law / law.sum())
   tokenizer = types.SimpleNamespace(
-    vocab=2049, eos=2048, pieces=lambda row: [' '] * len(row), text=lambda row: ' ' * len(row)
+    vocab=2049, eos=2048, pieces=lambda row: [' '] * len(row), text=lambda row: ' ' * len(row),
   )
   own = dataclasses.replace(
     letters(), tokenizer=tokenizer, num=40, num_tokens=64, size=lambda split: 4000,

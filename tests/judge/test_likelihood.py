@@ -34,12 +34,12 @@ def bound(blocks, process=None, denoise=ZERO_LOGITS, key=0, x0=X0, reveals=None)
 @pytest.mark.parametrize('size', [1, 2, 6])
 def test_a_network_that_knows_nothing_costs_log_v_a_token_without_any_noise(size):
   # k of B tokens masked at weight B / k: the bound of a constant is the constant.
-  nats, _ = bound(blocks_lib.equal(6, size))
+  nats, *_ = bound(blocks_lib.equal(6, size))
   np.testing.assert_allclose(nats, size * np.log(3), rtol=1e-5)
 
 
 def test_every_number_of_masked_tokens_is_equally_often_met():
-  _, level = bound(blocks_lib.equal(6, 2), x0=jnp.zeros((64, 6), jnp.int32))
+  _, level, _ = bound(blocks_lib.equal(6, 2), x0=jnp.zeros((64, 6), jnp.int32))
   values, counts = np.unique(np.asarray(level), return_counts=True)
   np.testing.assert_array_equal(values, [0.5, 1.0])
   np.testing.assert_array_equal(counts, [96, 96])  # stratified: exactly half
@@ -79,7 +79,9 @@ def test_blocks_revealed_in_one_call_have_a_likelihood_without_noise():
 
 def test_a_block_of_which_no_reveals_are_told_is_bounded_as_without_any():
   blocks = blocks_lib.equal(6, 3)
-  (nats, levels), (alone, other) = (bound(blocks, reveals=own) for own in (((3,), None), None))
+  (nats, levels, _), (alone, other, _) = (
+    bound(blocks, reveals=own) for own in (((3,), None), None)
+  )
   assert (levels[:, 0] > 0.8).all() and not (other[:, 0] > 0.8).all()
   np.testing.assert_allclose(nats[:, 0], 3 * np.log(3), rtol=1e-5)
   np.testing.assert_array_equal(levels[:, 1], other[:, 1])
@@ -150,6 +152,29 @@ def test_every_model_is_evaluated_with_a_clean_history(history):
   np.testing.assert_array_equal(bound(clean, denoise=denoise)[0], bound(other, denoise=denoise)[0])
 
 
+def test_what_levels_spend_of_a_normal_is_where_its_error_is_and_adds_up_to_the_integral():
+  variance, dim = 0.1, 16
+  process = gaussian.Gaussian(dim, clip=0.0, prediction='x0')
+
+  def best(ask):
+    alpha, sigma = process.scales(ask.t)
+    gain = variance * alpha / (variance * alpha**2 + sigma**2)
+    return gain * ask.x
+
+  x0 = jnp.sqrt(variance) * jax.random.normal(jax.random.key(1), (4096, 1, dim))
+  nats, level, spent = (np.asarray(one)[:, None] for one in likelihood.bound(
+    ask_lib.from_outputs(best), jax.random.key(0), x0, blocks=blocks_lib.whole(1, history=None),
+    process=process, coords=COORDS[:1],
+  ))
+  curve = np.array(likelihood.summary(nats, level, spent, dims=dim)['per_level']['values'])
+  low, high = process.log_snr
+  snr = np.exp(np.linspace(low, high, 10_001))
+  integral = 0.5 * dim * (high - low) * np.mean(variance * snr / (variance * snr + 1))
+  np.testing.assert_allclose(curve.sum(), integral, rtol=0.02)
+  assert curve[0] > 0.7 * integral and curve[-1] < 0.01 * integral
+  assert (np.diff(curve) < 0).all()
+
+
 def test_an_interval_is_the_mean_and_196_standard_errors():
   values = np.random.default_rng(0).normal(3, 2, 10_000)
   mean, half = likelihood.interval(values)
@@ -160,12 +185,12 @@ def test_an_interval_is_the_mean_and_196_standard_errors():
 def test_the_summary_counts_examples_once_and_samples_inside_them():
   nats = np.ones((5, 3, 2)) * np.arange(1, 6)[:, None, None]
   level = np.full((5, 3, 2), 0.25)
-  report = likelihood.summary(nats, level, dims=6)
+  report = likelihood.summary(nats, level, nats / 2, dims=6)
   assert report['nats'] == 6 and report['per_block'] == [3, 3]
   np.testing.assert_allclose(report['bits_per_dim'], 1 / np.log(2))
   np.testing.assert_allclose(report['ci95'], 1.96 * np.std([2, 4, 6, 8, 10], ddof=1) / 5**0.5)
   assert report['num_examples'] == 5 and report['samples_per_example'] == 3
-  assert report['per_level']['values'][2] == 3 and report['per_level']['values'][0] is None
+  np.testing.assert_allclose(report['per_level']['values'], np.where(np.arange(10) == 2, 3, 0))
 
 
 @pytest.mark.filterwarnings('error')

@@ -56,7 +56,7 @@ def test_a_bound_on_few_examples_is_that_of_rows_spread_over_the_split():
   config.eval.examples = 4
   noting, mesh = Noting(parts().coded), sharding.make_mesh(devices=jax.devices()[:1])
   own = dataclasses.replace(parts(), coded=noting, config=config)
-  nats, _ = evaluate.Bound(own, mesh).samples(tiny.regime('block-masked').params, samples=1)
+  nats, *_ = evaluate.Bound(own, mesh).samples(tiny.regime('block-masked').params, samples=1)
   assert len(nats) == 4
   np.testing.assert_array_equal(noting.asked[0][:4], subset.spread(noting.size('test'), 4))
 
