@@ -49,7 +49,8 @@ def _loss(asked, workdir, settings, data) -> float:
 
 def _value(asked, workdir, settings, data) -> float:
   """The metric of a network with settings of its sampling."""
-  place = folder(workdir, settings)
+  same = workdir_lib.load(workdir, settings) == workdir_lib.load(workdir)
+  place = workdir if same else folder(workdir, settings)  # its own page tells of its own settings
   if not _evaluated(place):
     _evaluate(workdir, settings, data)
   numbers, points = read(place)

@@ -9,6 +9,7 @@ import pytest
 from adiff.judge import base, section
 from adiff.machine import cost
 from adiff.run import encode, growing, report, study, train
+from adiff.run import workdir as workdir_lib
 
 TABLE = '''\
   from configs.studies import axis, study
@@ -82,6 +83,7 @@ def trained(monkeypatch):
       raise code
     if code:
       return code
+    workdir_lib.write(workdir, config, {})
     write(workdir, config.model.depth + 0.1 * config.seed, config)
     return 0
 

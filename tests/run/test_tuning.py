@@ -13,7 +13,7 @@ from adiff.run import study, tuning
 def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
   mine, trained, undrawn, monkeypatch
 ):
-  out = mine(tuned="tuned=('plan.steps=2', 'plan.steps=4;process.name=masked'),")
+  out = mine(tuned="tuned=('plan.steps=2', 'plan.steps=4;guidance.first=1.0'),")
 
   def evaluated(workdir, settings, data):
     good = ('4' in settings[0]) == ('shallow' in workdir)
@@ -32,6 +32,22 @@ def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
   (pathlib.Path(out) / 'b_shallow-seed1' / study.RESULT).unlink()
   assert study.study('mine', out) == 0
   assert len(trained.seen) == 7 and trained.seen[-1].plan.steps == 4
+
+
+def test_settings_that_a_network_has_already_are_not_evaluated_again(
+  mine, trained, undrawn, monkeypatch
+):
+  out = mine(tuned="tuned=('plan.steps=2', 'plan.steps=32'),")  # as the rows have it
+  asked = []
+
+  def evaluated(workdir, settings, data):
+    asked.append(settings)
+    trained.write(tuning.folder(workdir, settings), 1e9, trained.seen[0])
+
+  monkeypatch.setattr(tuning, '_evaluate', evaluated)
+  assert study.study('mine', out) == 0
+  assert asked == [('plan.steps=2',)] * 2
+  assert {c.plan.steps for c in trained.seen if c.seed != study.TUNED_SEED} == {32}
 
 
 def test_settings_whose_evaluation_was_stopped_are_evaluated_again(
