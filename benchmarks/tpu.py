@@ -71,8 +71,9 @@ def chip_here() -> rates.Chip:
   if known is not None:
     return known
   count = jax.device_count()
+  share = count if jax.default_backend() == 'cpu' else 1  # devices of a CPU are parts of it
   return rates.Chip(
-    rates.memory() / count, rates.matmul_rate() / count, rates.bandwidth() / count, float('inf')
+    rates.memory() / count, rates.matmul_rate() / share, rates.bandwidth() / share, float('inf')
   )
 
 

@@ -15,10 +15,11 @@ r"""Students of few steps: a recipe, and the teacher that it learns from.
 RECIPE: of digits, four blocks of 4x4 pixels, from the model that ships. RECIPE-long: its teacher is
 a run of configs/digits.py:long; RECIPE-mnist: of configs/images.py:mnist-laptop; and
 RECIPE-imagenet256: of configs/imagenet256.py:acdit_xl. These three must be named: until then they
-are untrained, for dry runs. matching moves the law of what its student makes already: it starts
-best from a student of consistency. trajectory makes one block: its teacher is a run of
-configs/digits.py:whole, of mnist-laptop with --config.blocks.name=whole, or of
-configs/imagenet256.py:dit_xl, and must be named everywhere.
+are untrained, for dry runs. consistency and continuous_consistency need teachers of v: they have no
+-mnist, whose teacher predicts x0, nor the second one -imagenet256, of another schedule. matching
+moves the law of what its student makes already: it starts best from a student of consistency.
+trajectory makes one block: its teacher is a run of configs/digits.py:whole, of mnist-laptop with
+--config.blocks.name=whole, or of configs/imagenet256.py:dit_xl, and must be named everywhere.
 distilled_decoding: of the symbols of configs/toy.py:ar, all at once, its teacher a run of that. The
 report sets a student of pictures beside its teacher with as few steps.
 """
@@ -51,6 +52,9 @@ ROWS = dict(
   distilled_decoding=dict(about='symbols of a chain, all at once'),
 )
 DECODING = 'distilled_decoding'
+UNTAUGHT = (
+  'consistency-mnist', 'continuous_consistency-mnist', 'continuous_consistency-imagenet256',
+)
 
 EXPECTED = {
   **{name: base.expect('cores') for name in ROWS if name not in ('trajectory', DECODING)},
@@ -75,7 +79,7 @@ ARGUMENTS = tuple(EXPECTED)
 
 
 def get_config(argument='matching'):
-  """A config of one of ARGUMENTS, which stand for every row with every one of SIZES."""
+  """A config of one of ARGUMENTS, which stand for every row with each of SIZES but UNTAUGHT."""
   if argument == DECODING:
     return _decoding()
   name, _, size = argument.partition('-')
@@ -83,6 +87,11 @@ def get_config(argument='matching'):
     raise ValueError(
       f'configs/few_steps.py has no {argument!r}; write one of {", ".join(ROWS)}, or of these but '
       f'the last with -{" or -".join(SIZES)}'
+    )
+  if argument in UNTAUGHT:
+    raise ValueError(
+      f'configs/few_steps.py has no {argument}: {name} needs a teacher of another prediction or '
+      'schedule; write shortcut, meanflow, progressive or matching'
     )
   row, whole = ROWS[name], name == 'trajectory'
   if size in ('', 'long'):

@@ -114,7 +114,7 @@ def _mar(c):
   base.choose(c, 'solver', 'scheduled')
   c.model.apart, c.plan.steps = True, 64
   c.optim.learning_rate, c.optim.weight_decay, c.optim.b2 = 8e-4, 0.02, 0.95
-  c.optim.schedule = 'constant'
+  c.optim.schedule, c.optim.warmup = 'constant', 62_500  # of 100 epochs
 
 
 def _adm(c, made_up):

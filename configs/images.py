@@ -6,7 +6,8 @@ r"""Image sets read from disk: TFDS layouts (no TensorFlow needed) and pictures 
   python -m adiff.main --data=DIR --minutes=10
 
 mnist and cifar10: DIR holds NAME/VERSION as TFDS lays it out. folder, own: DIR/CLASS/*.png or other
-pictures, a .zip of it, or pictures without classes. Sized for one accelerator; the rows -laptop for
+pictures, a .zip of it, or pictures without classes, which also take --config.guidance.scale=1
+--config.guidance.first=1. Sized for one accelerator; the rows -laptop for
 one core and ten minutes. The last command fills the row own in, by the pictures, the devices and
 the time (adiff/run/own.py), as adiff.train('images', ..) does.
 """

@@ -1,4 +1,4 @@
-r"""Text, from autoregression to diffusion: every regime of one table, from a laptop to 110M.
+r"""Text, from autoregression to diffusion: every regime of one table, from a laptop to 141M.
 
   python -m adiff.main --config=configs/text.py:block16 --workdir=runs/text
   python -m adiff.main --config=configs/text.py:ar --workdir=runs/ar --config.data.path=FOLDER
@@ -54,7 +54,7 @@ SIZES = dict(
     steps=20_000, learning_rate=1e-3,
   ),
   base=dict(
-    about='rows of 1,024 tokens, 110M parameters', num_tokens=1024, width=768, depth=12, heads=12,
+    about='rows of 1,024 tokens, 141M parameters', num_tokens=1024, width=768, depth=12, heads=12,
     batch=512, steps=250_000, learning_rate=4e-4,
   ),
 )

@@ -15,7 +15,7 @@ import tiny_data
 import configs
 from adiff.data import batches
 from adiff.run import build, expected, listing
-from configs import tokenizer
+from configs import few_steps, tokenizer
 
 FOLDER = pathlib.Path(configs.__file__).parent
 ROOT = FOLDER.parent  # where the commands of a page are called
@@ -135,6 +135,12 @@ def test_a_config_builds_and_makes_an_abstract_step(name, argument, few):
   with jax.numpy_dtype_promotion(promotion):
     state, scalars = jax.eval_shape(step, *keys, batch)
   assert scalars['loss'].shape == () and jax.tree.leaves(state.params)
+
+
+@pytest.mark.parametrize('argument', few_steps.UNTAUGHT)
+def test_a_student_whose_teacher_cannot_be_is_refused_by_its_config(argument):
+  with pytest.raises(ValueError, match=f'no {argument}: .* needs a teacher of another prediction'):
+    few_steps.get_config(argument)
 
 
 @pytest.mark.parametrize('name', NAMES)

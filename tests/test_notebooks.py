@@ -2,6 +2,7 @@
 
 import configparser
 import glob
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -55,6 +56,16 @@ def test_every_notebook_begins_with_the_same_cell():
 def test_nothing_is_installed_where_adiff_is_and_the_devices_are_told(monkeypatch, capsys):
   assert run(monkeypatch, smi=SMI.format('12.4')) == []
   assert 'cuda: jax' in (said := capsys.readouterr().out) and 'CpuDevice' in said
+
+
+def test_packages_that_are_too_old_are_installed_anew(monkeypatch):
+  find = importlib.metadata.version
+  for name, old in (('jax', '0.7.2'), ('flax', '0.8.10')):
+    with monkeypatch.context() as patch:
+      patch.setattr(
+        importlib.metadata, 'version', lambda one, n=name, old=old: old if one == n else find(one)
+      )
+      assert run(monkeypatch) == [str(ROOT)]
 
 
 @pytest.mark.parametrize(('where', 'extra'), [

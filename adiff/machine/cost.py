@@ -97,7 +97,7 @@ def step(parts, mesh=None) -> Cost:
     return recipe.update(state, batch, jax.random.fold_in(jax.random.key(0), state.step))
 
   moving = [before.params[role] for role in before.opt]
-  update = 9 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(moving))
+  update = UPDATE * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(moving))
   with jax.set_mesh(mesh) if mesh else contextlib.nullcontext():  # set for one thread only
     counted = count(once, before, batch, often=often)
   return dataclasses.replace(counted, products=(*counted.products, (0, update, 1)))
@@ -294,6 +294,7 @@ def _convolution(image, kernel, out, params):
   return 2 * per_place * met
 
 
+UPDATE = 9  # times its bytes that a parameter moves in an update, see `step`
 _OPERATIONS = {'dot_general': _dot, 'conv_general_dilated': _convolution}
 
 

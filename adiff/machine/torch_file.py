@@ -52,7 +52,10 @@ def read(path, *, advice=ADVICE) -> dict[str, np.ndarray]:
     _pickled(file)  # about the machine
     tensors, keys = _pickled(file), _pickled(file)
     wanted = {name: _wanted(call) for name, call in tensors.items()}
-    storages = {storage.key: storage for storage, *_ in wanted.values()}
+    storages = {}
+    for storage, *_ in wanted.values():
+      if storages.setdefault(storage.key, storage) != storage:
+        raise ValueError('it announces two storages by one key')
     numbers = {key: _numbers(file, storages[key]) for key in keys}
     return {name: _array(numbers, *how) for name, how in wanted.items()}
 

@@ -18,8 +18,8 @@ import numpy as np
 from adiff.data import batches
 from adiff.learn import base
 from adiff.learn import state as state_lib
-from adiff.machine import checkpoint, cost, hosts, rates, sharding
-from adiff.run import build, roles, teachers
+from adiff.machine import checkpoint, cost, hosts, rates, sharding, weights
+from adiff.run import build, division, roles, teachers
 from adiff.sequence import values
 
 
@@ -108,14 +108,14 @@ def born(parts: build.Parts, shardings) -> state_lib.State:
 
   state = sharding.born(init, shardings)
   state = init_from(source, state, parts.recipe.role) if source else state
-  return teachers.seated(parts, state)
+  return teachers.seated(parts, state, lambda place: division.step(place, None))
 
 
 def init_from(workdir, state, role=base.DENOISER) -> state_lib.State:
-  """The state with the averaged parameters of another run where names and shapes agree; prints what
-  differs."""
+  """The state with the averaged parameters of another run, and its codebook, where names and shapes
+  agree; prints what differs."""
   step, loaded = checkpoint.restore_params(workdir, role=role)
-  params, ema = state.params[role], state.ema[role]
+  params, ema, extra = state.params[role], state.ema[role], state.extra.get(role, {})
   old, taken, fresh = sharding.by_name(loaded), 0, []
 
   def pick(path, leaf):
@@ -131,6 +131,11 @@ def init_from(workdir, state, role=base.DENOISER) -> state_lib.State:
 
   unused = sorted(set(old) - set(sharding.by_name(params)))
   params = jax.tree_util.tree_map_with_path(pick, params)
+  if extra and not weights.there(workdir):
+    _, moved = checkpoint.restore_params(workdir, role=role, step=step, part='extra')
+    old = sharding.by_name(moved)
+    unused += sorted(set(old) - set(sharding.by_name(extra)))
+    extra = jax.tree_util.tree_map_with_path(pick, extra)
   hosts.say(f'init_from {workdir} at step {step}: {taken} arrays taken')
   for line in [f'new: {name}' for name in fresh] + [f'not used: {name}' for name in unused]:
     hosts.say(f'  {line}')
@@ -143,5 +148,6 @@ def init_from(workdir, state, role=base.DENOISER) -> state_lib.State:
     lambda new, old: jax.device_put(jnp.array(new), old.sharding), params, ema
   )
   return state.replace(
-    params={**state.params, role: params}, ema={**state.ema, role: copies}
+    params={**state.params, role: params}, ema={**state.ema, role: copies},
+    extra={**state.extra, role: extra} if extra else state.extra,
   )

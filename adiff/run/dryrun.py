@@ -122,8 +122,10 @@ def training_step(parts: parts_lib.Parts, devices) -> Program:
     host += needs.host_temp_size_in_bytes
     moved = collectives.moved(compiled.as_text(), mesh)
   needed = cost.step(parts)
+  update = cost.UPDATE * sharding.local_bytes(state.params)
   return Program(
-    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, predicted, host, refused,
+    memory, moved, needed.flops / mesh.size, max(needed.bytes / mesh.size, update), predicted, host,
+    refused,
     leaving=_leaving(moved, predicted, mesh), said=needed.said,
   )
 
@@ -149,8 +151,9 @@ def rollout(parts: build.Parts, devices) -> Program:
       moved = collectives.moved(compiled.as_text(), mesh)
     except jax.errors.JaxRuntimeError as error:  # libtpu 0.0.52 cannot print all that it compiles
       unread = str(error).splitlines()[0]
+  read = needed.evaluations * memory['parameters']
   return Program(
-    memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size, unread=unread,
+    memory, moved, needed.flops / mesh.size, max(needed.bytes / mesh.size, read), unread=unread,
     leaving=_leaving(moved, {}, mesh), said=needed.said,
   )
 
@@ -188,7 +191,7 @@ def coding(parts: tokenizer_lib.Parts, devices) -> dict[str, Program]:
       memory['program'] = needs.generated_code_size_in_bytes
       moved = collectives.moved(compiled.as_text(), mesh)
     return Program(
-      memory, moved, needed.flops / mesh.size, needed.bytes / mesh.size,
+      memory, moved, needed.flops / mesh.size, max(needed.bytes / mesh.size, memory['parameters']),
       leaving=_leaving(moved, {}, mesh), said=needed.said,
     )
 

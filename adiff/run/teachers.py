@@ -88,9 +88,11 @@ def _meant(config) -> dict:
   return {'codec': places.own('codec', config['codec']), 'process': process}
 
 
-def seated(parts, state) -> state_lib.State:
+def seated(parts, state, step_of) -> state_lib.State:
   """The state before the first step with the parameters of the recipe's teachers in it; the student
   starts from those of its teacher where all of them fit, unless config.init_from says from where.
+
+  step_of: workdir -> the checkpoint that all processes take, or None for the newest.
   """
   recipe = parts.recipe
   for role, workdir in recipe.read_only.items():
@@ -102,7 +104,8 @@ def seated(parts, state) -> state_lib.State:
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
       state.params[role],
     )
-    step, params = checkpoint.restore_params(shipped.place(workdir), wanted)
+    place = shipped.place(workdir)
+    step, params = checkpoint.restore_params(place, wanted, step=step_of(place))
     hosts.say(f'{role} {workdir} at step {step}')
     state = state.replace(params={**state.params, role: params})
     if not parts.config.init_from and role == base.TEACHER:

@@ -34,8 +34,7 @@ def linear() -> Spacing:
 
 
 def cosine() -> Spacing:
-  """cos(pi u / 2): small steps first (the unmasking schedule of MaskGIT, arXiv:2202.04200, is its
-  complement's square)."""
+  """cos(pi u / 2): small steps first (the mask ratio of MaskGIT, arXiv:2202.04200)."""
   return lambda u: np.cos(np.pi / 2 * u)
 
 

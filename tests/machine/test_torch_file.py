@@ -115,5 +115,7 @@ def test_torn_and_foreign_files_are_refused_and_run_nothing(written, tmp_path):
   refused(written({'a': 3}).read_bytes(), 'more than tensors')
   beyond = np.lib.stride_tricks.as_strided(np.zeros(2, np.float32), (2,), (400,))
   refused(written({'a': beyond}).read_bytes(), 'beyond its storage')
+  two = written({'a': np.zeros(9999, np.float32), 'b': np.zeros(4, np.float32)}).read_bytes()
+  refused(two.replace(b'X\x01\x00\x00\x000', b'X\x01\x00\x00\x001', 1), 'storages by one key')
   with pytest.raises(FileNotFoundError):
     torch_file.read(tmp_path / 'none.pth')

@@ -19,6 +19,7 @@ from adiff.machine import checkpoint, cost, manifest
 from adiff.nn import classifier, efficientnet
 from adiff.nn import inception as network
 from adiff.run import (
+  begin,
   build,
   encode,
   evaluate,
@@ -58,6 +59,17 @@ def workdir(tmp_path_factory):
   place = tmp_path_factory.mktemp('runs') / 'codec'
   assert train.train(config(), place, progress=False) == 0
   return place
+
+
+def test_a_run_that_starts_from_a_codec_has_its_codebook(workdir, tmp_path):
+  parts = build.build(config(seed=7, init_from=str(workdir)))
+  mesh = build.build_mesh(parts)
+  state = begin.born(parts, build.state_shardings(parts, mesh, cost.state(parts)))
+  _, wanted = checkpoint.restore_params(workdir, role='codec', part='extra')
+  own = jax.tree.leaves(state.extra['codec'])
+  for leaf, theirs in zip(own, jax.tree.leaves(wanted), strict=True):
+    np.testing.assert_array_equal(leaf, theirs)
+  assert own and any(leaf.size > 1 for leaf in own)
 
 
 def generator(workdir, **how):

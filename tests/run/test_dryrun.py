@@ -57,6 +57,16 @@ def test_fsdp_gathers_parameters_and_tensor_sums_activations():
   assert moves(data=8) == {('all-reduce', 'data')}
 
 
+def test_every_device_reads_the_parameters_that_it_holds():
+  program, params = step(data=8), cost.params(build.build(config()))
+  held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
+  assert program.bytes >= 9 * held
+  c = config(data=64)
+  c.train.batch_size = 64
+  sampler = dryrun.rollout(build.build(c), 64)
+  assert sampler.bytes >= held * sum(build.build(config()).plan.budgets)
+
+
 def test_what_waits_on_the_host_is_told_apart():
   c = config(data=2, fsdp=4)
   c.train.offload = 'both'

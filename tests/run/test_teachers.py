@@ -96,7 +96,7 @@ def test_a_student_of_another_size_starts_anew(teacher, capfd):
   config.model.width = 8
   parts = build.build(config.lock())
   state = jax.tree.map(lambda leaf: jax.numpy.zeros(leaf.shape, leaf.dtype), cost.state(parts))
-  state = teachers.seated(parts, state)
+  state = teachers.seated(parts, state, lambda place: None)
   assert not np.any(state.params[base.DENOISER]['level']['hidden']['kernel'])
   assert state.params[base.DENOISER]['out']['kernel'].shape[0] == 8
   assert 'starts anew' in capfd.readouterr().out
