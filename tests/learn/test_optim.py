@@ -43,6 +43,22 @@ def test_without_clip_and_decay_the_first_step_is_adams():
   np.testing.assert_allclose(updates['norm']['scale'], -float(lr_fn(0)), rtol=1e-5)
 
 
+def test_adam_forgets_by_b1_and_b2_and_divides_by_no_less_than_eps():
+  b1, b2, eps, rate = 0.8, 0.9, 0.1, 0.1
+  tx, _ = optim.make(
+    learning_rate=rate, schedule='constant', warmup=0, total_steps=10, clip=None,
+    weight_decay=0.0, b1=b1, b2=b2, eps=eps,
+  )
+  params = {'w': jnp.zeros(3)}
+  state, first, second = tx.init(params), np.zeros(3), np.zeros(3)
+  for step, scale in enumerate((1.0, -2.0, 0.5), 1):
+    grad = scale * np.array([0.01, 1.0, 5.0])
+    updates, state = tx.update({'w': jnp.asarray(grad, jnp.float32)}, state, params)
+    first, second = b1 * first + (1 - b1) * grad, b2 * second + (1 - b2) * grad**2
+    mean, scale_ = first / (1 - b1**step), np.sqrt(second / (1 - b2**step))
+    np.testing.assert_allclose(updates['w'], -rate * mean / (scale_ + eps), rtol=1e-5)
+
+
 def rates(**arguments):
   _, lr_fn = optim.make(**{'learning_rate': 2.0, 'warmup': 0, 'total_steps': 100, **arguments})
   return np.asarray(jax.vmap(lr_fn)(jnp.arange(101)))

@@ -120,6 +120,19 @@ def test_an_ancestral_step_from_pure_noise_is_finite_and_to_zero_is_the_estimate
   np.testing.assert_allclose(process.step(jax.random.key(0), X0, XT, T, zero), X0, atol=1e-5)
 
 
+def test_a_temperature_scales_the_noise_that_is_added_and_nothing_else():
+  x0, xt = (jax.random.normal(jax.random.key(i), (2, 3, 2)) for i in range(2))
+  t, s = jnp.full((2, 3), 0.7), jnp.full((2, 3), 0.4)
+  whole, half, none = (
+    gaussian.Gaussian(2, clip=0.0, eta=1.0, temperature=value) for value in (1.0, 0.5, 0.0)
+  )
+  (mean, deviation), (same, smaller) = (one.reverse(x0, xt, t, s) for one in (whole, half))
+  np.testing.assert_array_equal(mean, same)
+  np.testing.assert_allclose(smaller, 0.5 * deviation, rtol=1e-6)
+  made = none.step(jax.random.key(3), xt, xt, t, s)
+  np.testing.assert_array_equal(made, none.reverse(none.estimate(xt, xt, t), xt, t, s)[0])
+
+
 def test_the_estimate_is_clipped_where_asked():
   process = gaussian.Gaussian(2, prediction='x0', clip=0.5)
   assert float(jnp.max(jnp.abs(process.estimate(3 * X0, XT, T)))) == 0.5

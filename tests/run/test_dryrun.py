@@ -207,6 +207,7 @@ def test_a_tpu_moves_what_the_rules_say():
   c = config(data=2, fsdp=4)
   c.train.batch_size, c.model.remat = 4096, 'layers'
   program = dryrun.training_step(build.build(c), dryrun.devices_of('v5e:2x4'))
+  assert program.predicted
   for axes, size in program.predicted.items():
     total = sum(moved for (_, where), moved in program.moved.items() if where == axes)
     assert size / 1.25 < total < size * 1.25

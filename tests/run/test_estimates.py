@@ -63,6 +63,15 @@ def test_every_path_and_sign_is_drawn_anew_for_every_example(monkeypatch):
     np.testing.assert_allclose(one['bits_per_dim'], one['nats'] / 6 / np.log(2))
 
 
+def test_batches_and_examples_share_no_noise(monkeypatch):
+  monkeypatch.setattr(
+    paths, 'nats', lambda denoise, key, x0, **_: jax.random.uniform(key, (len(x0), 3)))
+  parts = parts_of('block-gaussian', orders=4, chain=9, examples=NUM)
+  (weighted,) = estimates.further(parts, mesh())
+  found = weighted.samples({network.HEAD: {}}, samples=4)
+  assert len(found) == NUM > weighted._size and len(np.unique(found)) == found.size
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize('row, keys', [
   ('block-masked', {}), ('forcing-gaussian', {'ode': 12}),

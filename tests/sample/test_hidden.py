@@ -96,6 +96,24 @@ def test_training_hides_it_in_its_share_of_the_examples():
   np.testing.assert_array_equal(of_floats(x0), of_floats(other))
 
 
+def test_the_share_is_that_of_the_config_and_an_example_is_hidden_as_a_whole():
+  config = tiny.config('joint')
+  with config.unlocked():
+    config.kinds.symbols.dropout = 0.25
+  parts, seen = build.build(config, REGIME().parts.coded), []
+  recipe = dataclasses.replace(parts.recipe, model=REGIME().model)
+  hiding = type(recipe)._hiding
+  object.__setattr__(recipe, '_hiding', lambda denoise, hidden, kind: (
+    seen.append((np.asarray(hidden), kind)) or hiding(recipe, denoise, hidden, kind)))
+  x0 = jax.tree.map(lambda leaf: jnp.tile(leaf, (64, *[1] * (leaf.ndim - 1))), REGIME().data())
+  rows = {'tokens': x0, 'label': jnp.asarray(np.tile(tiny.LABELS, 64))}
+  for key in range(4):
+    recipe.share(REGIME().params, rows, jax.random.key(key))
+  assert {kind for _, kind in seen} == {'symbols'}
+  hidden = np.concatenate([one for one, _ in seen])
+  assert len(hidden) == 4 * 64 * tiny.BATCH and abs(hidden.mean() - 0.25) < 0.06
+
+
 @pytest.mark.parametrize('change, words', [
   (lambda c: c.kinds.floats.update(dropout=0.1), 'kinds.floats.dropout hides'),
   (lambda c: c.guidance.update(scale=2.0), 'kinds.NAME.dropout'),

@@ -196,6 +196,16 @@ def test_guidance_moves_every_small_step_by_the_weight():
     np.testing.assert_allclose(guided, alone, atol=1e-5)
 
 
+def test_guidance_goes_past_the_condition_by_the_weight():
+  one, (x, t) = bound(head()), (jnp.ones((2, 2, DIM)), jnp.full((2, 2), 0.5))
+  own, null = features((2, 2)), features((2, 2), 4)
+  out = one.combined(jnp.concatenate([own, null]), (jnp.full((2, 2), 3.0),))
+  with_label, without = (one._out(x, t, h) for h in (own, null))
+  np.testing.assert_allclose(
+    one._branches(out, x, t), without + 3 * (with_label - without), atol=1e-5
+  )
+
+
 def test_the_mean_over_more_samples_of_noise_is_the_same_loss():
   x0, h, weight = jnp.ones((8, 16, DIM)), features((8, 16)), jnp.ones((8, 16))
   few, many = (

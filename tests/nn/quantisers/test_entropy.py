@@ -50,7 +50,7 @@ def test_groups_of_bits_bound_the_entropy_of_the_mean_from_above():
   groups = (1, 2, 3, BITS)
   *found, exact = jax.jit(lambda z: [entropy.of_bits(z, group) for group in groups])(logits())
   p = law(logits()).mean(0)
-  for group, one in zip(groups, found, strict=False):
+  for group, one in zip(groups[:-1], found, strict=True):
     np.testing.assert_allclose(one.each, exact.each, rtol=1e-6)
     marginals = 0
     for start in range(0, BITS, group):

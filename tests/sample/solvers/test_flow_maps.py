@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from scipy import stats
 
 from adiff.process import gaussian
 from adiff.sample import walk
@@ -15,13 +16,13 @@ from adiff.sequence import plan as plan_lib
 KEYS = jax.random.split(jax.random.key(4), 6)
 
 
-def sampled(solver, process, steps):
+def sampled(solver, process, steps, keys=KEYS):
   """(noise, samples) [B] of a walk with the exact map."""
   denoise = flows.Exact(process).denoise({'unused': jnp.zeros(())})
   how = dict(blocks=flows.BLOCKS, process=process)
   plan = plan_lib.Plan(1, steps, spacing=plan_lib.linear())
-  x, _ = walk.initial(KEYS, **how)
-  made = walk.sample(denoise, KEYS, plan, solver=solver, coords=np.zeros((1, 1), int), **how)
+  x, _ = walk.initial(keys, **how)
+  made = walk.sample(denoise, keys, plan, solver=solver, coords=np.zeros((1, 1), int), **how)
   return x[:, 0, 0], made[:, 0, 0]
 
 
@@ -39,6 +40,10 @@ def test_consistency_sampling_keeps_the_law_and_forgets_where_it_came_from():
   np.testing.assert_allclose(once, flows.MEAN + flows.DEVIATION * noise, atol=1e-5)
   _, twice = sampled(consistency.Consistency(), process, 2)
   assert np.all(np.abs(twice - once) > 1e-4)
+  many = jax.random.split(jax.random.key(5), 4096)
+  noise, thrice = sampled(consistency.Consistency(), process, 3, many)
+  assert stats.kstest((thrice - flows.MEAN) / flows.DEVIATION, 'norm').pvalue > 1e-3
+  assert abs(np.corrcoef(noise, thrice)[0, 1]) < 0.2
 
 
 def test_its_step_is_that_of_published_schedulers():
