@@ -96,6 +96,16 @@ def test_three_seeds_find_the_law_of_the_teacher_to_five_hundredths(states):
   np.testing.assert_allclose(jnp.exp(student['log']), DEVIATION, rtol=0.05)
 
 
+def test_the_critic_moves_at_a_rate_of_its_own():
+  params = {'mean': jnp.float32(1), 'log': jnp.float32(-2)}
+  moves = []
+  for rate in (1.0, 2.5):
+    tx = recipe('data', critic_rate=rate).critic_tx
+    moves.append(tx.update(params, tx.init(params), params)[0])
+  for name in params:
+    np.testing.assert_allclose(moves[1][name], 2.5 * moves[0][name], rtol=1e-6)
+
+
 def test_the_pull_is_the_formula_in_float64_and_an_example_has_one_normaliser():
   rng = np.random.default_rng(0)
   x, real, fake = rng.normal(size=(3, 4, 6, 2))
