@@ -41,14 +41,15 @@ def read(path) -> tuple[convolutional.Convolutional, str]:
 
 
 def remembered(
-  workdir, data, make: Callable[[], convolutional.Convolutional]
+  places, data, make: Callable[[], convolutional.Convolutional]
 ) -> convolutional.Convolutional:
-  """The classifier of a workdir, if it has one of these data, or else make(), which is kept there.
-  Of several processes the first one writes."""
-  path = os.path.join(workdir, FILE)
-  found, of = read(path) if storage.exists(path) else (None, None)
-  if hosts.told(of == data):
-    return found if of == data else make()  # storage may be slow to show it everywhere
+  """The classifier of the first of these folders that has one of these data, or else make(), which
+  is kept in the last one. Of several processes the first one writes."""
+  paths = [os.path.join(place, FILE) for place in places]
+  there = (read(path) for path in paths if storage.exists(path))
+  found = next((found for found, of in there if of == data), None)
+  if hosts.told(found is not None):
+    return make() if found is None else found  # storage may be slow to show it everywhere
   found = make()
-  hosts.agree(lambda: write(path, found, data))
+  hosts.agree(lambda: write(paths[-1], found, data))
   return found

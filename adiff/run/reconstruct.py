@@ -157,7 +157,7 @@ def evaluate(
       subject = _subject(parts, attempts, tell)
       attempts.value('Report', lambda: growing.take(
         _sections(
-          programs, served, subject, scale, workdir if own else growing.folder, progress
+          programs, served, subject, scale, (workdir, growing.folder), progress
         )
       ))
   growing.write(complete=True)
@@ -216,10 +216,10 @@ def _subject(parts, attempts, tell):
   )
 
 
-def _sections(programs, served, subject, scale, workdir, progress):
-  """Sections of what the codec keeps of pictures, one after another."""
+def _sections(programs, served, subject, scale, places, progress):
+  """Sections of what the codec keeps of pictures, one after another; places: as of _eyes."""
   parts, train = programs.parts, reference_lib.read(subject, 'train')
-  eyes = _eyes(parts, subject, train, workdir) if parts.config.eval.features else {}
+  eyes = _eyes(parts, subject, train, places) if parts.config.eval.features else {}
   eyes |= _published(parts)
   found = list(programs.made(served, subject.split, subject.num, progress))
   x, codes, made = (np.concatenate(one) for one in zip(*found, strict=True))
@@ -236,14 +236,14 @@ def _sections(programs, served, subject, scale, workdir, progress):
   ).sections()
 
 
-def _eyes(parts, subject, train, workdir):
-  """{short name: features}: of pictures with labels a classifier, which the workdir keeps, and of
-  others components of their pixels."""
+def _eyes(parts, subject, train, places):
+  """{short name: features}: of pictures with labels a classifier, read or kept in places as
+  eyes.remembered has it, and of others components of their pixels."""
   if train['label'].min() < 0 or len(np.unique(train['label'])) < 2:
     return {'components': features.components(train['example'], levels=subject.levels)}
   subject.tell('trains a classifier of real images')
   test = reference_lib.read(subject, subject.split)
-  return {'convolutional': eyes_lib.remembered(workdir, parts.coded.fingerprint, lambda: (
+  return {'convolutional': eyes_lib.remembered(places, parts.coded.fingerprint, lambda: (
     convolutional.fit(*(one[key] for one in (train, test) for key in ('example', 'label')),
                       levels=subject.levels)
   ))}

@@ -205,6 +205,11 @@ def test_a_perceptual_distance_is_measured_in_the_features_of_a_file(tmp_path):
   params = classifier.init(jax.random.key(0), (8, 8, 1), 10)
   found = convolutional.Convolutional('it', 0.5, 16.0, np.arange(10), jax.device_get(params))
   eyes.write(tmp_path / eyes.FILE, found, 'data')
+  places = tmp_path, tmp_path / 'elsewhere'
+  places[1].mkdir()
+  assert eyes.remembered(places, 'data', None).digest == found.digest
+  assert eyes.remembered(places, 'other data', lambda: found) is found
+  assert eyes.read(places[1] / eyes.FILE)[1] == 'other data'
   again, of = eyes.read(tmp_path / eyes.FILE)
   assert (again.digest, again.accuracy, of) == (found.digest, 0.5, 'data')
   c = config().unlock()
