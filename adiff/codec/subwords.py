@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-import json
 import os
 import re
 from typing import Annotated
@@ -89,7 +88,7 @@ class Subwords(text_lib.Tokenizer):
   @functools.cached_property
   def _bytes(self):
     """{symbol: how many bytes it stands for} where each letter of the vocabulary is a byte."""
-    if (json.loads(self.json)['decoder'] or {}).get('type') != 'ByteLevel':
+    if not isinstance(self._tokenizer.decoder, tokenizers.decoders.ByteLevel):
       return {}
     added = {one: len(token.content.encode()) for one, token in
              self._tokenizer.get_added_tokens_decoder().items()}

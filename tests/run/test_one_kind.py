@@ -42,7 +42,7 @@ BAD = {
   'steps together': ('parallel.method', 'picard', 'tokens of one kind; set parallel.method=none'),
   'drafted steps': ('speculative.steps', 4, 'tokens of one kind; set speculative.steps=0'),
   'a draft': ('speculative.draft', 'runs/x', "masked of one kind of tokens.*speculative.draft=''"),
-  'another number of budgets': ('plan.budgets', (2,), 'names 1 blocks'),
+  'budgets by block': ('plan.budgets', (2,), 'plan.budgets=.* is for tokens of one kind'),
   'bits of three symbols': ('kinds.symbols.head', {'name': 'bits'}, r'2\^n symbols, .* 3 symbols'),
   'a mixture for floats': ('kinds.floats.head', {'name': 'logistics'}, 'laws of ordered symbols'),
   'vectors by a head': ('kinds.floats.head', {'name': 'diffusion'}, 'process masked_vectors'),
