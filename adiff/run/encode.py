@@ -87,8 +87,8 @@ def _job(workdir, config, out, data, batch, moves):
   told, codec = kept.stored(workdir, config)
   if told['facts']['medium'] == 'law':
     raise ValueError(
-      f'{workdir} has no codec: its examples are drawn from a law, as tokens; name the workdir of '
-      'a run on pictures or texts'
+      f'{workdir} has no codec: its examples are drawn from a law, as tokens, or are of several '
+      'parts; name the workdir of a run on pictures or texts'
     )
   source = choose.resolve('data', places.placed(config, data).data)
   if source.encoded_by is not None:

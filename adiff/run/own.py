@@ -152,7 +152,8 @@ def _placed(workdir, pictures, labels):
     kept['labels'] = albums.checked_labels(labels, len(pictures), 'data')
   path = os.path.join(workdir, _KEPT)
   if workdir_lib.is_made(workdir):
-    if albums.open_album(path).digest != albums.digest_of(**kept):
+    same = storage.exists(path) and albums.open_album(path).digest == albums.digest_of(**kept)
+    if not same:  # or with those of a folder
       raise ValueError(f'{workdir} was begun with other pictures or labels; choose a new workdir')
     return path
   if storage.exists(path) and albums.open_album(path).digest != albums.digest_of(**kept):

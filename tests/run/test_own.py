@@ -115,6 +115,12 @@ def test_an_array_is_kept_in_the_workdir_with_the_names_of_its_labels(quick, tmp
     own.images(tmp_path / 'run', array[::-1], 1, labels=labels)
 
 
+def test_an_array_does_not_go_on_with_the_run_of_a_folder(quick, pets, tmp_path):
+  workdir.claim(tmp_path / 'run', own.images(tmp_path / 'run', pets, 1).config, {})
+  with pytest.raises(ValueError, match='begun with other pictures or labels'):
+    own.images(tmp_path / 'run', ARRAY, 1)
+
+
 def test_pictures_that_lie_where_an_array_would_be_kept_are_not_replaced(quick, tmp_path):
   own.images(tmp_path, ARRAY, 1)
   with pytest.raises(ValueError, match='holds other pictures, which would be lost'):
