@@ -116,6 +116,7 @@ def test_an_array_is_kept_in_the_workdir_with_the_names_of_its_labels(quick, tmp
 
 
 def test_an_array_does_not_go_on_with_the_run_of_a_folder(quick, pets, tmp_path):
+  (tmp_path / 'run').mkdir()
   workdir.claim(tmp_path / 'run', own.images(tmp_path / 'run', pets, 1).config, {})
   with pytest.raises(ValueError, match='begun with other pictures or labels'):
     own.images(tmp_path / 'run', ARRAY, 1)
