@@ -10,6 +10,7 @@ damaged, or deleted before its turn came (config.train.keep), is named and passe
 """
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -115,10 +116,8 @@ def _one(workdir, top, step, evaluate) -> bool:
   if not hosts.claim(path):
     return False
   try:
-    mine = hosts.first()
-    with files.folder(path, growing.NAMES, first=True) if mine else contextlib.nullcontext(
-      path
-    ) as draft:
+    own = functools.partial(files.folder, names=growing.NAMES, first=True)
+    with (own if hosts.first() else contextlib.nullcontext)(path) as draft:
       evaluate(step, draft)
   except (ValueError, OSError) as error:
     if step in manifest.sealed(workdir) and not isinstance(error, manifest.Damaged):

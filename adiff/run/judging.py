@@ -123,7 +123,10 @@ def _of_pictures(made, real, tell, attempts):
 def _reference(path, made, out, split, data, features, tell):
   """The statistics that --reference stands for, read or measured."""
   keep = os.path.join(out, references.FILE)
-  if storage.is_folder(path) and workdir_lib.is_made(path):
+  of_run = storage.is_folder(path) and workdir_lib.is_made(path)
+  if not of_run:
+    _check_undated(data, path)
+  if of_run:
     kept = os.path.join(path, references.FILE)
     if storage.is_file(kept) and features is None:
       found = references.read(kept)
@@ -132,10 +135,8 @@ def _reference(path, made, out, split, data, features, tell):
         return _taken(path, found, made, keep)
     real = _of_workdir(path, split, data)
   elif storage.is_folder(path) or os.fspath(path).endswith('.zip'):
-    _check_undated(data, path)
     real = _of_folder(os.fspath(path), made, split)
   else:
-    _check_undated(data, path)
     names = _names(path)
     if names >= set(reference_lib.ARRAYS):
       _check_unsplit(split, path)
@@ -289,7 +290,7 @@ def _check_own(features, path):
 
 def _check_undated(data, path):
   if data is not None:
-    raise ValueError(f'--data={data}: nothing of {path} lies elsewhere; leave it away')
+    raise ValueError(f'--data={data}: no data are read for {path}; leave it away')
 
 
 def _check_unsplit(split, path):

@@ -7,7 +7,6 @@ program serves however many steps there is time for: it is timed before they are
 """
 
 import importlib
-import itertools
 import math
 import numbers
 import os
@@ -291,14 +290,13 @@ def _seconds_a_step(config, parts):
     update = train_lib.make_update(parts, mesh, shardings)
     batch = sharding.put_batch(mesh, batch, size)
     state, _ = jax.block_until_ready(update(state, batch))
-    start, more = time.perf_counter(), 2
-    for made in itertools.count(1):
+    made, wanted, start = 0, 2, time.perf_counter()
+    while made < wanted:
       state, _ = jax.block_until_ready(update(state, batch))
-      seconds = time.perf_counter() - start
+      made, seconds = made + 1, time.perf_counter() - start
       if made == 2:  # as many on every process, for a second in all
-        more = hosts.told(min(int(2 / seconds), 20))
-      if made >= max(2, more):
-        return seconds / made
+        wanted = hosts.told(min(int(2 / seconds), 20))
+  return seconds / made
 
 
 def _said(config, source, minutes):

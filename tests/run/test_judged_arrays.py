@@ -57,5 +57,5 @@ def test_beside_a_page_lie_no_statistics_of_another_and_data_of_none_are_refused
   assert reference(old, made, str(tmp_path)) is found and old.exists()
   assert reference(tmp_path / 'r.npz', made, str(tmp_path)) is found and not old.exists()
   for place in (tmp_path / 'r.npz', tmp_path):
-    with pytest.raises(ValueError, match='--data=elsewhere: nothing of .* leave it away'):
+    with pytest.raises(ValueError, match='--data=elsewhere: no data are read for .* leave it'):
       reference(place, made, str(tmp_path / 'out'), data='elsewhere')
