@@ -108,6 +108,12 @@ STUDIES = {
     flops=6e12, metric=('bits_per_byte', 'Bound (bits a byte)', 'low'),
     settings=(*QUIET, 'eval.samplers=[]'),
   ),
+  'raven': study(
+    'who finds the rule of nine panels: a panel a block, cell after cell, or all at once',
+    rows={name: (f'configs/raven.py:{name}',) for name in ('blocks', 'ar', 'whole')},
+    flops=6.5e12, settings=QUIET,
+    metric=('ninth_right_seen', 'Ninth panels right, seen rules', 'high'),
+  ),
   'stability': study(
     'learning rates by seeds: what diverges, what works, how far seeds differ',
     rows={

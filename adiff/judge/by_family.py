@@ -119,6 +119,21 @@ def gan_is_fastest(study: Study) -> Verdict:
   )
 
 
+def keeps_rules(study: Study) -> Verdict:
+  """Does AR make more ninth panels right than blocks of panels, and than one block, of seen rules
+  and of held-out ones?"""
+  seeds = seeds_of(study, 'ar', 'blocks', 'whole')
+  told, more = [], []
+  for key, words in (('ninth_right_seen', 'seen'), ('ninth_right_held_out', 'held-out')):
+    right = {row: numbers_of(study, row, key) for row in ('ar', 'blocks', 'whole')}
+    for other in ('blocks', 'whole'):
+      apart = studied.difference(right['ar'], right[other])
+      more.append(apart.value > apart.half)
+    shares = ', '.join(f'{row} {shown(studied.mean(own), 3)}' for row, own in right.items())
+    told.append(f'{words} rules: {shares}')
+  return Verdict(of_halves(*more), f'share of ninth panels right, {"; ".join(told)}', seeds)
+
+
 def varied(study: Study) -> Verdict:
   """Is the recall of blocks at most 0.05 below that of the whole, and of a GAN where there is one,
   at the best of each, interval included?"""

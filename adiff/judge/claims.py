@@ -10,7 +10,7 @@ from adiff.judge.verdicts import Claim
 
 # Studies.
 DIGITS, MNIST, TEXT, ORDERS = 'images-digits', 'images-mnist', 'text', 'orders'
-STABILITY, DATA, COMPUTE = 'stability', 'scaling-data', 'scaling-flops'
+STABILITY, DATA, COMPUTE, RAVEN = 'stability', 'scaling-data', 'scaling-flops', 'raven'
 
 CLAIMS = (
   Claim(
@@ -148,7 +148,9 @@ CLAIMS = (
         sources=(ORDERS,), decide=by_family.raster_loses),
   Claim(50, 'Strong guidance costs diversity, a plan gives it back.', 'recall and entropy over '
         'scales 1 to 8, with a plan and without'),
-  Claim(51, 'AR keeps rules better.', 'panels of Raven, seen and unseen rules', 'interval'),
+  Claim(51, 'AR keeps rules better.', 'panels of Raven, seen and unseen rules',
+        'more ninth panels right than blocks and than one block, of both, interval',
+        sources=(RAVEN,), decide=by_family.keeps_rules),
   Claim(52, 'Next scale is better than AR, 20 times faster, needs fewer epochs.',
         'Fréchet distance, seconds, epochs, exponents on codes of MNIST and CIFAR-10',
         'better, interval; 20 times as fast', sources=(MNIST,), decide=by_family.next_scale),

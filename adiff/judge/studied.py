@@ -180,7 +180,7 @@ def sections(metric: Metric, runs: Sequence[Measured]) -> list[section.Section]:
   for run in runs:
     rows.setdefault(run.row, []).append(run)
   sampled = {name: points(metric, own) for name, own in rows.items()}
-  found = [_numbers(rows)]
+  found = [_numbers(rows, _NUMBERS if any(sampled.values()) else _with(metric))]
   if any(sampled.values()):
     found.append(_sampled(metric, sampled))
   if len(rows) > 1:
@@ -196,15 +196,22 @@ def _row(name, means, columns):
   return {'name': name, **values, **{f'{key}_ci95': one.half for key, one in shown.items()}}
 
 
-def _numbers(rows):
-  """What a row takes, and its bound."""
+def _with(metric):
+  """The columns of runs, the metric that samples do not have among them."""
+  if metric.key in [column.key for column in _NUMBERS]:
+    return _NUMBERS
+  return (*_NUMBERS, section.Column(metric.key, metric.heading, metric.better))
+
+
+def _numbers(rows, columns):
+  """What a row takes, and what its runs came to."""
   told = []
   for name, runs in rows.items():
     keys = [key for key in runs[0].numbers if all(key in run.numbers for run in runs)]
     means = {key: mean([run.numbers[key] for run in runs]) for key in keys}
-    told.append({**_row(name, means, _NUMBERS), 'seeds': len(runs)})
+    told.append({**_row(name, means, columns), 'seeds': len(runs)})
   return section.Section('Rows', (
-    section.Table('Row', _NUMBERS, (section.Group('', tuple(told)),)),
+    section.Table('Row', columns, (section.Group('', tuple(told)),)),
     section.Text('Means over seeds; intervals are 95%, of the seeds alone.'),
   ))
 

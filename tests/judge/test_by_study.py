@@ -9,7 +9,7 @@ from adiff.judge.verdicts import MIXED, NOT_MEASURED, REFUTED, SUPPORTED
 METRIC = studied.Metric('frechet', 'Fréchet distance', 'low')
 NOISE = (-0.01, 0.0, 0.01)
 STUDIES = {claims.DIGITS, claims.MNIST, claims.TEXT, claims.ORDERS, claims.STABILITY, claims.DATA,
-           claims.COMPUTE}
+           claims.COMPUTE, claims.RAVEN}
 ORDERS = 'random', 'cells', 'scales', 'frequency', 'whole'
 
 
@@ -65,6 +65,13 @@ def recalled(**rows):
   return {name: run(recall=recall) for name, recall in rows.items()}
 
 
+def ruled_by(ar, blocks, whole):
+  """Shares of ninth panels that are right, (of seen, of held-out rules)."""
+  rows = dict(ar=ar, blocks=blocks, whole=whole)
+  return {name: run(None, numbers={'ninth_right_seen': seen, 'ninth_right_held_out': held_out})
+          for name, (seen, held_out) in rows.items()}
+
+
 CASES = (
   (4, seamed(1.0, 0.7), SUPPORTED), (4, seamed(1.5, 0.7), MIXED), (4, seamed(1.5, 0.2), REFUTED),
   (8, recalled(block=0.9, whole=0.9, gan=0.4), SUPPORTED),
@@ -82,6 +89,9 @@ CASES = (
   (49, {'raster': run(2.0), **{order: run(1.0) for order in ORDERS}}, SUPPORTED),
   (49, {'raster': run(2.0), **{order: run(1.0) for order in ORDERS}, 'whole': run(3.0)}, MIXED),
   (49, {'raster': run(0.5), **{order: run(1.0) for order in ORDERS}}, REFUTED),
+  (51, ruled_by((0.9, 0.5), (0.7, 0.3), (0.8, 0.2)), SUPPORTED),
+  (51, ruled_by((0.9, 0.5), (0.7, 0.3), (0.8, 0.5)), MIXED),
+  (51, ruled_by((0.7, 0.3), (0.9, 0.3), (0.7, 0.5)), REFUTED),
   (52, {'var': run(0.5, seconds=0.1), 'pixelcnn': run(1.0, seconds=9.0)}, SUPPORTED),
   (52, {'var': run(0.5, seconds=1.0), 'pixelcnn': run(1.0, seconds=9.0)}, MIXED),
   (52, {'var': run(1.5, seconds=1.0), 'pixel_ar': run(1.0, seconds=9.0)}, REFUTED),

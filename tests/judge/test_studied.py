@@ -65,6 +65,16 @@ def test_a_metric_of_the_run_is_compared_as_it_is():
   assert one.cost is None and one.verdict == studied.UNDECIDED and one.difference.value == 0
 
 
+@pytest.mark.parametrize('key', ['nats', 'right'])
+def test_the_page_shows_a_metric_of_the_run_once(key):
+  made = [*runs('a', {}, spread=0.0), *runs('b', {}, spread=0.0)]
+  for run in made:
+    run.numbers['right'] = 0.5
+  table = studied.sections(studied.Metric(key, 'Right', 'high'), made)[0].parts[0]
+  assert [column.key for column in table.columns].count(key) == 1
+  assert [row[key] for row in table.groups[0].rows] == [made[0].numbers[key]] * 2
+
+
 def test_the_page_has_every_row_way_of_sampling_axis_and_verdict():
   made = [*runs('block', {2: 1.0, 8: 0.5}, calls=4), *runs('whole', {2: 2.0, 8: 0.7})]
   found = studied.sections(METRIC, made)
