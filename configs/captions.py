@@ -5,7 +5,9 @@ r"""Captioned pictures of one's own, made in either direction: metadata.jsonl be
 
 A line {"file_name": .., "text": ..} a picture (adiff/data/captioned_folder.py); 96 bytes of the
 caption and 64 patches of 4x4 pixels. The report shows pictures made for held-out captions beside
-those that they are of; `model.given(image=..).score(text=..)` says how likely a caption is.
+those that they are of, and says how often one is likelier by its own caption than by another. With
+--config.data.category=KEY, a further key of the lines, it says how often the category asked for is
+made. `model.given(image=..).score(text=..)` says how likely a caption is.
 """
 
 from configs import base
@@ -45,5 +47,5 @@ def get_config(argument='t2i'):
   c.optim.learning_rate = 1e-3
   c.train.steps, c.train.batch_size = 2000, 64
   c.train.eval_every = c.train.checkpoint_every = 1000
-  c.eval.batch_size, c.eval.num, c.eval.steps = 64, 64, ()
+  c.eval.batch_size, c.eval.num, c.eval.samples, c.eval.steps = 64, 64, 16, ()
   return c.lock()

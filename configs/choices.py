@@ -32,7 +32,7 @@ CHOICES = dict(
     # test_every-th is held out
     image_folder=dict(data_dir='', size=32, channels=3, test_every=10, skip_unreadable=False),
     # pictures and metadata.jsonl with a caption for each: two kinds of tokens, text as bytes
-    captioned_folder=dict(data_dir='', size=32, length=64, test_every=10),
+    captioned_folder=dict(data_dir='', size=32, length=64, test_every=10, category=''),
     # latents of an autoencoder, encoded beforehand, see adiff/data/latents.py; shape (H, W, C) or
     # (T, H, W, C). made_up: random fields instead
     latents=dict(data_dir='', shape=(32, 32, 4), num_classes=0, made_up=False),
@@ -287,7 +287,7 @@ CHOICES = dict(
     law=dict(),  # tests samples against the law of the data
     composition=dict(),  # pictures of shapes for real captions: how many are true, by skill
     captioning=dict(),  # captions for real pictures of shapes: how many are true
-    captioned=dict(),  # pictures for real captions in anybody's words, beside the real ones
+    captioned=dict(),  # real captions in anybody's words: pictures for them, are they the likelier
     control=dict(),  # how well samples follow the maps that they were asked for
     rules=dict(),  # how many samples of panels follow a rule, and which ones
     image=dict(),  # shows samples, and measures them in the features of a classifier

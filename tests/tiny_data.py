@@ -133,7 +133,8 @@ def _captioned(folder):
   lines = []
   for index in range(14):
     PIL.Image.new('RGB', (9, 8), (15 * index, 0, 0)).save(folder / f'{index}.png')
-    lines.append(json.dumps({'file_name': f'{index}.png', 'text': f'red of {index}'}))
+    line = {'file_name': f'{index}.png', 'text': f'red of {index}', 'category': 'ab'[index % 2]}
+    lines.append(json.dumps(line))
   (folder / 'metadata.jsonl').write_text('\n'.join(lines) + '\n')
 
 

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 import posixpath
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
@@ -23,37 +23,43 @@ _ADVICE = 'correct it or delete that line'
 
 class CaptionedFolder(base.Source):
   """Examples {'text': int32 [b, length], a caption's bytes, see SYMBOLS; 'image': uint8
-  [b, size, size, 3]}, without labels.
+  [b, size, size, 3]}.
 
   data_dir holds metadata.jsonl, a line {"file_name": .., "text": ..} a picture, and the pictures,
   which are read as pictures.RULE says; every test_every-th, by the hash of its name, goes to test.
-  Or it holds two such folders, train and test. Raises FileNotFoundError where there is none,
-  Unreadable, in a sentence, for a line that is no such thing, a picture that is missing, named
-  twice or lies elsewhere, a caption that is empty or has more than `length` bytes.
+  Or it holds two such folders, train and test. category: a further key of the lines, whose words in
+  alphabetical order are labels that judges alone read; '': there are none. Raises
+  FileNotFoundError where there is no such folder, Unreadable, in a sentence, for a line that is no
+  such thing, a picture that is missing, named twice or lies elsewhere, a caption that is empty or
+  has more than `length` bytes.
   """
 
   places = ('data_dir',)
 
   def __init__(
     self, data_dir: values.Path = '', size: values.Count = 32, length: values.Count = 64,
-    test_every: Annotated[values.Count, values.at_least(2)] = 10,
+    test_every: Annotated[values.Count, values.at_least(2)] = 10, category: str = '',
   ):
     values.check_row(length)
     self.shape, self.length, self.test_every = (size, size, 3), length, test_every
     root = storage.path(data_dir)
     folders = [root / name for name in ('train', 'test')]
     if all(storage.is_file(folder / FILE) for folder in folders):
-      self._told = {folder.name: told(folder, length) for folder in folders}
+      lines = {folder.name: told(folder, length, category) for folder in folders}
       self._roots = {folder.name: folder for folder in folders}
     else:
-      everything = told(root, length)
+      everything = told(root, length, category)
       names = sorted(everything, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
       test = set(names[::test_every])
-      self._told = {
-        'train': {name: text for name, text in everything.items() if name not in test},
-        'test': {name: text for name, text in everything.items() if name in test},
+      lines = {
+        'train': {name: one for name, one in everything.items() if name not in test},
+        'test': {name: one for name, one in everything.items() if name in test},
       }
       self._roots = {'train': root, 'test': root}
+    self._told = {
+      split: {name: line.text for name, line in own.items()} for split, own in lines.items()
+    }
+    self._labels = _labels(lines) if category else {}
     for split, captions in self._told.items():
       if not captions:
         raise input_file.Unreadable(
@@ -90,7 +96,8 @@ class CaptionedFolder(base.Source):
   def examples(self, split, indices):
     indices = np.arange(self.size(split))[indices]
     captions = self.captions(split)
-    images, labels = self._stores[split].get(indices)
+    images, unlabelled = self._stores[split].get(indices)
+    labels = self._labels[split][indices] if self._labels else unlabelled
     text = np.zeros((len(indices), self.length), np.int32)
     for row, index in zip(text, indices, strict=True):
       coded = np.frombuffer(captions[index].encode(), np.uint8)
@@ -119,8 +126,15 @@ class CaptionedFolder(base.Source):
           pictures.check(file, path)
 
 
-def told(folder, length) -> dict[str, str]:
-  """{file_name: caption} of a folder; raises as CaptionedFolder."""
+class Line(NamedTuple):
+  """What is said of a picture."""
+
+  text: str
+  category: str  # '' where nobody asks
+
+
+def told(folder, length, category='') -> dict[str, Line]:
+  """{file_name: its line} of a folder; raises as CaptionedFolder."""
   path = folder / FILE
   try:
     content = input_file.read(path, limit=_BYTES)
@@ -129,17 +143,26 @@ def told(folder, length) -> dict[str, str]:
       f'there is no file {path}; write a line {{"file_name": .., "text": ..}} for each picture, or '
       'set --config.data.data_dir=FOLDER'
     ) from error
-  found = {}
+  found, form = {}, _FORM | ({category: str} if category else {})
   for number, line in enumerate(content.split(b'\n'), 1):
     if line.strip():
       where = f'line {number} of {path}'
-      one = json_file.parse(line, _FORM, where=where, advice=_ADVICE)
+      one = json_file.parse(line, form, where=where, advice=_ADVICE)
       name, caption = one['file_name'], one['text'].strip()
       fault = _fault(folder, name, caption, length, found)
       if fault:
         raise input_file.Unreadable(f'{where} {fault}')
-      found[posixpath.normpath(name)] = caption
+      found[posixpath.normpath(name)] = Line(caption, one[category] if category else '')
   return found
+
+
+def _labels(lines):
+  """{split: int32 [n]} of the categories of {split: {name: line}}."""
+  names = sorted({line.category for own in lines.values() for line in own.values()})
+  return {
+    split: np.array([names.index(line.category) for line in own.values()], np.int32)
+    for split, own in lines.items()
+  }
 
 
 def _fault(folder, name, caption, length, found):

@@ -84,8 +84,9 @@ class Subject:
   # (tokens [n, N(, D)], bool [N]: which are made anew, labels=None: balanced), in raster order ->
   # `num` samples
   fill: Callable[..., Sampled] | None = None
-  # (tokens [n, N(, D)] in raster order, labels) -> nats [n, K] of their bound
-  rate: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+  # (tokens [n, N(, D)] in raster order, labels, given=()) -> nats [n, K] of their bound, with equal
+  # noise at every call; given: kinds whose blocks come first, and are not among the K
+  rate: Callable[..., np.ndarray] | None = None
   blocks: np.ndarray | None = None  # int [N] the block of each token, in raster order
   layout: np.ndarray | None = None  # int [H, W, C], as Codec.layout
   in_place: bool = False  # as Codec.in_place

@@ -1,24 +1,38 @@
-"""Pictures made for captions in anybody's words: shown beside the real ones."""
+"""Captions in anybody's words: pictures made for them, and whether a picture's own is believed."""
 
 import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
-from adiff.judge import base, bound, section, subset
+from adiff.judge import base, bound, likelihood, section, subset
+from adiff.judge.metrics import classifier, shares
 from adiff.judge.page import images
+from adiff.sequence.tokens import Tokens
 
-TITLE = 'Captions'
+TITLE, OWN, CATEGORIES = 'Captions', 'Own captions', 'Categories'
 TEXT, IMAGE = 'text', 'image'  # the parts of examples
 _SHOWN = 18
+_LEVELS = 256  # of the values of pictures
+_RATED = 512  # pictures, at most
+_LEARNT = 4096  # pictures that a classifier of categories learns from, at most
+_OWN = (
+  'The bound of a held-out picture given its own caption, and given one that is drawn from those '
+  'of the others, with the same noise. Chance is a half.'
+)
+_CATEGORIES = (
+  'What a classifier that has learnt from real training pictures says of pictures made for '
+  'held-out captions: is it the category of the picture that the caption is of?'
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Captioned(base.Judge):
-  """Makes pictures for real captions, and shows both. What they ask for no program reads."""
+  """Makes pictures for real captions, and shows both; says how often a picture is likelier by its
+  own caption than by another, and where data have categories how often that asked for is made."""
 
   media = ()  # it is named
-  cost = 'Seconds, and memory for the samples.'
+  cost = 'Seconds to a minute of a classifier; memory for the samples and 4,096 pictures.'
 
   def needs(self, parts):
     if parts.source.facts.parts.keys() != {TEXT, IMAGE}:
@@ -30,9 +44,14 @@ class Captioned(base.Judge):
 
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
     chosen = np.resize(subset.spread(subject.size(subject.split), subject.num), subject.num)
-    real = subject.examples(subject.split, chosen)['example']
+    found = subject.examples(subject.split, chosen)
+    real, labels = found['example'], found['label']
     sampled = subject.sample(given=given(subject, chosen, TEXT))
     yield subject.attempt(TITLE, lambda: _shown(subject, real, sampled))
+    if subject.rate is not None:
+      yield subject.attempt(OWN, lambda: _own(subject))
+    if labels.min() >= 0:
+      yield subject.attempt(CATEGORIES, lambda: _categories(subject, labels, sampled))
     yield base.cost([sampled], sampled, self)
     yield bound.of(subject)
 
@@ -65,6 +84,62 @@ def _shown(subject, real, sampled):
   )
   figure = section.Figure('captions', images.png_bytes(picture), meaning, 'pixels')
   return section.Section(TITLE, (figure,))
+
+
+def _own(subject):
+  """How often a picture is likelier given its own caption than given another's."""
+  size = subject.size(subject.split)
+  tokens = subject.tokens(subject.split, subset.spread(size, _RATED))['tokens']
+  text, order = tokens.parts[TEXT], np.random.default_rng(subject.seed).permutation(len(tokens))
+  others = np.empty_like(order)
+  others[order] = np.roll(order, 1)
+  differ = (text != text[others]).any(1)
+  if differ.sum() < 2:
+    raise ValueError('hardly any two held-out captions differ')
+  swapped = Tokens({**tokens.parts, TEXT: text[others]}, tokens.runs)
+  nothing = np.full(len(tokens), -1, np.int32)
+  right, wrong = (
+    subject.rate(one, nothing, given=(TEXT,)).sum(1)[differ] for one in (tokens, swapped)
+  )
+  likelier, (gain, half) = right < wrong, likelihood.interval(wrong - right)
+  kind = f'{len(right)} pictures, {subject.data}'
+  facts = (
+    section.Fact(
+      'own_caption', 'pictures that are likelier by their own caption', float(likelier.mean()),
+      interval=shares.wilson(likelier), better='high', kind=kind, beside={'chance': 0.5},
+      tile='of the pictures are likelier by their own caption',
+    ),
+    section.Fact(
+      'other_caption_costs', 'nats that the caption of another picture adds', float(gain),
+      float(half), better='high', kind=kind,
+    ),
+  )
+  return section.Section(OWN, (section.Text(_OWN), section.Facts(facts)))
+
+
+def _categories(subject, labels, sampled):
+  """How often pictures made for captions are of the category that their captions are of."""
+  known = [
+    subject.examples(split, subset.spread(subject.size(split), _LEARNT))
+    for split in ('train', subject.split)
+  ]
+  subject.tell('trains a classifier of real images')
+  (train, train_labels), (real, real_labels) = (
+    (one['example'][IMAGE], one['label']) for one in known
+  )
+  eyes = classifier.fit(train, train_labels, real, real_labels, levels=_LEVELS)
+  made = subject.decode(sampled.tokens)[IMAGE]
+  right = eyes.classes[eyes.probabilities(made).argmax(1)] == labels
+  commonest = np.bincount(train_labels).argmax()
+  beside = {
+    f'real {subject.split} split': eyes.accuracy, 'commonest': float(np.mean(labels == commonest)),
+  }
+  return section.Section(CATEGORIES, (section.Text(_CATEGORIES), section.Facts((section.Fact(
+    'asked_category', 'made pictures of the asked category', float(right.mean()),
+    interval=shares.wilson(right), better='high', beside=beside,
+    kind=f'{len(made)} pictures, {eyes.name}, {subject.data}',
+    tile='of the made pictures are of the asked category',
+  ),))))
 
 
 def words(text) -> list[str]:

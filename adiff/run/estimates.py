@@ -76,14 +76,15 @@ class Estimate:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:limit], *found)
 
   def of(self, params, tokens, told, *, samples) -> np.ndarray:
-    """Nats [n, K], means over `samples` of noise, of tokens [n, N(, D)] in raster order that were
-    told {name: value [n, ..]}; their first array where `make` returns several."""
+    """Nats [n, K], means over `samples` of noise that is equal at every call, of tokens [n, N(, D)]
+    in raster order that were told {name: value [n, ..]}; their first array where `make` returns
+    several."""
     found, num = [], len(tokens)
     examples = {'tokens': self._parts.blocks.from_raster(tokens), **told}
     for index, first in enumerate(range(0, num, self._size)):
       rows = np.minimum(first + np.arange(self._size), num - 1)[
         sharding.local_rows(self._mesh, self._size)]
-      batch = {name: np.asarray(value)[rows] for name, value in examples.items()}
+      batch = jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf)[rows], examples)
       batch = sharding.put_batch(self._mesh, batch, self._size)
       key = state.stream(self._parts.config.seed, f'{self._name} of others', index)
       drawn = [self._sample(params, jax.random.fold_in(key, n), batch) for n in range(samples)]

@@ -110,11 +110,16 @@ def _rating(parts, params, mesh):
   """As Subject.rate, of networks that denoise and are told labels alone."""
   if not parts.recipe.denoises or parts.spec.further:
     return None
-  bound = functools.cache(lambda: estimates.bound(parts, mesh))
 
-  def rate(tokens, labels):
+  @functools.cache
+  def bound(given):
+    ordered = directions.toward(parts, given) if given else parts
+    return ordered.plan.given, estimates.bound(ordered, mesh)
+
+  def rate(tokens, labels, given=()):
+    first, estimate = bound(given)
     told = {conditions.LABEL: labels}
-    return bound().of(params, tokens, told, samples=parts.config.eval.samples)
+    return estimate.of(params, tokens, told, samples=parts.config.eval.samples)[:, first:]
 
   return rate
 

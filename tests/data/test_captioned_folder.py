@@ -42,6 +42,20 @@ def test_captions_stand_beside_their_pictures_in_either_layout(tmp_path):
   assert two.facts.parts['text'].shape == example['text'].shape[1:]
 
 
+def test_categories_are_labels_that_no_network_is_told_and_every_line_has_one(tmp_path):
+  for split, words in (('train', 'zba'), ('test', 'ab')):
+    written(tmp_path / split, [line(f'{name}.png', sort=word) for name, word in zip('abc', words)])
+  source = captioned_folder.CaptionedFolder(str(tmp_path), size=8, length=12, category='sort')
+  assert source.examples('train', np.arange(3))['label'].tolist() == [2, 1, 0]
+  assert source.examples('test', np.array([1]))['label'].tolist() == [1]
+  assert not source.facts.conds
+  plain = captioned_folder.CaptionedFolder(str(tmp_path), size=8, length=12)
+  assert plain.examples('test', np.arange(2))['label'].tolist() == [-1, -1]
+  assert plain.fingerprint == source.fingerprint
+  with pytest.raises(input_file.Unreadable, match='line 1 of .* has no kind; correct it or delete'):
+    captioned_folder.CaptionedFolder(str(tmp_path), size=8, length=12, category='kind')
+
+
 @pytest.mark.parametrize('bad, words', [
   (b'{"file_name": "b.png"', r'line 2 of .*metadata.jsonl is not JSON .*; correct it or delete'),
   (b'{"file_name": "b.png", "text": "\xff"}', 'line 2 of .* is not JSON'),

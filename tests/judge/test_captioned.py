@@ -4,7 +4,7 @@ import judged
 import numpy as np
 import pytest
 
-from adiff.judge import base, captioned
+from adiff.judge import captioned, section
 from adiff.run import build
 from adiff.sequence import tokens
 from configs import toy
@@ -26,24 +26,72 @@ def test_captions_are_their_bytes_up_to_the_end_whatever_a_network_wrote():
   assert captioned.words(np.full((1, 2), 256)) == ['\ufffd\ufffd']
 
 
-def test_a_caption_stands_under_its_picture_and_under_the_one_made_for_it():
-  text, real = coded(*['a cat'] * 4), np.full((4, 8, 8, 3), 200, np.uint8)
-  made, asked = np.full((4, 8, 8, 3), 10, np.uint8), {}
+TEXTS = coded('a cat', 'a dog', 'a cat', 'a fish')
+BRIGHT = np.array([200, 10, 200, 90], np.uint8)  # of the picture of each
+
+
+def pictured(made, labels=(-1,) * 4, **more):
+  """A subject of four captioned pictures, for each of which `made` [4] says how bright a sample."""
+  real, made = (np.tile(of[:, None, None, None], (1, 8, 8, 3)) for of in (BRIGHT, made))
+  sampled, asked = judged.sampled(made), {}
 
   def sample(*, given):
     asked.update(given)
-    return judged.sampled(made)
+    return sampled
+
+  def examples(split, indices):
+    found = {'text': TEXTS[indices], 'image': real[indices]}
+    return {'example': found, 'label': np.array(labels)[indices]}
+
+  def tokens_of(split, indices):
+    parts = {'text': TEXTS[indices], 'image': real[indices]}
+    return {'tokens': tokens.Tokens(parts, (('text', 12), ('image', 192)))}
 
   own = judged.subject(
-    judged.sampled(made), size=lambda split: 4, num=4,
-    tokens=lambda split, indices: {'tokens': tokens.Tokens({'text': text}, (('text', 12),))},
-    examples=lambda split, indices: {'example': {'text': text, 'image': real}})
-  own = own.__class__(**{**vars(own), 'sample': sample, 'decode': lambda x: {'image': x}})
-  sections = base.latest(captioned.Captioned().sections(own))
-  assert [one.title for one in sections][0] == 'Captions'
-  np.testing.assert_array_equal(asked['text'], text)
+    sampled, size=lambda split: 4, num=4, tokens=tokens_of, examples=examples, sample=sample,
+    decode=lambda x: {'image': x}, **more)
+  return own, asked
+
+
+def numbers(sections, title):
+  return {fact.key: fact for one in sections if one.title == title for part in one.parts
+          if isinstance(part, section.Facts) for fact in part.facts}
+
+
+def test_a_caption_stands_under_its_picture_and_under_the_one_made_for_it():
+  own, asked = pictured(BRIGHT // 20)
+  sections = judged.made_by(captioned.Captioned(), own)
+  assert judged.titles(sections) == ['Captions', 'Cost', 'Held-out bound']
+  np.testing.assert_array_equal(asked['text'], TEXTS)
   (figure,) = sections[0].parts
   assert figure.name == 'captions' and len(figure.picture) > 1000
+
+
+@pytest.mark.parametrize('sign, share', [(1, 1.0), (-1, 0.0), (0, 0.0)])
+def test_a_picture_is_likelier_by_its_own_caption_where_another_costs_nats(sign, share):
+  def rate(tokens, labels, given):
+    assert given == ('text',) and set(labels) == {-1}
+    own = TEXTS[[BRIGHT.tolist().index(one[0, 0, 0]) for one in tokens.parts['image']]]
+    wrong = (tokens.parts['text'] != own).any(1)
+    seen.append(wrong)
+    return np.stack([3 + sign * wrong, np.full(len(wrong), 2.0)], 1)
+
+  seen = []
+  own, _ = pictured(BRIGHT, rate=rate)
+  found = numbers(judged.made_by(captioned.Captioned(), own), 'Own captions')
+  right, wrong = seen
+  assert not right.any() and 2 <= wrong.sum()  # a caption that says the same is no other one
+  assert found['own_caption'].value == share
+  assert found['other_caption_costs'].value == sign and found['own_caption'].kind.startswith(
+    f'{wrong.sum()} pictures')
+
+
+def test_the_category_asked_for_is_read_by_a_classifier_of_real_pictures():
+  labels = 1, 0, 1, 0
+  own, _ = pictured(np.array([200, 10, 10, 90], np.uint8), labels)
+  sections = judged.made_by(captioned.Captioned(), own)
+  found = numbers(sections, 'Categories')['asked_category']
+  assert found.value == 0.75 and found.beside == {'real test split': 1.0, 'commonest': 0.5}
 
 
 def test_other_data_is_refused():

@@ -11,6 +11,7 @@ import ml_collections
 import numpy as np
 import pytest
 
+from adiff.machine import sharding
 from adiff.run import (
   build,
   codecs,
@@ -23,6 +24,7 @@ from adiff.run import (
   places,
   train,
 )
+from adiff.run import subject as subject_lib
 from adiff.sequence import tokens
 from configs import toy
 
@@ -73,6 +75,18 @@ def test_examples_of_two_parts_are_scored_and_shown(model):
   made = model.sample(3, batch=5, progress=False)
   assert len(made) == 3 and made['floats'].shape == (3, 2, 1)
   assert '<figcaption>symbols</figcaption>' in made._repr_html_() and made._repr_png_() is None
+
+
+def test_a_judge_rates_one_kind_given_the_other_with_equal_noise_at_every_call(model):
+  parts, alone = model.parts, sharding.make_mesh(data=1, devices=jax.devices()[:1])
+  subject = subject_lib.make(
+    parts, model.params, alone, workdir='', bound={}, attempt=None, tell=None)
+  chosen, nothing = parts.coded.examples('test', np.arange(6))['tokens'], np.full(6, -1, np.int32)
+  whole, floats = subject.rate(chosen, nothing), subject.rate(chosen, nothing, given=('symbols',))
+  given = len(parts.blocks.blocks_of['symbols'])
+  np.testing.assert_allclose(floats, whole[:, given:], rtol=1e-5)
+  other = tokens.Tokens({**chosen.parts, 'symbols': chosen.parts['symbols'][::-1]}, chosen.runs)
+  assert np.all(subject.rate(other, nothing, given=('symbols',)) != floats)  # it has learnt little
 
 
 @pytest.mark.parametrize('kind, other', [
