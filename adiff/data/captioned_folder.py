@@ -41,6 +41,8 @@ class CaptionedFolder(base.Source):
     test_every: Annotated[values.Count, values.at_least(2)] = 10, category: str = '',
   ):
     values.check_row(length)
+    if category.endswith('?'):
+      raise ValueError(f'data.category={category!r} ends in ?; write another key of the lines')
     self.shape, self.length, self.test_every = (size, size, 3), length, test_every
     root = storage.path(data_dir)
     folders = [root / name for name in ('train', 'test')]
@@ -150,9 +152,12 @@ def told(folder, length, category='') -> dict[str, Line]:
       one = json_file.parse(line, form, where=where, advice=_ADVICE)
       name, caption = one['file_name'], one['text'].strip()
       fault = _fault(folder, name, caption, length, found)
+      sort = one[category].strip() if category else ''
+      if category and not sort and not fault:
+        fault = f'has an empty {category}; {_ADVICE}'
       if fault:
         raise input_file.Unreadable(f'{where} {fault}')
-      found[posixpath.normpath(name)] = Line(caption, one[category] if category else '')
+      found[posixpath.normpath(name)] = Line(caption, sort)
   return found
 
 

@@ -12,7 +12,7 @@ def _rows(study, *names):
   found = swept.rows(
     study.metric, study.places,
     [run for runs in study.rows.values() for run in runs if run.row in study.places],
-    study.diverged,
+    [lost for lost in study.diverged if lost[0] in study.places],
   )
   told = [found.get(name, []) for name in names]
   for name, row in zip(names, told, strict=True):
@@ -27,7 +27,7 @@ def stable(study: Study) -> Verdict:
   names = 'block', 'whole', 'gan'
   ranges = [swept.working(study.metric, row) for row in _rows(study, *names)]
   if None in ranges:
-    raise Lacking('all runs of a row diverged')
+    raise Lacking('seeds of a row diverged at every value')
   block, whole, gan = (one.decades for one in ranges)
   told = ', '.join(
     f'{name} {one.decades:.1f} ({one.diverged:.0%} of its runs diverged)'

@@ -18,7 +18,7 @@ _RATED = 512  # pictures, at most
 _LEARNT = 4096  # pictures that a classifier of categories learns from, at most
 _OWN = (
   'The bound of a held-out picture given its own caption, and given one that is drawn from those '
-  'of the others, with the same noise. Chance is a half.'
+  'of the others, with the same noise. Equal bounds count as a half; chance is a half.'
 )
 _CATEGORIES = (
   'What a classifier that has learnt from real training pictures says of pictures made for '
@@ -32,7 +32,10 @@ class Captioned(base.Judge):
   own caption than by another, and where data have categories how often that asked for is made."""
 
   media = ()  # it is named
-  cost = 'Seconds to a minute of a classifier; memory for the samples and 4,096 pictures.'
+  cost = (
+    'Bounds of 512 pictures with two captions each; a minute of a classifier; memory for the '
+    'samples and twice 4,096 pictures.'
+  )
 
   def needs(self, parts):
     if parts.source.facts.parts.keys() != {TEXT, IMAGE}:
@@ -90,23 +93,25 @@ def _own(subject):
   """How often a picture is likelier given its own caption than given another's."""
   size = subject.size(subject.split)
   tokens = subject.tokens(subject.split, subset.spread(size, _RATED))['tokens']
-  text, order = tokens.parts[TEXT], np.random.default_rng(subject.seed).permutation(len(tokens))
+  text, order = tokens.parts[TEXT], np.random.default_rng(subset.SEED).permutation(len(tokens))
   others = np.empty_like(order)
   others[order] = np.roll(order, 1)
   differ = (text != text[others]).any(1)
   if differ.sum() < 2:
-    raise ValueError('hardly any two held-out captions differ')
+    return section.Section(OWN, (section.Text('Hardly any two held-out captions differ.'),))
   swapped = Tokens({**tokens.parts, TEXT: text[others]}, tokens.runs)
   nothing = np.full(len(tokens), -1, np.int32)
   right, wrong = (
     subject.rate(one, nothing, given=(TEXT,)).sum(1)[differ] for one in (tokens, swapped)
   )
   likelier, (gain, half) = right < wrong, likelihood.interval(wrong - right)
-  kind = f'{len(right)} pictures, {subject.data}'
+  share = likelier + 0.5 * (right == wrong)
+  samples = subject.bound['samples_per_example']
+  kind = f'{len(right)} pictures, {samples} samples of noise, {subject.data}'
   facts = (
     section.Fact(
-      'own_caption', 'pictures that are likelier by their own caption', float(likelier.mean()),
-      interval=shares.wilson(likelier), better='high', kind=kind, beside={'chance': 0.5},
+      'own_caption', 'pictures that are likelier by their own caption', float(share.mean()),
+      interval=shares.wilson(share), better='high', kind=kind, beside={'chance': 0.5},
       tile='of the pictures are likelier by their own caption',
     ),
     section.Fact(
@@ -137,7 +142,7 @@ def _categories(subject, labels, sampled):
   return section.Section(CATEGORIES, (section.Text(_CATEGORIES), section.Facts((section.Fact(
     'asked_category', 'made pictures of the asked category', float(right.mean()),
     interval=shares.wilson(right), better='high', beside=beside,
-    kind=f'{len(made)} pictures, {eyes.name}, {subject.data}',
+    kind=f'{len(made)} pictures, {eyes.name} {eyes.digest}, {subject.data}',
     tile='of the made pictures are of the asked category',
   ),))))
 

@@ -173,17 +173,18 @@ _POINTS = (
 )
 
 
-def sections(metric: Metric, runs: Sequence[Measured]) -> list[section.Section]:
-  """The page of what is finished, rows in the order of their first run; the first one is what the
+def sections(
+  metric: Metric, runs: Sequence[Measured], names: Sequence[str]
+) -> list[section.Section]:
+  """The page of what is finished of rows called `names`, in this order; the first one is what the
   others are compared with."""
-  rows = {}
-  for run in runs:
-    rows.setdefault(run.row, []).append(run)
+  rows = {name: [run for run in runs if run.row == name] for name in names}
+  rows = {name: own for name, own in rows.items() if own}
   sampled = {name: points(metric, own) for name, own in rows.items()}
   found = [_numbers(rows, _NUMBERS if any(sampled.values()) else _with(metric))]
   if any(sampled.values()):
     found.append(_sampled(metric, sampled))
-  if len(rows) > 1:
+  if len(rows) > 1 and names[0] in rows:
     found.append(_verdicts(metric, rows))
   return found
 

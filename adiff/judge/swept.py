@@ -109,11 +109,11 @@ class Range(NamedTuple):
 
 
 def working(metric: studied.Metric, row: Sequence[At]) -> Range | None:
-  """The range of a row; None where no seed came to an end at any value."""
-  ended = [place for place, at in enumerate(row) if at.mean]
+  """The range of a row; None where there is no value at which all seeds came to an end."""
+  ended = [place for place, at in enumerate(row) if at.mean and not at.diverged]
   if not ended:
     return None
-  best = min(ended, key=lambda place: (row[place].diverged, metric.sign * row[place].mean.value))
+  best = min(ended, key=lambda place: metric.sign * row[place].mean.value)
   bound = row[best].mean.value * NEAR**metric.sign
 
   def works(at):
@@ -197,13 +197,14 @@ def _ranges(metric, axis, found):
     section.Column('decades', 'Decades', 'high'),
     section.Column('diverged', 'Share that diverged', 'low'),
   )
-  told = tuple(
-    _range_row(name, one) for name, row in found.items() if (one := working(metric, row))
-  )
+  ranges = {name: working(metric, row) for name, row in found.items()}
+  told = tuple(_range_row(name, one) for name, one in ranges.items() if one)
+  none = [name for name, one in ranges.items() if one is None]
   return section.Section('Ranges', (
     section.Text(
       f'A value works where no seed diverged and the mean {metric.heading} is within a factor of '
       f'{NEAR:g} of the row\'s best; told is the stretch of such values around the best one.'
+      + (f' None works of {", ".join(none)}.' if none else '')
     ),
     section.Table('Row', columns, (section.Group('', told),)),
   ))

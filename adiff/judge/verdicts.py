@@ -78,6 +78,15 @@ def of_halves(*held: bool) -> str:
   return SUPPORTED if all(held) else MIXED if any(held) else REFUTED
 
 
+def of_differences(*found: str) -> str:
+  """The word for a claim that one row is better than others, by studied.verdict of each: supported
+  where it is better than all, refuted where worse than some and better than none."""
+  if all(word == studied.BETTER for word in found):
+    return SUPPORTED
+  lost = studied.WORSE in found and studied.BETTER not in found
+  return REFUTED if lost else MIXED
+
+
 @dataclasses.dataclass(frozen=True)
 class Claim:
   """A sentence, and how we find out."""

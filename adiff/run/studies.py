@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 from typing import Any
 
 from adiff.judge import studied, swept
@@ -27,6 +28,11 @@ class Row:
   place: swept.Place | None = None  # where it stands in a study over an axis
   untuned: bool | None = None  # True: it has no settings to choose from
   once: bool | None = None  # True: it has one seed, however many the others have
+
+  @property
+  def word(self) -> str:
+    """Its name as a part of a file's."""
+    return re.sub(r'\W+', '_', self.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +119,16 @@ def _study(path, name, entry):
     fault = f'goes over the values {over["values"]}; write some, all above 0'
   if fault:
     raise ValueError(f'{path}: STUDIES[{name!r}] {fault}; make it with `study`')
+  made = tuple(_rows(rows, over, plain['untuned'], plain['once']))
+  words = [row.word for row in made]
+  same = [row.name for row in made if words.count(row.word) > 1]
+  if same:
+    raise ValueError(
+      f'{path}: STUDIES[{name!r}] has rows whose folders are one, {" and ".join(same)}; give them '
+      'names that differ in letters'
+    )
   return Study(
-    name, plain['about'], tuple(_rows(rows, over, plain['untuned'], plain['once'])),
+    name, plain['about'], made,
     float(plain['flops']), studied.Metric(*plain['metric']), plain['seeds'],
     tuple(plain['settings']), tuple(tuple(one.split(';')) for one in plain['tuned']),
     swept.Axis(over['key'], over['heading'], over['law']) if over else None,

@@ -16,7 +16,6 @@ import dataclasses
 import functools
 import math
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -126,16 +125,11 @@ def _runs(asked, out) -> Iterator[Run]:
   """All of them, in order: what tunes a row before it, and a seed of every row before the next."""
   for row in asked.rows:
     if asked.tuned and not row.untuned:
-      yield Run(row, TUNED_SEED, os.path.join(out, f'{_word(row.name)}-tuned'))
+      yield Run(row, TUNED_SEED, os.path.join(out, f'{row.word}-tuned'))
   for seed in range(asked.seeds):
     for row in asked.rows:
       if seed < asked.seeds_of(row):
-        yield Run(row, seed, os.path.join(out, f'{_word(row.name)}-seed{seed}'))
-
-
-def _word(name):
-  """The name of a row as a part of a file's."""
-  return re.sub(r'\W+', '_', name)
+        yield Run(row, seed, os.path.join(out, f'{row.word}-seed{seed}'))
 
 
 def config(asked, row, seed, data=None, settings=()) -> Any:
@@ -230,7 +224,7 @@ def _chosen(asked, out, row) -> tuple[str, ...]:
   """Those settings of `asked.tuned` that the network which tunes a row came to."""
   if not asked.tuned or row.untuned:
     return ()
-  workdir = os.path.join(out, f'{_word(row.name)}-tuned')
+  workdir = os.path.join(out, f'{row.word}-tuned')
   return tuple(json_file.read(os.path.join(workdir, RESULT), _RESULT)['settings'])
 
 
@@ -286,7 +280,7 @@ def _write(asked, out):
 
 def _sections(asked, found, diverged):
   if asked.axis is None:
-    return studied.sections(asked.metric, found)
+    return studied.sections(asked.metric, found, [row.name for row in asked.rows])
   places = {row.name: row.place for row in asked.rows}
   return swept.sections(asked.metric, asked.axis, places, found, diverged)
 
@@ -294,8 +288,10 @@ def _sections(asked, found, diverged):
 def tell() -> int:
   """Prints every study; returns 0."""
   for asked in studies_lib.every():
-    print(f'{asked.name}  {asked.about}: {len(asked.rows)} rows, {asked.seeds} seeds, '
-          f'{asked.flops:.3g} FLOP each')
+    runs, costs = sum(map(asked.seeds_of, asked.rows)), sorted(map(asked.flops_of, asked.rows))
+    most = f' to {costs[-1]:.3g}' if costs[-1] > costs[0] else ''
+    print(f'{asked.name}  {asked.about}: {len(asked.rows)} rows, {runs} runs, '
+          f'{costs[0]:.3g}{most} FLOP each')
   print(f'{CLAIMS}  what is said of autoregressive diffusion, and what the studies beside it found')
   print('run one with --mode=study --study=NAME --out=FOLDER')
   return 0

@@ -56,6 +56,11 @@ def _value(asked, workdir, settings, data) -> float:
   numbers, points = read(place)
   key = asked.metric.key
   values = [point[key] for point in points if point.get(key) is not None]
+  if not values and key not in numbers:
+    raise ValueError(
+      f'the study {asked.name} chooses settings by {key}, of which {place} says nothing; give it a '
+      'metric that evaluations have'
+    )
   return min(values, key=lambda value: asked.metric.sign * value) if values else numbers[key]
 
 
@@ -65,8 +70,11 @@ def folder(workdir, settings) -> str:
 
 
 def _evaluated(place):
-  """Is an evaluation there, and did it come to its end?"""
-  return storage.exists(os.path.join(place, growing.DATA)) and growing.read(place)[0]['complete']
+  """Is an evaluation there, and did it come to its end without a failure?"""
+  if not storage.exists(os.path.join(place, growing.DATA)):
+    return False
+  told, _ = growing.read(place)
+  return told['complete'] and not told.get('failed')
 
 
 def _flags(settings):

@@ -54,6 +54,11 @@ def test_categories_are_labels_that_no_network_is_told_and_every_line_has_one(tm
   assert plain.fingerprint == source.fingerprint
   with pytest.raises(input_file.Unreadable, match='line 1 of .* has no kind; correct it or delete'):
     captioned_folder.CaptionedFolder(str(tmp_path), size=8, length=12, category='kind')
+  with pytest.raises(ValueError, match=r"data.category='sort\?' ends in \?; write another"):
+    captioned_folder.CaptionedFolder(str(tmp_path), size=8, length=12, category='sort?')
+  empty = written(tmp_path / 'empty', [line('a.png', sort='x'), line('b.png', sort=' ')])
+  with pytest.raises(input_file.Unreadable, match='line 2 of .* has an empty sort; correct it'):
+    captioned_folder.CaptionedFolder(empty, category='sort')
 
 
 @pytest.mark.parametrize('bad, words', [

@@ -1,5 +1,7 @@
 """Captions in anybody's words: read back from their bytes, and shown under both pictures."""
 
+import dataclasses
+
 import judged
 import numpy as np
 import pytest
@@ -67,7 +69,7 @@ def test_a_caption_stands_under_its_picture_and_under_the_one_made_for_it():
   assert figure.name == 'captions' and len(figure.picture) > 1000
 
 
-@pytest.mark.parametrize('sign, share', [(1, 1.0), (-1, 0.0), (0, 0.0)])
+@pytest.mark.parametrize('sign, share', [(1, 1.0), (-1, 0.0), (0, 0.5)])
 def test_a_picture_is_likelier_by_its_own_caption_where_another_costs_nats(sign, share):
   def rate(tokens, labels, given):
     assert given == ('text',) and set(labels) == {-1}
@@ -84,6 +86,14 @@ def test_a_picture_is_likelier_by_its_own_caption_where_another_costs_nats(sign,
   assert found['own_caption'].value == share
   assert found['other_caption_costs'].value == sign and found['own_caption'].kind.startswith(
     f'{wrong.sum()} pictures')
+
+
+def test_where_captions_do_not_differ_the_page_says_so_and_is_whole():
+  own, _ = pictured(BRIGHT, rate=lambda *_, **__: pytest.fail('there is nothing to compare'))
+  own = dataclasses.replace(own, size=lambda split: 1)
+  sections = judged.made_by(captioned.Captioned(), own)
+  assert judged.titles(sections) == ['Captions', 'Own captions', 'Cost', 'Held-out bound']
+  assert not numbers(sections, 'Own captions')
 
 
 def test_the_category_asked_for_is_read_by_a_classifier_of_real_pictures():

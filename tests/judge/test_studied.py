@@ -10,6 +10,7 @@ from scipy import stats
 from adiff.judge import claims, section, studied, verdicts
 
 METRIC = studied.Metric('frechet', 'Fréchet distance', 'low')
+NAMES = 'block', 'whole'
 
 
 def runs(row, frechet, *, calls=1, seeds=3, spread=0.01, **more):
@@ -70,25 +71,34 @@ def test_the_page_shows_a_metric_of_the_run_once(key):
   made = [*runs('a', {}, spread=0.0), *runs('b', {}, spread=0.0)]
   for run in made:
     run.numbers['right'] = 0.5
-  table = studied.sections(studied.Metric(key, 'Right', 'high'), made)[0].parts[0]
+  table = studied.sections(studied.Metric(key, 'Right', 'high'), made, 'ab')[0].parts[0]
   assert [column.key for column in table.columns].count(key) == 1
   assert [row[key] for row in table.groups[0].rows] == [made[0].numbers[key]] * 2
 
 
 def test_the_page_has_every_row_way_of_sampling_axis_and_verdict():
   made = [*runs('block', {2: 1.0, 8: 0.5}, calls=4), *runs('whole', {2: 2.0, 8: 0.7})]
-  found = studied.sections(METRIC, made)
+  found = studied.sections(METRIC, made, NAMES)
   assert titles(found) == ['Rows', 'Quality and cost', 'Verdicts']
   assert [figure.name for figure in section.figures(found)] == [
     'over_nfe', 'over_gflop', 'over_seconds']
   table = next(part for part in found[2].parts if isinstance(part, section.Table))
   assert [row['name'] for row in table.groups[0].rows] == ['block against whole'] * 3
-  assert titles(studied.sections(METRIC, made[:1])) == ['Rows', 'Quality and cost']
+  assert titles(studied.sections(METRIC, made[:1], NAMES)) == ['Rows', 'Quality and cost']
+
+
+def test_rows_stand_in_the_order_of_the_study_whichever_run_ended_first():
+  made = [*runs('whole', {2: 2.0}), *runs('block', {2: 1.0})]
+  found = studied.sections(METRIC, made, NAMES)
+  assert [row['name'] for row in found[0].parts[0].groups[0].rows] == ['block', 'whole']
+  assert found[2].parts[1].groups[0].rows[0]['name'] == 'block against whole'
+  made = [*runs('other', {2: 2.0}), *runs('whole', {2: 1.0})]  # the first row is still to come
+  assert titles(studied.sections(METRIC, made, (*NAMES, 'other'))) == ['Rows', 'Quality and cost']
 
 
 def test_operations_that_are_a_bound_are_told_as_one():
   made = [*runs('block', {2: 1.0}, gflop_is='at most'), *runs('whole', {2: 2.0})]
-  shown = studied.sections(METRIC, made)[1].parts[0].groups[0].rows
+  shown = studied.sections(METRIC, made, NAMES)[1].parts[0].groups[0].rows
   assert [row['gflop_is'] for row in shown] == ['at most', None]
 
 

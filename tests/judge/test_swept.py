@@ -61,7 +61,7 @@ def test_what_works_is_the_stretch_around_the_best_without_divergence():
   np.testing.assert_allclose(found.decades, 1)
   np.testing.assert_allclose(found.spread, np.std([1.0, 1.2], ddof=1))
   np.testing.assert_allclose(found.diverged, 3 / 10)
-  assert swept.working(LOW, row[-1:]) is None
+  assert swept.working(LOW, row[-1:]) is None and swept.working(LOW, row[-2:]) is None
   more = [swept.At(1.0, (0.5,)), swept.At(2.0, (0.9,)), swept.At(4.0, (0.7,))]
   found = swept.working(HIGH, more)
   assert (found.best.value, found.low, found.high) == (2.0, 2.0, 4.0)  # 0.5 < 0.9 / 1.5 < 0.7

@@ -1,5 +1,6 @@
 """PixelCNN: what it reads, that it is a law, and samples that are made place by place."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -39,8 +40,8 @@ def params():
   return tiny.random_params(MODEL, PROCESS, BLOCKS, COORDS)
 
 
-def bound_to(params, label, scale=None):
-  denoise = MODEL.denoise(params)
+def bound_to(params, label, scale=None, model=MODEL):
+  denoise = model.denoise(params)
   if scale is not None:
     denoise = guidance.guide(denoise, scale=np.full(NUM, scale, np.float32))
   return network.condition(denoise, {'label': jnp.asarray(label)}, history_cond=True)
@@ -97,20 +98,28 @@ def test_samples_made_place_by_place_are_those_of_the_whole_convolution(given):
   assert len(np.unique(made, axis=0)) > 1
 
 
-def test_outputs_of_places_are_those_of_the_whole_convolution():
+def test_outputs_of_places_are_those_of_the_whole_convolution_in_float64():
+  model = dataclasses.replace(MODEL, dtype='float64')
   x = jax.random.randint(jax.random.key(2), (3, NUM), 0, VOCAB)
   label, slots = jnp.array([0, 2, -1]), BLOCKS.token_slots(COORDS)
 
+  def run(params, x, own, **cached):
+    ask = ask_lib.Ask(x, jnp.ones(x.shape), own, **cached)
+    return bound_to(params, label, model=model)(ask)
+
   @jax.jit
-  def run(params, cache, x, first):
+  def kept(params, cache, x, first):
     own = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, 3), slots)
     x = jax.lax.dynamic_slice_in_dim(x, first, 3, axis=1)
-    return bound_to(params, label)(ask_lib.Ask(x, jnp.ones((3, 3)), own, cache=cache, keep=2))
+    return run(params, x, own, cache=cache, keep=2)
 
-  whole, cache = logits(params(), x, label), MODEL.empty_cache(3, 0, 2)
-  for first in range(0, NUM - 2, 2):  # two places are kept, the third one is asked for
-    out, cache = run(params(), cache, x, first)
-    np.testing.assert_allclose(out[:, 0], whole[:, first + 2], atol=1e-5)
+  with jax.enable_x64(True), jax.numpy_dtype_promotion('standard'):
+    wide = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params())
+    whole, cache = jax.jit(run)(wide, x, slots).out, model.empty_cache(3, 0, 2)
+    assert whole.dtype == np.float64
+    for first in range(0, NUM - 2, 2):  # two places are kept, the third one is asked for
+      out, cache = kept(wide, cache, x, first)
+      np.testing.assert_allclose(out[:, 0], whole[:, first + 2], rtol=0, atol=1e-8)
 
 
 def config(**changes):

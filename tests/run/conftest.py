@@ -87,7 +87,7 @@ def trained(monkeypatch):
     write(workdir, config.model.depth + 0.1 * config.seed, config)
     return 0
 
-  def write(folder, frechet, config, complete=True):
+  def write(folder, frechet, config, complete=True, **failed):
     os.makedirs(folder, exist_ok=True)
     group = section.Group('This model', tuple(
       {'name': 'this model', 'num': 64, 'steps': steps, 'nfe': 3.0 * steps, 'seconds': 6.4,
@@ -98,7 +98,7 @@ def trained(monkeypatch):
       section.Facts((section.Fact('flops', 'FLOP', 1e10),), shown=False),
     ))]
     told = {'title': 't', 'step': config.train.steps, 'numbers': section.numbers(sections),
-            'complete': complete}
+            'complete': complete, 'failed': failed}
     report.write(folder, growing.REPORT, growing.DATA, told, sections)
 
   monkeypatch.setattr(train, 'train', ended)
@@ -113,4 +113,4 @@ def trained(monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
   """Pages without their tables and charts, which take a second each."""
-  monkeypatch.setattr(study.studied, 'sections', lambda metric, found: [])
+  monkeypatch.setattr(study.studied, 'sections', lambda metric, found, names: [])

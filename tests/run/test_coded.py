@@ -77,7 +77,7 @@ def test_the_likelihood_of_codes_sums_to_one_over_all_of_them(family):
   np.testing.assert_allclose(np.exp(-found).sum(), 1, rtol=1e-4)
 
 
-@pytest.mark.parametrize('family', ['vqgan_ar', 'infinity'])
+@pytest.mark.parametrize('family', ['vqgan_ar', 'var', 'infinity'])
 def test_both_walks_ask_for_the_same_laws_in_float64_whatever_the_batch(family, monkeypatch):
   own, seen = parts(family, 'float64'), []
 

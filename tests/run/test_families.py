@@ -1,13 +1,20 @@
 """Families of generators: what they begin with, and that their trainings cost the same."""
 
+import jax
+import numpy as np
 import pytest
 import tiny_data
 
+from adiff.learn import base
 from adiff.machine import cost
-from adiff.run import build
+from adiff.run import build, generate
 from configs import digits, generators
 
 TFLOP = 1e12
+SMALL = {  # of families that are no transformers
+  'unet': dict(widths=(8, 16), head_width=8), 'pixelcnn': dict(width=8, depth=1),
+  'gan': dict(latent=4, widths=(8, 8)),
+}
 
 
 def changes(config, other):
@@ -39,6 +46,22 @@ def test_every_family_is_a_row_of_its_data_and_changes_something():
     data = min(set(generators.ROWS[family]['steps']) - {'toy'})
     found = changes(generators.get_config(f'{family}-{data}'), generators.get_config(f'dit-{data}'))
     assert set(found) - {'name', 'train.steps'}
+
+
+@pytest.mark.parametrize('family', SMALL)
+def test_a_sample_is_the_same_whatever_is_made_beside_it(family):
+  config = generators.get_config(f'{family}-digits').unlock()
+  config.model.update(SMALL[family])
+  config.plan.steps = min(config.plan.steps, 2)
+  own = build.build(config.lock())
+  began, rng = own.recipe.init(jax.random.key(0)).params[base.DENOISER], np.random.default_rng(0)
+  params = jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape), began)
+  sample, keys = generate.make_sampler(own), generate.example_keys(0, 0, 5)
+  made = np.asarray(sample(params, keys[:3], np.array([1, 2, 3]))[0])
+  among_others = keys[np.array([3, 1, 4])], np.array([7, 2, 0])
+  again = np.asarray(sample(params, *among_others)[0])
+  np.testing.assert_array_equal(again[1], made[1])
+  assert np.any(again[0] != made[0]) and np.any(again[2] != made[2])
 
 
 def flops(config):

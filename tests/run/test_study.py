@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from adiff.judge import verdicts
 from adiff.machine import cost
-from adiff.run import build, studies, study
+from adiff.run import build, claimed, studies, study
 from adiff.run import settings as settings_lib
 from adiff.run import workdir as workdir_lib
 from configs import studies as shipped
@@ -191,12 +192,39 @@ def test_a_folder_of_another_study_is_refused_and_an_unknown_one_named(mine, tra
     study.study('mine', out)
 
 
-def test_claims_read_the_studies_beside_them(mine, trained, undrawn, tmp_path):
+def test_claims_read_the_studies_beside_them_and_what_is_kept(
+  mine, trained, undrawn, tmp_path, capsys
+):
   mine()
   assert study.study('mine', str(tmp_path / 'all' / 'mine')) == 0
   assert study.study('claims', str(tmp_path / 'all' / 'claims')) == 0
   found = told(tmp_path / 'all' / 'claims')
   assert found['studies'] == ['mine']
+  shown = capsys.readouterr().out
+  words = verdicts.SUPPORTED, verdicts.REFUTED, verdicts.MIXED
+  assert sum(shown.count(f'. {word}: ') for word in words) >= 30
+  assert '\n5. Quality is not compromised, and sometimes better. refuted: ' in shown
+  assert '\n10. 50 steps become 4, at 9.4 frames a second on one GPU. not measured\n' in shown
+
+
+def test_claims_refuse_what_would_hide_a_study_or_a_record(mine, trained, undrawn, tmp_path):
+  mine()
+  for name in ('one', 'two'):
+    assert study.study('mine', str(tmp_path / 'all' / name)) == 0
+  with pytest.raises(ValueError, match='holds the study mine twice, the second time in two'):
+    study.study('claims', str(tmp_path / 'all' / 'claims'))
+  known = {'mine': verdicts.Record((), ''), 'kept': 'a whole one'}
+  half = {**told(tmp_path / 'all' / 'one'), 'complete': False}
+  with pytest.raises(ValueError, match='the study mine has the name of a record'):
+    claimed._beside(known, {'mine': half})
+  assert claimed._beside(known, {'kept': half})['kept'] == 'a whole one'
+  assert claimed._beside(known, {'new': half})['new'].rows.keys() == {'a', 'b, shallow'}
+
+
+def test_rows_that_would_share_a_folder_are_refused(mine):
+  mine(broken="study('x', flops=1.0, rows={'a b': ('f',), 'a_b': ('f',)})")
+  with pytest.raises(ValueError, match='has rows whose folders are one, a b and a_b; give them'):
+    studies.every()
 
 
 def test_the_shipped_studies_are_listed_and_their_rows_are_configs(capsys):

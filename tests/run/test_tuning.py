@@ -76,19 +76,33 @@ def test_settings_whose_evaluation_was_stopped_are_evaluated_again(
   assert [one for one in asked if one[0] == 'a-tuned'] == [('a-tuned', 'plan.steps=4')]
 
 
-def test_settings_that_make_samples_without_numbers_are_not_taken(
+def test_settings_that_make_samples_without_numbers_are_not_taken_nor_after_a_stop(
   mine, trained, undrawn, monkeypatch
 ):
-  out = mine(tuned="tuned=('plan.steps=2', 'plan.steps=4'),")
+  out, stops = mine(tuned="tuned=('plan.steps=2', 'plan.steps=4'),"), [True]
 
-  def value(asked, workdir, settings, data):
-    if '2' in settings[0]:
+  def evaluated(workdir, settings, data):
+    folder = tuning.folder(workdir, settings)
+    if '2' in settings[0]:  # the page comes to its end, and says what failed
+      trained.write(folder, 0.0, trained.seen[0], Quality='not finite')
       raise FloatingPointError('the samples are not finite')
-    return 5.0
+    if stops:
+      raise SystemExit(stops.pop())
+    trained.write(folder, 5.0, trained.seen[0])
 
-  monkeypatch.setattr(tuning, '_value', value)
+  monkeypatch.setattr(tuning, '_evaluate', evaluated)
+  with pytest.raises(SystemExit):
+    study.study('mine', out)
   assert study.study('mine', out) == 0
   assert {c.plan.steps for c in trained.seen if c.seed != study.TUNED_SEED} == {4}
+
+
+def test_a_metric_that_evaluations_have_not_is_told(mine, trained, undrawn, monkeypatch):
+  out = mine(tuned="tuned=('plan.steps=2',), metric=('taught', 'T', 'low'),")
+  monkeypatch.setattr(tuning, '_evaluate', lambda workdir, settings, data: trained.write(
+    tuning.folder(workdir, settings), 1.0, trained.seen[0]))
+  with pytest.raises(ValueError, match='study mine chooses settings by taught, of which .* says'):
+    study.study('mine', out)
 
 
 def test_a_row_that_is_not_tuned_keeps_what_its_config_says(mine, trained, undrawn, monkeypatch):
