@@ -104,14 +104,14 @@ def _own(subject):
   right, wrong = (
     subject.rate(one, nothing, given=(TEXT,)).sum(1)[differ] for one in (tokens, swapped)
   )
-  likelier, (gain, half) = right < wrong, likelihood.interval(wrong - right)
-  share = likelier + 0.5 * (right == wrong)
+  likelier = (right < wrong) + 0.5 * (right == wrong)
+  gain, half = likelihood.interval(wrong - right)
   samples = subject.bound['samples_per_example']
   kind = f'{len(right)} pictures, {samples} samples of noise, {subject.data}'
   facts = (
     section.Fact(
-      'own_caption', 'pictures that are likelier by their own caption', float(share.mean()),
-      interval=shares.wilson(share), better='high', kind=kind, beside={'chance': 0.5},
+      'own_caption', 'pictures that are likelier by their own caption', float(likelier.mean()),
+      interval=shares.wilson(likelier), better='high', kind=kind, beside={'chance': 0.5},
       tile='of the pictures are likelier by their own caption',
     ),
     section.Fact(
@@ -128,10 +128,12 @@ def _categories(subject, labels, sampled):
     subject.examples(split, subset.spread(subject.size(split), _LEARNT))
     for split in ('train', subject.split)
   ]
-  subject.tell('trains a classifier of real images')
   (train, train_labels), (real, real_labels) = (
     (one['example'][IMAGE], one['label']) for one in known
   )
+  if len(np.unique(train_labels)) < 2:
+    return section.Section(CATEGORIES, (section.Text('Training pictures are of one category.'),))
+  subject.tell('trains a classifier of real images')
   eyes = classifier.fit(train, train_labels, real, real_labels, levels=_LEVELS)
   made = subject.decode(sampled.tokens)[IMAGE]
   right = eyes.classes[eyes.probabilities(made).argmax(1)] == labels

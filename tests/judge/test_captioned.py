@@ -96,6 +96,12 @@ def test_where_captions_do_not_differ_the_page_says_so_and_is_whole():
   assert not numbers(sections, 'Own captions')
 
 
+def test_where_there_is_one_category_the_page_says_so_and_is_whole():
+  sections = judged.made_by(captioned.Captioned(), pictured(BRIGHT, (0,) * 4)[0])
+  assert judged.titles(sections) == ['Captions', 'Categories', 'Cost', 'Held-out bound']
+  assert not numbers(sections, 'Categories')
+
+
 def test_the_category_asked_for_is_read_by_a_classifier_of_real_pictures():
   labels = 1, 0, 1, 0
   own, _ = pictured(np.array([200, 10, 10, 90], np.uint8), labels)
