@@ -13,7 +13,7 @@ FRECHET = ('frechet', 'Fréchet distance', 'low')
 
 
 def study(about, *, rows, flops=None, metric=FRECHET, seeds=3, settings=(), tuned=(), untuned=(),
-          once=(), over=None):
+          once=(), codecs=None, over=None):
   """An entry of STUDIES.
 
   rows: {name: (FILE.py:ROW, 'KEY=VALUE', ..)}, keys of the config that are changed. flops: of the
@@ -21,12 +21,13 @@ def study(about, *, rows, flops=None, metric=FRECHET, seeds=3, settings=(), tune
   of the run; heading; low or high, what is better). settings: 'KEY=VALUE', of every row. tuned:
   settings of which each row takes the best one, each 'KEY=VALUE;KEY=VALUE' of sampling alone,
   chosen on a network with a seed of its own; untuned: rows that take none of them. once: rows that
-  are trained with one seed. over: an `axis` that every row goes over.
+  are trained with one seed. codecs: {row: FILE.py:ROW}, of rows over codes what trains their codec,
+  as its config has it; `flops` are without it. over: an `axis` that every row goes over.
   """
   if flops is None:
     flops = 1e12 * max(over['values'])
   return dict(about=about, rows=rows, flops=flops, metric=metric, seeds=seeds, settings=settings,
-              tuned=tuned, untuned=untuned, once=once, over=over)
+              tuned=tuned, untuned=untuned, once=once, codecs=codecs or {}, over=over)
 
 
 def axis(key, heading, values, *, law=False):
@@ -53,6 +54,7 @@ SCALED = {
 }
 QUIET = ('train.eval_every=0', 'train.checkpoint_every=1000')
 SCALES = tuple(f'guidance.scale={s};guidance.first={s}' for s in (1.0, 1.2, 1.5, 2.0, 3.0))
+RAMPS = tuple(f'guidance.scale={s};guidance.first=1.0' for s in (1.5, 2.0, 3.0))
 STUDIES = {
   'toy': study(
     'a Markov chain as blocks, one block and token by token: a minute, to see what studies are',
@@ -98,6 +100,14 @@ STUDIES = {
     },
     flops=12e12, settings=QUIET, tuned=SCALES, untuned=('gan',),
     once=('flow', 'unet', 'acdit', 'mar', 'frequency', 'gan'),
+  ),
+  'codes-mnist': study(
+    'codes of MNIST: one after another, or scale after scale',
+    rows={'vqgan_ar': (f'{GENERATORS}:vqgan_ar-mnist',), 'var': (f'{GENERATORS}:var-mnist',)},
+    codecs={
+      'vqgan_ar': 'configs/tokenizer.py:mnist_vq', 'var': 'configs/tokenizer.py:mnist_multiscale',
+    },
+    flops=12e12, settings=QUIET, tuned=(*SCALES, *RAMPS),
   ),
   'text': study(
     'language models by blocks: of 16 tokens, of one, and one block',

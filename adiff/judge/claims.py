@@ -9,7 +9,7 @@ from adiff.judge import by_curve, by_family, by_record, by_study, verdicts
 from adiff.judge.verdicts import Claim
 
 # Studies.
-DIGITS, MNIST, TEXT, ORDERS = 'images-digits', 'images-mnist', 'text', 'orders'
+DIGITS, CODES, TEXT, ORDERS = 'images-digits', 'codes-mnist', 'text', 'orders'
 STABILITY, DATA, COMPUTE, RAVEN = 'stability', 'scaling-data', 'scaling-flops', 'raven'
 
 CLAIMS = (
@@ -153,7 +153,7 @@ CLAIMS = (
         sources=(RAVEN,), decide=by_family.keeps_rules),
   Claim(52, 'Next scale is better than AR, 20 times faster, needs fewer epochs.',
         'Fréchet distance, seconds, epochs, exponents on codes of MNIST and CIFAR-10',
-        'better, interval; 20 times as fast', sources=(MNIST,), decide=by_family.next_scale),
+        'better, interval; 20 times as fast', sources=(CODES,), decide=by_family.next_scale),
   Claim(53, 'Control is precise, at any resolution.', 'edges, masks, Fréchet distance at unseen '
         'sizes',
         sources=('maps',), decide=by_record.maps),

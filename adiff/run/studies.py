@@ -12,7 +12,7 @@ from adiff.run import expected, listing
 FILE = 'studies.py'
 _FORM = {
   'about': str, 'rows': {str: [str]}, 'flops': float, 'metric': [str], 'seeds': int,
-  'settings': [str], 'tuned': [str], 'untuned': [str], 'once': [str],
+  'settings': [str], 'tuned': [str], 'untuned': [str], 'once': [str], 'codecs': {str: str},
   'over?': {'key': str, 'heading': str, 'values': [float], 'law': bool},
 }
 _FLOPS = 'flops'  # the axis that is no key of a config
@@ -28,11 +28,20 @@ class Row:
   place: swept.Place | None = None  # where it stands in a study over an axis
   untuned: bool | None = None  # True: it has no settings to choose from
   once: bool | None = None  # True: it has one seed, however many the others have
+  codec: str | None = None  # FILE.py:ROW, what trains the codec that it makes codes of
 
   @property
   def word(self) -> str:
     """Its name as a part of a file's."""
     return re.sub(r'\W+', '_', self.name)
+
+  @property
+  def coder(self) -> 'Row | None':
+    """What trains its codec, as a row, or None."""
+    if self.codec is None:
+      return None
+    file, _, argument = self.codec.partition(':')
+    return Row(f'{pathlib.Path(file).stem} {argument}', self.codec, ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,15 +120,16 @@ def _study(path, name, entry):
   wrong = [word for word in words if '=' not in word]
   if wrong:
     fault = f'has the setting {wrong[0]!r}; write KEY=VALUE'
-  strange = set() if fault else {*plain['untuned'], *plain['once']} - set(rows)
+  named = () if fault else (*plain['untuned'], *plain['once'], *plain['codecs'])
+  strange = set(named) - set(rows)
   if strange:
-    fault = f'names {min(strange)!r} in untuned or once, which is none of its rows'
+    fault = f'names {min(strange)!r} in untuned, once or codecs, which is none of its rows'
   over = None if fault else plain.get('over')
   if over and (not over['values'] or min(over['values']) <= 0):
     fault = f'goes over the values {over["values"]}; write some, all above 0'
   if fault:
     raise ValueError(f'{path}: STUDIES[{name!r}] {fault}; make it with `study`')
-  made = tuple(_rows(rows, over, plain['untuned'], plain['once']))
+  made = tuple(_rows(over, plain))
   words = [row.word for row in made]
   same = [row.name for row in made if words.count(row.word) > 1]
   if same:
@@ -135,12 +145,12 @@ def _study(path, name, entry):
   )
 
 
-def _rows(rows, over, untuned, once):
-  """The rows, each at every value of what they go over."""
-  for name, (config, *settings) in rows.items():
+def _rows(over, entry):
+  """The rows of an entry, each at every value of what they go over."""
+  for name, (config, *settings) in entry['rows'].items():
     row = Row(
-      name, config, tuple(settings), untuned=True if name in untuned else None,
-      once=True if name in once else None,
+      name, config, tuple(settings), untuned=True if name in entry['untuned'] else None,
+      once=True if name in entry['once'] else None, codec=entry['codecs'].get(name),
     )
     if over is None:
       yield row

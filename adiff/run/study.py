@@ -1,7 +1,8 @@
 """Studies: rows of configs side by side, each trained with several seeds: --mode=study.
 
   OUT/study.html, study.json   what is finished, written anew after every run
-  OUT/RUN/                     the workdir of a run, RUN is ROW-seedN or, to tune a row, ROW-tuned
+  OUT/RUN/                     the workdir of a run; RUN is ROW-seedN, of what a row's settings are
+                               chosen with ROW-tuned, of a codec of rows CODEC-codec
   OUT/RUN/studied.json         what a run came to; a run that has it is not run again, and of its
                                workdir nothing else is read
   OUT/made_by.json             the study as it was asked for
@@ -17,7 +18,7 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -46,6 +47,7 @@ NAMES = ('study.html', 'study.json', 'pictures', 'lock', MAKING, workdir_lib.MAD
 RESULT = 'studied.json'
 CLAIMS = 'claims'
 TUNED_SEED = 1_000_000  # of the networks that settings are chosen with, and of no others
+TABLE, SETTINGS, CODEC = 'table', 'settings', 'codec'  # what a run is for
 DIVERGED = 'diverged'
 _RESULT = {
   'numbers': {str: float}, 'points': [dict], f'{DIVERGED}?': str, 'settings': [str],
@@ -61,9 +63,11 @@ _CALLS = 5  # of one sample each, of which the median is told
 class Run:
   """One training of a study."""
 
-  row: studies_lib.Row
+  use: str  # TABLE, SETTINGS or CODEC
+  row: studies_lib.Row  # of a codec what trains it
   seed: int
   workdir: str
+  needs: tuple[str, ...] = ()  # workdirs of the runs that come before it
 
 
 def run(name, out, data=None) -> int:
@@ -100,7 +104,7 @@ def study(name, out, data=None) -> int:
         time.sleep(locked.PAUSE)
       elif not _ended(run):  # by another process since we looked
         hosts.say(f'[{len(runs) - len(left)}/{len(runs)}] {os.path.basename(run.workdir)}')
-        code = _finish(asked, run, functools.partial(_chosen, asked, out), data)
+        code = _finish(asked, out, run, data)
         if code:
           return code
         write(asked, out)
@@ -114,29 +118,52 @@ def _ended(run):
 
 
 def _taken(held, out, run, left):
-  """Is a run ours now? Not where another process makes it, or what tunes its row is not there."""
-  early = run.seed != TUNED_SEED and any(
-    other.row == run.row and other.seed == TUNED_SEED for other in left
-  )
+  """Is a run ours now? Not where another process makes it, or what it needs is not there."""
+  early = any(other.workdir in run.needs for other in left)
   return not early and locked.take(held, os.path.join(out, MAKING, os.path.basename(run.workdir)))
 
 
 def _runs(asked, out) -> Iterator[Run]:
-  """All of them, in order: what tunes a row before it, and a seed of every row before the next."""
+  """All of them, in order: codecs, what settings are chosen with, a seed of every row before the
+  next."""
+  for coder in dict.fromkeys(row.coder for row in asked.rows if row.coder):
+    yield Run(CODEC, coder, 0, _codec(out, coder))
   for row in asked.rows:
-    if asked.tuned and not row.untuned:
-      yield Run(row, TUNED_SEED, os.path.join(out, f'{row.word}-tuned'))
+    if _is_tuned(asked, row):
+      yield Run(SETTINGS, row, TUNED_SEED, _tuned(out, row), _codecs(out, row))
   for seed in range(asked.seeds):
     for row in asked.rows:
       if seed < asked.seeds_of(row):
-        yield Run(row, seed, os.path.join(out, f'{row.word}-seed{seed}'))
+        needs = *_codecs(out, row), *([_tuned(out, row)] if _is_tuned(asked, row) else ())
+        yield Run(TABLE, row, seed, os.path.join(out, f'{row.word}-seed{seed}'), needs)
 
 
-def config(asked, row, seed, data=None, settings=()) -> Any:
-  """The config of a run: that of its row, with the steps that the study's FLOPs pay for."""
-  made = _changed(asked, row, seed, data, settings)
+def _is_tuned(asked, row):
+  """Has a row settings to choose from?"""
+  return bool(asked.tuned) and not row.untuned
+
+
+def _tuned(out, row):
+  """The workdir of the network that the settings of a row are chosen with."""
+  return os.path.join(out, f'{row.word}-tuned')
+
+
+def _codec(out, coder):
+  return os.path.join(out, f'{coder.word}-codec')
+
+
+def _codecs(out, row):
+  """The workdirs of the codecs of a row: one or none."""
+  return (_codec(out, row.coder),) if row.coder else ()
+
+
+def config(asked, row, seed, data=None, settings=(), codecs=()) -> Any:
+  """The config of a run: that of its row, with the steps that the study's FLOPs pay for. codecs:
+  the workdirs of its codecs, one or none."""
+  placed = tuple(f'codec.workdir={workdir}' for workdir in codecs)
+  made = _changed(asked, row, seed, data, (*settings, *placed))
   flops = asked.flops_of(row)
-  steps = round(flops / _flops(asked, row, data))
+  steps = round(flops / _flops(asked, row, data, placed))
   if steps <= made.optim.warmup:
     raise ValueError(
       f'the study {asked.name}: {flops:.3g} FLOP pay for {steps} steps of {row.name}, which '
@@ -151,9 +178,7 @@ def config(asked, row, seed, data=None, settings=()) -> Any:
 
 def _changed(asked, row, seed, data, settings):
   """The config of a row as its file has it, but for what is changed."""
-  file, _, argument = row.config.partition(':')
-  made = expected.module(studies_lib.place(file)).get_config(*filter(None, [argument]))
-  made = places.placed_if_any(made, data)
+  made = _written(row, data)
   with made.unlocked():
     for word in (*asked.settings, *row.settings, f'seed={seed}', *settings):
       key, _, value = word.partition('=')
@@ -161,39 +186,61 @@ def _changed(asked, row, seed, data, settings):
   return made
 
 
+def _written(row, data):
+  """The config of a row as its file has it."""
+  file, _, argument = row.config.partition(':')
+  made = expected.module(studies_lib.place(file)).get_config(*filter(None, [argument]))
+  return places.placed_if_any(made, data)
+
+
 @functools.cache
-def _flops(asked, row, data):
+def _flops(asked, row, data, placed):
   """Of a step of training, whatever the seed: counting them takes seconds."""
-  return cost.step(build.build(_changed(asked, row, 0, data, ()))).flops
+  return cost.step(build.build(_changed(asked, row, 0, data, placed))).flops
 
 
-def _finish(asked, run, chosen: Callable, data) -> int:
-  """Trains a run to its end, and writes what it came to; returns the exit code. chosen: row -> the
-  settings that were found best for it, which a run that tunes comes to; the first ones where it
-  diverges."""
-  tunes = run.seed == TUNED_SEED
-  settings = _TUNING if tunes else chosen(run.row)
-  made = config(asked, run.row, run.seed, data, settings)
+def _finish(asked, out, run, data) -> int:
+  """Trains a run to its end, and writes what it came to; returns the exit code. A run that settings
+  are chosen with comes to those that are best; to the first ones where it diverges. A codec that
+  diverges ends the study."""
+  settings = _settings(asked, out, run)
+  coded = run.use == CODEC
+  made = _written(run.row, data) if coded else config(
+    asked, run.row, run.seed, data, settings, _codecs(out, run.row)
+  )
   begun, resumed = time.monotonic(), checkpoint.latest_step(run.workdir) is not None
   told = {
-    'settings': list(asked.tuned[0] if tunes else settings), 'numbers': {}, 'points': [],
-    'commit': provenance.commit(), 'hardware': provenance.hardware(),
+    'settings': list(asked.tuned[0] if run.use == SETTINGS else settings), 'numbers': {},
+    'points': [], 'commit': provenance.commit(), 'hardware': provenance.hardware(),
   }
   try:
     code = train.train(made, run.workdir)
     if code:
       return code
-    told |= _came_to(run.workdir, made)
-    if tunes:
+    if not coded:
+      told |= _came_to(run.workdir, made)
+    if run.use == SETTINGS:
       told['settings'] = list(tuning.best(asked, run.workdir, data))
     if not resumed:
       told['numbers']['minutes'] = (time.monotonic() - begun) / 60
   except FloatingPointError as error:
+    if coded:
+      raise
     hosts.say(f'{os.path.basename(run.workdir)} diverged: {error}')
     told[DIVERGED] = str(error)
   files.write_json(os.path.join(run.workdir, RESULT), told)
   jax.clear_caches()  # of programs that no other run calls
   return 0
+
+
+def _settings(asked, out, run) -> tuple[str, ...]:
+  """What changes the config of a run besides the study's own settings and its row's."""
+  if run.use == SETTINGS:
+    return _TUNING
+  if run.use == CODEC or not _is_tuned(asked, run.row):
+    return ()
+  told = json_file.read(os.path.join(_tuned(out, run.row), RESULT), _RESULT)
+  return tuple(told['settings'])
 
 
 def _came_to(workdir, made) -> dict[str, Any]:
@@ -217,27 +264,16 @@ def _latency(workdir) -> float:
   return float(np.median(seconds[1:]))
 
 
-# ---- The best settings of a row ------------------------------------------------------------------
-
-
-def _chosen(asked, out, row) -> tuple[str, ...]:
-  """Those settings of `asked.tuned` that the network which tunes a row came to."""
-  if not asked.tuned or row.untuned:
-    return ()
-  workdir = os.path.join(out, f'{row.word}-tuned')
-  return tuple(json_file.read(os.path.join(workdir, RESULT), _RESULT)['settings'])
-
-
 # ---- The page ------------------------------------------------------------------------------------
 
 
 def measured(asked, out) -> tuple[list[studied.Measured], list[tuple[str, int]], dict[str, str]]:
-  """(what is finished, rows and seeds that diverged, commits and hardware of them), without what
-  tunes."""
+  """(what is finished, rows and seeds that diverged, commits and hardware of them), of the
+  table."""
   found, diverged, origin = [], [], {'commit': set(), 'hardware': set()}
   for run in _runs(asked, out):
     place = os.path.join(run.workdir, RESULT)
-    if run.seed == TUNED_SEED or not storage.exists(place):
+    if run.use != TABLE or not storage.exists(place):
       continue
     told = json_file.read(place, _RESULT, advice='delete it, and run the study again')
     for key, seen in origin.items():

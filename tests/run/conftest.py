@@ -17,7 +17,7 @@ TABLE = '''\
     'mine': study(
       'two rows', flops=FLOPS, seeds=2, settings=('optim.warmup=0', 'eval.num=64'),
       rows={
-        'a': ('configs/toy.py:block-masked',),
+        'a': ('FIRST',),
         'b, shallow': ('configs/toy.py:block-masked', 'model.depth=1'),
       }, TUNED
     ),
@@ -56,12 +56,13 @@ def whole_set(encoders, tmp_path_factory):
 
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
-  """(flops, tuned, broken) -> a current folder with studies of its own."""
+  """(flops, tuned, broken, a) -> a current folder with studies of its own."""
   monkeypatch.chdir(tmp_path)
   os.makedirs('configs')
 
-  def write(flops='1e10', tuned='', broken='None'):
+  def write(flops='1e10', tuned='', broken='None', a='configs/toy.py:block-masked'):
     text = TABLE.replace('FLOPS', flops).replace('TUNED', tuned).replace('BROKEN', broken)
+    text = text.replace('FIRST', a)
     text = text if broken != 'None' else text.replace("    'broken': None,\n", '')
     (tmp_path / 'configs' / 'studies.py').write_text(textwrap.dedent(text))
     return str(tmp_path / 'out')
@@ -84,7 +85,7 @@ def trained(monkeypatch):
     if code:
       return code
     workdir_lib.write(workdir, config, {})
-    write(workdir, config.model.depth + 0.1 * config.seed, config)
+    write(workdir, config.model.get('depth', 0) + 0.1 * config.seed, config)
     return 0
 
   def write(folder, frechet, config, complete=True, **failed):
@@ -105,7 +106,7 @@ def trained(monkeypatch):
   monkeypatch.setattr(study, '_latency', lambda workdir: 0.5)
   monkeypatch.setattr(study.kept, 'parts', lambda workdir, config: None)
   monkeypatch.setattr(cost, 'params', lambda parts: {})
-  monkeypatch.setattr(study, '_flops', lambda asked, row, data: 1e9 if row.settings else 2e9)
+  monkeypatch.setattr(study, '_flops', lambda asked, row, *_: 1e9 if row.settings else 2e9)
   ended.seen, ended.codes, ended.write = seen, codes, write
   return ended
 

@@ -12,7 +12,7 @@ from adiff.run import build, claimed, studies, study
 from adiff.run import settings as settings_lib
 from adiff.run import workdir as workdir_lib
 from configs import studies as shipped
-from configs import toy
+from configs import tokenizer, toy
 
 
 def told(out):
@@ -151,6 +151,47 @@ def test_a_row_of_one_seed_is_trained_once_and_the_study_is_whole(mine, trained,
   assert told(out)['complete']
 
 
+CODES = "codecs={'a': 'configs/tokenizer.py:digits_vq'}, tuned=('plan.steps=2',),"
+
+
+def test_the_codec_of_a_row_is_trained_before_it_and_no_run_of_the_table(
+  mine, trained, undrawn, monkeypatch
+):
+  out = mine(tuned=f"{CODES} once=('a', 'b, shallow'),", a='configs/generators.py:vqgan_ar-digits')
+  monkeypatch.setattr(study.tuning, '_value', lambda *_: 0.0)
+  trained.codes[:] = [0, 75]
+  assert study.study('mine', out) == 75
+  assert study.study('mine', out) == 0
+  codec, *rows = [c for c in trained.seen if c.data.name == 'digits']
+  own = tokenizer.get_config('digits_vq')
+  assert (codec.train.steps, codec.quantiser.name, codec.seed) == (own.train.steps, 'vq', own.seed)
+  assert [c.codec.workdir for c in rows] == [f'{out}/tokenizer_digits_vq-codec'] * 3
+  assert [c.seed for c in rows] == [study.TUNED_SEED, study.TUNED_SEED, 0]  # stopped, and again
+  assert [run['row'] for run in told(out)['measured']] == ['a', 'b, shallow']
+
+
+def test_a_row_waits_for_the_codec_that_another_process_trains(mine, trained, undrawn, monkeypatch):
+  out = mine(tuned=CODES.partition(' tuned')[0], a='configs/generators.py:vqgan_ar-digits')
+  other = workdir_lib.lock(os.path.join(out, 'making', 'tokenizer_digits_vq-codec'))
+  other.__enter__()
+
+  def gone(seconds):
+    assert {c.data.name for c in trained.seen} == {'chain'}
+    other.__exit__(None, None, None)
+
+  monkeypatch.setattr(study.time, 'sleep', gone)
+  assert study.study('mine', out) == 0
+  assert [c.codec.name for c in trained.seen[2:]] == ['patches', 'trained', 'trained']
+
+
+def test_a_study_ends_with_a_codec_that_diverges(mine, trained):
+  out = mine(tuned=CODES, a='configs/generators.py:vqgan_ar-digits')
+  trained.codes[:] = [FloatingPointError('the loss is not finite')]
+  with pytest.raises(FloatingPointError):
+    study.study('mine', out)
+  assert len(trained.seen) == 1
+
+
 @pytest.mark.parametrize('change, words', [
   (dict(flops='1e7'), 'pay for 0 steps of a'),
   (dict(broken='{}'), r"STUDIES\['broken'\] has no about"),
@@ -162,8 +203,9 @@ def test_a_row_of_one_seed_is_trained_once_and_the_study_is_whole(mine, trained,
   (dict(tuned="tuned=('plan.stepz=1',),"), 'the study mine: plan.stepz'),
   (dict(tuned="over=axis('seed', 'seed', (1, 0)),"), r'goes over the values \[1, 0\]; write some'),
   (dict(tuned="over=axis('seeds', 'seed', (1,)),"), 'the study mine: seeds'),
-  (dict(tuned="untuned=('c',),"), "names 'c' in untuned or once, which is none of its rows"),
-  (dict(tuned="once=('d',),"), "names 'd' in untuned or once, which is none of its rows"),
+  (dict(tuned="untuned=('c',),"), "names 'c' in untuned, once or codecs, which is none"),
+  (dict(tuned="once=('d',),"), "names 'd' in untuned, once or codecs, which is none of its rows"),
+  (dict(tuned="codecs={'e': 'x'},"), "names 'e' in untuned, once or codecs, which is none of its"),
 ])
 def test_a_study_that_cannot_be_is_told_in_a_sentence(change, words, mine, trained, monkeypatch):
   out = mine(**change)
