@@ -66,7 +66,7 @@ def run(options, row, seed, flops):
   source = batches.Batches(parts.coded, 'train', config.train.batch_size, seed=seed)
   measure = evaluate.Bound(parts, sharding.make_mesh())
   result, begun = {'flops_per_step': own, 'steps': stops}, time.monotonic()
-  for step, batch in source.iterate():
+  for step, batch in batches.in_turn([source]):
     for name, stop in stops.items():
       if step == stop:
         nats, _ = measure.samples(recipe.served(now), samples=config.eval.samples)

@@ -100,6 +100,7 @@ def get_config():
   c.plan.steps = 8  # per block
   c.plan.first = 0  # steps of the first block, which has no history to lean on; 0: as the others
   c.plan.budgets = ()  # steps of each block, as solver `budget` deals them out; (): as above
+  c.plan.size = ()  # rows and columns of the pictures that are made; (): as those of the data
   # steps a block waits for its predecessor; None: all
   c.plan.delay = ml_collections.config_dict.placeholder(int)
   choose(c, 'spacing', 'linear')
@@ -154,6 +155,9 @@ def get_config():
   c.train.microbatches = 1  # gradient accumulation: parts of a batch, each with its own noise
   # further sizes of equal blocks that the same network learns; the batch is dealt out among all
   c.train.block_sizes = ()
+  # further sizes of pictures, (rows, columns) of pixels, that the same network learns: steps take
+  # that of the data and these in turn
+  c.train.sizes = ()
   # ((NAME, SHARE), ..): besides cond_dropout, shares that lose this condition, each by itself
   c.train.cond_dropouts = ()
   # further orders of kinds that the same network learns, such as (('image', 'text'),)

@@ -30,7 +30,7 @@ def keep(parts, mesh, path, *, steps) -> dict:
   key = state_lib.stream(parts.config.seed, 'init')
   shardings = build.state_shardings(parts, mesh, cost.state(parts))
   update, state = train.make_update(parts, mesh, shardings), sharding.born(init, shardings, key)
-  for step, batch in source.iterate():
+  for step, batch in batches.in_turn([source]):
     if step == steps:
       break
     placed = sharding.put_batch(mesh, batch, source.batch_size)
@@ -56,7 +56,7 @@ def compare(parts, mesh, path, *, steps) -> dict:
     kept = tree.unflatten(file[name] for name in file.files)
   rows, whole = source.rows, sharding.replicated(mesh)
   differing, apart = 0, 0.0
-  for step, batch in source.iterate():
+  for step, batch in batches.in_turn([source]):
     if step == steps:
       break
     theirs = jax.tree.map(lambda leaf, n=step: leaf[n], kept)

@@ -78,6 +78,14 @@ class Codec(abc.ABC):
   def spec(self, facts: Facts) -> spec_lib.Spec:
     """The facts about the tokens."""
 
+  def at(self, facts: Facts) -> 'Codec':
+    """The codec of the same examples whose pictures have another size. Raises ValueError where it
+    knows one size alone, or that size is no whole number of tokens."""
+    raise ValueError(
+      f'the codec {type(self).__name__} makes tokens of pictures of one size, and {facts.shape} is '
+      'asked for; codec patches makes them of any'
+    )
+
   def layout(self) -> np.ndarray | None:
     """int [H, W, C]: which value of an example's tokens [N * D], in raster order, each value of the
     image is; None where tokens are something else."""

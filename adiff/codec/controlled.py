@@ -59,6 +59,9 @@ class Controlled(base.Codec):
     }
     return dataclasses.replace(spec, conds={**facts.conds, **made})
 
+  def at(self, facts):
+    return dataclasses.replace(self, shape=facts.shape)
+
   def _shape(self, name):
     """Of the map of a picture."""
     height, width, channels = self.shape

@@ -43,6 +43,12 @@ class Joint(base.Codec):
       runs=runs, grids={kind: spec.grid for kind, spec in specs.items()},
     )
 
+  def at(self, facts):
+    return Joint({
+      kind: codec.at(facts.parts[kind]) if facts.parts[kind].medium == 'image' else codec
+      for kind, codec in self.kinds.items()
+    })
+
   def init(self, key):
     return {kind: codec.init(key) for kind, codec in self.kinds.items()}
 

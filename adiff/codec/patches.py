@@ -118,6 +118,9 @@ class Patches(base.Codec):
       conds=facts.conds, dims=int(np.prod(self.shape)), medium=facts.medium,
     )
 
+  def at(self, facts):
+    return dataclasses.replace(self, shape=facts.shape)
+
   def layout(self):
     (h, w), p, channels = self.grid, self.patch, self.shape[2]
     values = np.arange(int(np.prod(self.shape))).reshape(h, w, p, p, channels)

@@ -129,30 +129,32 @@ class Batches:
     step `step` (from 0)."""
     return self._reader.examples(self.indices_at(step))
 
-  def iterate(self, start=0) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yields (step, batch) from `start` on, without end; a thread prepares the next batches.
 
-    Raises TimeoutError, an OSError, where a batch takes longer than ten minutes.
-    """
-    pool = futures.ThreadPoolExecutor(1, thread_name_prefix='batches')
-    pending = collections.deque()
-    steps = itertools.count(start)
-    try:
-      while True:
-        while len(pending) < _PREFETCH:
-          step = next(steps)
-          pending.append((step, pool.submit(self.batch_at, step)))
-        step, future = pending.popleft()
-        try:
-          batch = future.result(timeout=_STALLED)
-        except TimeoutError as error:
-          raise TimeoutError(
-            f'the batch of step {step} is not there after {_STALLED} seconds; see to the storage '
-            'of the data, then run the same command again'
-          ) from error
-        yield step, batch
-    finally:
-      pool.shutdown(wait=False, cancel_futures=True)  # a thread may wait for ever
+def in_turn(several, start=0) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+  """Yields (step, batch) from `start` on, without end: several Batches take turns, one a step. A
+  thread prepares the next batches.
+
+  Raises TimeoutError, an OSError, where a batch takes longer than ten minutes.
+  """
+  pool = futures.ThreadPoolExecutor(1, thread_name_prefix='batches')
+  pending = collections.deque()
+  steps = itertools.count(start)
+  try:
+    while True:
+      while len(pending) < _PREFETCH:
+        step = next(steps)
+        pending.append((step, pool.submit(several[step % len(several)].batch_at, step)))
+      step, future = pending.popleft()
+      try:
+        batch = future.result(timeout=_STALLED)
+      except TimeoutError as error:
+        raise TimeoutError(
+          f'the batch of step {step} is not there after {_STALLED} seconds; see to the storage '
+          'of the data, then run the same command again'
+        ) from error
+      yield step, batch
+  finally:
+    pool.shutdown(wait=False, cancel_futures=True)  # a thread may wait for ever
 
 
 def once(

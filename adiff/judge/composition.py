@@ -41,7 +41,13 @@ class Composition(base.Judge):
   cost = 'On one core 5 s, and 4 s for 1,000 pictures; 100 MB.'
 
   def needs(self, parts):
-    conds = parts.source.facts.conds
+    facts = parts.source.facts
+    conds, shape = facts.conds, facts.parts.get(IMAGE, facts).shape
+    if shape and (shape[0] != shape[1] or shape[0] % read.SIDE):
+      raise ValueError(
+        f'config.judge.name=composition reads pictures whose sides are a multiple of {read.SIDE}, '
+        f"not {shape[0]} x {shape[1]}; take such a size, or judge.name=''"
+      )
     if TEXT not in conds:
       check_parts(parts, 'composition', TEXT, IMAGE)
     elif getattr(conds[TEXT], 'vocab', 0) != len(grammar.WORDS):

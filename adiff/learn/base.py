@@ -27,6 +27,7 @@ class Recipe(abc.ABC):
   spaced: ClassVar[bool] = False
   guides: bool = False  # does it teach the guidance that its network is told?
   several_kinds: ClassVar[bool] = False  # does it train on tokens of several kinds?
+  several_sizes: ClassVar[bool] = False  # and on pictures of several sizes, in turn?
   microbatches: int
 
   def needs(self, parts: Any) -> None:

@@ -68,6 +68,7 @@ class Plain(base.Recipe):
   hints: network_lib.Hints | None = None
 
   several_kinds = True
+  several_sizes = True
 
   def needs(self, parts):
     batch, sizes = parts.config.train.batch_size, len(self.blocks)

@@ -103,6 +103,11 @@ def step(parts, mesh=None) -> Cost:
   return dataclasses.replace(counted, products=(*counted.products, (0, update, 1)))
 
 
+def training(parts, mesh=None) -> float:
+  """Operations of a training step, as `step`; of several sizes of pictures their mean."""
+  return float(np.mean([step(one, mesh).flops for one in parts.sizes]))
+
+
 def state(parts) -> Any:
   """The state of training, as ShapeDtypeStructs."""
   return jax.eval_shape(parts.recipe.init, jax.eval_shape(lambda: jax.random.key(0)))

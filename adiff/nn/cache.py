@@ -32,12 +32,12 @@ def empty(batch, heads, places, size, *, depth, dtype, axes) -> Cache:
   """`places` empty places of `depth` layers, for `batch` examples, heads of `size` features and
   positions on `axes` axes."""
 
-  def zeros(*more):  # each leaf its own: they may be donated
-    return jnp.zeros((places, *more), jnp.int32)
+  def zeros(*more, dtype=jnp.int32):  # each leaf its own: they may be donated
+    return jnp.zeros((places, *more), dtype)
 
   slots = blocks_lib.Slots(
     block=zeros(), stream=zeros(), readable=jnp.zeros(places, bool), segment=zeros() + EMPTY,
-    coords=zeros(axes), rank=zeros(),
+    coords=zeros(axes, dtype=jnp.float32), rank=zeros(),
   )
   # Or XLA, as it compiles, makes all scores of the first block against what it knows is empty.
   slots = jax.lax.optimization_barrier(slots)

@@ -49,13 +49,13 @@ def asking(parts: build.Parts, mesh, abstract, shardings) -> Iterator[Callable[[
     return found
 
   with futures.ThreadPoolExecutor(3) as beside:
-    flops = beside.submit(cost.step, parts, mesh)  # The update reuses this trace,
+    flops = beside.submit(cost.training, parts, mesh)  # The update reuses this trace,
     found = beside.submit(programs)  # and the report these.
     looked = beside.submit(_look, parts)
 
     def answer():
       looked.result()
-      return Known(flops.result().flops, found.result())
+      return Known(flops.result(), found.result())
 
     yield answer
 
@@ -86,12 +86,13 @@ def _check_size(abstract, shardings):
 
 
 def _look(parts):
-  """Looks at the examples as far as that is quick, and reads the first batch."""
+  """Looks at the examples as far as that is quick, and reads the first batch of every size."""
   config = parts.config
   parts.source.check()
-  batches.Batches(
-    parts.coded, 'train', config.train.batch_size, seed=config.seed, blocks=parts.arranged
-  ).batch_at(0)
+  for one in parts.sizes:
+    batches.Batches(
+      one.coded, 'train', config.train.batch_size, seed=config.seed, blocks=one.arranged
+    ).batch_at(0)
 
 
 def born(parts: build.Parts, shardings) -> state_lib.State:

@@ -5,12 +5,14 @@ import functools
 import hashlib
 from typing import Any
 
+import jax
 import numpy as np
 
 from adiff.data import base as data_base
+from adiff.data import sized
 from adiff.learn import base as learn_base
 from adiff.learn import optim
-from adiff.machine import sharding
+from adiff.machine import cost, sharding
 from adiff.nn import hinting
 from adiff.nn import joint as joint_head
 from adiff.nn import network as network_lib
@@ -37,6 +39,7 @@ class Parts(parts_lib.Parts):
   geometries: tuple[tuple[blocks_lib.Blocks, draw_lib.Draw], ...]
   plan: plan_lib.Plan
   solver: solvers_base.Solver
+  resized_from: 'Parts | None' = None  # where pictures have another size, those of the data's
 
   @property
   def arranged(self):
@@ -45,6 +48,38 @@ class Parts(parts_lib.Parts):
   def of(self, kind) -> 'Parts':
     """The same, for what is asked of one kind of tokens alone."""
     return dataclasses.replace(self, process=self.process.of(kind))
+
+  @property
+  def original(self):
+    return self if self.resized_from is None else self.resized_from
+
+  def at(self, size):
+    own = self.original
+    if not size or tuple(size) == own.source.facts.shape[:2]:
+      return own
+    other = build(self.config, sized.at(own.coded, size))
+    ours, theirs = (jax.tree.map(np.shape, cost.params(one)) for one in (own, other))
+    if ours != theirs:
+      raise ValueError(
+        f'model {self.config.model.name} has other parameters for pictures of another size; take '
+        'model.name=denoiser'
+      )
+    return dataclasses.replace(other, resized_from=own)
+
+  @functools.cached_property
+  def sizes(self):
+    config, found = self.config, [self.original]
+    if config.train.sizes and not self.recipe.several_sizes:
+      raise ValueError(
+        f'recipe {config.recipe.name} learns pictures of one size; write train.sizes=(), or '
+        'recipe.name=plain'
+      )
+    for size in config.train.sizes:
+      try:
+        found.append(self.at(size))
+      except ValueError as error:
+        raise ValueError(f'config.train.sizes has {size}: {error}') from error
+    return tuple(found)
 
   @property
   def blocks(self) -> blocks_lib.Blocks:
@@ -287,7 +322,8 @@ def build_mesh(parts, devices=None) -> Any:
   """The mesh of the config over `devices`, see sharding.make_mesh, which training must fit."""
   config = parts.config
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
-  parts.check_mesh(mesh)
+  for one in parts.sizes:
+    one.check_mesh(mesh)
   return mesh
 
 

@@ -15,7 +15,8 @@ from adiff.sequence import conditions
 def load(parts: build.Parts) -> speculative.Reader:
   """The draft of a config, with its averaged parameters at the newest step. Raises ValueError where
   the workdir holds none, or one that makes other tokens."""
-  draft = reader(*opened(parts.config.speculative.draft))
+  own, params = opened(parts.config.speculative.draft)
+  draft = reader(own.at(parts.config.plan.size), params)
   speculative.check(reader(parts, None), draft)
   return draft
 

@@ -241,7 +241,6 @@ def dryrun(config, topology) -> int:
   devices = devices_of(topology, config.mesh.slices)  # before anything asks for some
   parts = build.build(config)
   codec = parts.recipe.role == learn_base.CODEC
-  tokens = parts.autoencoder.num_codes if codec else parts.spec.num_tokens
   estimated = isinstance(devices, int)
   kind = rates.KINDS[topology.partition(':')[0]] if estimated else devices[0].device_kind
   chip = rates.CHIPS.get(kind)
@@ -252,10 +251,15 @@ def dryrun(config, topology) -> int:
     print("No compiler for TPUs is here (pip install 'adiff[tpu]'): what follows is the cost "
           "model's own estimate, without the memory that a layer needs while it is computed.\n")
   print(rules(parts, mesh))
-  step = training_step(parts, devices)
-  print(_in_words('training step', step, chip, config.train.batch_size, tokens))
+  largest = parts.largest
+  step = training_step(largest, devices)
+  what = 'training step' if len(parts.sizes) == 1 else 'training step of the largest pictures'
+  tokens = parts.autoencoder.num_codes if codec else largest.spec.num_tokens
+  print(_in_words(what, step, chip, config.train.batch_size, tokens))
   try:
-    used = coding(parts, devices) if codec else {'sampler': rollout(parts, devices)}
+    sampled = parts.at(config.plan.size)
+    tokens = tokens if codec else sampled.spec.num_tokens
+    used = coding(parts, devices) if codec else {'sampler': rollout(sampled, devices)}
     for what, program in used.items():
       print(_in_words(what, program, chip, sharding.rows(mesh), tokens))
   except jax.errors.JaxRuntimeError as error:
@@ -268,7 +272,7 @@ def dryrun(config, topology) -> int:
   for change in _changes(config, mesh.size):
     words = ' '.join(f'--config.{key}={value}' for key, value in change.items())
     try:
-      step = training_step(build.build(_with(config, change), parts.coded), devices)
+      step = training_step(build.build(_with(config, change), parts.coded).largest, devices)
     except ValueError as error:
       print(f'  (not possible: {words}: {error})')
       continue

@@ -110,7 +110,7 @@ class Run:
   @functools.cached_property
   def _other_data(self):
     """Are the data others than those of the training?"""
-    return self.parts.coded.fingerprint != workdir_lib.trained_on(self.workdir)
+    return self.parts.original.coded.fingerprint != workdir_lib.trained_on(self.workdir)
 
   def evaluate(self, text, out) -> str:
     """Evaluates the checkpoints that --step names; returns the path of the page. All hosts of a job
@@ -150,7 +150,7 @@ class Run:
   @functools.cached_property
   def _flops(self):
     """Of a step of training: the same at every checkpoint."""
-    return cost.step(self.parts).flops
+    return cost.training(self.parts)
 
   @property
   def _measuring(self):

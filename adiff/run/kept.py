@@ -102,9 +102,10 @@ class KeptCoded(data_base.Encoded):
 def parts(workdir, config, *, examples=False, others=False) -> build.Parts:
   """The parts of a workdir's config, checked against its contract.
 
-  The data is not touched before examples are asked for; examples: they will be, so that it is
-  opened now. others: data of the same form will do, too. Raises ValueError for damaged or foreign
-  files and other data, FileNotFoundError where data that is needed is not there.
+  Of pictures of the size plan.size. The data is not touched before examples are asked for;
+  examples: they will be, so that it is opened now. others: data of the same form will do, too.
+  Raises ValueError for damaged or foreign files and other data, FileNotFoundError where data that
+  is needed is not there.
   """
   told = read(workdir)
   if told is None:
@@ -117,7 +118,10 @@ def parts(workdir, config, *, examples=False, others=False) -> build.Parts:
     built = build.build(config, coded.source.there if examples else coded)
   stood_for = {'data': workdir_lib.trained_on(workdir)} if others else {}
   workdir_lib.check_contract(workdir, {**built.contract, **stood_for})
-  return built
+  try:
+    return built.at(config.plan.size)
+  except ValueError as error:
+    raise ValueError(f'plan.size={config.plan.size}: {error}') from error
 
 
 def _check_form(workdir, told, built):

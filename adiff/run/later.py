@@ -9,7 +9,7 @@ from adiff.run import choose, kinds
 # workdir may lack them, and a section that is all here. Arguments of choices need no entry, for
 # they have defaults.
 LATER = {
-  'guidance': {'scales': ()}, 'kinds': {}, 'plan': {'budgets': ()},
+  'guidance': {'scales': ()}, 'kinds': {}, 'plan': {'budgets': (), 'size': ()},
   'parallel': {
     'method': 'none', 'coordinate': 'data', 'window': 0, 'blocks': 1, 'start': 3, 'memory': 2,
     'tolerance': 0.01,
@@ -17,7 +17,7 @@ LATER = {
   'speculative': {'draft': '', 'tokens': 4, 'steps': 0},
   'train': {
     'cond_dropouts': (), 'given': 0.0, 'flip': False, 'crop': 0, 'keep_every': 0, 'workers': 0,
-    'orders': (), 'requantise': 0.0, 'share': 1.0,
+    'orders': (), 'requantise': 0.0, 'share': 1.0, 'sizes': (),
   },
   'eval': {'orders': 0, 'chain': 1000, 'ode': 0, 'inception': '', 'efficientnet': False,
            'structure': False},

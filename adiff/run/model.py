@@ -275,8 +275,9 @@ class Model:
         checkpoint.copy(self.workdir, self.step, draft)
       else:
         weights_lib.write(draft, self.step, self.params, learn_base.DENOISER, dtype=weights)
-      workdir_lib.write(draft, self.parts.config, self.parts.contract)
-      kept.write(draft, self.parts)
+      own = self.parts.original
+      workdir_lib.write(draft, own.config, own.contract)
+      kept.write(draft, own)
     return os.fspath(folder)
 
   def __repr__(self):

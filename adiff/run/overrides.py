@@ -34,6 +34,9 @@ def arrange(config, workdir, *, block_size=None, steps=None, solver=None, profil
     config.plan.steps = asked.count('steps', steps)
   if block_size is not None or steps is not None:
     config.plan.budgets = ()  # of the blocks and steps that were there
+  if solver == BUDGET and config.plan.size:
+    raise ValueError('solver budget plans for pictures as large as those trained on; leave '
+                     'plan.size empty')
   if solver == BUDGET and choose.find('process', config.process.name).has_ode:
     config.plan.budgets = ()
     config.plan.budgets = step_profile.best(workdir, config)

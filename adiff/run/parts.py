@@ -31,6 +31,28 @@ class Parts(abc.ABC):
   def check_mesh(self, mesh) -> None:
     """Raises ValueError where a training step cannot be split over it."""
 
+  def at(self, size) -> 'Parts':
+    """The same for pictures of another size, rows and columns of pixels; (): of that of the data.
+    Raises ValueError where there is no such thing."""
+    if size:
+      raise ValueError('other sizes are those of generators of pictures; leave them empty')
+    return self
+
+  @property
+  def original(self) -> 'Parts':
+    """Those of the size of the data."""
+    return self
+
+  @property
+  def sizes(self) -> tuple['Parts', ...]:
+    """What training steps take in turn: those of the size of the data, and of train.sizes."""
+    return (self,)
+
+  @property
+  def largest(self) -> 'Parts':
+    """Of these sizes that of most tokens."""
+    return max(self.sizes, key=lambda one: one.spec.num_tokens)
+
   @property
   def source(self) -> data_base.Source:
     """The examples."""

@@ -15,6 +15,10 @@ from adiff.sample import parallel, speculative
 from adiff.sequence import values
 
 _RISING = values.Rule('must be (low, high) with low <= high', lambda ends: ends[0] <= ends[1])
+_SIZE = values.Rule(
+  'must be (rows, columns) of pixels, or ()', lambda size: len(size) in (0, 2)
+)
+_SIZES = values.Rule('must be (rows, columns) of pixels', lambda size: len(size) == 2)
 _AXIS = values.Rule('must be positive, or -1', lambda size: size == -1 or size >= 1)
 _PATHS = (values.between(0, 2**16), values.Rule(
   'must be a power of two, or 0', lambda num: num & (num - 1) == 0
@@ -47,12 +51,13 @@ class Atoms:
 
 @dataclasses.dataclass
 class Plan:
-  """How many steps a block, and when they begin."""
+  """How many steps a block, when they begin, and how large pictures are."""
 
   steps: values.Count
   first: values.Whole
   budgets: tuple[values.Count, ...]
   delay: values.Whole | None
+  size: Annotated[tuple[values.Count, ...], _SIZE]
 
 
 @dataclasses.dataclass
@@ -87,6 +92,7 @@ class Train:
   block_sizes: tuple[values.Count, ...]
   cond_dropouts: tuple[tuple[str, values.ShareBelow1], ...]
   orders: tuple[tuple[str, ...], ...]
+  sizes: tuple[Annotated[tuple[values.Count, ...], _SIZES], ...]
   random_length: values.Share
   requantise: values.Share
   given: values.Share

@@ -196,7 +196,7 @@ def _written(row, data):
 @functools.cache
 def _flops(asked, row, data, placed):
   """Of a step of training, whatever the seed: counting them takes seconds."""
-  return cost.step(build.build(_changed(asked, row, 0, data, placed))).flops
+  return cost.training(build.build(_changed(asked, row, 0, data, placed)))
 
 
 def _finish(asked, out, run, data) -> int:

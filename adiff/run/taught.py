@@ -19,8 +19,10 @@ def lessons_of(
   if train.random_length:
     taught.append(lessons.RandomLength(train.random_length))
   if train.given:
-    coords = blocks.from_raster(coded.spec.coords, axis=0)
-    taught.append(lessons.Given(train.given, blocks.block_of_token, coords))
+    rows_and_columns = coded.codec.spec(coded.source.facts).coords  # at whatever size
+    taught.append(lessons.Given(
+      train.given, blocks.block_of_token, blocks.from_raster(rows_and_columns, axis=0)
+    ))
   return tuple(taught)
 
 

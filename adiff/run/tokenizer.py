@@ -21,7 +21,7 @@ from adiff.sequence import values
 UNUSED = ('blocks', 'process', 'draw', 'spacing', 'solver', 'head', 'model')  # choices
 UNTAUGHT = (  # keys of config.train that are about blocks and noise
   'block_sizes', 'random_length', 'requantise', 'given', 'complementary', 'next_token',
-  'cond_dropouts',
+  'cond_dropouts', 'sizes',
 )
 
 

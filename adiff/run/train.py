@@ -36,6 +36,11 @@ def train(config, workdir, *, profile=0, progress=True, show=None, coded=None) -
   """
   with hosts.on_signals((signal.SIGTERM,), hosts.exit_unfinished):
     parts = build.build(config, coded, codec=kept.codec(workdir, config))
+    if config.plan.size:
+      raise ValueError(
+        f'config.plan.size={config.plan.size} is of samples, and training takes pictures as large '
+        'as those of the data and of config.train.sizes; leave it empty'
+      )
     mesh = build.build_mesh(parts)
     hosts.outlive()
     with jax.set_mesh(mesh), contextlib.ExitStack() as held:
@@ -110,7 +115,9 @@ def _train(job, start, state, flops, profile, progress):
   devices = mesh.size if jax.default_backend() != 'cpu' else 1
   log = logs.Logs(
     job.workdir, silent=not hosts.first(), total_steps=config.train.steps, start_step=start,
-    progress=progress, tokens_per_step=config.train.batch_size * parts.spec.num_tokens,
+    progress=progress, tokens_per_step=config.train.batch_size * np.mean(
+      [one.spec.num_tokens for one in parts.sizes]
+    ),
     flops_per_step=flops, peak_flops=rates.matmul_rate(seconds=0.1) * devices,
   )
   with (
@@ -136,12 +143,13 @@ def _train(job, start, state, flops, profile, progress):
 def _loop(job, start, state, log, trace, stop):
   """(state, shall it be evaluated?) after the loop; `stop` is not empty once a signal has come."""
   parts, config, keeper = job.parts, job.parts.config, job.keeper
-  source = batches.Batches(
-    parts.coded, 'train', config.train.batch_size, seed=config.seed, blocks=parts.arranged,
+  sources = [batches.Batches(
+    one.coded, 'train', config.train.batch_size, seed=config.seed, blocks=one.arranged,
     rows=sharding.local_rows(job.mesh, config.train.batch_size), workers=config.train.workers,
     share=config.train.share,
-  )
-  update, measure = make_update(parts, job.mesh, job.shardings), _measuring(job, log)
+  ) for one in parts.sizes]
+  updates = [make_update(one, job.mesh, job.shardings) for one in parts.sizes]
+  measure = _measuring(job, log)
   learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])
   if start and job.measured_after(start):  # it was saved, and then the run was killed
     measure(start, state)
@@ -149,22 +157,24 @@ def _loop(job, start, state, log, trace, stop):
   # (step, finite) since the loss was last looked at; checked before anything is saved
   unchecked, clock = [], waiting.Waiting()
   busy = lambda: bool(unchecked) and not unchecked[-1][1].is_ready()
-  for step, batch in clock.watched(source.iterate(start), busy):
+  for step, batch in clock.watched(batches.in_turn(sources, start), busy):
     if step >= config.train.steps:  # a checkpoint may lie beyond the end
       break
     trace(step - start)
+    update = updates[step % len(updates)]
     state, scalars = update(state, sharding.put_batch(job.mesh, batch, config.train.batch_size))
     unchecked.append((step, scalars.pop('finite')))
     done = step + 1
     last, saving = done == config.train.steps, done % config.train.checkpoint_every == 0
-    logging = last or done % config.train.log_every == 0
+    logging = last or -done % config.train.log_every < len(updates)  # each size gets a line
     stopping = bool(stop) or hosts.preempted(done)
     log.tick(done, scalars['loss'])
     if logging or saving or stopping:
       _check_finite(unchecked, keeper)
     if logging:
       told = {'learning_rate': learning_rate(np.int32(step)), 'time/data_wait': clock.share()}
-      hosts.agree(functools.partial(log.write, done, {**scalars, **told}))
+      told = _named(scalars, config.train.sizes, step) | told
+      hosts.agree(functools.partial(log.write, done, told))
     if last or saving or stopping:
       hosts.agree(log.keep)
       keeper.save(done, state)
@@ -179,6 +189,14 @@ def _loop(job, start, state, log, trace, stop):
   if stop or hosts.preempted(config.train.steps + 1):  # it came while the last one was measured
     return _stopped(keeper, config.train.steps, state)
   return state, True
+
+
+def _named(scalars, sizes, step):
+  """Those of a step, called by the size of its pictures where it is not that of the data."""
+  turn = step % (1 + len(sizes))
+  if not turn:
+    return scalars
+  return {f'{name}_{"x".join(map(str, sizes[turn - 1]))}': one for name, one in scalars.items()}
 
 
 def _stopped(keeper, done, state):

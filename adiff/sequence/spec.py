@@ -41,7 +41,7 @@ class Spec:
   kinds: tuple[Kind, ...]  # of the tokens, in raster order
   num_tokens: int  # N, tokens an example
   grid: tuple[int, ...]  # rows and columns of tokens, or (N,)
-  coords: np.ndarray  # int32 [N, A] of the tokens
+  coords: np.ndarray  # [N, A] of the tokens: int32, or float32 at another size (places.py)
   conds: dict[str, conditions.Condition]  # what examples can be asked for by; {}: nothing
   dims: int  # values an example has, the denominator of bits per dimension
   medium: str  # one of MEDIA

@@ -94,10 +94,16 @@ def test_processes_share_out_the_global_batch(source):
 
 def test_iteration_yields_the_batches_from_its_start(source):
   stream = batches.Batches(source, 'train', 8, seed=1)
-  for step, batch in itertools.islice(stream.iterate(5), 10):
+  for step, batch in itertools.islice(batches.in_turn([stream], 5), 10):
     assert_same(batch, stream.batch_at(step))
-  steps = [step for step, _ in itertools.islice(stream.iterate(5), 10)]
+  steps = [step for step, _ in itertools.islice(batches.in_turn([stream], 5), 10)]
   assert steps == list(range(5, 15))
+
+
+def test_several_streams_take_turns_by_the_number_of_the_step(source):
+  several = [batches.Batches(source, 'train', size, seed=1) for size in (8, 4, 6)]
+  for step, batch in itertools.islice(batches.in_turn(several, 4), 7):
+    assert_same(batch, several[step % 3].batch_at(step))
 
 
 def test_an_error_in_the_background_reaches_the_reader(source):
@@ -106,7 +112,7 @@ def test_an_error_in_the_background_reaches_the_reader(source):
       raise OSError('the disk is gone')
   stream = batches.Batches(coded(Broken(num_tokens=4, vocab=3, size=24)), 'train', 8, seed=1)
   with pytest.raises(OSError, match='disk is gone'):
-    next(stream.iterate())
+    next(batches.in_turn([stream]))
 
 
 def test_evaluation_sees_every_example_once_and_in_order(source):
@@ -143,7 +149,7 @@ def test_storage_that_stalls_is_told_with_the_step_it_stalls_at(source, monkeypa
 
   monkeypatch.setattr(batches.Batches, 'batch_at', stalls)
   monkeypatch.setattr(batches, '_STALLED', 0.2)
-  steps = batches.Batches(source, 'train', 8, seed=0).iterate()
+  steps = batches.in_turn([batches.Batches(source, 'train', 8, seed=0)])
   assert [next(steps)[0] for _ in range(2)] == [0, 1]
   with pytest.raises(OSError, match='batch of step 2'):
     next(steps)
