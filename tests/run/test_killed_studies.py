@@ -69,3 +69,38 @@ def test_a_study_that_is_killed_ten_times_ends_with_the_same_table(tmp_path):
   told = [(tmp_path / f'log{number}.out').read_text() for number in range(2)]
   made = [len(re.findall(r'\[\d+/12\] .*-seed', words)) for words in told]
   assert sum(made) == 12 and min(made) > 1
+
+
+CODES = '''\
+  from configs.studies import study
+  STUDIES = {'codes': study(
+    'a tiny network over codes', flops=2e9, seeds=1, metric=('nats', 'Bound', 'low'),
+    rows={'codes': ('configs/generators.py:vqgan_ar-digits',)},
+    codecs={'codes': 'configs/tokenizer.py:debug'},
+    tuned=('guidance.scale=1.0', 'guidance.scale=2.0'),
+    settings=(
+      'model.width=16', 'model.depth=1', 'model.heads=2', 'optim.warmup=0', 'train.batch_size=16',
+      'train.eval_every=0', 'eval.examples=64', 'eval.num=64', 'eval.features=false',
+    ),
+  )}
+'''
+
+
+def test_a_study_over_codes_is_killed_in_its_codec_and_its_rows_and_ends_with_the_same_table(
+  tmp_path
+):
+  (tmp_path / 'configs').mkdir()
+  (tmp_path / 'configs' / 'studies.py').write_text(textwrap.dedent(CODES))
+  whole, killed, log = (tmp_path / name for name in ('whole', 'killed', 'log'))
+  command = ['--mode=study', '--study=codes']
+
+  def start(arguments, log):
+    return binary.start(arguments, log, cwd=tmp_path)
+
+  assert start([*command, f'--out={whole}'], log).wait() == 0, log.with_suffix('.err').read_text()
+  begun = 'tokenizer_debug-codec', 'codes-tuned', 'codes-seed0'
+  assert {path.parent.name for path in whole.glob('*/studied.json')} == set(begun)
+  moments = [runs.after(1.0, killed / name / 'config.json') for name in begun]
+  kills, code = runs.kill_and_resume(start, [*command, f'--out={killed}'], moments, log)
+  assert code == 0, log.with_suffix('.err').read_text()
+  assert kills and table(killed) == table(whole)
