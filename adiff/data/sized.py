@@ -23,6 +23,12 @@ def at(coded: base.Coded, sides) -> base.Coded:
   return _Sized(source, coded.codec.at(source.facts), coded.params, trained=coded.spec)
 
 
+def sides(facts) -> tuple[int, ...]:
+  """Rows and columns of the pictures that examples are, or have; () where they have none."""
+  pictures = [one for one in (facts, *facts.parts.values()) if one.medium == 'image']
+  return tuple(pictures[0].shape[:2]) if pictures else ()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Resized(base.Source):
   """A source whose pictures, or the part of its examples that is one, are stretched to other sides

@@ -41,17 +41,13 @@ class Composition(base.Judge):
   cost = 'On one core 5 s, and 4 s for 1,000 pictures; 100 MB.'
 
   def needs(self, parts):
-    facts = parts.source.facts
-    conds, shape = facts.conds, facts.parts.get(IMAGE, facts).shape
-    if shape and (shape[0] != shape[1] or shape[0] % read.SIDE):
-      raise ValueError(
-        f'config.judge.name=composition reads pictures whose sides are a multiple of {read.SIDE}, '
-        f"not {shape[0]} x {shape[1]}; take such a size, or judge.name=''"
-      )
+    conds = parts.source.facts.conds
     if TEXT not in conds:
       check_parts(parts, 'composition', TEXT, IMAGE)
     elif getattr(conds[TEXT], 'vocab', 0) != len(grammar.WORDS):
       raise _no_shapes('composition')
+    else:
+      _check_sides('composition', parts.source.facts)
 
   def sections(self, subject: base.Subject) -> Iterator[section.Section]:
     chosen = np.resize(subset.spread(subject.size(subject.split), subject.num), subject.num)
@@ -72,7 +68,18 @@ def check_parts(parts, name, first, second) -> None:
   facts = parts.source.facts.parts
   if not {first, second} <= facts.keys() or facts[TEXT].levels != len(grammar.WORDS):
     raise _no_shapes(name)
+  _check_sides(name, facts[IMAGE])
   captioned.check_order(parts, name, first, second)
+
+
+def _check_sides(name, facts):
+  """Raises ValueError for pictures that shapes/read.py does not read."""
+  height, width, _ = facts.shape
+  if height != width or height % read.SIDE:
+    raise ValueError(
+      f'config.judge.name={name} reads pictures of shapes whose sides are one multiple of '
+      f"{read.SIDE}, not {height} x {width}; take such a size, or judge.name=''"
+    )
 
 
 def _no_shapes(name):

@@ -105,7 +105,7 @@ def step(parts, mesh=None) -> Cost:
 
 def training(parts, mesh=None) -> float:
   """Operations of a training step, as `step`; of several sizes of pictures their mean."""
-  return float(np.mean([step(one, mesh).flops for one in parts.sizes]))
+  return float(np.mean([step(one, mesh).flops for one in parts.each_size]))
 
 
 def state(parts) -> Any:

@@ -89,7 +89,7 @@ def _look(parts):
   """Looks at the examples as far as that is quick, and reads the first batch of every size."""
   config = parts.config
   parts.source.check()
-  for one in parts.sizes:
+  for one in parts.each_size:
     batches.Batches(
       one.coded, 'train', config.train.batch_size, seed=config.seed, blocks=one.arranged
     ).batch_at(0)

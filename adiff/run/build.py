@@ -55,19 +55,19 @@ class Parts(parts_lib.Parts):
 
   def at(self, size):
     own = self.original
-    if not size or tuple(size) == own.source.facts.shape[:2]:
+    if not size or tuple(size) == sized.sides(own.source.facts):
       return own
     other = build(self.config, sized.at(own.coded, size))
     ours, theirs = (jax.tree.map(np.shape, cost.params(one)) for one in (own, other))
     if ours != theirs:
       raise ValueError(
-        f'model {self.config.model.name} has other parameters for pictures of another size; take '
-        'model.name=denoiser'
+        f'model {self.config.model.name} has other parameters for pictures of another size; a '
+        'network of model.name=denoiser has not'
       )
     return dataclasses.replace(other, resized_from=own)
 
   @functools.cached_property
-  def sizes(self):
+  def each_size(self):
     config, found = self.config, [self.original]
     if config.train.sizes and not self.recipe.several_sizes:
       raise ValueError(
@@ -322,7 +322,7 @@ def build_mesh(parts, devices=None) -> Any:
   """The mesh of the config over `devices`, see sharding.make_mesh, which training must fit."""
   config = parts.config
   mesh = sharding.make_mesh(**config.mesh, devices=devices)
-  for one in parts.sizes:
+  for one in parts.each_size:
     one.check_mesh(mesh)
   return mesh
 

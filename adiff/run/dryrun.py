@@ -251,13 +251,12 @@ def dryrun(config, topology) -> int:
     print("No compiler for TPUs is here (pip install 'adiff[tpu]'): what follows is the cost "
           "model's own estimate, without the memory that a layer needs while it is computed.\n")
   print(rules(parts, mesh))
-  largest = parts.largest
+  largest, sampled = parts.largest, parts.sampled
   step = training_step(largest, devices)
-  what = 'training step' if len(parts.sizes) == 1 else 'training step of the largest pictures'
+  what = 'training step' if len(parts.each_size) == 1 else 'training step of the largest pictures'
   tokens = parts.autoencoder.num_codes if codec else largest.spec.num_tokens
   print(_in_words(what, step, chip, config.train.batch_size, tokens))
   try:
-    sampled = parts.at(config.plan.size)
     tokens = tokens if codec else sampled.spec.num_tokens
     used = coding(parts, devices) if codec else {'sampler': rollout(sampled, devices)}
     for what, program in used.items():

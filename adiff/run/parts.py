@@ -39,19 +39,27 @@ class Parts(abc.ABC):
     return self
 
   @property
+  def sampled(self) -> 'Parts':
+    """Those of the size that plan.size asks samples for."""
+    try:
+      return self.at(self.config.plan.size)
+    except ValueError as error:
+      raise ValueError(f'plan.size={self.config.plan.size}: {error}') from error
+
+  @property
   def original(self) -> 'Parts':
     """Those of the size of the data."""
     return self
 
   @property
-  def sizes(self) -> tuple['Parts', ...]:
+  def each_size(self) -> tuple['Parts', ...]:
     """What training steps take in turn: those of the size of the data, and of train.sizes."""
     return (self,)
 
   @property
   def largest(self) -> 'Parts':
-    """Of these sizes that of most tokens."""
-    return max(self.sizes, key=lambda one: one.spec.num_tokens)
+    """Of these those of most tokens."""
+    return max(self.each_size, key=lambda one: one.spec.num_tokens)
 
   @property
   def source(self) -> data_base.Source:

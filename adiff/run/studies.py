@@ -36,7 +36,7 @@ class Row:
     return re.sub(r'\W+', '_', self.name)
 
   @property
-  def coder(self) -> 'Row | None':
+  def codec_row(self) -> 'Row | None':
     """What trains its codec, as a row, or None."""
     if self.codec is None:
       return None
@@ -130,13 +130,15 @@ def _study(path, name, entry):
   if fault:
     raise ValueError(f'{path}: STUDIES[{name!r}] {fault}; make it with `study`')
   made = tuple(_rows(over, plain))
-  words = [row.word for row in made]
-  same = [row.name for row in made if words.count(row.word) > 1]
-  if same:
-    raise ValueError(
-      f'{path}: STUDIES[{name!r}] has rows whose folders are one, {" and ".join(same)}; give them '
-      'names that differ in letters'
-    )
+  codecs = dict.fromkeys(row.codec_row for row in made if row.codec_row)
+  for what, several in (('rows', made), ('codecs', tuple(codecs))):
+    words = [row.word for row in several]
+    same = [row.name for row in several if words.count(row.word) > 1]
+    if same:
+      raise ValueError(
+        f'{path}: STUDIES[{name!r}] has {what} whose folders are one, {" and ".join(same)}; give '
+        'them names that differ in letters'
+      )
   return Study(
     name, plain['about'], made,
     float(plain['flops']), studied.Metric(*plain['metric']), plain['seeds'],

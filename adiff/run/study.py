@@ -4,7 +4,7 @@
   OUT/RUN/                     the workdir of a run; RUN is ROW-seedN, of what a row's settings are
                                chosen with ROW-tuned, of a codec of rows CODEC-codec
   OUT/RUN/studied.json         what a run came to; a run that has it is not run again, and of its
-                               workdir nothing else is read
+                               workdir nothing else is read, but of a codec's its codec.json
   OUT/made_by.json             the study as it was asked for
   OUT/making/RUN/lock          whoever makes a run
 
@@ -18,16 +18,17 @@ import functools
 import math
 import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
 from adiff.judge import section, studied, swept
+from adiff.learn import base as learn_base
 from adiff.machine import checkpoint, cost, files, hosts, json_file, provenance, storage
 from adiff.run import (
   build,
+  choose,
   claimed,
   expected,
   handle,
@@ -36,6 +37,7 @@ from adiff.run import (
   output,
   places,
   report,
+  study_runs,
   train,
   tuning,
 )
@@ -46,8 +48,6 @@ MAKING = 'making'
 NAMES = ('study.html', 'study.json', 'pictures', 'lock', MAKING, workdir_lib.MADE_BY)
 RESULT = 'studied.json'
 CLAIMS = 'claims'
-TUNED_SEED = 1_000_000  # of the networks that settings are chosen with, and of no others
-TABLE, SETTINGS, CODEC = 'table', 'settings', 'codec'  # what a run is for
 DIVERGED = 'diverged'
 _RESULT = {
   'numbers': {str: float}, 'points': [dict], f'{DIVERGED}?': str, 'settings': [str],
@@ -57,17 +57,6 @@ _RESULT = {
 _TUNING = 'eval.steps=[]', 'eval.samples=1', 'eval.structure=false'
 _ENOUGH = 1000  # samples, at most
 _CALLS = 5  # of one sample each, of which the median is told
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-  """One training of a study."""
-
-  use: str  # TABLE, SETTINGS or CODEC
-  row: studies_lib.Row  # of a codec what trains it
-  seed: int
-  workdir: str
-  needs: tuple[str, ...] = ()  # workdirs of the runs that come before it
 
 
 def run(name, out, data=None) -> int:
@@ -88,7 +77,8 @@ def study(name, out, data=None) -> int:
     hosts.say(claimed.write(out, NAMES))
     return 0
   asked = studies_lib.find(name)
-  runs = list(_runs(asked, out))
+  runs = list(study_runs.of(asked, out))
+  _check_codecs(asked, data)
   output.check_set(out, [*NAMES, *(os.path.basename(run.workdir) for run in runs)], ())
   with contextlib.ExitStack() as held:
     locked.wait(held, out)
@@ -113,6 +103,17 @@ def study(name, out, data=None) -> int:
   return 0
 
 
+def _check_codecs(asked, data):
+  """Raises ValueError where what shall train a codec trains none, or its row makes no codes."""
+  for row in (row for row in asked.rows if row.codec_row):
+    recipe = choose.find('recipe', _written(row.codec_row, data).recipe.name)
+    if recipe.role != learn_base.CODEC or 'workdir' not in _written(row, data).codec:
+      raise ValueError(
+        f'the study {asked.name}: {row.codec} must train a codec, and {row.name} be of '
+        'codec.name=trained; leave it out of codecs'
+      )
+
+
 def _ended(run):
   return storage.exists(os.path.join(run.workdir, RESULT))
 
@@ -121,40 +122,6 @@ def _taken(held, out, run, left):
   """Is a run ours now? Not where another process makes it, or what it needs is not there."""
   early = any(other.workdir in run.needs for other in left)
   return not early and locked.take(held, os.path.join(out, MAKING, os.path.basename(run.workdir)))
-
-
-def _runs(asked, out) -> Iterator[Run]:
-  """All of them, in order: codecs, what settings are chosen with, a seed of every row before the
-  next."""
-  for coder in dict.fromkeys(row.coder for row in asked.rows if row.coder):
-    yield Run(CODEC, coder, 0, _codec(out, coder))
-  for row in asked.rows:
-    if _is_tuned(asked, row):
-      yield Run(SETTINGS, row, TUNED_SEED, _tuned(out, row), _codecs(out, row))
-  for seed in range(asked.seeds):
-    for row in asked.rows:
-      if seed < asked.seeds_of(row):
-        needs = *_codecs(out, row), *([_tuned(out, row)] if _is_tuned(asked, row) else ())
-        yield Run(TABLE, row, seed, os.path.join(out, f'{row.word}-seed{seed}'), needs)
-
-
-def _is_tuned(asked, row):
-  """Has a row settings to choose from?"""
-  return bool(asked.tuned) and not row.untuned
-
-
-def _tuned(out, row):
-  """The workdir of the network that the settings of a row are chosen with."""
-  return os.path.join(out, f'{row.word}-tuned')
-
-
-def _codec(out, coder):
-  return os.path.join(out, f'{coder.word}-codec')
-
-
-def _codecs(out, row):
-  """The workdirs of the codecs of a row: one or none."""
-  return (_codec(out, row.coder),) if row.coder else ()
 
 
 def config(asked, row, seed, data=None, settings=(), codecs=()) -> Any:
@@ -171,7 +138,7 @@ def config(asked, row, seed, data=None, settings=(), codecs=()) -> Any:
     )
   with made.unlocked():
     made.train.steps = steps
-    if seed == TUNED_SEED:
+    if seed == study_runs.TUNED_SEED:
       made.eval.num = min(made.eval.num, _ENOUGH)
   return made.lock()
 
@@ -204,28 +171,30 @@ def _finish(asked, out, run, data) -> int:
   are chosen with comes to those that are best; to the first ones where it diverges. A codec that
   diverges ends the study."""
   settings = _settings(asked, out, run)
-  coded = run.use == CODEC
-  made = _written(run.row, data) if coded else config(
-    asked, run.row, run.seed, data, settings, _codecs(out, run.row)
+  is_codec = run.use == study_runs.CODEC
+  made = _written(run.row, data) if is_codec else config(
+    asked, run.row, run.seed, data, settings, study_runs.codecs(out, run.row)
   )
   begun, resumed = time.monotonic(), checkpoint.latest_step(run.workdir) is not None
   told = {
-    'settings': list(asked.tuned[0] if run.use == SETTINGS else settings), 'numbers': {},
+    'settings': list(asked.tuned[0] if run.use == study_runs.SETTINGS else settings), 'numbers': {},
     'points': [], 'commit': provenance.commit(), 'hardware': provenance.hardware(),
   }
   try:
     code = train.train(made, run.workdir)
     if code:
       return code
-    if not coded:
+    if not is_codec:
       told |= _came_to(run.workdir, made)
-    if run.use == SETTINGS:
+    if run.use == study_runs.SETTINGS:
       told['settings'] = list(tuning.best(asked, run.workdir, data))
     if not resumed:
       told['numbers']['minutes'] = (time.monotonic() - begun) / 60
   except FloatingPointError as error:
-    if coded:
-      raise
+    if is_codec:
+      raise FloatingPointError(
+        f'the codec {run.row.config} of the study {asked.name}: {error}'
+      ) from error
     hosts.say(f'{os.path.basename(run.workdir)} diverged: {error}')
     told[DIVERGED] = str(error)
   files.write_json(os.path.join(run.workdir, RESULT), told)
@@ -235,11 +204,11 @@ def _finish(asked, out, run, data) -> int:
 
 def _settings(asked, out, run) -> tuple[str, ...]:
   """What changes the config of a run besides the study's own settings and its row's."""
-  if run.use == SETTINGS:
+  if run.use == study_runs.SETTINGS:
     return _TUNING
-  if run.use == CODEC or not _is_tuned(asked, run.row):
+  if run.use == study_runs.CODEC or not study_runs.is_tuned(asked, run.row):
     return ()
-  told = json_file.read(os.path.join(_tuned(out, run.row), RESULT), _RESULT)
+  told = json_file.read(os.path.join(study_runs.tuned(out, run.row), RESULT), _RESULT)
   return tuple(told['settings'])
 
 
@@ -268,16 +237,18 @@ def _latency(workdir) -> float:
 
 
 def measured(asked, out) -> tuple[list[studied.Measured], list[tuple[str, int]], dict[str, str]]:
-  """(what is finished, rows and seeds that diverged, commits and hardware of them), of the
-  table."""
+  """(what is finished of the table, its rows and seeds that diverged, commits and hardware of all
+  runs)."""
   found, diverged, origin = [], [], {'commit': set(), 'hardware': set()}
-  for run in _runs(asked, out):
+  for run in study_runs.of(asked, out):
     place = os.path.join(run.workdir, RESULT)
-    if run.use != TABLE or not storage.exists(place):
+    if not storage.exists(place):
       continue
     told = json_file.read(place, _RESULT, advice='delete it, and run the study again')
     for key, seen in origin.items():
       seen.add(told[key] if key in told else 'not known')
+    if run.use != study_runs.TABLE:
+      continue
     if DIVERGED in told:
       diverged.append((run.row.name, run.seed))
     else:
@@ -306,6 +277,9 @@ def _write(asked, out):
       f'{row} (seed {seed})' for row, seed in diverged) if diverged else 'none'),
     *(section.Fact(key, key, value) for key, value in origin.items()),
   ]
+  codecs = dict.fromkeys(row.codec for row in asked.rows if row.codec)
+  if codecs:
+    facts.append(section.Fact('codecs', 'codecs, trained besides', ', '.join(codecs)))
   told = {
     'title': f'{asked.name}: {asked.about}', 'study': asked.as_data(), 'complete': done == total,
     'measured': [dataclasses.asdict(run) for run in found], 'diverged': diverged,

@@ -116,7 +116,7 @@ def _train(job, start, state, flops, profile, progress):
   log = logs.Logs(
     job.workdir, silent=not hosts.first(), total_steps=config.train.steps, start_step=start,
     progress=progress, tokens_per_step=config.train.batch_size * np.mean(
-      [one.spec.num_tokens for one in parts.sizes]
+      [one.spec.num_tokens for one in parts.each_size]
     ),
     flops_per_step=flops, peak_flops=rates.matmul_rate(seconds=0.1) * devices,
   )
@@ -147,8 +147,8 @@ def _loop(job, start, state, log, trace, stop):
     one.coded, 'train', config.train.batch_size, seed=config.seed, blocks=one.arranged,
     rows=sharding.local_rows(job.mesh, config.train.batch_size), workers=config.train.workers,
     share=config.train.share,
-  ) for one in parts.sizes]
-  updates = [make_update(one, job.mesh, job.shardings) for one in parts.sizes]
+  ) for one in parts.each_size]
+  updates = [make_update(one, job.mesh, job.shardings) for one in parts.each_size]
   measure = _measuring(job, log)
   learning_rate = jax.jit(optim.make(**dict(config.optim), total_steps=config.train.steps)[1])
   if start and job.measured_after(start):  # it was saved, and then the run was killed
@@ -156,6 +156,7 @@ def _loop(job, start, state, log, trace, stop):
 
   # (step, finite) since the loss was last looked at; checked before anything is saved
   unchecked, clock = [], waiting.Waiting()
+  latest = {}  # scalars of the last step of every size
   busy = lambda: bool(unchecked) and not unchecked[-1][1].is_ready()
   for step, batch in clock.watched(batches.in_turn(sources, start), busy):
     if step >= config.train.steps:  # a checkpoint may lie beyond the end
@@ -164,17 +165,17 @@ def _loop(job, start, state, log, trace, stop):
     update = updates[step % len(updates)]
     state, scalars = update(state, sharding.put_batch(job.mesh, batch, config.train.batch_size))
     unchecked.append((step, scalars.pop('finite')))
+    latest |= _named(scalars, config.train.sizes, step)
     done = step + 1
     last, saving = done == config.train.steps, done % config.train.checkpoint_every == 0
-    logging = last or -done % config.train.log_every < len(updates)  # each size gets a line
+    logging = last or done % config.train.log_every == 0
     stopping = bool(stop) or hosts.preempted(done)
     log.tick(done, scalars['loss'])
     if logging or saving or stopping:
       _check_finite(unchecked, keeper)
     if logging:
       told = {'learning_rate': learning_rate(np.int32(step)), 'time/data_wait': clock.share()}
-      told = _named(scalars, config.train.sizes, step) | told
-      hosts.agree(functools.partial(log.write, done, told))
+      hosts.agree(functools.partial(log.write, done, {**latest, **told}))
     if last or saving or stopping:
       hosts.agree(log.keep)
       keeper.save(done, state)

@@ -38,7 +38,9 @@ def use(flags: Any) -> int:
   parts = kept.parts(
     flags.workdir, config, examples=evaluating, others=flags.mode == 'eval' and bool(flags.data)
   )
-  if not evaluating:
+  if evaluating:
+    roles.measuring(parts).check(parts)
+  else:
     roles.check_sampled(parts, flags.workdir)
   begun = num = None
   if flags.mode == 'sample':

@@ -49,7 +49,7 @@ def test_at_the_size_of_the_data_the_network_is_the_same():
   np.testing.assert_array_equal(own, same)
   assert parts.at(()) is parts.at((8, 8)) is parts
   assert parts.at(WIDE).at(()) is parts and parts.at(WIDE).at((8, 8)) is parts
-  assert parts.at(WIDE).sizes == (parts,)
+  assert parts.at(WIDE).each_size == (parts,)
 
 
 @pytest.mark.parametrize('blocks', [pytest.param('whole', marks=pytest.mark.soak), 'tokens'])
@@ -125,7 +125,7 @@ def test_networks_and_recipes_of_one_size_say_so():
   c = generators.get_config('gan-digits').unlock()
   c.train.sizes = ((16, 16),)
   with pytest.raises(ValueError, match='recipe gan learns pictures of one size; write'):
-    build.build(c.lock()).sizes  # noqa: B018
+    build.build(c.lock()).each_size  # noqa: B018
   with pytest.raises(ValueError, match='model generator has other parameters for pictures'):
     build.build(generators.get_config('gan-digits')).at((16, 16))
 
@@ -134,8 +134,8 @@ def test_layouts_are_asked_for_at_the_size_of_the_picture():
   c = edit.get_config('layout_sizes').unlock()
   c.model.width, c.model.depth, c.data.size = 16, 1, 64
   parts = build.build(c.lock())
-  assert [one.spec.num_tokens for one in parts.sizes] == [64, 36, 144, 72, 72]
-  wide = parts.sizes[3]
+  assert [one.spec.num_tokens for one in parts.each_size] == [64, 36, 144, 72, 72]
+  wide = parts.each_size[3]
   params = tiny.random_params(parts.model, parts.process, parts.blocks, parts.spec.coords)
   model = model_lib.Model(wide, params)
   real = wide.source.examples('test', np.arange(2))['example']

@@ -8,7 +8,7 @@ import pytest
 
 from adiff.judge import verdicts
 from adiff.machine import cost
-from adiff.run import build, claimed, studies, study
+from adiff.run import build, claimed, studies, study, study_runs
 from adiff.run import settings as settings_lib
 from adiff.run import workdir as workdir_lib
 from configs import studies as shipped
@@ -96,7 +96,7 @@ def test_a_run_of_a_row_that_another_process_tunes_waits_for_its_settings(
 
   monkeypatch.setattr(study.time, 'sleep', gone)
   assert study.study('mine', out) == 0
-  assert [c.seed for c in trained.seen[3:]] == [study.TUNED_SEED, 0, 1]
+  assert [c.seed for c in trained.seen[3:]] == [study_runs.TUNED_SEED, 0, 1]
   assert [c.eval.num == 3 for c in trained.seen[3:]] == [True, False, False]
 
 
@@ -166,7 +166,8 @@ def test_the_codec_of_a_row_is_trained_before_it_and_no_run_of_the_table(
   own = tokenizer.get_config('digits_vq')
   assert (codec.train.steps, codec.quantiser.name, codec.seed) == (own.train.steps, 'vq', own.seed)
   assert [c.codec.workdir for c in rows] == [f'{out}/tokenizer_digits_vq-codec'] * 3
-  assert [c.seed for c in rows] == [study.TUNED_SEED, study.TUNED_SEED, 0]  # stopped, and again
+  again = study_runs.TUNED_SEED  # it was stopped there
+  assert [c.seed for c in rows] == [again, again, 0]
   assert [run['row'] for run in told(out)['measured']] == ['a', 'b, shallow']
 
 
@@ -187,9 +188,28 @@ def test_a_row_waits_for_the_codec_that_another_process_trains(mine, trained, un
 def test_a_study_ends_with_a_codec_that_diverges(mine, trained):
   out = mine(tuned=CODES, a='configs/generators.py:vqgan_ar-digits')
   trained.codes[:] = [FloatingPointError('the loss is not finite')]
-  with pytest.raises(FloatingPointError):
+  with pytest.raises(FloatingPointError, match='the codec configs/tokenizer.py:digits_vq of the'):
     study.study('mine', out)
   assert len(trained.seen) == 1
+
+
+@pytest.mark.parametrize('codec, row', [
+  ('configs/toy.py:block-masked', 'configs/generators.py:vqgan_ar-digits'),
+  ('configs/tokenizer.py:digits_vq', 'configs/toy.py:block-masked'),
+])
+def test_what_trains_no_codec_and_rows_of_no_codes_are_told_before_anything(
+  codec, row, mine, trained
+):
+  out = mine(tuned=f"codecs={{'a': '{codec}'}},", a=row)
+  with pytest.raises(ValueError, match='must train a codec, and a be of codec.name=trained'):
+    study.study('mine', out)
+  assert not trained.seen
+
+
+def test_codecs_that_would_share_a_folder_are_refused(mine):
+  mine(tuned="codecs={'a': 'tokenizer.py:x-y', 'b, shallow': 'tokenizer.py:x_y'},")
+  with pytest.raises(ValueError, match='has codecs whose folders are one, tokenizer x-y and token'):
+    studies.every()
 
 
 @pytest.mark.parametrize('change, words', [

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from adiff.machine import json_file
-from adiff.run import study, tuning
+from adiff.run import study, study_runs, tuning
 
 
 def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
@@ -22,7 +22,7 @@ def test_each_row_takes_the_settings_that_suit_a_network_of_another_seed(
 
   monkeypatch.setattr(tuning, '_evaluate', evaluated)
   assert study.study('mine', out) == 0
-  assert [c.seed for c in trained.seen[:2]] == [study.TUNED_SEED] * 2
+  assert [c.seed for c in trained.seen[:2]] == [study_runs.TUNED_SEED] * 2
   assert [c.plan.steps for c in trained.seen[2:]] == [2, 4] * 2
   told = json_file.read(os.path.join(out, 'study.json'))
   assert {run['seed'] for run in told['measured']} == {0, 1}
@@ -47,7 +47,7 @@ def test_settings_that_a_network_has_already_are_not_evaluated_again(
   monkeypatch.setattr(tuning, '_evaluate', evaluated)
   assert study.study('mine', out) == 0
   assert asked == [('plan.steps=2',)] * 2
-  assert {c.plan.steps for c in trained.seen if c.seed != study.TUNED_SEED} == {32}
+  assert {c.plan.steps for c in trained.seen if c.seed != study_runs.TUNED_SEED} == {32}
 
 
 def test_settings_whose_evaluation_was_stopped_are_evaluated_again(
@@ -94,7 +94,7 @@ def test_settings_that_make_samples_without_numbers_are_not_taken_nor_after_a_st
   with pytest.raises(SystemExit):
     study.study('mine', out)
   assert study.study('mine', out) == 0
-  assert {c.plan.steps for c in trained.seen if c.seed != study.TUNED_SEED} == {4}
+  assert {c.plan.steps for c in trained.seen if c.seed != study_runs.TUNED_SEED} == {4}
 
 
 def test_a_metric_that_evaluations_have_not_is_told(mine, trained, undrawn, monkeypatch):
@@ -109,5 +109,5 @@ def test_a_row_that_is_not_tuned_keeps_what_its_config_says(mine, trained, undra
   out = mine(tuned="tuned=('plan.steps=2',), untuned=('a',),")
   monkeypatch.setattr(tuning, '_value', lambda *_: 0.0)
   assert study.study('mine', out) == 0
-  assert [c.seed for c in trained.seen] == [study.TUNED_SEED, 0, 0, 1, 1]
+  assert [c.seed for c in trained.seen] == [study_runs.TUNED_SEED, 0, 0, 1, 1]
   assert [c.plan.steps for c in trained.seen[1:]] == [32, 2] * 2
