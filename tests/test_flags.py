@@ -154,7 +154,7 @@ def test_a_mode_reads_the_flags_that_it_uses_and_no_others(mode, monkeypatch, ca
   stubs = {
     name: mock.MagicMock() for name in
     'build compare directions division dryrun encode evaluations generate handle judging kept '
-    'output overrides own places reproduce shards study train workdir_lib'
+    'output overrides own places reproduce roles shards study train workdir_lib'
     .split()
   }
   stubs['directions'].directed.side_effect = lambda *asked: asked

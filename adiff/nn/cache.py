@@ -57,8 +57,13 @@ def begun(fresh, slots: blocks_lib.Slots, keep) -> Cache:
   """A cache of the first `keep` of the fresh (keys, values) of every layer and slots, and no other
   place; its length is known."""
   k, v = (tuple(new[:, :, :keep] for new in layers) for layers in zip(*fresh, strict=True))
-  slots = jax.tree.map(lambda leaf: leaf[:keep], slots._replace(token=None))
+  slots = jax.tree.map(lambda leaf: leaf[:keep], _stored(slots))
   return Cache(k, v, slots, np.asarray(keep, np.int32))
+
+
+def _stored(slots):
+  """Slots as a cache has them: without tokens, whatever numbers positions are."""
+  return slots._replace(token=None, coords=slots.coords.astype(jnp.float32))
 
 
 def joined(cache: Cache, more: Cache) -> Cache:
@@ -103,7 +108,7 @@ def append(cache: Cache, fresh, slots: blocks_lib.Slots, keep, *, reach=None, si
     tuple(map(write, old, new))
     for old, new in zip((cache.k, cache.v), zip(*fresh, strict=True), strict=True)
   )
-  slots = slots._replace(token=None)
+  slots = _stored(slots)
   slots = jax.tree.map(lambda old, new: put(old, new[:keep], 0), cache.slots, slots)
   return Cache(k, v, slots, cache.length + keep)
 

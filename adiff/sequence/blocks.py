@@ -37,7 +37,7 @@ class Slots(NamedTuple):
   stream: jax.Array  # 0 working copy, 1 history copy
   readable: jax.Array  # bool: may later blocks read it?
   segment: jax.Array  # other segments are invisible (a document, padding, an empty cache place)
-  coords: jax.Array  # float position of the token on A axes; both copies of a token share it
+  coords: jax.Array  # position of the token on A axes, of floats too; both copies of it share it
   # int: place of the token in a history copy that is read token by token (`causal`); 0 elsewhere
   rank: jax.Array
   token: jax.Array | None = None  # index of the slot's token; None in a cache, where nobody asks
@@ -212,8 +212,7 @@ class Blocks:
     work = self.token_slots(coords)
     if segment is not None:
       work = jax.tree.map(lambda leaf: leaf[None], work)._replace(segment=segment)
-    if position is not None:
-      work = work._replace(coords=position[..., None].astype(jnp.float32))
+      work = work if position is None else work._replace(coords=position[..., None])
     if self.history is None:
       return work
     token = np.concatenate([np.arange(self.num_tokens), np.arange(self._num_history)])
@@ -231,11 +230,12 @@ class Blocks:
 
   def token_slots(self, coords) -> Slots:
     """Slots of a sampling row, [N]: one stream, in which finished blocks are the history."""
+    coords = jnp.asarray(coords)
     chex.assert_shape(coords, (self.num_tokens, None))
     zeros = np.zeros(self.num_tokens, np.int32)
     return Slots(
       block=self.block_of_token, stream=zeros, readable=np.ones(self.num_tokens, bool),
-      segment=zeros, coords=jnp.asarray(coords, jnp.float32)[np.asarray(self.order)],
+      segment=zeros, coords=coords[np.asarray(self.order)],
       rank=np.arange(self.num_tokens, dtype=np.int32) if self.causal else zeros,
       token=np.arange(self.num_tokens, dtype=np.int32),
     )

@@ -8,7 +8,7 @@ from adiff.judge.verdicts import MIXED, NOT_MEASURED, REFUTED, SUPPORTED
 
 METRIC = studied.Metric('frechet', 'Fréchet distance', 'low')
 NOISE = (-0.01, 0.0, 0.01)
-STUDIES = {claims.DIGITS, claims.MNIST, claims.TEXT, claims.ORDERS, claims.STABILITY, claims.DATA,
+STUDIES = {claims.DIGITS, claims.CODES, claims.TEXT, claims.ORDERS, claims.STABILITY, claims.DATA,
            claims.COMPUTE, claims.RAVEN}
 ORDERS = 'random', 'cells', 'scales', 'frequency', 'whole'
 

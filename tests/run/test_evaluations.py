@@ -152,6 +152,7 @@ def evaluated(workdir, monkeypatch):
     parts = types.SimpleNamespace(
       config=config, coded=types.SimpleNamespace(fingerprint=data), recipe=plain.Plain,
     )
+    parts.original = parts
     mesh = sharding.make_mesh()
     return evaluations.Run(str(workdir), parts, mesh, None, average, changes=changes)
 
