@@ -40,16 +40,23 @@ def table(out):
   }
 
 
-def test_a_study_that_is_killed_ten_times_ends_with_the_same_table(tmp_path):
-  (tmp_path / 'configs').mkdir()
-  (tmp_path / 'configs' / 'studies.py').write_text(textwrap.dedent(TABLE))
-  whole, killed, log = (tmp_path / name for name in ('whole', 'killed', 'log'))
-  command = ['--mode=study', '--study=mine']
+def undisturbed(folder, studies, name, out, log):
+  """(what starts the program in a folder of these studies, the flags of one), once that was made
+  alone, into `out`."""
+  (folder / 'configs').mkdir()
+  (folder / 'configs' / 'studies.py').write_text(textwrap.dedent(studies))
+  command = ['--mode=study', f'--study={name}']
 
   def start(arguments, log):
-    return binary.start(arguments, log, cwd=tmp_path)
+    return binary.start(arguments, log, cwd=folder)
 
-  assert start([*command, f'--out={whole}'], log).wait() == 0, log.with_suffix('.err').read_text()
+  assert start([*command, f'--out={out}'], log).wait() == 0, log.with_suffix('.err').read_text()
+  return start, command
+
+
+def test_a_study_that_is_killed_ten_times_ends_with_the_same_table(tmp_path):
+  whole, killed, log = (tmp_path / name for name in ('whole', 'killed', 'log'))
+  start, command = undisturbed(tmp_path, TABLE, 'mine', whole, log)
   begun = sorted(whole.glob('*/config.json'), key=lambda path: path.stat().st_mtime)
   assert len(table(whole)) == len(begun) == 12
   # A time after ten of the runs have begun, the last one left out: it might end before.
@@ -89,15 +96,8 @@ CODES = '''\
 def test_a_study_over_codes_is_killed_in_its_codec_and_its_rows_and_ends_with_the_same_table(
   tmp_path
 ):
-  (tmp_path / 'configs').mkdir()
-  (tmp_path / 'configs' / 'studies.py').write_text(textwrap.dedent(CODES))
   whole, killed, log = (tmp_path / name for name in ('whole', 'killed', 'log'))
-  command = ['--mode=study', '--study=codes']
-
-  def start(arguments, log):
-    return binary.start(arguments, log, cwd=tmp_path)
-
-  assert start([*command, f'--out={whole}'], log).wait() == 0, log.with_suffix('.err').read_text()
+  start, command = undisturbed(tmp_path, CODES, 'codes', whole, log)
   begun = 'tokenizer_debug-codec', 'codes-tuned', 'codes-seed0'
   assert {path.parent.name for path in whole.glob('*/studied.json')} == set(begun)
   moments = [runs.after(1.0, killed / name / 'config.json') for name in begun]
