@@ -22,7 +22,7 @@ CHOICES = dict(
     told=dict(by=('label',), num_tokens=4, vocab=3, size=65536, seed=0),
     # pictures of coloured shapes with captions of a grammar; side 32 or 64. parts: kinds of tokens,
     # of text, plan and image; a caption that is none is a Memory, read by cross-attention
-    shapes=dict(side=32, parts=('text', 'image'), size=131072, seed=0),
+    shapes=dict(side=32, parts=('text', 'image'), size=131072, seed=0, captions='drawn'),
     drawn=dict(side=32, size=131072, seed=0),  # the pictures of these alone
     digits=dict(),  # scikit-learn's 1,797 handwritten digits, 8x8 pixels of 17 levels
     # any image set of TFDS, read from data_dir/DATASET/VERSION; size: pixels a side that pictures

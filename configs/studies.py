@@ -124,6 +124,15 @@ STUDIES = {
     flops=6.5e12, settings=QUIET,
     metric=('ninth_right_seen', 'Ninth panels right, seen rules', 'high'),
   ),
+  'captions': study(
+    'captions of pictures: five words a network call, or one',
+    rows={
+      'caption': ('configs/shapes.py:caption', 'kinds.text.steps=1'),
+      'caption_ar': ('configs/shapes.py:caption_ar',),
+    },
+    flops=40e12, seeds=2, settings=(*QUIET, 'eval.examples=256'),
+    metric=('caption_rich', 'True and rich captions', 'high'),
+  ),
   'stability': study(
     'learning rates by seeds: what diverges, what works, how far seeds differ',
     rows={

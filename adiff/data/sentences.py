@@ -1,5 +1,5 @@
-"""Captions of scenes, each a pure function of (seed, split, index): of all skills that a scene lets
-ask for, one is chosen by chance."""
+"""Captions of scenes: drawn, a pure function of (seed, split, index), where of all skills that a
+scene lets ask for one is chosen by chance; or full, which name all that there is."""
 
 import itertools
 
@@ -26,6 +26,16 @@ def describe(seed, split, indices, scenes) -> list[grammar.Meaning]:
     _told(_Scene(scenes, row), split == 'unseen', itertools.chain(
       chance[row], _more(seed, stream, indices[row])
     )) for row in range(len(scenes))
+  ]
+
+
+def full(scenes) -> list[grammar.Meaning]:
+  """The captions that name every object with its size, colour and shape, from top to bottom."""
+  parts = np.stack([scenes.size, scenes.colour, scenes.shape], -1)
+  orders = np.argsort(scenes.place[..., 1], 1, kind='stable')
+  return [
+    tuple(grammar.Some(grammar.Thing(*map(int, one))) for one in row[order][there[order]])
+    for row, order, there in zip(parts, orders, scenes.there, strict=True)
   ]
 
 

@@ -16,6 +16,7 @@ from adiff.machine import files
 from adiff.sequence import conditions, values
 
 PLAN = 'plan'
+DRAWN, FULL = 'drawn', 'full'  # captions
 _LEVELS = 256
 
 
@@ -31,14 +32,17 @@ class Shapes(base.Source):
 
   One to four objects of eight shapes, eight colours and two sizes, wherever they fit, in part one
   before the other (judge/shapes/scene.py); captions of a grammar (judge/shapes/grammar.py). Each is
-  a function of (seed, split, index). Splits: train (`size` examples) and test (size / 8), of one
-  law; unseen (size / 8) names and shows what training never does.
+  a function of (seed, split, index). `captions` that are drawn ask for one skill each; full ones
+  name every object with its size, colour and shape, from top to bottom. Splits: train (`size`
+  examples) and test (size / 8), of one law; unseen (size / 8) shows what training never does, and
+  its drawn captions name it.
   """
 
   def __init__(
     self, side: Annotated[values.Count, values.between(32, 64)] = 32,
     parts: tuple[str, ...] = (TEXT, IMAGE),
     size: Annotated[values.Count, values.at_least(8)] = 2**17, seed: values.Seed = 0,
+    captions: Annotated[str, values.one_of(DRAWN, FULL)] = DRAWN,
   ):
     if side % read.SIDE or not side or size < 8:
       raise ValueError(
@@ -50,7 +54,7 @@ class Shapes(base.Source):
         f'data.parts={values.shown(parts)} must name {IMAGE} and may name {TEXT} and {PLAN}, each '
         'once'
       )
-    self.side, self.parts, self.seed = side, tuple(parts), seed
+    self.side, self.parts, self.seed, self.captions = side, tuple(parts), seed, captions
     self._sizes = {'train': size, 'test': size // 8, 'unseen': size // 8}
 
   @property
@@ -86,7 +90,8 @@ class Shapes(base.Source):
     few = [self._made(split, subset.spread(self.size(split), 8)) for split in self.splits]
     arrays = [one[name] for one in few for name in dict.fromkeys((TEXT, *self.parts))]
     named = () if self.parts == (TEXT, IMAGE) else (self.parts,)
-    return files.digest(*arrays, repr((self.side, self.seed, self._sizes, *named)))
+    told = () if self.captions == DRAWN else (self.captions,)
+    return files.digest(*arrays, repr((self.side, self.seed, self._sizes, *named, *told)))
 
   def size(self, split):
     return self._sizes[base.check_split(split, self.splits)]
@@ -105,7 +110,10 @@ class Shapes(base.Source):
   def _made(self, split, indices):
     """All that there may be of examples, by name."""
     scenes = scenes_lib.sample(self.seed, split, indices)
-    told = sentences.describe(self.seed, split, indices, scenes)
+    if self.captions == FULL:
+      told = sentences.full(scenes)
+    else:
+      told = sentences.describe(self.seed, split, indices, scenes)
     return {
       TEXT: grammar.encode(map(grammar.write, told), sentences.LENGTH),
       PLAN: plans.write(scenes),

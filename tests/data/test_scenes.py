@@ -69,3 +69,16 @@ def test_captions_are_true_of_their_pictures_and_fit_their_row(split):
   for index, meaning in enumerate(told):
     assert grammar.holds(meaning, scenes[index:index + 1])[0]
   grammar.encode(map(grammar.write, told), sentences.LENGTH)
+
+
+def test_a_full_caption_names_every_object_from_top_to_bottom():
+  scenes, _ = made('test')
+  told = sentences.full(scenes)
+  grammar.encode(map(grammar.write, told), sentences.LENGTH)
+  for index, meaning in enumerate(told):
+    assert grammar.holds(meaning, scenes[index:index + 1])[0]
+    things = [claim.thing for claim in meaning]
+    assert len(things) == scenes.there[index].sum() and grammar.ANY not in np.array(things)
+    places = [np.flatnonzero(grammar.matches(one, scenes[index:index + 1])[0]) for one in things]
+    if len(set(things)) == len(things):
+      assert (np.diff(scenes.place[index, np.concatenate(places), 1]) >= 0).all()

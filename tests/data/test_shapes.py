@@ -20,6 +20,13 @@ def test_captions_and_pictures_are_those_of_one_scene():
   assert shapes.Shapes(side=64, size=64).examples('test', [0])['example']['image'].shape[1] == 64
 
 
+def test_captions_are_full_where_they_are_asked_to_be():
+  source = shapes.Shapes(size=64, captions='full')
+  told = grammar.decode(source.examples('test', np.arange(8))['example']['text'])
+  wanted = sentences.full(scenes_lib.sample(0, 'test', np.arange(8)))
+  assert list(told) == [grammar.write(meaning) for meaning in wanted]
+
+
 def test_a_part_is_a_source_by_itself_with_the_facts_of_its_tokens():
   source = shapes.Shapes(size=64)
   for name, levels in (('text', len(grammar.WORDS)), ('image', 256)):
@@ -41,8 +48,9 @@ def test_pictures_alone_are_those_of_the_captions():
 def test_another_seed_size_or_side_is_other_data():
   told = [shapes.Shapes(**one).fingerprint for one in (
     dict(size=64), dict(size=72), dict(size=64, side=64), dict(size=64, seed=1),
+    dict(size=64, captions='full'),
   )]
-  assert len(set(told)) == 4 and shapes.Shapes(size=64).fingerprint == told[0]
+  assert len(set(told)) == 5 and shapes.Shapes(size=64).fingerprint == told[0]
 
 
 @pytest.mark.parametrize('arguments, words', [
