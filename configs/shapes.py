@@ -7,6 +7,8 @@ r"""Captions and pictures of coloured shapes in one sequence, made in either dir
   python -m adiff.main --mode=encode --workdir=runs/shapes_vq --out=runs/shapes_codes
   python -m adiff.main --config=configs/shapes.py:codes --config.codec.workdir=runs/shapes_vq \
       --config.data.data_dir=runs/shapes_codes --workdir=runs/shapes_t2i_codes
+  python -m adiff.main --config=configs/shapes.py:codes_plan \
+      --config.kinds.image.codec.workdir=runs/shapes_vq --workdir=runs/shapes_codes_plan
   python -m adiff.main --config=configs/shapes.py:plan --workdir=runs/shapes_plan
   python -m adiff.main --config=configs/shapes.py:caption --workdir=runs/shapes_caption
 
@@ -29,6 +31,10 @@ ROWS = dict(
     about='pictures of captions, codes of a trained codec one after another: DALL-E',
     blocks='tokens', parts=('image',),
   ),
+  codes_plan=dict(
+    about='plans of captions, then codes of the picture, one symbol after another',
+    blocks='tokens', parts=('text', 'plan', 'image'), steps=4650,
+  ),
   plan=dict(
     about='plans of captions, a symbol after the other, and pictures of both', blocks='whole',
     parts=('text', 'plan', 'image'),
@@ -37,6 +43,7 @@ ROWS = dict(
   caption_ar=dict(about='captions of pictures, a word after the other', blocks='whole'),
 )
 EXPECTED = {name: base.expect('cores') for name in ROWS}
+EXPECTED['codes_plan'] = base.expect('cores', flags='--config.kinds.image.codec.workdir=RUN')
 # Unguided.
 EXPECTED['codes'] = base.expect(
   'cores', minutes=45, commit='2b62981', true_single=(0.555, 0.08),
@@ -74,7 +81,7 @@ def get_config(argument='t2i'):
   c.judge.name = 'captioning' if captions else 'composition'
   # Many small steps: see docs/kinds.md.
   c.optim.learning_rate = 3e-3
-  c.train.steps, c.train.batch_size = 8000, 16
+  c.train.steps, c.train.batch_size = ROWS[argument].get('steps', 8000), 16
   c.train.eval_every, c.train.checkpoint_every = 4000, 1000
   c.eval.batch_size, c.eval.examples, c.eval.num, c.eval.steps = 128, 512, 1000, ()
   return c.lock()
@@ -104,13 +111,19 @@ def _in_sequence(c, argument, captions):
     base.of_kind(
       c, 'plan', process='masked', blocks='tokens', codec='none', draw='ones', steps=1
     )
-  base.of_kind(
-    c, 'image', process='gaussian', codec='patches', solver='heun', steps=16,
-    blocks='equal' if ROWS[argument]['blocks'] == 'rows' else 'whole',
-  )
-  c.kinds.image.codec.patch = 4
-  c.kinds.image.process.update(LEARNT)
-  if ROWS[argument]['blocks'] == 'rows':
+  blocks = ROWS[argument]['blocks']
+  if blocks == 'tokens':  # codes of a trained codec
+    base.of_kind(
+      c, 'image', process='masked', codec='trained', blocks=blocks, draw='ones', steps=1
+    )
+  else:
+    base.of_kind(
+      c, 'image', process='gaussian', codec='patches', solver='heun', steps=16,
+      blocks='equal' if blocks == 'rows' else 'whole',
+    )
+    c.kinds.image.codec.patch = 4
+    c.kinds.image.process.update(LEARNT)
+  if blocks == 'rows':
     c.kinds.image.blocks.size = 16
   if captions:
     ar = argument == 'caption_ar'

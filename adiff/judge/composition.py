@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adiff.judge import base, bound, captioned, section, subset
+from adiff.judge import base, bound, captioned, section, subset, variety
 from adiff.judge.captioned import IMAGE, TEXT
 from adiff.judge.metrics import shares
 from adiff.judge.page import images
@@ -58,6 +58,7 @@ class Composition(base.Judge):
     else:
       sampled = subject.sample(given=captioned.given(subject, chosen, TEXT))
     yield subject.attempt(TITLE, lambda: _pictured(subject, asked, sampled))
+    yield subject.attempt(variety.TITLE, lambda: _varied(subject, found, sampled))
     yield base.cost([sampled], sampled, self)
     yield bound.of(subject)
 
@@ -107,6 +108,13 @@ def _pictured(subject, asked, sampled):
   captions, others = (list(grammar.decode(text)) for text in (asked, _text(known)))
   found = scores(captions, pictures, others, _images(known['example']))
   return by_skill(captions, pictures, found)
+
+
+def _varied(subject, found, sampled):
+  """Of the samples, beside the pictures of their captions and as many of training."""
+  made, real = _images(subject.decode(sampled.tokens)), _images(found['example'])
+  some = subset.spread(subject.size('train'), len(real))
+  return variety.of(made, real, _images(subject.examples('train', some)['example']))
 
 
 class Scores(NamedTuple):
