@@ -26,11 +26,9 @@ WORDS = 'All the world is a stage, and all the men and women merely players.\n' 
 def point(config, root: pathlib.Path) -> None:
   """Makes the config read a few examples below `root`, which are written at the first call."""
   data = config.data
-  if config.codec.name == 'trained':
-    row = _trained_by(config)
-    config.codec.workdir = str(
-      _written(root / f'codec_{row}', lambda path: _codec(path, row, root))
-    )
+  for codec in (config.codec, *(own.codec for own in config.kinds.values() if 'codec' in own)):
+    if codec.name == 'trained':
+      codec.workdir = str(_codec_of(config, root))
   if 'data_dir' in data and not data.get('made_up'):
     data.data_dir = str(_folder(config, root))
   if data.get('path'):
@@ -90,6 +88,11 @@ def _trained_by(config):
   if file == 'generators':
     return coded.codec_of(argument)
   return dict(imagenet256='imagenet256_var').get(file, 'shapes_vq')
+
+
+def _codec_of(config, root):
+  row = _trained_by(config)
+  return _written(root / f'codec_{row}', lambda path: _codec(path, row, root))
 
 
 def _codec(workdir, row, root):

@@ -88,5 +88,17 @@ class Controlled(base.Codec):
     split = value.reshape(-1, rows, side, columns, side, channels).swapaxes(2, 3)
     tokens = split.reshape(*value.shape[:-3], rows * columns, side * side * channels)
     if name == 'low':
+      _check_low(tokens, self.levels)
       return patches.to_unit(tokens, levels=self.levels)
     return tokens.astype(np.float32)
+
+
+def _check_low(values, levels):
+  """Raises ValueError where a low resolution is not in levels of pictures, but in shares of them,
+  say."""
+  least, most = values.min(initial=0), values.max(initial=0)
+  shares = most <= 1 < levels - 1 and np.any(values % 1)
+  if not (0 <= least and most <= levels - 1) or shares:  # not a number, neither
+    raise ValueError(
+      f'the low resolution has values from {least:g} to {most:g}; write levels of 0 to {levels - 1}'
+    )

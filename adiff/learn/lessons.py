@@ -44,13 +44,15 @@ class Given:
     blocks     whole blocks, at such a rate           box     those of a box of places
                                                       hole    all but those of a box
 
-  block_of_token int [N], coords int [N, A], both in block order. Walk and bound show given tokens
+  block_of_token int [N], coords int [N, A], kind_of_token int [N] (a box is one of the places of
+  one kind, any of them; None: there is one), all in block order. Walk and bound show given tokens
   so; but the bound of masked tokens tells a block one level, as the other rows do.
   """
 
   share: float
   block_of_token: np.ndarray
   coords: np.ndarray
+  kind_of_token: np.ndarray | None = None
 
   def __call__(self, key, batch):
     size, num_tokens = batch['tokens'].shape[:2]
@@ -69,8 +71,20 @@ class Given:
     return {**batch, 'given': given, 'weight': jnp.where(given, 0, weight)}
 
   def _box(self, key, size):
-    """bool [size, N]: the tokens whose coords lie in a random box."""
-    least, most = self.coords.min(0), self.coords.max(0)
+    """bool [size, N]: the tokens of a kind whose coords lie in a random box."""
+    if self.kind_of_token is None:
+      return self._box_of(slice(None), key, size)
+    kinds = self.kind_of_token == np.unique(self.kind_of_token)[:, None]
+    boxes = jnp.stack([
+      own[None] & self._box_of(own, jax.random.fold_in(key, index), size)
+      for index, own in enumerate(kinds)
+    ])
+    which = jax.random.randint(jax.random.fold_in(key, len(kinds)), (1, size, 1), 0, len(kinds))
+    return jnp.take_along_axis(boxes, which, axis=0)[0]
+
+  def _box_of(self, own, key, size):
+    """bool [size, N]: the tokens in a random box of the places of some tokens, `own`."""
+    least, most = self.coords[own].min(0), self.coords[own].max(0)
     corners = jax.random.uniform(key, (2, size, 1, len(least)), minval=0.0)
     corners = jnp.floor(corners * (most - least + 1)[None, None, None].astype(corners.dtype))
     low, high = (f(corners, axis=0).astype(jnp.int32) for f in (jnp.min, jnp.max))

@@ -11,6 +11,7 @@ which the given kinds come first: then what is made or scored follows the condit
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ from adiff.learn import state
 from adiff.machine import array_file, sharding
 from adiff.nn import network
 from adiff.run import asked as asked_lib
-from adiff.run import build, generate, sequences
+from adiff.run import build, examples, generate, sequences
 from adiff.sequence.tokens import Tokens
 
 
@@ -43,13 +44,16 @@ def toward(parts: build.Parts, kinds) -> build.Parts:
     if set(blocks.kinds[:given]) == set(kinds):
       plan = dataclasses.replace(sequences.plan(parts.config, blocks), given=given)
       return dataclasses.replace(parts, geometries=(geometry,), plan=plan)
-  orders = ' or '.join(
-    ', '.join(dict.fromkeys(blocks.kinds)) for blocks, _ in parts.geometries
-  )
+  orders = ' or '.join(', '.join(_order(blocks)) for blocks, _ in parts.geometries)
   raise ValueError(
-    f'this network has learnt {orders}, one after another; to give {", ".join(kinds)} train it '
-    'with an order that begins so, config.blocks.order or config.train.orders'
+    f'this network has learnt {orders}; to give {", ".join(kinds)} train it with an order that '
+    'begins so, config.blocks.order or config.train.orders, and kinds one after another'
   )
+
+
+def _order(blocks):
+  """The kinds of blocks one after another, a run of blocks of one kind once."""
+  return [kind for kind, _ in itertools.groupby(blocks.kinds)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,11 +89,12 @@ class Given:
     wanted = set(parts.spec.by_kind) - set(self.tokens)
     if set(made) != wanted:
       raise ValueError(f'score what is made: {", ".join(sorted(wanted))}')
-    tokens = {**self.tokens, **encoded(parts, made)}
+    tokens = {**self.tokens, **examples.of_kinds(parts, made)}
     if len({len(part) for part in tokens.values()}) != 1:
       raise ValueError(f'there are {self.num} given examples; score one for each')
     x0 = blocks.from_raster(Tokens(tokens, parts.spec.runs))
-    nats = []
+    nats, samples = [], asked_lib.count('samples', samples)
+    batch = min(asked_lib.count('batch', batch), self.num)
     for first in range(0, self.num, batch):
       index = np.minimum(np.arange(first, first + batch), self.num - 1)
       here = jax.tree.map(lambda leaf, index=index: leaf[index], x0)
@@ -116,15 +121,6 @@ class Given:
     return jax.jit(bound)
 
 
-def encoded(parts: build.Parts, examples: dict[str, Any]) -> dict[str, np.ndarray]:
-  """Tokens in raster order of some parts of examples, {kind: [n, ..]}."""
-  codec, params = parts.coded.codec, parts.coded.params
-  return {
-    kind: codec.kinds[kind].encode(params[kind] if params else (), part)
-    for kind, part in examples.items()
-  }
-
-
 def held(parts: build.Parts, given: dict[str, np.ndarray]) -> generate.Held:
   """Tokens {kind: [n, ..]} in raster order of the kinds that `parts` take as given (see `toward`),
   all others zeros."""
@@ -145,15 +141,4 @@ def read(path, parts: build.Parts) -> tuple[build.Parts, dict[str, np.ndarray]]:
   kind that is given, as the data has it. Raises ValueError, FileNotFoundError."""
   found = array_file.npz(path)
   toward_parts = toward(parts, tuple(found))
-  lengths = {name: len(array) if array.ndim else 0 for name, array in found.items()}
-  if len(set(lengths.values())) != 1 or not all(lengths.values()):
-    told = ', '.join(f'{num} of {name}' for name, num in lengths.items())
-    raise ValueError(f'{path} holds {told}; it must hold as many of each, one at least')
-  facts = parts.source.facts.parts
-  for name, array in found.items():
-    if array.shape[1:] != facts[name].shape:
-      raise ValueError(
-        f'{path} holds {name} of the shape {list(array.shape[1:])}, and the model takes '
-        f'{list(facts[name].shape)}'
-      )
-  return toward_parts, encoded(parts, found)
+  return toward_parts, examples.of_kinds(toward_parts, found, f'{path}: ')

@@ -16,6 +16,7 @@ import numpy as np
 
 from adiff.machine import array_file
 from adiff.run import build, directions, generate
+from adiff.run import examples as examples_lib
 from adiff.sample import repaint
 from adiff.sequence import plan as plan_lib
 from adiff.sequence import started
@@ -33,38 +34,32 @@ class Begun(NamedTuple):
   low: np.ndarray | None = None  # [n, h, w, C] the low resolution that they shall have
 
 
-def tokens(parts: build.Parts, examples) -> np.ndarray:
-  """[n, N, ..] of examples, in raster order. Raises ValueError for others than the model's."""
-  check_one_kind(parts)
-  shape, examples = parts.source.facts.shape, np.asarray(examples)
-  if examples.shape[1:] != shape:
-    raise ValueError(f'an example has the shape {shape}, not {examples.shape[1:]}')
-  return parts.coded.codec.encode(parts.coded.params, examples)
-
-
 def opened(parts: build.Parts, examples, mask) -> tuple[np.ndarray, np.ndarray]:
   """(tokens [n, N, ..], bool [n, N]: those with a masked value in them), in raster order; mask:
   bool, of the shape of the examples or of their first axes. Raises ValueError where a block would
   have to read tokens that come after it."""
   check_one_kind(parts)
-  facts, examples = parts.source.facts, np.asarray(examples)
+  facts = parts.source.facts
+  examples = examples_lib.checked(facts, examples)
   if (
-    examples.shape[1:] != facts.shape or not mask.ndim or mask.shape != examples.shape[:mask.ndim]
+    not mask.ndim or mask.shape != examples.shape[:mask.ndim]
     or not mask.reshape(len(mask), -1).any(1).all()
   ):
     raise ValueError(
-      f'an example has the shape {facts.shape}, not {examples.shape[1:]}, and its mask must be '
-      'True somewhere and have that shape, or its first axes'
+      f'a mask has the shape {list(mask.shape)}; it must have that of its examples, '
+      f'{list(examples.shape)}, or its first axes, and be True somewhere in each'
     )
   mask = np.broadcast_to(mask.reshape(mask.shape + (1,) * (examples.ndim - mask.ndim)),
                          examples.shape)
   # A token is touched if it differs between the two extremes of what is masked.
   ends = (0, facts.levels - 1) if facts.levels else (-1e3, 1e3)
-  low, high = (tokens(parts, np.where(mask, end, examples).astype(examples.dtype)) for end in ends)
+  low, high = (
+    examples_lib.tokens(parts, np.where(mask, end, examples).astype(examples.dtype)) for end in ends
+  )
   touched = (low != high).reshape(*low.shape[:2], -1).any(2)
   for hole in parts.blocks.from_raster(touched):
     check_given(parts.blocks, hole, ~hole)
-  return tokens(parts, examples), touched
+  return examples_lib.tokens(parts, examples), touched
 
 
 def check_one_kind(parts: build.Parts) -> None:
@@ -129,7 +124,8 @@ def read(path, parts: build.Parts) -> tuple[build.Parts, Begun, int]:
       numbers[key] = found[name].item()
   parts = dataclasses.replace(parts, plan=plan(parts, **numbers))
   if 'mask' not in found:
-    return parts, Begun(generate.Held(tokens(parts, first), None)), len(first)
+    check_one_kind(parts)
+    return parts, Begun(generate.Held(examples_lib.tokens(parts, first), None)), len(first)
   given, hole = opened(parts, first, np.asarray(found['mask'], bool))
   return parts, Begun(generate.Held(given, ~hole)), len(first)
 

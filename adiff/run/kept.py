@@ -136,7 +136,7 @@ def _check_form(workdir, told, built):
 def codec(workdir, config) -> codec_base.Codec | None:
   """The codec that a workdir keeps, to train on with; None where it keeps none, or was made by
   another choice of it."""
-  told = read(workdir) if workdir_lib.same_choice(workdir, 'codec', config) else None
+  told = read(workdir) if workdir_lib.same_codec(workdir, config) else None
   return None if told is None else _codec(workdir, told)
 
 

@@ -24,6 +24,7 @@ from adiff.machine import checkpoint, files
 from adiff.machine import weights as weights_lib
 from adiff.nn import network
 from adiff.run import answers, asked, build, directions, editing, generate, kept, output
+from adiff.run import examples as examples_lib
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import conditions
 
@@ -67,7 +68,7 @@ class Model:
     others. Raises ValueError where the network has not learnt an order of blocks in which they come
     first."""
     toward = directions.toward(self.parts, tuple(parts))
-    return directions.Given(toward, self.params, directions.encoded(toward, parts))
+    return directions.Given(toward, self.params, examples_lib.of_kinds(toward, parts))
 
   def fill(
     self, example, mask, *, num=1, label=None, cond=None, seed=0, resamples=0
@@ -87,7 +88,8 @@ class Model:
     """`num` variations of an example: the walk begins with it, noised to the level `strength`
     (SDEdit, arXiv:2108.01073); 0: itself, 1: samples. label, cond: as in `sample`; None: not told.
     """
-    given = editing.tokens(self.parts, np.asarray(example)[None])
+    editing.check_one_kind(self.parts)
+    given = examples_lib.tokens(self.parts, np.asarray(example)[None])
     return self._edited(given, None, num, label, cond, seed, start=strength)
 
   def _edited(self, given, known, num, label, cond, seed, **plan):
@@ -182,12 +184,10 @@ class Model:
     """How likely examples [n, ..] are: -log p in nats, or, from `samples` draws of noise, a bound
     on it, whose interval needs two or more. label, cond: as in `sample`; None: not told. orders: a
     power of two; each draw is the importance-weighted bound of so many paths (judge/paths.py)."""
-    coded, several = self.parts.coded, bool(self.parts.spec.by_kind)
     if not len(examples):
       raise ValueError('there is nothing to score; pass at least one example')
     build.check_denoises(self.parts, 'has no likelihood')
-    examples = examples if several else np.asarray(examples)
-    tokens = coded.codec.encode(coded.params, examples)
+    tokens = examples_lib.tokens(self.parts, examples)
     num = len(tokens)
     labels = np.full(num, -1, np.int32) if label is None else self._labels(label, num)
     nats, ci95 = self._score(

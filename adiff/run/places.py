@@ -30,6 +30,12 @@ def without(config: dict) -> dict:
   return {**config, **{kind: own(kind, config[kind]) for kind in KINDS}, 'kinds': each}
 
 
+def codecs(config: dict) -> Any:
+  """All that a config as JSON says of codecs, those of every kind of tokens included."""
+  kinds = config.get('kinds', {})  # one of an earlier version has none
+  return config.get('codec'), {kind: own.get('codec') for kind, own in kinds.items()}
+
+
 def placed(config, place) -> Any:
   """The config with its data at another place, of --data; None: where it was. Raises ValueError for
   data that lies nowhere."""

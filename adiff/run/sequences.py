@@ -12,6 +12,7 @@ from adiff.run import choose, codec_file, codecs, kinds
 from adiff.sequence import blocks as blocks_lib
 from adiff.sequence import draw as draw_lib
 from adiff.sequence import plan as plan_lib
+from adiff.sequence import values
 
 
 def coded(config, codec=None) -> data_base.Coded:
@@ -125,6 +126,11 @@ def geometries(
 ) -> tuple[tuple[blocks_lib.Blocks, draw_lib.Draw], ...]:
   """(blocks, draw) of the config, and of train.orders and train.block_sizes; masked blocks of one
   token are always all noise, the chain rule."""
+  if config.train.orders and not spec.by_kind:
+    raise ValueError(
+      f'config.train.orders={values.shown(config.train.orders)} are of several kinds of tokens, '
+      'and the data has one; write train.orders=(), or another blocks.name for another order'
+    )
   blocks = blocks_of(config, spec)
   draw = _draw(config, spec, process, blocks)
   geometries = [(blocks, draw)]

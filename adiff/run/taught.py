@@ -20,8 +20,12 @@ def lessons_of(
     taught.append(lessons.RandomLength(train.random_length))
   if train.given:
     rows_and_columns = coded.codec.spec(coded.source.facts).coords  # at whatever size
+    kind_of_token = None
+    if blocks.kinds is not None:
+      kind_of_token = np.repeat(np.unique(blocks.kinds, return_inverse=True)[1], blocks.sizes)
     taught.append(lessons.Given(
-      train.given, blocks.block_of_token, blocks.from_raster(rows_and_columns, axis=0)
+      train.given, blocks.block_of_token, blocks.from_raster(rows_and_columns, axis=0),
+      kind_of_token,
     ))
   return tuple(taught)
 

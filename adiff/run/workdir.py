@@ -189,12 +189,12 @@ def load(workdir, overrides=()) -> ml_collections.ConfigDict:
   return config.lock()
 
 
-def same_choice(workdir, kind, config) -> bool:
-  """Was a workdir made by the very choice of a kind that a config has, places included?"""
+def same_codec(workdir, config) -> bool:
+  """Was a workdir made by the very codec that a config has, of every kind, places included?"""
   if not is_made(workdir):
     return False
   files.check_inside(workdir)
-  return _read(workdir, 'config.json', dict).get(kind) == as_json(config).get(kind)
+  return places.codecs(_read(workdir, 'config.json', dict)) == places.codecs(as_json(config))
 
 
 def check_contract(workdir, contract) -> None:

@@ -26,6 +26,13 @@ def test_a_token_is_told_the_part_of_the_map_that_lies_in_its_patch():
     np.testing.assert_array_equal(CODEC.asked(name, told), told)  # as tokens are told it already
 
 
+@pytest.mark.parametrize('low', [-1.0, 256.0, np.nan, 'shares'])
+def test_a_low_resolution_is_one_of_levels(low):
+  shares = CODEC.maps(pictures())['low'] / 255
+  with pytest.raises(ValueError, match='low resolution has values .*; write levels of 0 to 255'):
+    CODEC.asked('low', shares if low == 'shares' else np.full(shares.shape, low))
+
+
 def test_examples_of_a_source_have_the_conditions_of_their_pictures():
   source = digits.Digits()
   codec = controlled.Controlled((8, 8, 1), patch=4, control=('low',), factor=4, levels=17)

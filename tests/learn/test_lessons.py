@@ -127,6 +127,20 @@ def test_given_tokens_are_prefixes_blocks_boxes_holes_and_scattered_ones():
   assert 0.3 < given.mean() < 0.7 and given.any(0).all() and not given.all(0).any()
 
 
+def test_a_box_of_several_kinds_is_one_of_the_places_of_one_kind():
+  grids = [np.pad(np.arange(5)[:, None], ((0, 0), (0, 2))), np.pad(GRID, ((0, 0), (1, 0)))]
+  kind = np.repeat([0, 1], [5, 12])
+  lesson = lessons.Given(1.0, kind, np.concatenate(grids), kind)
+  box = np.asarray(lesson._box(jax.random.key(6), 2000))
+  words, patches_of = box[:, kind == 0], box[:, kind == 1]
+  assert box.any(1).all() and not (words.any(1) & patches_of.any(1)).any()
+  assert 0.45 < words.any(1).mean() < 0.55 and words.any(0).all() and patches_of.any(0).all()
+  for row in patches_of[patches_of.any(1)]:
+    where = GRID[row]
+    inside = (GRID >= where.min(0)) & (GRID <= where.max(0))
+    np.testing.assert_array_equal(inside.all(1), row)
+
+
 def test_given_tokens_have_no_weight_and_a_share_of_rows_shows_none():
   some = taught(share=0.25)
   given = np.asarray(some['given'])

@@ -10,6 +10,7 @@ import pytest
 import random_weights
 import safetensors.numpy
 import tiny
+import tiny_data
 import vgg
 
 from adiff.codec import trained
@@ -32,7 +33,7 @@ from adiff.run import (
   train,
 )
 from adiff.run import workdir as workdir_lib
-from configs import base, tokenizer
+from configs import base, shapes, tokenizer
 
 STEPS = 4
 
@@ -155,6 +156,20 @@ def test_another_codec_is_refused_in_words(workdir, tmp_path):
   changed = build.build(generator(str(other)))
   with pytest.raises(ValueError, match=r'was trained with codec\.digest = \w{16}, but here'):
     workdir_lib.check(place, changed.config, changed.contract)
+
+
+def test_the_codec_of_a_kind_is_kept_for_those_who_name_the_same_one_alone(few, tmp_path):
+  c = shapes.get_config('codes_plan').unlock()
+  c.data.size = 16
+  tiny_data.point(c, few)
+  parts, place = build.build(c.lock()), tmp_path / 'generator'
+  with workdir_lib.lock(str(place)):
+    workdir_lib.claim(place, parts.config, parts.contract)
+    kept.write(place, parts)
+  assert kept.codec(place, c).kinds['image'].text == parts.coded.codec.kinds['image'].text
+  other = c.copy_and_resolve_references().unlock()
+  other.kinds.image.codec.workdir = str(tmp_path / 'other')
+  assert kept.codec(place, other.lock()) is None
 
 
 def test_films_are_coded_a_frame_first_and_then_in_groups():

@@ -130,13 +130,14 @@ def test_a_map_is_asked_for_as_a_picture_or_as_tokens_and_strength_0_is_without(
 @pytest.mark.parametrize('arrays, words', [
   ({}, 'holds no examples; write one with numpy.savez'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8)}, 'does not say what is made anew'),
-  ({'arr_0': np.zeros((2, 4, 8, 1), np.uint8), 'strength': 0.5}, r'has the shape \(8, 8, 1\), not'),
+  ({'arr_0': np.zeros((2, 4, 8, 1), np.uint8), 'strength': 0.5}, r'has the shape \[2, 4, 8, 1'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'strength': 1.5}, 'strength=1.5 must lie in'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'mask': np.zeros((2, 8, 8))}, 'True somewhere'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'mask': True}, 'True somewhere'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'strength': [0.1, 0.2]}, '2 numbers as strength'),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'masks': 1}, "holds 'masks', which nobody reads"),
   ({'arr_0': np.zeros((2, 8, 8, 1), np.uint8), 'strength': 0.5, 'resamples': 2}, 'no mask'),
+  ({'arr_0': np.full((2, 8, 8, 1), 0.5), 'strength': 0.5}, 'takes whole numbers 0..16'),
   ({'low': np.zeros((2, 2, 2, 1)), 'mask': np.ones(2)}, 'low resolution, which goes alone'),
 ])
 def test_a_file_that_says_something_else_is_refused_in_a_sentence(tmp_path, arrays, words):

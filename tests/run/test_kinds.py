@@ -121,8 +121,14 @@ FILES = {
   'no array': ({}, 'nothing cannot be given'),
   'an unknown kind': ({'words': np.zeros((2, 4), int)}, "'words' cannot be given"),
   'unequal numbers': (
-    {'floats': np.zeros((0, 2, 1), np.float32)}, 'holds 0 of floats; it must hold'),
-  'another shape': ({'symbols': np.zeros((2, 5), int)}, r'shape \[5\], and the model takes \[4\]'),
+    {'floats': np.zeros((0, 2, 1), np.float32)}, 'given.npz: 0 of floats: give as many of each'),
+  'another shape': (
+    {'symbols': np.zeros((2, 5), int)}, r'symbols has the shape \[2, 5\], and the model takes'),
+  'symbols that there are not': (
+    {'symbols': np.full((2, 4), 3)}, 'symbols holds values from 3 to 3, and the model takes whole '
+    'numbers 0..2'),
+  'shares of symbols': ({'symbols': np.full((2, 4), 0.5)}, 'takes whole numbers 0..2'),
+  'floats that are none': ({'floats': np.full((2, 2, 1), np.nan)}, 'write finite ones'),
 }
 
 
@@ -140,6 +146,22 @@ def test_an_order_that_the_network_has_not_learnt_is_refused():
   parts = build.build(c)
   with pytest.raises(ValueError, match='has learnt symbols, floats.*train.orders'):
     directions.toward(parts, ('floats',))
+
+
+@pytest.mark.parametrize('call, words', [
+  (lambda model: model.given(symbols=np.zeros((2, 7), int)), 'symbols has the shape'),
+  (lambda model: model.given(symbols=np.full((2, 4), -1)), 'symbols holds values from -1 to -1'),
+  (lambda model: model.score({'symbols': np.zeros((2, 4), int)}), 'has the parts floats, symbols'),
+  (lambda model: model.score({
+    'symbols': np.zeros((2, 4), int), 'floats': np.zeros((1, 2, 1))}), '2 of symbols, 1 of floats'),
+  (lambda model: model.given(symbols=np.zeros((2, 4), int)).score(
+    floats=np.zeros((2, 2, 1)), batch=0), 'batch=0'),
+  (lambda model: model.given(symbols=np.zeros((2, 4), int)).score(
+    floats=np.zeros((3, 2, 1))), 'there are 2 given examples'),
+])
+def test_parts_that_the_data_cannot_have_are_refused(model, call, words):
+  with pytest.raises(ValueError, match=words):
+    call(model)
 
 
 @pytest.mark.parametrize('given, words', [

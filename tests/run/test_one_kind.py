@@ -110,9 +110,12 @@ def test_laws_of_symbols_are_cut_beside_floats_and_examples_of_parts_are_not_edi
   c.truncation.temperature = 0.5
   parts = build.build(c)
   example = {'symbols': np.zeros(4, int), 'floats': np.zeros((2, 1))}
-  for edit in (
-    lambda: editing.opened(parts, np.asarray(example)[None], np.ones(1, bool)),
-    lambda: editing.tokens(parts, np.asarray(example)[None]),
-  ):
-    with pytest.raises(ValueError, match='symbols, floats are edited by what is given'):
-      edit()
+  with pytest.raises(ValueError, match='symbols, floats are edited by what is given'):
+    editing.opened(parts, np.asarray(example)[None], np.ones(1, bool))
+
+
+def test_orders_of_kinds_are_refused_where_there_is_one():
+  c = toy.get_config('block-masked').unlock()
+  c.train.orders = (('symbols', 'floats'),)
+  with pytest.raises(ValueError, match='orders=.* are of several kinds of tokens'):
+    build.build(c.lock())
