@@ -21,6 +21,16 @@ _BYTES = 2**28  # of a FILE
 _ADVICE = 'correct it or delete that line'
 
 
+def lies_at(data_dir) -> bool:
+  """Is there a folder of pictures with captions?"""
+  return any(storage.is_file(one / FILE) for one in (storage.path(data_dir), *_folders(data_dir)))
+
+
+def _folders(data_dir):
+  """Of the splits, where each has one."""
+  return [storage.path(data_dir) / name for name in ('train', 'test')]
+
+
 class CaptionedFolder(base.Source):
   """Examples {'text': int32 [b, length], a caption's bytes, see SYMBOLS; 'image': uint8
   [b, size, size, 3]}.
@@ -44,8 +54,7 @@ class CaptionedFolder(base.Source):
     if category.endswith('?'):
       raise ValueError(f'data.category={category!r} ends in ?; write another key of the lines')
     self.shape, self.length, self.test_every = (size, size, 3), length, test_every
-    root = storage.path(data_dir)
-    folders = [root / name for name in ('train', 'test')]
+    root, folders = storage.path(data_dir), _folders(data_dir)
     if all(storage.is_file(folder / FILE) for folder in folders):
       lines = {folder.name: told(folder, length, category) for folder in folders}
       self._roots = {folder.name: folder for folder in folders}

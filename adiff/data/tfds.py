@@ -17,7 +17,8 @@ class Tfds(store.Images):
   """Images of a TFDS folder in ArrayRecord format, read with random access.
 
   With a size, pictures of any size (`imagenet2012`, `coco_captions`) become squares of it, as
-  data/pictures.py says; data/prepare.py does that once. Splits: train, and test or else validation.
+  data/pictures.py says; data/prepare.py does that once. Splits: train, and test, or else validation
+  (where there is no test, or one without the labels that the set has, as of `imagenet2012`).
   Raises FileNotFoundError for a missing folder and ValueError for a set that has no such splits, no
   uint8 images, without a size none of a fixed size, or another file format.
   """
@@ -81,7 +82,17 @@ class Tfds(store.Images):
 
   @functools.cached_property
   def splits(self):
-    return ('train', 'test' if 'test' in self._builder.info.splits else 'validation')
+    there = self._builder.info.splits
+    either = {'test', 'validation'} <= set(there)
+    test = self._is_labelled('test') if either else 'test' in there
+    return ('train', 'test' if test else 'validation')
+
+  def _is_labelled(self, split):
+    """Has the first example of a split a class, where the set has any?"""
+    if not self.num_classes:
+      return True
+    records = tfds_folder.Records(self._folder, self._builder, split, encoded=('image',))
+    return not len(records) or int(records.read([0])[0]['label']) >= 0
 
   @functools.cached_property
   def fingerprint(self):

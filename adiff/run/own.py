@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from adiff.data import albums, batches, image_folder
+from adiff.data import albums, batches, captioned_folder, image_folder
 from adiff.data import base as data_base
 from adiff.machine import compilation, cost, files, hosts, rates, sharding, storage
 from adiff.run import begin, build, choose, places
@@ -90,6 +90,11 @@ def images(
     return Chosen(_begun(workdir, place, asked, minutes), None)
   if place is None:
     raise ValueError('data is missing: name a folder or .zip of pictures, or pass an array of them')
+  if captioned_folder.lies_at(place):
+    raise ValueError(
+      f'{place} holds {captioned_folder.FILE}, captions of its pictures, which would be lost here; '
+      'train with --config=configs/captions.py:t2i --config.data.data_dir=FOLDER'
+    )
   compilation.keep()
   source = image_folder.ImageFolder(place)
   looks, minutes = source.looks(), MINUTES if minutes is None else minutes

@@ -36,7 +36,8 @@ def squares_builder():
   import tensorflow_datasets as tfds
 
   class Squares(tfds.core.GeneratorBasedBuilder):
-    """Grey squares; the class attribute `splits` names the splits to write and their sizes."""
+    """Grey squares; the class attribute `splits` names the splits to write and their sizes, those
+    without labels negative."""
     VERSION = tfds.core.Version('1.2.0')
     splits = {}
     pkg_dir_path = pathlib.Path(__file__).parent
@@ -50,8 +51,8 @@ def squares_builder():
       return {name: self._generate_examples(num) for name, num in self.splits.items()}
 
     def _generate_examples(self, num):
-      for i in range(num):
-        yield i, {'image': np.full((4, 4, 1), i, np.uint8), 'label': i % 3}
+      for i in range(abs(num)):
+        yield i, {'image': np.full((4, 4, 1), i, np.uint8), 'label': i % 3 if num > 0 else -1}
 
   return Squares
 
@@ -165,6 +166,14 @@ def test_a_tfds_folder_is_read_by_index_without_tensorflow(tfds_folder, monkeypa
     np.testing.assert_array_equal(coded(reader).decode(examples['tokens']), pictures[[7, 7, 2]])
     np.testing.assert_array_equal(examples['label'], labels[[7, 7, 2]])
   assert source.fingerprint == streamed.fingerprint
+
+
+@pytest.mark.parametrize('test, held_out', [(4, 'test'), (-4, 'validation')])
+def test_a_test_split_without_labels_is_not_what_is_held_out(tmp_path, test, held_out):
+  write_tfds(tmp_path, train=20, test=test, validation=6)
+  for size in (0, 2):
+    source = tfds.Tfds('squares', str(tmp_path), size=size)
+    assert source.splits == ('train', held_out) and images_of(source, held_out)[1].min() >= 0
 
 
 def test_pictures_of_one_size_are_scaled_to_another(tfds_folder):

@@ -155,6 +155,15 @@ def test_what_cannot_be_trained_on_is_told_before_anything_is_timed(
     adiff.train('images', tmp_path / 'run', **{'data': pets, 'minutes': 1, **asked})
 
 
+@pytest.mark.parametrize('split', ['', 'train'])
+def test_pictures_with_captions_are_not_taken_for_classes(pets, tmp_path, split):
+  folder = tmp_path / 'captioned' / split
+  folder.mkdir(parents=True)
+  (folder / 'metadata.jsonl').write_text('{"file_name": "a.png", "text": "a cat"}\n')
+  with pytest.raises(ValueError, match='captions of its pictures, which would be lost here'):
+    own.images(tmp_path / 'run', tmp_path / 'captioned', 1)
+
+
 def test_a_codec_is_refused_before_it_is_trained(tmp_path):
   with pytest.raises(ValueError, match='which a codec cannot'):
     adiff.train(tokenizer.get_config(), tmp_path / 'codec')
