@@ -46,12 +46,17 @@ ROWS = dict(
     about='frame by frame', blocks=dict(name='frames', grid=(3, 2), per_block=1), history=0.0,
     draw='uniform', zero=0.0, steps=32, processes=ANY,
   ),
-  # Two kinds of tokens; one network learns both orders, the row's is sampled and judged.
+  # Two kinds of tokens; one network learns both orders, the row's is sampled and judged; in turns
+  # there is one.
   joint=dict(
     about='symbols, then floats that depend on them', order=('symbols', 'floats'), processes=('',),
   ),
   joint_reversed=dict(
     about='floats, then the symbols', order=('floats', 'symbols'), processes=('',),
+  ),
+  joint_turns=dict(
+    about='symbols and floats in turns, two tokens each', order=('symbols', 'floats'), turns=True,
+    processes=('',),
   ),
 )
 
@@ -83,6 +88,7 @@ EXPECTED = {
   'frames-gaussian': _expect(1.714, 2, '168ae3b'),
   'joint': base.expect('cores'),
   'joint_reversed': base.expect('cores'),
+  'joint_turns': base.expect('cores'),
 }
 ARGUMENTS = tuple(
   f'{name}-{process}' if process else name
@@ -100,7 +106,7 @@ def get_config(argument='block'):
     )
   row = ROWS[name]
   if 'order' in row:
-    return _joint(name, row['order'])
+    return _joint(name, row['order'], row.get('turns', False))
   blocks, process = row['blocks'], process or row['processes'][0]
   c = base.get_config()
   c.name = f'toy {name} {process}'
@@ -137,15 +143,15 @@ def _sized(c):
   return c
 
 
-def _joint(name, order):
+def _joint(name, order, turns):
   """Symbols and floats in one sequence, in blocks of two tokens."""
   c = base.get_config()
   c.name = f'toy {name}'
   base.choose(c, 'data', 'coupled', num_symbols=4, num_floats=2)
   base.choose(c, 'codec', 'joint')
-  base.choose(c, 'blocks', 'joint', order=order)
+  base.choose(c, 'blocks', 'joint', order=order, turns=turns)
   base.choose(c, 'process', 'joint')
-  c.train.orders = (order[::-1],)
+  c.train.orders = () if turns else (order[::-1],)
   base.of_kind(c, 'symbols', process='masked', blocks='equal', codec='none', steps=32)
   base.of_kind(
     c, 'floats', process='gaussian', blocks='equal', codec='none', solver='heun', steps=32

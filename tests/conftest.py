@@ -29,6 +29,7 @@ jax.config.update('jax_debug_key_reuse', True)
 RARER = (
   'full-uniform', 'forcing-uniform', 'scales_denoised-masked', 'scales_denoised-uniform',
   'frames-uniform', 'frames-masked', 'joint_reversed',
+  'joint_turns',
 )
 REGIMES = [
   pytest.param(name, marks=pytest.mark.soak) if name in RARER else name for name in toy.ARGUMENTS

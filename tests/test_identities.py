@@ -189,7 +189,7 @@ SOLVERS = (first_order.FirstOrder(), heun.Heun(), multistep.Multistep())
 
 @pytest.mark.parametrize('name, solver, delay', [
   ('block-gaussian', SOLVERS[1], None), ('forcing-gaussian', SOLVERS[2], 3),
-  ('joint', SOLVERS[0], None),
+  ('joint_turns', SOLVERS[1], None),
 ])
 def test_in_float64_cached_and_plain_agree_to_eight_digits(name, solver, delay):
   check_exactness(name, solver, guided=True, delay=delay)

@@ -197,7 +197,11 @@ def _claim(job, shards, options):
   }
   path = job.folder / ABOUT
   if not path.exists():
-    files.check_replaceable(job.folder, ())
+    try:
+      files.check_replaceable(job.folder, (ABOUT,))
+    except ValueError:
+      if not path.exists():  # no other host has begun it just now
+        raise
     job.folder.mkdir(parents=True, exist_ok=True)
     files.write_json(path, about)
   there = json_file.read(path, advice='delete its folder')

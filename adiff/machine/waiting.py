@@ -15,9 +15,10 @@ AGAIN = 600  # seconds between two words
 class Waiting:
   """The clock of one training.
 
-  What counts is the time until a batch was there in which no step was being computed: a batch that
-  comes while the devices still work on those before it costs nothing. The first batch after the
-  start does not count; sets that fit into memory are decoded for it.
+  A batch that comes while the devices still work on those before it costs nothing; one that comes
+  later costs all the time that it was waited for, though devices were at work in part of it: what
+  is told is at most what they waited. The first batch after the start does not count; sets that fit
+  into memory are decoded for it.
   """
 
   def __init__(self):
@@ -46,7 +47,7 @@ class Waiting:
     if found > MUCH and hosts.first() and now - self._told > AGAIN:
       self._told = now
       logging.warning(
-        'for %.0f%% of the last %.1f seconds the devices waited for data; prepare pictures at '
+        'for up to %.0f%% of the last %.1f seconds devices waited for data; prepare pictures at '
         'their size (python -m adiff.data.prepare), give the host more cores (train.workers), or '
         'bring the data nearer', 100 * found, seconds,
       )

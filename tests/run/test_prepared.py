@@ -5,8 +5,8 @@ import jax
 import numpy as np
 from encoding import encoder, on
 
-from adiff.data import batches, prepare
-from adiff.machine import sharding
+from adiff.data import batches, prepare, tfds
+from adiff.machine import files, sharding
 from adiff.run import build, encode, evaluate
 from configs import base, images
 from launch import soak_chain
@@ -20,6 +20,22 @@ def config_of(**data):
   c.train.batch_size = c.eval.batch_size = 8
   c.train.steps, c.eval.examples = 3, 0
   return c.lock()
+
+
+def test_a_host_that_looks_while_another_one_begins_goes_on(tmp_path, monkeypatch):
+  raw, out, look = tmp_path / 'raw' / '1.0.0', tmp_path / 'data' / 'waves', files.check_replaceable
+  soak_chain.made_up(raw, {'train': (5, 5), 'validation': (2,)})
+  words = [f'--train={raw}:train', f'--test={raw}:validation', f'--out={out}', '--size=8']
+
+  def begun_by_another(path, names):
+    monkeypatch.setattr(files, 'check_replaceable', look)
+    prepare.main([*words, '--shard=0/2'])
+    look(path, names)
+
+  monkeypatch.setattr(files, 'check_replaceable', begun_by_another)
+  prepare.main([*words, '--shard=1/2'])
+  made = tfds.Tfds('waves', str(out.parent))
+  assert (made.size('train'), made.size('test')) == (10, 2)
 
 
 def test_records_are_prepared_encoded_trained_on_and_judged_as_if_encoded_on_the_way(tmp_path):
