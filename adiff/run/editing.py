@@ -13,6 +13,7 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
+from absl import logging
 
 from adiff.machine import array_file
 from adiff.run import build, directions, generate
@@ -127,7 +128,23 @@ def read(path, parts: build.Parts) -> tuple[build.Parts, Begun, int]:
     check_one_kind(parts)
     return parts, Begun(generate.Held(examples_lib.tokens(parts, first), None)), len(first)
   given, hole = opened(parts, first, np.asarray(found['mask'], bool))
+  tell_untaught(parts, ~hole, numbers.get('resamples', 0))
   return parts, Begun(generate.Held(given, ~hole)), len(first)
+
+
+def tell_untaught(parts: build.Parts, known, resamples=0) -> None:
+  """Warns where tokens known bool [n, N], in raster order, stand beside a hole in a block of a
+  network that has not learnt with tokens given."""
+  if parts.config.train.given or resamples:
+    return
+  known, block = parts.blocks.from_raster(known), parts.blocks.block_of_token
+  if any(own.any() and not own.all() for row in known for own in (
+    row[block == k] for k in range(parts.blocks.num_blocks)
+  )):
+    logging.warning(
+      'this network has not learnt with tokens given (train.given=0.0): what is made beside those '
+      'of one block follows from them roughly; resamples=10 helps where one block holds floats'
+    )
 
 
 def check_given(blocks, hole, given) -> None:

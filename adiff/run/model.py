@@ -82,6 +82,7 @@ class Model:
     """
     mask = np.asarray(mask, bool)[None]
     given, hole = editing.opened(self.parts, np.asarray(example)[None], mask)
+    editing.tell_untaught(self.parts, ~hole, resamples)
     return self._edited(given, ~hole, num, label, cond, seed, resamples=resamples)
 
   def vary(self, example, *, strength, num=1, label=None, cond=None, seed=0) -> answers.Samples:

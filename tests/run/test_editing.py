@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from absl import logging
 
 from adiff.machine import sharding
 from adiff.run import build, editing, model, modes, shards
@@ -81,6 +82,18 @@ def test_what_is_given_stays_bit_for_bit_from_the_handle_and_from_a_file(tmp_pat
   assert np.abs(from_file[0].astype(int) - filled.examples[0]).max() <= 1
   assert np.any(filled.examples != again.examples)
   assert again.calls[0] == 3 * filled.calls[0] == 3 * STEPS
+
+
+def test_a_network_that_never_saw_given_tokens_beside_a_hole_says_so(monkeypatch):
+  said, half = [], np.array([[True, False, False, False]])
+  monkeypatch.setattr(logging, 'warning', lambda text: said.append(text))
+  for parts, known, resamples in (
+    (made('tokens').parts, half, 0), (made().parts, ~(half | True), 0), (made().parts, half, 5),
+  ):
+    editing.tell_untaught(parts, known, resamples)
+  assert not said
+  editing.tell_untaught(made().parts, half)
+  assert len(said) == 1 and 'has not learnt with tokens given' in said[0]
 
 
 def test_a_file_says_at_which_level_variations_begin_and_how_often_steps_are_made(tmp_path):
