@@ -2,18 +2,21 @@ r"""Captioned pictures of one's own, made in either direction: metadata.jsonl be
 
   python -m adiff.main --config=configs/captions.py:t2i --config.data.data_dir=DIR --workdir=runs/x
   python -m adiff.main --config=configs/captions.py:joint --config.data.data_dir=D --workdir=runs/y
+  python -m adiff.main --data=DIR --minutes=10
 
 A line {"file_name": .., "text": ..} a picture (adiff/data/captioned_folder.py); 96 bytes of the
 caption and 64 patches of 4x4 pixels. The report shows pictures made for held-out captions beside
 those that they are of, and says how often one is likelier by its own caption than by another. With
 --config.data.category=KEY, a further key of the lines, it says how often the category asked for is
-made. `model.given(image=..).score(text=..)` says how likely a caption is.
+made. `model.given(image=..).score(text=..)` says how likely a caption is. The last command fills
+the row own in, by the pictures, the devices and the time (adiff/run/own.py).
 """
 
 from configs import base
 
 ROWS = dict(
   t2i=dict(about='pictures of captions'),
+  own=dict(about='pictures of your own with captions, which --data fills in'),
   joint=dict(about='both directions in one network; pictures are shown'),
 )
 EXPECTED = {name: base.expect('cores', flags='--config.data.data_dir=DIR') for name in ROWS}
@@ -48,4 +51,16 @@ def get_config(argument='t2i'):
   c.train.steps, c.train.batch_size = 2000, 64
   c.train.eval_every = c.train.checkpoint_every = 1000
   c.eval.batch_size, c.eval.num, c.eval.samples, c.eval.steps = 64, 64, 16, ()
+  if argument == 'own':
+    _own(c)
   return c.lock()
+
+
+def _own(c):
+  """As configs/images.py:own: nothing in the update depends on the number of steps."""
+  base.of_kind(c, 'image', blocks='cells', solver='multistep', spacing='power', steps=8)
+  c.kinds.image.blocks.cell, c.kinds.image.spacing.exponent = (4, 4), 1.5
+  c.kinds.image.process.prediction = 'x0'  # a narrow network carries no noise of whole patches
+  c.train.ema = 0.995
+  c.optim.schedule, c.optim.warmup = 'constant', 20
+  c.eval.num, c.eval.samples = 32, 2

@@ -128,13 +128,20 @@ class CaptionedFolder(base.Source):
 
     return store.Store(decode, len(names), shape=self.shape, ram_bytes=store.RAM_BYTES)
 
+  def looks(self) -> list[pictures.Looks]:
+    """Of all pictures, by their headers. Raises Unreadable where one cannot be a picture."""
+    return [
+      self._look(self._roots[split] / name)
+      for split, captions in self._told.items() for name in captions
+    ]
+
+  def _look(self, path):
+    with input_file.opened(path, limit=pictures.MOST_BYTES) as file:
+      return pictures.check(file, path)
+
   def check(self):
     """A quick pass over the headers of all pictures, see pictures.check."""
-    for split, captions in self._told.items():
-      for name in captions:
-        path = self._roots[split] / name
-        with input_file.opened(path, limit=pictures.MOST_BYTES) as file:
-          pictures.check(file, path)
+    self.looks()
 
 
 class Line(NamedTuple):

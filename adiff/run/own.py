@@ -19,8 +19,10 @@ import numpy as np
 
 from adiff.data import albums, batches, captioned_folder, image_folder
 from adiff.data import base as data_base
+from adiff.data.captioned_folder import CaptionedFolder
+from adiff.judge.captioned import IMAGE
 from adiff.machine import compilation, cost, files, hosts, rates, sharding, storage
-from adiff.run import begin, build, choose, places
+from adiff.run import begin, build, choose, kinds, own_captioned, places
 from adiff.run import train as train_lib
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import values
@@ -78,7 +80,8 @@ def images(
   one for so many minutes of training, after a few steps that are timed.
 
   data: a folder or .zip of pictures, flat or in a folder a class, a .npy or .npz, or an array uint8
-  [n, H, W, C] or [n, H, W], with labels [n], whole numbers or names. regime: one of REGIMES. size:
+  [n, H, W, C] or [n, H, W], with labels [n], whole numbers or names; or a folder of pictures with
+  captions in metadata.jsonl, see data/captioned_folder.py. regime: one of REGIMES. size:
   pixels a side. flip, crop: see configs/base.py; None: coloured pictures are mirrored and shifted
   a little where they are few. Raises ValueError or OSError, in words, for what cannot be trained
   on, and where a workdir was begun otherwise.
@@ -90,13 +93,9 @@ def images(
     return Chosen(_begun(workdir, place, asked, minutes), None)
   if place is None:
     raise ValueError('data is missing: name a folder or .zip of pictures, or pass an array of them')
-  if captioned_folder.lies_at(place):
-    raise ValueError(
-      f'{place} holds {captioned_folder.FILE}, captions of its pictures, which would be lost here; '
-      'train with --config=configs/captions.py:t2i --config.data.data_dir=FOLDER'
-    )
   compilation.keep()
-  source = image_folder.ImageFolder(place)
+  captioned = captioned_folder.lies_at(place)
+  source = own_captioned.opened(place) if captioned else image_folder.ImageFolder(place)
   looks, minutes = source.looks(), MINUTES if minutes is None else minutes
   rung = LADDER[hosts.told(_rung(minutes, looks, size))]
   config = _filled(place, source, looks, rung, asked)
@@ -171,7 +170,7 @@ def _placed(workdir, pictures, labels):
 def _begun(workdir, place, asked, minutes):
   """The config of a workdir that is there, with its data where they are now."""
   config = places.placed(workdir_lib.load(workdir), place)
-  if choose.find('data', config.data.name) is not image_folder.ImageFolder:
+  if choose.find('data', config.data.name) not in (image_folder.ImageFolder, CaptionedFolder):
     raise ValueError(
       f'{workdir} was made with the data {config.data.name}, not with pictures of your own; choose '
       'a new workdir'
@@ -191,7 +190,7 @@ def _begun(workdir, place, asked, minutes):
 
 
 def _regime(config):
-  return 'blocks' if 'cell' in config.blocks else 'whole'
+  return 'blocks' if 'cell' in kinds.own(config, IMAGE, 'blocks') else 'whole'
 
 
 def _side(looks):
@@ -239,26 +238,35 @@ def _cut(rung, side):
 
 def _filled(place, source, looks, rung, asked):
   """The row, with what suits these pictures."""
-  config = importlib.import_module('configs.images').get_config('own').unlock()
-  config.name = f'pictures of {pathlib.Path(place).stem}'
   size = asked['size']
   grid, patch = _cut(rung, _side(looks)) if size is None else (rung.grid, size // rung.grid)
+  if isinstance(source, CaptionedFolder):
+    config = own_captioned.filled(place, source, grid, patch, asked)
+  else:
+    config = _filled_alone(place, source, looks, grid, patch, asked)
+  config.model.update(
+    dict(width=rung.width, depth=rung.depth, heads=rung.heads, dtype=_dtype())
+  )
+  config.train.batch_size = -(-rung.batch // jax.device_count()) * jax.device_count()
+  config.optim.learning_rate = rung.learning_rate
+  config.seed = config.seed if asked['seed'] is None else asked['seed']
+  return config
+
+
+def _filled_alone(place, source, looks, grid, patch, asked):
+  """The row of pictures without captions, of grid x grid tokens of patch x patch pixels."""
+  config = importlib.import_module('configs.images').get_config('own').unlock()
+  config.name = f'pictures of {pathlib.Path(place).stem}'
   config.data.data_dir, config.data.size = place, grid * patch
   config.data.channels = max(one.channels for one in looks)
   config.codec.patch, config.blocks.cell = patch, (grid // 2, grid // 2)
   if asked['regime'] == 'whole':
     config.blocks = {'name': 'whole'}
     config.plan.steps *= 4
-  config.model.update(
-    dict(width=rung.width, depth=rung.depth, heads=rung.heads, dtype=_dtype())
-  )
-  config.train.batch_size = -(-rung.batch // jax.device_count()) * jax.device_count()
-  config.optim.learning_rate = rung.learning_rate
   moved = len(looks) < SMALL and config.data.channels == 3
   config.train.flip = moved if asked['flip'] is None else bool(asked['flip'])
   crop = config.data.size // 16 if moved else 0
   config.train.crop = crop if asked['crop'] is None else asked['crop']
-  config.seed = config.seed if asked['seed'] is None else asked['seed']
   if source.num_classes < 2:
     config.guidance.scale = config.guidance.first = 1.0
   pixels = config.data.size**2 * config.data.channels
@@ -307,13 +315,16 @@ def _seconds_a_step(config, parts):
 def _said(config, source, minutes):
   """What was chosen, in a line."""
   data, network, train = config.data, config.model, config.train
-  classes = f' of {source.num_classes} classes' if source.num_classes else ''
+  if isinstance(source, CaptionedFolder):
+    what, channels = own_captioned.said(source), source.shape[-1]
+  else:
+    what, channels = f'{len(source.album.names)} pictures', data.channels
+    what += f' of {source.num_classes} classes' if source.num_classes else ''
   moved = [word for word, on in (
     ('mirrored', train.flip), (f'shifted by up to {train.crop} pixels', train.crop),
   ) if on]
   words = [
-    f'{len(source.album.names)} pictures{classes}',
-    f'{data.size} x {data.size} pixels of {data.channels} channels',
+    what, f'{data.size} x {data.size} pixels of {channels} channels',
     ' and '.join(moved) or 'as they are', REGIMES[_regime(config)],
     f'width {network.width}, depth {network.depth}, batches of {train.batch_size}',
     f'{train.steps} steps in about {minutes:g} minutes',

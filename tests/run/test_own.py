@@ -66,6 +66,39 @@ def test_a_config_suits_pictures_device_and_time(quick, pets, tmp_path, capsys, 
   assert own.images(tmp_path / 'd', pets, 5, size=64).config.data.size == 64
 
 
+@pytest.fixture(scope='module')
+def told(tmp_path_factory):
+  """A folder of pictures with captions."""
+  folder, random, lines = tmp_path_factory.mktemp('told'), np.random.default_rng(1), []
+  for index in range(24):
+    (folder / f'{index}.png').write_bytes(picture(random))
+    lines.append(json.dumps({'file_name': f'{index}.png', 'text': f'a cat with {index} stripes'}))
+  (folder / 'metadata.jsonl').write_text('\n'.join(lines))
+  return folder
+
+
+@pytest.mark.parametrize('regime', [None, 'whole'])
+def test_pictures_with_captions_are_learnt_with_them(quick, told, tmp_path, capsys, regime):
+  chosen = own.images(tmp_path / 'run', told, 1, regime=regime)
+  config, image = chosen.config, chosen.config.kinds.image
+  assert (config.data.name, config.data.length) == ('captioned_folder', 24)
+  assert (config.data.size, config.train.steps) == (32, 6000)
+  assert (image.blocks.name, image.steps) == (('whole', 32) if regime else ('cells', 8))
+  assert set(chosen.coded.examples('train', np.arange(2))['tokens'].parts) == {'text', 'image'}
+  said = capsys.readouterr().out
+  assert '24 pictures with captions of up to 24 bytes, 32 x 32 pixels of 3 channels' in said
+  (tmp_path / 'run').mkdir()
+  workdir.claim(tmp_path / 'run', config, {})
+  assert own.images(tmp_path / 'run', told, 1, regime=regime).config.kinds == config.kinds
+  with pytest.raises(ValueError, match='begun with regime'):
+    own.images(tmp_path / 'run', told, regime='blocks' if regime else 'whole')
+
+
+def test_pictures_with_captions_are_not_mirrored(quick, told, tmp_path):
+  with pytest.raises(ValueError, match='a caption may say what is left or right'):
+    own.images(tmp_path / 'run', told, 1, flip=True)
+
+
 @pytest.mark.parametrize('side', range(28, 101, 3))
 def test_no_rung_makes_pictures_much_smaller_than_they_are(side):
   for rung in own.LADDER:
@@ -153,15 +186,6 @@ def test_what_cannot_be_trained_on_is_told_before_anything_is_timed(
   monkeypatch.setattr(rates, 'matmul_rate', lambda **_: 1e11)
   with pytest.raises((ValueError, OSError), match=words):
     adiff.train('images', tmp_path / 'run', **{'data': pets, 'minutes': 1, **asked})
-
-
-@pytest.mark.parametrize('split', ['', 'train'])
-def test_pictures_with_captions_are_not_taken_for_classes(pets, tmp_path, split):
-  folder = tmp_path / 'captioned' / split
-  folder.mkdir(parents=True)
-  (folder / 'metadata.jsonl').write_text('{"file_name": "a.png", "text": "a cat"}\n')
-  with pytest.raises(ValueError, match='captions of its pictures, which would be lost here'):
-    own.images(tmp_path / 'run', tmp_path / 'captioned', 1)
 
 
 def test_a_codec_is_refused_before_it_is_trained(tmp_path):
