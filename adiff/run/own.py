@@ -19,7 +19,6 @@ import numpy as np
 
 from adiff.data import albums, batches, captioned_folder, image_folder
 from adiff.data import base as data_base
-from adiff.data.captioned_folder import CaptionedFolder
 from adiff.judge.captioned import IMAGE
 from adiff.machine import compilation, cost, files, hosts, rates, sharding, storage
 from adiff.run import begin, build, choose, kinds, own_captioned, places
@@ -95,13 +94,13 @@ def images(
     raise ValueError('data is missing: name a folder or .zip of pictures, or pass an array of them')
   compilation.keep()
   captioned = captioned_folder.lies_at(place)
-  source = own_captioned.opened(place) if captioned else image_folder.ImageFolder(place)
-  looks, minutes = source.looks(), MINUTES if minutes is None else minutes
-  rung = LADDER[hosts.told(_rung(minutes, looks, size))]
-  config = _filled(place, source, looks, rung, asked)
+  mine = own_captioned.Captioned(place) if captioned else Alone(place)
+  side, minutes = _side(mine.looks), MINUTES if minutes is None else minutes
+  rung = LADDER[hosts.told(_rung(minutes, side, size))]
+  config = _filled(mine, side, rung, asked)
   parts = build.build(config)
   _count_steps(config, minutes, parts)
-  hosts.say(_said(config, source, minutes))
+  hosts.say(_said(config, mine, minutes))
   return Chosen(config.lock(), parts.coded)
 
 
@@ -170,7 +169,8 @@ def _placed(workdir, pictures, labels):
 def _begun(workdir, place, asked, minutes):
   """The config of a workdir that is there, with its data where they are now."""
   config = places.placed(workdir_lib.load(workdir), place)
-  if choose.find('data', config.data.name) not in (image_folder.ImageFolder, CaptionedFolder):
+  kinds_of = image_folder.ImageFolder, captioned_folder.CaptionedFolder
+  if choose.find('data', config.data.name) not in kinds_of:
     raise ValueError(
       f'{workdir} was made with the data {config.data.name}, not with pictures of your own; choose '
       'a new workdir'
@@ -207,17 +207,17 @@ def _devices():
   return 1 if jax.default_backend() == 'cpu' else jax.device_count()
 
 
-def _rung(minutes, looks, size):
+def _rung(minutes, side, size):
   """The number of the rung that suits the devices, the time and the pictures, or their size."""
   def suits(rung):
     if size is None:
-      return rung.grid <= _side(looks)
+      return rung.grid <= side
     return size % rung.grid == 0 and size // rung.grid <= 2 * rung.patch
 
   suiting = [number for number, rung in enumerate(LADDER) if suits(rung)]
   if not suiting:
     raise ValueError(
-      f'pictures of {_side(looks)} pixels a side are too small; 4 are the least' if size is None
+      f'pictures of {side} pixels a side are too small; 4 are the least' if size is None
       else f'size={size} cannot be cut into tokens; write 32, 64, 128 or 256'
     )
   rate = _SHARE * rates.matmul_rate(dtype=_dtype()) * _devices()
@@ -236,14 +236,11 @@ def _cut(rung, side):
   return grid, most // grid
 
 
-def _filled(place, source, looks, rung, asked):
-  """The row, with what suits these pictures."""
+def _filled(mine, side, rung, asked):
+  """The row, with what suits these pictures, most of which have that side."""
   size = asked['size']
-  grid, patch = _cut(rung, _side(looks)) if size is None else (rung.grid, size // rung.grid)
-  if isinstance(source, CaptionedFolder):
-    config = own_captioned.filled(place, source, grid, patch, asked)
-  else:
-    config = _filled_alone(place, source, looks, grid, patch, asked)
+  grid, patch = _cut(rung, side) if size is None else (rung.grid, size // rung.grid)
+  config = mine.config(grid, patch, asked)
   config.model.update(
     dict(width=rung.width, depth=rung.depth, heads=rung.heads, dtype=_dtype())
   )
@@ -253,25 +250,39 @@ def _filled(place, source, looks, rung, asked):
   return config
 
 
-def _filled_alone(place, source, looks, grid, patch, asked):
-  """The row of pictures without captions, of grid x grid tokens of patch x patch pixels."""
-  config = importlib.import_module('configs.images').get_config('own').unlock()
-  config.name = f'pictures of {pathlib.Path(place).stem}'
-  config.data.data_dir, config.data.size = place, grid * patch
-  config.data.channels = max(one.channels for one in looks)
-  config.codec.patch, config.blocks.cell = patch, (grid // 2, grid // 2)
-  if asked['regime'] == 'whole':
-    config.blocks = {'name': 'whole'}
-    config.plan.steps *= 4
-  moved = len(looks) < SMALL and config.data.channels == 3
-  config.train.flip = moved if asked['flip'] is None else bool(asked['flip'])
-  crop = config.data.size // 16 if moved else 0
-  config.train.crop = crop if asked['crop'] is None else asked['crop']
-  if source.num_classes < 2:
-    config.guidance.scale = config.guidance.first = 1.0
-  pixels = config.data.size**2 * config.data.channels
-  config.eval.features = source.num_classes > 1 and pixels <= _QUALITY and _known(source)
-  return config
+class Alone:
+  """Pictures without captions; what they are asked for is what own_captioned.Captioned is."""
+
+  def __init__(self, place):
+    self._place, self.source = place, image_folder.ImageFolder(place)
+    self.looks = self.source.looks()
+    self.channels = max(one.channels for one in self.looks)
+
+  def config(self, grid, patch, asked) -> Any:
+    """The row, for pictures of grid x grid tokens of patch x patch pixels; asked: see images."""
+    source = self.source
+    config = importlib.import_module('configs.images').get_config('own').unlock()
+    config.name = f'pictures of {pathlib.Path(self._place).stem}'
+    config.data.data_dir, config.data.size = self._place, grid * patch
+    config.data.channels = self.channels
+    config.codec.patch, config.blocks.cell = patch, (grid // 2, grid // 2)
+    if asked['regime'] == 'whole':
+      config.blocks = {'name': 'whole'}
+      config.plan.steps *= 4
+    moved = len(self.looks) < SMALL and self.channels == 3
+    config.train.flip = moved if asked['flip'] is None else bool(asked['flip'])
+    crop = config.data.size // 16 if moved else 0
+    config.train.crop = crop if asked['crop'] is None else asked['crop']
+    if source.num_classes < 2:
+      config.guidance.scale = config.guidance.first = 1.0
+    pixels = config.data.size**2 * config.data.channels
+    config.eval.features = source.num_classes > 1 and pixels <= _QUALITY and _known(source)
+    return config
+
+  def said(self) -> str:
+    """What there is, in words."""
+    classes = f' of {self.source.num_classes} classes' if self.source.num_classes else ''
+    return f'{len(self.source.album.names)} pictures{classes}'
 
 
 def _known(source):
@@ -312,19 +323,14 @@ def _seconds_a_step(config, parts):
   return seconds / made
 
 
-def _said(config, source, minutes):
+def _said(config, mine, minutes):
   """What was chosen, in a line."""
   data, network, train = config.data, config.model, config.train
-  if isinstance(source, CaptionedFolder):
-    what, channels = own_captioned.said(source), source.shape[-1]
-  else:
-    what, channels = f'{len(source.album.names)} pictures', data.channels
-    what += f' of {source.num_classes} classes' if source.num_classes else ''
   moved = [word for word, on in (
     ('mirrored', train.flip), (f'shifted by up to {train.crop} pixels', train.crop),
   ) if on]
   words = [
-    what, f'{data.size} x {data.size} pixels of {channels} channels',
+    mine.said(), f'{data.size} x {data.size} pixels of {mine.channels} channels',
     ' and '.join(moved) or 'as they are', REGIMES[_regime(config)],
     f'width {network.width}, depth {network.depth}, batches of {train.batch_size}',
     f'{train.steps} steps in about {minutes:g} minutes',
