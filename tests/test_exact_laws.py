@@ -157,6 +157,54 @@ def test_whatever_is_given_the_exact_denoiser_of_one_block_samples_the_condition
     assert chain.law_test(rows)['p_value'] > 1e-3, hole
 
 
+IN_BLOCKS = (  # of three tokens: what is given comes before the hole, or in its block
+  '111111', '011111', '110111', '010111', '000111',
+  '000110', '000011', '000101', '000100', '000001',
+)
+
+
+def made_around(denoise, given, *, holes, **how):
+  """What a walk makes of examples given [holes x n, N, ..], n of each of the holes, '1' where a
+  token is to be made."""
+  known, plan = [[token == '0' for token in hole] for hole in holes], how.pop('plan')
+  known = np.repeat(known, len(given) // len(holes), axis=0)
+  run = jax.jit(lambda keys, given, known: walk.sample(
+    denoise, keys, plan, given=given, given_mask=known, **how))
+  made = np.asarray(run(jax.random.split(jax.random.key(6), len(given)), given, known))
+  np.testing.assert_array_equal(made[known], given[known])
+  return np.split(made, len(holes))
+
+
+@pytest.mark.soak
+def test_whatever_is_given_that_blocks_can_read_symbols_follow_the_conditional_law():
+  chain, process = chain_lib.Chain(num_tokens=6, vocab=2), masked.Masked(2)
+  denoise = ask_lib.from_outputs(
+    lambda ask: jnp.log(jnp.maximum(chain.posterior(ask.x, process.mask_id), 1e-30)))
+  made = made_around(
+    denoise, chain.sample(2048 * len(IN_BLOCKS), seed=2), holes=IN_BLOCKS, plan=plan_lib.Plan(2, 3),
+    blocks=blocks_lib.equal(6, 3), process=process, solver=first_hitting.FirstHitting(),
+    coords=np.arange(6)[:, None])
+  for hole, rows in zip(IN_BLOCKS, made, strict=True):
+    assert chain.law_test(rows)['p_value'] > 1e-3, hole
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize('size, holes', [(4, HOLES), (2, ('1111', '0111', '1011', '0011', '0001'))])
+def test_whatever_is_given_that_blocks_can_read_floats_follow_the_conditional_law(size, holes):
+  mixture, blocks = mixture_lib.Mixture(num_tokens=4, dim=1), blocks_lib.equal(4, size)
+  process = gaussian.Gaussian(1, prediction='x0', log_snr=(-10.0, 12.0), clip=0.0)
+  given = mixture.sample(2048 * len(holes), seed=2)[0]
+  made = made_around(
+    tiny.exact_gaussian(mixture, blocks, process), given, holes=holes,
+    plan=plan_lib.Plan(blocks.num_blocks, 64), blocks=blocks, process=process, solver=heun.Heun(),
+    coords=np.arange(4)[:, None])
+  for hole, rows in zip(holes, made, strict=True):
+    assert mixture.law_test(rows)['p_value'] > 1e-3, hole
+    wrong = np.where(np.array([token == '1' for token in hole])[None, :, None],
+                     np.roll(rows, 1, 0), rows)
+    assert hole == '1111' or mixture.law_test(wrong)['p_value'] < 1e-3, hole
+
+
 # ---- Two kinds of tokens -------------------------------------------------------------------------
 
 COUPLED = coupled_lib.Coupled(num_symbols=3, num_floats=2)

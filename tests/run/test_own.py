@@ -15,7 +15,7 @@ import pytest
 import adiff
 from adiff.data import albums
 from adiff.machine import rates
-from adiff.run import handle, own, workdir
+from adiff.run import handle, own, train, workdir
 from configs import digits, images, tokenizer
 
 
@@ -192,6 +192,26 @@ def test_a_codec_is_refused_before_it_is_trained(tmp_path):
   with pytest.raises(ValueError, match='which a codec cannot'):
     adiff.train(tokenizer.get_config(), tmp_path / 'codec')
   assert not (tmp_path / 'codec').exists()
+
+
+def test_the_command_trains_in_a_workdir_that_is_called_as_the_data(
+  quick, pets, tmp_path, capsys, monkeypatch
+):
+  trained = []
+
+  def trains(config, workdir, *, show, **how):
+    trained.append((config, workdir))
+    show(30, 'samples', None)
+    return 7
+
+  monkeypatch.setattr(train, 'train', trains)
+  monkeypatch.chdir(tmp_path)
+  assert own.run(None, str(pets), 2) == 7
+  (config, workdir), = trained
+  assert workdir == 'runs/pets' and config.train.steps == 12000
+  said = capsys.readouterr().out
+  assert '--workdir=runs/pets' in said
+  assert 'samples at step 30: runs/pets/pictures/samples_00000030.png' in said
 
 
 def test_what_goes_with_pictures_alone_is_refused_elsewhere(tmp_path):
