@@ -40,6 +40,7 @@ ROWS = dict(
     parts=('text', 'plan', 'image'),
   ),
   caption=dict(about='captions of pictures, five words a block', blocks='whole'),
+  caption_once=dict(about='captions of pictures, five words at once', blocks='whole'),
   caption_ar=dict(about='captions of pictures, a word after the other', blocks='whole'),
 )
 EXPECTED = {name: base.expect('cores') for name in ROWS}
@@ -126,10 +127,10 @@ def _in_sequence(c, argument, captions):
   if blocks == 'rows':
     c.kinds.image.blocks.size = 16
   if captions:
-    ar = argument == 'caption_ar'
+    diffused, ar = argument == 'caption', argument == 'caption_ar'
     base.of_kind(
-      c, 'text', draw='ones' if ar else 'uniform', blocks='tokens' if ar else 'equal',
-      steps=1 if ar else 5,
+      c, 'text', draw='uniform' if diffused else 'ones', blocks='tokens' if ar else 'equal',
+      steps=5 if diffused else 1,
     )
     if not ar:
       c.kinds.text.blocks.size = 5

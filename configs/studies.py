@@ -127,8 +127,8 @@ STUDIES = {
   'captions': study(
     'captions of pictures: five words a network call, or one',
     rows={
-      'caption': ('configs/shapes.py:caption', 'kinds.text.steps=1'),
-      'caption_ar': ('configs/shapes.py:caption_ar',),
+      'once': ('configs/shapes.py:caption_once',), 'ar': ('configs/shapes.py:caption_ar',),
+      'diffused': ('configs/shapes.py:caption', 'kinds.text.steps=1'),
     },
     flops=40e12, seeds=2, settings=(*QUIET, 'eval.examples=256'),
     metric=('caption_rich', 'True and rich captions', 'high'),
