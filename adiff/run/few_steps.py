@@ -3,7 +3,7 @@
 import functools
 
 from adiff.judge import base as judge_base
-from adiff.judge import few_steps
+from adiff.judge import few_steps, section
 from adiff.machine import checkpoint, cost, sharding
 from adiff.run import build, shipped
 from adiff.run import subject as subject_lib
@@ -23,6 +23,9 @@ def sections(parts, subject: judge_base.Subject, mesh, *, rows, flops) -> list:
   training."""
   if not shown(parts):
     return []
+  if checkpoint.latest_step(shipped.place(parts.recipe.teacher)) is None:
+    told = f'The teacher {parts.recipe.teacher} is not there, and nothing is compared with it.'
+    return [section.Section(few_steps.TITLE, (section.Text(told),))]
   make = functools.partial(_section, parts, subject, mesh, rows, flops)
   return [subject.attempt(few_steps.TITLE, make)]
 

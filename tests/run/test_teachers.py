@@ -12,7 +12,7 @@ import tiny
 from adiff.learn import base
 from adiff.machine import checkpoint, cost
 from adiff.nn import network
-from adiff.run import begin, build, generate, kept, teachers, train
+from adiff.run import begin, build, few_steps, generate, kept, teachers, train
 from adiff.run import workdir as workdir_lib
 from adiff.sequence import ask as ask_lib
 
@@ -107,6 +107,13 @@ def test_sampling_needs_no_teacher(teacher):
   assert cost.params(parts)['level']['ahead']
   with pytest.raises(ValueError, match='nowhere'):
     cost.state(parts)
+
+
+def test_a_page_says_where_the_teacher_of_a_student_is_gone(monkeypatch):
+  parts = build.build(student('/nowhere/run').lock())
+  monkeypatch.setattr(few_steps, 'shown', lambda parts: True)
+  (told,) = few_steps.sections(parts, None, None, rows=[], flops=0.0)
+  assert 'The teacher /nowhere/run is not there' in told.parts[0].words
 
 
 def test_a_student_that_is_told_its_guidance_is_its_teacher_at_first_and_needs_one_call(teacher):
