@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adiff.judge import base, bound, captioned, composition, section, subset
+from adiff.judge import base, bound, captioned, composition, section, subset, variety
 from adiff.judge.captioned import IMAGE, TEXT
 from adiff.judge.metrics import captions as metrics
 from adiff.judge.page import images
@@ -95,14 +95,24 @@ def named(meaning) -> np.ndarray:
   return np.array([objects, attributes])
 
 
+def _nearest(pictures, known) -> np.ndarray:
+  """int [n]: which of the known pictures is most like each one, as a thumbnail."""
+  ours, theirs = map(variety.thumbnails, (pictures, known))
+  return np.argmin(np.square(theirs).sum(1) - 2 * ours @ theirs.T, 1)
+
+
 def _captioned(subject, real, sampled):
   """The table, and pictures with the captions that were made for them."""
   captions = list(grammar.decode(subject.decode(sampled.tokens)[TEXT]))
   told, pictures = list(grammar.decode(real[TEXT])), real[IMAGE]
   subject.tell('reads the pictures')
   found = scores(captions, told, pictures)
+  some = subset.spread(subject.size('train'), composition.RETRIEVED)
+  known = subject.examples('train', some)['example']
+  nearest = list(grammar.decode(known[TEXT][_nearest(pictures, known[IMAGE])]))
   others = (
     scores(told, told, pictures).row(f'real {subject.split} split'),
+    scores(nearest, told, pictures).row('of the nearest training picture'),
     scores(np.roll(told, 1).tolist(), told, pictures).row('real ones of other pictures'),
   )
   ours, kind = found.row('this model'), f'captions, {len(captions)} pictures, {subject.data}'

@@ -27,8 +27,8 @@ def of(made, real, other) -> section.Section:
     return section.Section(TITLE, (section.Text(
       f'There are too few pictures: more than {coverage.K} are compared.'
     ),))
-  known = _thumbnails(real)
-  found, best = (coverage.scores(known, _thumbnails(one)) for one in (made, other))
+  known = thumbnails(real)
+  found, best = (coverage.scores(known, thumbnails(one)) for one in (made, other))
   facts = [
     section.Fact(
       f'pictures_{key}', f'{key} of thumbnails', found[key], better='high',
@@ -52,8 +52,8 @@ def entropy(pictures) -> float:
   return float(scipy.stats.entropy(counts)) if len(sorts) else 0.0
 
 
-def _thumbnails(pictures) -> np.ndarray:
-  """float [n, THUMBNAIL**2 3] of pictures, means of their pixels."""
+def thumbnails(pictures) -> np.ndarray:
+  """float [n, THUMBNAIL**2 3] of pictures [n, S, S, 3], means of their pixels."""
   num, side = pictures.shape[:2]
   of_side = side // THUMBNAIL
   cut = np.asarray(pictures, float).reshape(num, THUMBNAIL, of_side, THUMBNAIL, of_side, 3)

@@ -38,11 +38,17 @@ def test_what_a_caption_names_is_counted(caption, objects, attributes):
   assert captioning.named(grammar.parse(caption)).tolist() == [objects, attributes]
 
 
-@pytest.mark.parametrize('judge, first, key', [
-  (captioning.Captioning(), 'image', 'caption_true'),
-  (composition.Composition(), 'text', 'true_mean_of_the_skills'),
+def test_the_nearest_picture_is_the_one_that_was_hardly_changed():
+  order = np.random.default_rng(3).permutation(40)
+  noisy = np.clip(TEST['image'].astype(int) + 9, 0, 255).astype(np.uint8)
+  np.testing.assert_array_equal(captioning._nearest(noisy[order], TEST['image']), order)
+
+
+@pytest.mark.parametrize('judge, first, key, further', [
+  (captioning.Captioning(), 'image', 'caption_true', []),
+  (composition.Composition(), 'text', 'true_mean_of_the_skills', ['Variety']),
 ])
-def test_a_judge_gives_one_part_and_looks_at_the_other(judge, first, key):
+def test_a_judge_gives_one_part_and_looks_at_the_other(judge, first, key, further):
   whole = tokens_lib.Tokens(dict(TEST), (('text', 20), ('image', 64)))
   asked = []
 
@@ -56,7 +62,7 @@ def test_a_judge_gives_one_part_and_looks_at_the_other(judge, first, key):
     sample=sample,
   )
   found = made_by(judge, own)
-  assert titles(found) == ['Captions', 'Cost', 'Held-out bound']
+  assert titles(found) == ['Captions', *further, 'Cost', 'Held-out bound']
   assert section.numbers(found)[key] > 0.9
   (given,) = asked
   np.testing.assert_array_equal(given[first], TEST[first])
