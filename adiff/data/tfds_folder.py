@@ -17,6 +17,12 @@ _ADVICE = 'prepare it again with TFDS'
 INFO = 'dataset_info.json'  # a folder without it is no data set, or not yet
 
 
+def is_set(path) -> bool:
+  """Does a folder hold a data set as TFDS lays it out, or a version of one?"""
+  root = storage.path(path)
+  return (root / INFO).is_file() or any(root.glob(f'*/{INFO}'))
+
+
 def find(data_dir, name) -> pathlib.Path:
   """The newest version folder of data set `name` under `data_dir`; FileNotFoundError if none. Of a
   bucket it is a copy (machine/copies.py), for records are read from files."""

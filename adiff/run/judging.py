@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from adiff.data import base as data_base
-from adiff.data import image_folder, store
+from adiff.data import image_folder, store, tfds, tfds_folder
 from adiff.judge import base, image, quality, section, subset
 from adiff.judge import reference as reference_lib
 from adiff.judge.metrics import frechet
@@ -203,8 +203,13 @@ def _of_folder(path, made, split):
       f'{made.where} holds pictures of {height} x {width}, and those of a folder are cut to '
       'squares; give the real ones as an .npz'
     )
-  source = image_folder.ImageFolder(path, height, channels)
-  split = data_base.check_split(_HELD_OUT if split is None else split, source.splits)
+  if tfds_folder.is_set(path):
+    place = storage.path(path)
+    source = tfds.Tfds(place.name, str(place.parent), height)
+  else:
+    source = image_folder.ImageFolder(path, height, channels)
+  usual = _HELD_OUT if _HELD_OUT in source.splits else source.splits[-1]
+  split = data_base.check_split(usual if split is None else split, source.splits)
   return Real(
     f'{path} {source.fingerprint}, {split} split', {'data': source.fingerprint, 'split': split},
     split, store.LEVELS, source.shape, source.size, source.examples,

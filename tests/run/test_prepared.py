@@ -1,13 +1,15 @@
 """From nothing to a number, small: get, prepare, encode, train, evaluate. As whole runs of the
 binary, on two processes: launch/soak_chain.py."""
 
+import types
+
 import jax
 import numpy as np
 from encoding import encoder, on
 
 from adiff.data import batches, prepare, tfds
 from adiff.machine import files, sharding
-from adiff.run import build, encode, evaluate
+from adiff.run import build, encode, evaluate, judging
 from configs import base, images
 from launch import soak_chain
 
@@ -36,6 +38,20 @@ def test_a_host_that_looks_while_another_one_begins_goes_on(tmp_path, monkeypatc
   prepare.main([*words, '--shard=1/2'])
   made = tfds.Tfds('waves', str(out.parent))
   assert (made.size('train'), made.size('test')) == (10, 2)
+
+
+def test_a_prepared_set_is_what_samples_are_compared_with(tmp_path):
+  raw, out = tmp_path / 'raw' / '1.0.0', tmp_path / 'data' / 'waves'
+  soak_chain.made_up(raw, {'train': (5, 5), 'validation': (2,)})
+  prepare.main([f'--train={raw}:train', f'--test={raw}:validation', f'--out={out}', '--size=8'])
+  made = types.SimpleNamespace(images=np.zeros((4, 8, 8, 3), np.uint8), where='samples')
+  source = tfds.Tfds('waves', str(out.parent), 8)
+  for place in (out, next(out.glob('1.*'))):
+    real = judging._of_folder(str(place), made, None)
+    assert (real.split, real.shape, real.size('train')) == ('test', (8, 8, 3), 10)
+    ours, theirs = (one.examples('test', np.arange(2)) for one in (real, source))
+    for key in ('example', 'label'):
+      np.testing.assert_array_equal(ours[key], theirs[key])
 
 
 def test_records_are_prepared_encoded_trained_on_and_judged_as_if_encoded_on_the_way(tmp_path):
