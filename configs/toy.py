@@ -86,8 +86,8 @@ EXPECTED = {
   'frames-masked': _expect(4.987, 4, 'c0f24e0'),
   'frames-uniform': _expect(4.992, 4, 'd268f47'),
   'frames-gaussian': _expect(1.714, 2, '168ae3b'),
-  'joint': base.expect('cores'),
-  'joint_reversed': base.expect('cores'),
+  'joint': _expect(4.001, 8, '0e821c1'),
+  'joint_reversed': _expect(4.003, 12, '0e821c1'),
   'joint_turns': base.expect('cores'),
 }
 ARGUMENTS = tuple(

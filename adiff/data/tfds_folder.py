@@ -20,7 +20,7 @@ INFO = 'dataset_info.json'  # a folder without it is no data set, or not yet
 def is_set(path) -> bool:
   """Does a folder hold a data set as TFDS lays it out, or a version of one?"""
   root = storage.path(path)
-  return (root / INFO).is_file() or any(root.glob(f'*/{INFO}'))
+  return any(place.is_file() for place in (root / INFO, *root.glob(f'*/{INFO}')))
 
 
 def find(data_dir, name) -> pathlib.Path:
