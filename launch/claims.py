@@ -62,7 +62,7 @@ PAGES = {
     command='python -m benchmarks.budget_steps --steps 2 4 --seeds=3', commit='93e2b75')),
   'soak': ('benchmarks/soak.md', 'Every regime', 'entry', dict(
     about='bounds of trained toys beside exact values', command='launch/soak.sh',
-    commit='c0f24e0 to 168ae3b', hardware=CORES)),
+    commit='c0f24e0 to 0e821c1', hardware=CORES)),
 }
 
 
