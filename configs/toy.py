@@ -88,7 +88,7 @@ EXPECTED = {
   'frames-gaussian': _expect(1.714, 2, '168ae3b'),
   'joint': _expect(4.001, 8, '0e821c1'),
   'joint_reversed': _expect(4.003, 12, '0e821c1'),
-  'joint_turns': base.expect('cores'),
+  'joint_turns': _expect(4.01, 11, '0e821c1'),
 }
 ARGUMENTS = tuple(
   f'{name}-{process}' if process else name
